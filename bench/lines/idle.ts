@@ -1,0 +1,59 @@
+/**
+ * What does a connection cost in memory while it says nothing?
+ *
+ * The growth of Private_Dirty between few and many held connections, each of which has carried one
+ * small message, after a time of quiet. Kernel memory is not in it.
+ */
+import { inRounds, type Line } from "../line.ts";
+import { end, memoryBytes, nextLine, numbers, start } from "../measure.ts";
+import { fileLimit, haproxy, nginx, type Proxy, sluice } from "../peers.ts";
+import { LOAD_CORE, withProxy } from "../stage.ts";
+import { tool } from "../tools.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const FEW = 1_000;
+// The proxy needs two files for each.
+const MANY = Math.min(9_000, Math.floor((fileLimit - 1_000) / 2));
+const QUIET_MS = 5_000; // not a wait for an event: the question is what remains after it
+const ROUNDS_MAX = 3;
+
+function bytesPerConnection(proxy: Proxy) {
+  return withProxy(proxy, { pinned: true, threads: 1, seconds: 90 }, async (pid, port) => {
+    const command = [tool("idle"), "--port", String(port), "--seconds", "90"];
+    const holder = start(command, { deadlineMs: 95_000, core: LOAD_CORE });
+    const hold = async (count: number) => {
+      const answer = nextLine(holder);
+      holder.stdin.write(`${count}\n`);
+      const said = numbers(await answer);
+      if (said.failed + said.lost > 0) throw new Error(`${said.failed} failed, ${said.lost} lost`);
+    };
+    try {
+      await hold(FEW);
+      await sleep(QUIET_MS);
+      const few = memoryBytes(pid, "Private_Dirty");
+      await hold(MANY);
+      await sleep(QUIET_MS);
+      const many = memoryBytes(pid, "Private_Dirty");
+      await hold(MANY); // none was lost meanwhile
+      return { bytes: (many - few) / (MANY - FEW) };
+    } finally {
+      await end(holder);
+    }
+  });
+}
+
+export const line: Line = {
+  name: "idle",
+  question: `user-space bytes per idle connection, between ${FEW} and ${MANY}`,
+  proxies: [sluice, haproxy, nginx],
+  run(setting) {
+    if (MANY < 2 * FEW) throw new Error(`${fileLimit} open files are too few`);
+    return inRounds(
+      line,
+      setting,
+      Math.min(ROUNDS_MAX, setting.rounds),
+      [{ key: "bytes", question: "per idle connection", unit: "bytes", better: "less", digits: 0 }],
+      bytesPerConnection,
+    );
+  },
+};

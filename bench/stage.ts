@@ -1,0 +1,82 @@
+/**
+ * Sets the scene of a measurement: an origin, a proxy before it, each on its core, both gone afterwards.
+ */
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Child, end, freePort, listening, start } from "./measure.ts";
+import { type Proxy, startProxy } from "./peers.ts";
+import { tool } from "./tools.ts";
+
+/** Cores under test and of load, when pinned. */
+export const PROXY_CORE = 0;
+export const LOAD_CORE = 1;
+
+export type Load = { seconds: number; warmupSeconds: number };
+
+export function loadOf(quick: boolean): Load {
+  return quick ? { seconds: 2, warmupSeconds: 1 } : { seconds: 5, warmupSeconds: 1 };
+}
+
+/** Starts the origin, gives its port to `use`, and ends it. */
+export async function withOrigin<T>(
+  core: number | undefined,
+  seconds: number,
+  use: (origin: number) => Promise<T>,
+): Promise<T> {
+  const port = await freePort("ORIGIN");
+  const command = [tool("origin"), "--port", String(port), "--seconds", String(seconds)];
+  const child = start(command, { deadlineMs: (seconds + 5) * 1000, core });
+  try {
+    await listening(port, child);
+    return await use(port);
+  } finally {
+    await end(child);
+  }
+}
+
+/** Starts the origin and a proxy before it, gives the proxy's pid and port to `use`, ends both. */
+export function withProxy<T>(
+  proxy: Proxy,
+  how: { pinned: boolean; threads: number; seconds: number },
+  use: (pid: number, port: number) => Promise<T>,
+): Promise<T> {
+  const loadCore = how.pinned ? LOAD_CORE : undefined;
+  return withOrigin(loadCore, how.seconds, async (origin) => {
+    const { child, port } = await startProxy(proxy, origin, how.threads, {
+      deadlineMs: how.seconds * 1000,
+      core: how.pinned ? PROXY_CORE : undefined,
+    });
+    try {
+      await firstAnswer(port, child);
+      return await use(child.pid, port);
+    } finally {
+      await end(child);
+    }
+  });
+}
+
+/** True if a request to the port is answered; false if it is refused or ended without an answer. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    const finish = (answered: boolean) => {
+      socket.destroy();
+      resolve(answered);
+    };
+    socket.setTimeout(2_000, () => finish(false));
+    socket.on("connect", () => socket.write("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"));
+    socket.on("data", () => finish(true));
+    socket.on("error", () => finish(false));
+    socket.on("close", () => finish(false));
+  });
+}
+
+/** Waits until a request through the port is answered, asking every millisecond. */
+export async function firstAnswer(port: number, child: Child, withinMs = 10_000): Promise<void> {
+  const until = performance.now() + withinMs;
+  while (!(await answers(port))) {
+    if (child.ended !== undefined) throw new Error(`ended by ${child.ended}: ${child.written.stderr.trim()}`);
+    if (performance.now() > until) throw new Error(`answers no request within ${withinMs} ms`);
+    await sleep(1);
+  }
+}

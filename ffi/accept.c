@@ -1,0 +1,235 @@
+/* accept.c: listening sockets, and connections that nobody has a slot for yet.
+ *
+ * Listening sockets belong to the process: the control plane opens and closes them, a reactor only
+ * watches them, so no death of a thread loses a queue. A connection between sl_accept and sl_adopt
+ * is a token (opaque to TypeScript); its row in fds[] says which room it was handed to. */
+#include "room.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+
+/* Flags of sl_listen. */
+enum { LISTEN_REUSEPORT = 1 };
+
+static _Atomic int32_t listeners[SL_LISTENERS_MAX]; /* fd + 1; zero means closed */
+
+/* Reads an address record; returns the length for the kernel, 0 if the family is none of ours. */
+socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address)
+{
+    memset(address, 0, sizeof *address);
+    if (record[0] == 4) {
+        struct sockaddr_in *in = (struct sockaddr_in *)address;
+        in->sin_family = AF_INET;
+        memcpy(&in->sin_port, record + 2, 2);
+        memcpy(&in->sin_addr, record + 4, 4);
+        return sizeof *in;
+    }
+    if (record[0] == 6) {
+        struct sockaddr_in6 *in = (struct sockaddr_in6 *)address;
+        in->sin6_family = AF_INET6;
+        memcpy(&in->sin6_port, record + 2, 2);
+        memcpy(&in->sin6_addr, record + 4, 16);
+        memcpy(&in->sin6_scope_id, record + 20, 4);
+        return sizeof *in;
+    }
+    if (record[0] == 1 && record[1] > 0 && record[1] < sizeof ((struct sockaddr_un *)0)->sun_path) {
+        struct sockaddr_un *un = (struct sockaddr_un *)address;
+        un->sun_family = AF_UNIX;
+        memcpy(un->sun_path, record + 4, record[1]);
+        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + record[1] + 1);
+    }
+    return 0;
+}
+
+/* Writes an address as a record of <bytes> (SL_PEER_BYTES: without a unix path). An IPv4 address
+ * mapped into IPv6 becomes plain IPv4: a dual-stack listener's clients are what they are. */
+void sl_address_write(const struct sockaddr_storage *address, socklen_t length, uint8_t *record, int32_t bytes)
+{
+    memset(record, 0, (size_t)bytes);
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        record[0] = 4;
+        memcpy(record + 2, &in->sin_port, 2);
+        memcpy(record + 4, &in->sin_addr, 4);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)address;
+        int mapped = IN6_IS_ADDR_V4MAPPED(&in->sin6_addr);
+        record[0] = mapped ? 4 : 6;
+        memcpy(record + 2, &in->sin6_port, 2);
+        memcpy(record + 4, in->sin6_addr.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
+        if (!mapped)
+            memcpy(record + 20, &in->sin6_scope_id, 4);
+    } else if (address->ss_family == AF_UNIX) {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+        record[0] = 1;
+        if (bytes >= SL_ADDRESS_BYTES && length > offsetof(struct sockaddr_un, sun_path)) {
+            record[1] = (uint8_t)strnlen(un->sun_path, sizeof un->sun_path - 1);
+            memcpy(record + 4, un->sun_path, record[1]);
+        }
+    }
+}
+
+/* A unix path left by a process that is gone answers ECONNREFUSED: only then it is removed. */
+static int stale(const struct sockaddr_storage *address, socklen_t length)
+{
+    struct stat status;
+    const char *path = ((const struct sockaddr_un *)address)->sun_path;
+    if (lstat(path, &status) == -1 || !S_ISSOCK(status.st_mode))
+        return 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd == -1)
+        return 0;
+    int refused = connect(fd, (const struct sockaddr *)address, length) == -1 && errno == ECONNREFUSED;
+    close(fd);
+    return refused && unlink(path) == 0;
+}
+
+/* Opens listening socket <listener> on the address record at <address_off>: socket(2), bind(2),
+ * listen(2). An IPv6 wildcard is dual-stack. TCP_NODELAY is set here, once: accepted sockets inherit
+ * it. <flags> 1: SO_REUSEPORT. Returns 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as bind does. */
+int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog)
+{
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) == 0 && backlog > 0);
+    CHECK_ARENA(address_off, SL_ADDRESS_BYTES);
+    struct sockaddr_storage address;
+    socklen_t length = sl_address_read(me->arena + address_off, &address);
+    CHECK(length > 0);
+
+    int family = address.ss_family, on = 1, off = 0;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd == -1)
+        return -errno;
+    if ((family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
+        (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1) ||
+        ((flags & LISTEN_REUSEPORT) && family != AF_UNIX &&
+         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == -1) ||
+        (family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1))
+        goto failed;
+    if (bind(fd, (struct sockaddr *)&address, length) == -1) {
+        if (errno != EADDRINUSE)
+            goto failed;
+        if (family != AF_UNIX || !stale(&address, length)) {
+            errno = EADDRINUSE;
+            goto failed;
+        }
+        if (bind(fd, (struct sockaddr *)&address, length) == -1)
+            goto failed;
+    }
+    if (listen(fd, backlog) == -1)
+        goto failed;
+    atomic_store(&listeners[listener], fd + 1);
+    return 0;
+failed:;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+/* Writes the address a listening socket is bound to (the port the kernel chose): getsockname(2). */
+int32_t sl_listener_address(int32_t listener, uint32_t off)
+{
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    CHECK_ARENA(off, SL_ADDRESS_BYTES);
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getsockname(atomic_load(&listeners[listener]) - 1, (struct sockaddr *)&address, &length) == -1)
+        return -errno;
+    sl_address_write(&address, length, me->arena + off, SL_ADDRESS_BYTES);
+    return 0;
+}
+
+/* Closes a listening socket; a unix path is unlinked. Reactors must have stopped watching it. */
+int32_t sl_listener_close(int32_t listener)
+{
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    int fd = atomic_load(&listeners[listener]) - 1;
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 && address.ss_family == AF_UNIX &&
+        length > offsetof(struct sockaddr_un, sun_path))
+        unlink(((struct sockaddr_un *)&address)->sun_path);
+    atomic_store(&listeners[listener], 0);
+    return close(fd) == -1 ? -errno : 0;
+}
+
+/* Adds (<on> 1) or removes (0) a listening socket from the caller's epoll set, level-triggered.
+ * Asking for what already is so is no error. */
+int32_t sl_watch(int32_t listener, int32_t on)
+{
+    CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)TAG_LISTENER << 32 | (uint32_t)listener };
+    int fd = atomic_load(&listeners[listener]) - 1;
+    if (epoll_ctl(me->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) == -1)
+        return errno == (on ? EEXIST : ENOENT) ? 0 : -errno;
+    return 0;
+}
+
+/* Takes one connection from a listening socket: accept4(2). Returns its token (> 0), to be given to
+ * sl_hand or sl_refuse at once; -EAGAIN when none waits; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM when the
+ * process or the system is out of fds or memory; -ECONNABORTED and the network's errors for one that
+ * is already gone (accept(2): go on with the next). */
+int32_t sl_accept(int32_t listener)
+{
+    CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    int fd;
+    do fd = accept4(atomic_load(&listeners[listener]) - 1, (struct sockaddr *)&address, &length,
+                    SOCK_CLOEXEC | SOCK_NONBLOCK);
+    while (fd == -1 && errno == EINTR);
+    if (fd == -1)
+        return -errno;
+    if (fd >= sl_fds_max) {
+        close(fd);
+        return -EMFILE;
+    }
+    struct sl_fd *f = &sl_fds[fd];
+    f->listener = (int16_t)listener, f->room = (int16_t)my_index, f->slot = 0;
+    f->serial = SERIAL_HELD; /* not registered yet: a reap finds and closes it */
+    sl_address_write(&address, length, f->peer, SL_PEER_BYTES);
+    return fd;
+}
+
+/* Hands an accepted connection to <room>, the caller's own or another's, by adding it to that room's
+ * epoll set, where it appears as SL_NEWCOMER. Returns 0; on -ENOMEM or -ENOSPC it is still the
+ * caller's, to refuse. */
+int32_t sl_hand(int32_t token, int32_t room)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    CHECK(room > 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
+    return sl_fd_register(token, room, 0, 0, sl_fds[token].listener);
+}
+
+/* Which listening socket a newcomer came through. */
+int32_t sl_newcomer(int32_t token)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    return sl_fds[token].listener;
+}
+
+/* Gives a newcomer the slot <slot> of generation <gen>; its events name that slot from now on. The
+ * readiness that came with the newcomer is the slot's. */
+int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen)
+{
+    CHECK_SLOT(slot);
+    CHECK(token > 0 && token < sl_fds_max && me->slots[slot] == 0);
+    struct sl_fd *f = &sl_fds[token];
+    CHECK(f->serial != 0 && f->slot == 0 && f->room == my_index);
+    f->slot = slot, f->gen = gen;
+    me->slots[slot] = token + 1, me->slots_held++;
+    return 0;
+}
+
+/* Closes a connection that gets no slot; <reset> 1: with a reset instead of a FIN. */
+int32_t sl_refuse(int32_t token, int32_t reset)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    sl_close_fd(token, reset);
+    return 0;
+}

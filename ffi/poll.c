@@ -1,0 +1,293 @@
+/* poll.c: rooms, and the one call a reactor sleeps in.
+ *
+ * epoll's 64 bits hold (serial, fd); fds[fd] turns that into (slot, generation). So a connection is
+ * registered once in its life, by whoever accepted it, and becomes a slot later without another
+ * system call; and an event of an earlier user of the fd number is dropped right here. */
+#include "room.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 512
+
+struct sl_room sl_rooms[SL_ROOMS_MAX];
+struct sl_fd *sl_fds;
+int32_t sl_fds_max;
+_Thread_local struct sl_room *me;
+_Thread_local int32_t my_index = -1;
+
+static uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)serial << 32 | low; }
+
+static void *map(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* The ABI's version, compared at start with the one TypeScript was written for. */
+int32_t sl_abi(void) { return SL_ABI; }
+
+/* Sizes that both sides must agree on: 0 address record, 1 peer record, 2 ints of an event,
+ * 3 rooms, 4 listeners, 5 patterns, 6 EBUG. -EINVAL for any other. */
+int32_t sl_record_bytes(int32_t which)
+{
+    static const int32_t sizes[] = { SL_ADDRESS_BYTES, SL_PEER_BYTES, SL_EVENT_INTS, SL_ROOMS_MAX,
+                                     SL_LISTENERS_MAX, SL_PATTERNS_MAX, SL_EBUG };
+    return which < 0 || which >= (int32_t)(sizeof sizes / sizeof *sizes) ? -EINVAL : sizes[which];
+}
+
+/* Prepares the process, once: raises RLIMIT_NOFILE to its hard limit, ignores SIGPIPE (a splice to a
+ * closed socket raises it and takes no flag against it), maps the table of fds.
+ * Returns the number of fds the process may have (at most 16 Mi), or -errno. */
+int32_t sl_setup(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return -errno;
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t soft = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+            limit.rlim_cur = soft;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (sl_fds == NULL) {
+        rlim_t most = 16 << 20;
+        sl_fds_max = (int32_t)(limit.rlim_cur < most ? limit.rlim_cur : most);
+        sl_fds = map((size_t)sl_fds_max * sizeof *sl_fds);
+        if (sl_fds == NULL)
+            return -ENOMEM;
+    }
+    return sl_fds_max;
+}
+
+/* Makes room <room>: its epoll set, eventfd, tables for <slots> and <pipes> (row 0 of each is never
+ * used) and an arena. Control plane only. -EEXIST if it is open. */
+int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_bytes)
+{
+    CHECK(room >= 0 && room < SL_ROOMS_MAX && slots > 0 && pipes > 0 && arena_bytes > 0);
+    struct sl_room *r = &sl_rooms[room];
+    if (atomic_load(&r->open))
+        return -EEXIST;
+    memset(r, 0, sizeof *r);
+    r->slot_count = slots, r->pipe_count = pipes, r->arena_bytes = arena_bytes;
+    r->slots = map((size_t)slots * sizeof *r->slots);
+    r->pipes = map((size_t)pipes * sizeof *r->pipes);
+    r->arena = map(arena_bytes);
+    r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event wake = { .events = EPOLLIN | EPOLLET, .data.u64 = tag(TAG_EVENTFD, 0) };
+    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->epoll_fd == -1 || r->event_fd == -1 ||
+        epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->event_fd, &wake) == -1) {
+        int error = errno == 0 ? ENOMEM : errno;
+        atomic_store(&r->open, 1);
+        sl_room_close(room);
+        return -error;
+    }
+    atomic_store(&r->open, 1);
+    return 0;
+}
+
+/* Ends room <room>: closes what its slots and pipes still hold, unmaps its memory. The thread that
+ * used it must have left. */
+int32_t sl_room_close(int32_t room)
+{
+    CHECK(room >= 0 && room < SL_ROOMS_MAX);
+    struct sl_room *r = &sl_rooms[room];
+    CHECK(atomic_load(&r->open) && !atomic_load(&r->entered));
+    if (r->slots != NULL && r->pipes != NULL)
+        sl_reap(room);
+    for (int32_t fd = 0; fd < sl_fds_max; fd++)
+        if (sl_fds[fd].serial != 0 && sl_fds[fd].room == room && sl_fds[fd].slot == 0)
+            sl_close_fd(fd, 1);
+    if (r->slots != NULL) munmap(r->slots, (size_t)r->slot_count * sizeof *r->slots);
+    if (r->pipes != NULL) munmap(r->pipes, (size_t)r->pipe_count * sizeof *r->pipes);
+    if (r->arena != NULL) munmap(r->arena, r->arena_bytes);
+    if (r->epoll_fd > 0) close(r->epoll_fd);
+    if (r->event_fd > 0) close(r->event_fd);
+    memset(r, 0, sizeof *r);
+    return 0;
+}
+
+/* The address of a room's arena, or NULL. It stays until the room is closed. */
+void *sl_arena(int32_t room)
+{
+    return room < 0 || room >= SL_ROOMS_MAX ? NULL : sl_rooms[room].arena;
+}
+
+static void tell_time(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *(double *)(void *)me->arena = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* Makes <room> the calling thread's and tells it the time, as sl_poll does. -EBUSY while another
+ * thread is in it. */
+int32_t sl_enter(int32_t room)
+{
+    CHECK(me == NULL && room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
+    int32_t free = 0;
+    if (!atomic_compare_exchange_strong(&sl_rooms[room].entered, &free, 1))
+        return -EBUSY;
+    me = &sl_rooms[room], my_index = room;
+    tell_time();
+    return 0;
+}
+
+/* Gives the calling thread's room back. */
+int32_t sl_leave(void)
+{
+    CHECK(me != NULL);
+    sl_pattern_leave();
+    atomic_store(&me->entered, 0);
+    me = NULL, my_index = -1;
+    return 0;
+}
+
+/* Cleans up after a thread that died in <room>: closes every socket and pipe it held and frees the
+ * room for a replacement. Connections handed to it that it never took stay registered; they are armed
+ * once more, since the dead thread may have taken their only event. One that it had accepted and not
+ * yet handed on is closed. Returns how many client connections were closed. Control plane only: the
+ * thread must be gone. */
+int32_t sl_reap(int32_t room)
+{
+    CHECK(room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
+    struct sl_room *r = &sl_rooms[room];
+    int32_t clients = 0;
+    for (int32_t slot = 1; slot < r->slot_count && r->slots_held > 0; slot++) {
+        int32_t fd = r->slots[slot] - 1;
+        if (fd < 0)
+            continue;
+        clients += sl_fds[fd].listener >= 0;
+        sl_close_fd(fd, 1);
+        r->slots[slot] = 0, r->slots_held--;
+    }
+    for (int32_t pipe = 1; pipe < r->pipe_count && r->pipes_held > 0; pipe++) {
+        if (r->pipes[pipe].read_fd == 0)
+            continue;
+        close(r->pipes[pipe].read_fd - 1);
+        close(r->pipes[pipe].write_fd - 1);
+        r->pipes[pipe] = (struct sl_pipe){ 0 }, r->pipes_held--;
+    }
+    for (int32_t fd = 0; fd < sl_fds_max; fd++) {
+        struct sl_fd *f = &sl_fds[fd];
+        if (f->serial == 0 || f->room != room || f->slot != 0)
+            continue;
+        struct epoll_event again = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                     .data.u64 = tag(f->serial, (uint32_t)fd) };
+        if (epoll_ctl(r->epoll_fd, EPOLL_CTL_MOD, fd, &again) == -1)
+            sl_close_fd(fd, 1);
+    }
+    atomic_store(&r->entered, 0);
+    return clients;
+}
+
+/* Makes sl_poll of <room> return with an SL_WOKEN event: eventfd(2). Any thread. */
+int32_t sl_wake(int32_t room)
+{
+    CHECK(room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
+    uint64_t one = 1;
+    ssize_t n;
+    do n = write(sl_rooms[room].event_fd, &one, sizeof one);
+    while (n == -1 && errno == EINTR);
+    return n == -1 && errno != EAGAIN ? -errno : 0;
+}
+
+/* How much <room> holds: 0 sockets of slots, 1 pipes, 2 newcomers not yet taken (a scan). */
+int32_t sl_held(int32_t room, int32_t which)
+{
+    CHECK(room >= 0 && room < SL_ROOMS_MAX && which >= 0 && which <= 2);
+    if (which == 0) return sl_rooms[room].slots_held;
+    if (which == 1) return sl_rooms[room].pipes_held;
+    int32_t newcomers = 0;
+    for (int32_t fd = 0; fd < sl_fds_max; fd++)
+        newcomers += sl_fds[fd].serial != 0 && sl_fds[fd].room == room && sl_fds[fd].slot == 0;
+    return newcomers;
+}
+
+/* Notes who owns <fd> and registers it, once for its life, edge-triggered for everything, with the
+ * epoll set of <room>. On failure the row is free again; the fd stays the caller's to close. */
+int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener)
+{
+    struct sl_fd *f = &sl_fds[fd];
+    static _Atomic uint32_t serials;
+    uint32_t serial = atomic_fetch_add(&serials, 1) % SERIAL_MAX + 1;
+    f->slot = slot, f->gen = gen, f->room = (int16_t)room, f->listener = (int16_t)listener;
+    f->serial = serial;
+    struct epoll_event all = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                               .data.u64 = tag(serial, (uint32_t)fd) };
+    if (epoll_ctl(sl_rooms[room].epoll_fd, EPOLL_CTL_ADD, fd, &all) == 0)
+        return 0;
+    int error = errno;
+    sl_fd_forget(fd);
+    return -error;
+}
+
+void sl_fd_forget(int32_t fd)
+{
+    sl_fds[fd].serial = 0, sl_fds[fd].slot = 0;
+}
+
+static uint32_t bits_of(uint32_t events)
+{
+    uint32_t bits = 0;
+    if (events & EPOLLIN) bits |= SL_IN;
+    if (events & EPOLLOUT) bits |= SL_OUT;
+    if (events & EPOLLRDHUP) bits |= SL_IN | SL_FIN;
+    if (events & EPOLLHUP) bits |= SL_IN | SL_OUT | SL_FIN;
+    if (events & EPOLLERR) bits |= SL_IN | SL_OUT | SL_ERR;
+    return bits;
+}
+
+/* Waits for events: epoll_wait(2), at most <timeout_ms> (-1: until one comes, 0: not at all).
+ * Writes int32 triples (what, who, bits) to the arena at <off> (a multiple of 4), at most <max> of
+ * them, and CLOCK_MONOTONIC in milliseconds as a double to the arena's first eight bytes.
+ *   what > 0           the slot, who its generation
+ *   SL_WOKEN           sl_wake was called (any number of times)
+ *   SL_NEWCOMER        who is the token of a connection handed to this room: sl_adopt or sl_refuse
+ *   SL_LISTENER        who is the index of a listening socket with connections to accept
+ * Returns how many triples there are; a signal gives 0, as a timeout does. */
+int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
+{
+    CHECK(max > 0 && max <= EVENTS_MAX && off % 4 == 0);
+    CHECK_ARENA(off, max * SL_EVENT_INTS * 4);
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(me->epoll_fd, events, max, timeout_ms);
+    if (count == -1) {
+        if (errno != EINTR)
+            return -errno;
+        count = 0;
+    }
+    tell_time();
+
+    int32_t *out = (int32_t *)(void *)(me->arena + off), written = 0;
+    for (int i = 0; i < count; i++) {
+        uint32_t serial = (uint32_t)(events[i].data.u64 >> 32), low = (uint32_t)events[i].data.u64;
+        int32_t *triple = out + written * SL_EVENT_INTS;
+        triple[2] = (int32_t)bits_of(events[i].events);
+        if (serial == TAG_EVENTFD) {
+            uint64_t count_of_wakes;
+            if (read(me->event_fd, &count_of_wakes, sizeof count_of_wakes) == -1 && errno != EAGAIN)
+                return -errno;
+            triple[0] = SL_WOKEN, triple[1] = 0;
+        } else if (serial == TAG_LISTENER) {
+            triple[0] = SL_LISTENER, triple[1] = (int32_t)low;
+        } else if (sl_fds[low].serial != serial) {
+            continue;
+        } else if (sl_fds[low].slot == 0) {
+            triple[0] = SL_NEWCOMER, triple[1] = (int32_t)low;
+        } else {
+            triple[0] = sl_fds[low].slot, triple[1] = (int32_t)sl_fds[low].gen;
+        }
+        written++;
+    }
+    return written;
+}

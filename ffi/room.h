@@ -1,0 +1,66 @@
+/* room.h: what the C files share and TypeScript does not see. The invariant: an fd of a slot is in
+ * exactly one room's slots[], and its row in fds[] names that room, the slot and its generation. */
+#ifndef ROOM_H
+#define ROOM_H
+
+#define _GNU_SOURCE
+#include "sluice.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct sl_pipe { int32_t read_fd, write_fd; }; /* stored + 1: zero means closed */
+
+/* One reactor (or the control plane). Tables are mapped whole and committed by touch. */
+struct sl_room {
+    int32_t epoll_fd, event_fd;
+    int32_t slot_count, pipe_count;
+    uint32_t arena_bytes;
+    uint8_t *arena;
+    int32_t *slots;        /* slot -> fd + 1; zero means none */
+    struct sl_pipe *pipes; /* pipe -> its two ends */
+    int32_t slots_held, pipes_held;
+    _Atomic int32_t open, entered;
+};
+
+/* One fd of a connection, found again by the number epoll gives back. */
+struct sl_fd {
+    uint32_t serial;  /* which use of this fd number: a late event carries an older one */
+    uint32_t gen;     /* the slot's generation */
+    int32_t slot;     /* 0: a newcomer, or free */
+    int16_t room;     /* -1: free */
+    int16_t listener; /* which accepted it; -1: a connection of ours */
+    uint8_t peer[SL_PEER_BYTES];
+};
+
+/* Serials that are no use of an fd number. */
+#define SERIAL_MAX 0xfffffff0u
+#define SERIAL_HELD 0xfffffff1u  /* accepted, not yet registered with any room */
+#define TAG_LISTENER 0xfffffffeu /* a listening socket: the low half is its index */
+#define TAG_EVENTFD 0xffffffffu  /* the room's own eventfd */
+
+extern struct sl_room sl_rooms[SL_ROOMS_MAX];
+extern struct sl_fd *sl_fds;
+extern int32_t sl_fds_max;
+extern _Thread_local struct sl_room *me;
+extern _Thread_local int32_t my_index;
+
+/* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
+#define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
+#define CHECK_SLOT(slot) CHECK(me != NULL && (slot) > 0 && (slot) < me->slot_count)
+#define CHECK_PIPE(pipe) CHECK(me != NULL && (pipe) > 0 && (pipe) < me->pipe_count)
+#define CHECK_ARENA(off, len) \
+    CHECK(me != NULL && (len) >= 0 && (uint32_t)(len) <= me->arena_bytes && \
+          (off) <= me->arena_bytes - (uint32_t)(len))
+
+int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener);
+void sl_fd_forget(int32_t fd);
+socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address);
+void sl_address_write(const struct sockaddr_storage *address, socklen_t length, uint8_t *record, int32_t bytes);
+void sl_close_fd(int32_t fd, int32_t reset);
+void sl_pattern_leave(void);
+
+#endif

@@ -1,0 +1,90 @@
+/* sluice.h: the ABI between Sluice's TypeScript and the kernel.
+ *
+ * Every function takes integers and returns >= 0, or -errno. What is longer than an integer lies in
+ * the caller's arena, memory that C made once and TypeScript views without a copy: offsets into it
+ * cross, pointers and structs do not. C never calls TypeScript, never aborts on an argument (it
+ * returns -EBUG), retries EINTR itself, and keeps no state that TypeScript keeps too.
+ *
+ * Threads: a thread enters one room of the process-wide table below and is its only user until it
+ * leaves. Room 0 is the control plane's (an arena, no slots); the others are reactors'. A room
+ * outlives its thread: when a Worker dies, the control plane reaps the room by index and a
+ * replacement enters it, epoll set and waiting newcomers included.
+ *
+ * Addresses cross as records of SL_ADDRESS_BYTES: [0] family (4, 6, 1 = unix, 0 = unknown),
+ * [1] length of a unix path, [2..3] port in network order, [4..19] IP (IPv4 in the first four),
+ * [20..23] IPv6 scope id (little endian); a unix path has its bytes from [4] on.
+ */
+#ifndef SLUICE_H
+#define SLUICE_H
+
+#include <stdint.h>
+
+#define SL_ABI 1            /* raised with every change of a function's meaning */
+#define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
+#define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
+#define SL_LISTENERS_MAX 4096
+#define SL_PATTERNS_MAX 4096
+#define SL_ADDRESS_BYTES 112
+#define SL_PEER_BYTES 24    /* an address record without its unix path */
+#define SL_EVENT_INTS 3     /* what, who, bits: see sl_poll */
+
+#define SL_API __attribute__((visibility("default")))
+
+/* What an event is about, when it is not a slot (a slot's number is > 0). */
+enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2 };
+
+/* Readiness bits of an event, and of net/ready.ts. */
+enum { SL_IN = 1, SL_OUT = 2, SL_FIN = 4, SL_ERR = 8 };
+
+/* ---- process ---- */
+SL_API int32_t sl_abi(void);
+SL_API int32_t sl_record_bytes(int32_t which);
+SL_API int32_t sl_setup(void);
+
+/* ---- rooms (poll.c) ---- */
+SL_API int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_bytes);
+SL_API int32_t sl_room_close(int32_t room);
+SL_API void *sl_arena(int32_t room);
+SL_API int32_t sl_enter(int32_t room);
+SL_API int32_t sl_leave(void);
+SL_API int32_t sl_reap(int32_t room);
+SL_API int32_t sl_wake(int32_t room);
+SL_API int32_t sl_held(int32_t room, int32_t which);
+SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
+
+/* ---- listening sockets and newcomers (accept.c) ---- */
+SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog);
+SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
+SL_API int32_t sl_listener_close(int32_t listener);
+SL_API int32_t sl_watch(int32_t listener, int32_t on);
+SL_API int32_t sl_accept(int32_t listener);
+SL_API int32_t sl_hand(int32_t token, int32_t room);
+SL_API int32_t sl_newcomer(int32_t token);
+SL_API int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen);
+SL_API int32_t sl_refuse(int32_t token, int32_t reset);
+
+/* ---- sockets of slots (sock.c) ---- */
+SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off);
+SL_API int32_t sl_outcome(int32_t slot);
+SL_API int32_t sl_recv(int32_t slot, uint32_t off, int32_t len);
+SL_API int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more);
+SL_API int32_t sl_shutdown(int32_t slot);
+SL_API int32_t sl_close(int32_t slot, int32_t reset);
+SL_API int32_t sl_option(int32_t slot, int32_t option, int32_t value);
+SL_API int32_t sl_client(int32_t slot, uint32_t off);
+SL_API int32_t sl_sockname(int32_t slot, uint32_t off);
+SL_API int32_t sl_peername(int32_t slot, uint32_t off);
+
+/* ---- pipes and splice (pipe.c) ---- */
+SL_API int32_t sl_pipe_open(int32_t pipe, int32_t bytes);
+SL_API int32_t sl_pipe_close(int32_t pipe);
+SL_API int32_t sl_pipe_write(int32_t pipe, uint32_t off, int32_t len);
+SL_API int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len);
+SL_API int32_t sl_splice_out(int32_t pipe, int32_t slot, int32_t len, int32_t more);
+
+/* ---- regular expressions (pattern.c) ---- */
+SL_API int32_t sl_pattern_compile(uint32_t off, int32_t len, uint32_t error_off);
+SL_API int32_t sl_pattern_match(int32_t pattern, uint32_t off, int32_t len);
+SL_API int32_t sl_pattern_free(int32_t pattern);
+
+#endif

@@ -1,0 +1,179 @@
+/* sock.c: the socket of a slot. One function, one system call. */
+#include "room.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FD(slot) (me->slots[slot] - 1)
+
+/* Options of sl_option, by number: what crosses is ours, not the platform's. */
+enum { OPTION_NODELAY, OPTION_KEEPALIVE, OPTION_KEEPIDLE, OPTION_KEEPINTVL, OPTION_KEEPCNT,
+       OPTION_USER_TIMEOUT, OPTION_SNDBUF, OPTION_RCVBUF, OPTION_QUICKACK, OPTION_COUNT };
+
+/* Forgets and closes an fd of a connection. A reset is close(2) after SO_LINGER of 0 seconds: unsent
+ * data is dropped, the peer gets RST and no TIME_WAIT stays here. */
+void sl_close_fd(int32_t fd, int32_t reset)
+{
+    sl_fd_forget(fd);
+    if (reset) {
+        struct linger now = { .l_onoff = 1, .l_linger = 0 };
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    close(fd); /* Linux frees the fd whatever it returns: close(2), "Dealing with error returns" */
+}
+
+/* Starts a connection for <slot> to the address record at <address_off>: socket(2), connect(2), and
+ * registration. Returns 0 when it is already there (unix sockets), -EINPROGRESS while it is on its way
+ * (readiness to write ends it: ask sl_outcome); any other -errno means that there is no socket:
+ * -ECONNREFUSED, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EMFILE, ... */
+int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(address_off, SL_ADDRESS_BYTES);
+    CHECK(me->slots[slot] == 0);
+    struct sockaddr_storage address;
+    socklen_t length = sl_address_read(me->arena + address_off, &address);
+    CHECK(length > 0);
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd == -1)
+        return -errno;
+    if (fd >= sl_fds_max) {
+        close(fd);
+        return -EMFILE;
+    }
+    int on = 1;
+    if (address.ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    int result = connect(fd, (struct sockaddr *)&address, length) == 0 ? 0 : -errno;
+    if (result == -EINTR)
+        result = -EINPROGRESS; /* connect(2): it goes on by itself */
+    if (result != 0 && result != -EINPROGRESS) {
+        close(fd);
+        return result;
+    }
+    int error = sl_fd_register(fd, my_index, slot, gen, -1);
+    if (error != 0) {
+        close(fd);
+        return error;
+    }
+    me->slots[slot] = fd + 1, me->slots_held++;
+    return result;
+}
+
+/* What became of a connect: 0, or -errno from SO_ERROR (-ECONNREFUSED, -ETIMEDOUT, ...). */
+int32_t sl_outcome(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0);
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (getsockopt(FD(slot), SOL_SOCKET, SO_ERROR, &error, &length) == -1)
+        return -errno;
+    return -error;
+}
+
+/* Reads from <slot> into the arena at <off>: recv(2). Returns bytes read (> 0), 0 at end of stream,
+ * -EAGAIN when nothing is there, -ECONNRESET and others when the connection is broken.
+ * <len> must be > 0, or recv's 0 would read as end of stream. */
+int32_t sl_recv(int32_t slot, uint32_t off, int32_t len)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, len);
+    CHECK(len > 0 && me->slots[slot] != 0);
+    ssize_t n;
+    do n = recv(FD(slot), me->arena + off, (size_t)len, 0);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : (int32_t)n;
+}
+
+/* Sends from the arena: send(2) with MSG_NOSIGNAL. Returns bytes taken (> 0, may be fewer than asked),
+ * -EAGAIN when the socket buffer is full, -EPIPE or -ECONNRESET when the peer is gone. <more> 1
+ * (MSG_MORE) only when more is known to follow: the kernel keeps a tail back for 200 ms. */
+int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, len);
+    CHECK(len > 0 && me->slots[slot] != 0);
+    ssize_t n;
+    do n = send(FD(slot), me->arena + off, (size_t)len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : (int32_t)n;
+}
+
+/* Ends the sending half: shutdown(2) with SHUT_WR. -ENOTCONN when the peer has reset it. */
+int32_t sl_shutdown(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0);
+    return shutdown(FD(slot), SHUT_WR) == -1 ? -errno : 0;
+}
+
+/* Closes the slot's socket, with a reset if <reset>. The slot has none afterwards. */
+int32_t sl_close(int32_t slot, int32_t reset)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0);
+    sl_close_fd(FD(slot), reset);
+    me->slots[slot] = 0, me->slots_held--;
+    return 0;
+}
+
+/* Sets a socket option by the number of the enum above; values in the units of tcp(7) and socket(7)
+ * (seconds for KEEPIDLE and KEEPINTVL, milliseconds for USER_TIMEOUT, bytes for the buffers). */
+int32_t sl_option(int32_t slot, int32_t option, int32_t value)
+{
+    static const struct { int level, name; } options[OPTION_COUNT] = {
+        [OPTION_NODELAY] = { IPPROTO_TCP, TCP_NODELAY },
+        [OPTION_KEEPALIVE] = { SOL_SOCKET, SO_KEEPALIVE },
+        [OPTION_KEEPIDLE] = { IPPROTO_TCP, TCP_KEEPIDLE },
+        [OPTION_KEEPINTVL] = { IPPROTO_TCP, TCP_KEEPINTVL },
+        [OPTION_KEEPCNT] = { IPPROTO_TCP, TCP_KEEPCNT },
+        [OPTION_USER_TIMEOUT] = { IPPROTO_TCP, TCP_USER_TIMEOUT },
+        [OPTION_SNDBUF] = { SOL_SOCKET, SO_SNDBUF },
+        [OPTION_RCVBUF] = { SOL_SOCKET, SO_RCVBUF },
+        [OPTION_QUICKACK] = { IPPROTO_TCP, TCP_QUICKACK },
+    };
+    CHECK_SLOT(slot);
+    CHECK(option >= 0 && option < OPTION_COUNT && me->slots[slot] != 0);
+    return setsockopt(FD(slot), options[option].level, options[option].name, &value, sizeof value) == -1 ? -errno : 0;
+}
+
+/* Writes the peer record of an accepted connection, as accept(2) told it: no system call. */
+int32_t sl_client(int32_t slot, uint32_t off)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, SL_PEER_BYTES);
+    CHECK(me->slots[slot] != 0);
+    memcpy(me->arena + off, sl_fds[FD(slot)].peer, SL_PEER_BYTES);
+    return 0;
+}
+
+static int32_t name(int (*get)(int, struct sockaddr *, socklen_t *), int32_t slot, uint32_t off)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    if (get(FD(slot), (struct sockaddr *)&address, &length) == -1)
+        return -errno;
+    sl_address_write(&address, length, me->arena + off, SL_ADDRESS_BYTES);
+    return 0;
+}
+
+/* Writes the slot's own address: getsockname(2). */
+int32_t sl_sockname(int32_t slot, uint32_t off)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, SL_ADDRESS_BYTES);
+    CHECK(me->slots[slot] != 0);
+    return name(getsockname, slot, off);
+}
+
+/* Writes the address of the slot's peer: getpeername(2). -ENOTCONN before the connect is done. */
+int32_t sl_peername(int32_t slot, uint32_t off)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, SL_ADDRESS_BYTES);
+    CHECK(me->slots[slot] != 0);
+    return name(getpeername, slot, off);
+}

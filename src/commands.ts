@@ -1,0 +1,46 @@
+// The command line's verbs, one small function each. Every one returns the process's exit status:
+// 0 well, 1 run time, 2 usage or configuration.
+import { App, type Parts, StartError } from "./control/app.ts";
+import { formatProblems } from "./control/config/errors.ts";
+import { asksFor, parseFlags } from "./control/config/flags.ts";
+import { helpText } from "./control/config/help.ts";
+import { demo } from "./control/demo.ts";
+import { VERSION } from "./control/version.ts";
+
+export async function command(argv: readonly string[], parts: Parts): Promise<number> {
+  const question = argv[0] === "help" ? "help" : asksFor(argv);
+  if (question === "help") return print(helpText());
+  if (question === "version") return print(`sluice ${VERSION}\n`);
+  if (argv[0] === "demo") return await demo(argv.slice(1), parts);
+  return await quick(argv, parts);
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+/** The quick mode: everything from flags. */
+async function quick(argv: readonly string[], parts: Parts): Promise<number> {
+  const parsed = parseFlags([...argv], process.env);
+  if ("problems" in parsed) {
+    process.stderr.write(formatProblems(parsed.problems));
+    return 2;
+  }
+  try {
+    const app = await App.start({ ...parts, config: parsed.config, warnings: parsed.warnings });
+    obeySignals(app);
+    return await app.done;
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    process.stderr.write(error.lines.map((line) => `sluice: ${line}\n`).join(""));
+    return error.status;
+  }
+}
+
+/** SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1 reopens the access log's file. */
+function obeySignals(app: App): void {
+  process.on("SIGTERM", () => app.draining ? app.end() : app.drain());
+  process.on("SIGINT", () => app.end());
+  process.on("SIGUSR1", () => app.reopenLogs());
+}

@@ -1,0 +1,345 @@
+// The control plane's life, in order: start (everything that can fail does so before anything runs),
+// what DNS changes, drain, end. Ordinary async TypeScript on the main thread.
+import { availableParallelism } from "node:os";
+import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
+import type { Plan } from "../plan/plan.ts";
+import { errnoName } from "../sys/errno.ts";
+import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
+import { AccessLog } from "./access_log.ts";
+import { Admin, AdminError } from "./admin.ts";
+import { type Capacity, capacityOf } from "./capacity.ts";
+import type { Address } from "./config/address.ts";
+import { compile, Identities } from "./config/compile.ts";
+import type { ConfigProblem } from "./config/errors.ts";
+import type { Config } from "./config/schema.ts";
+import { formatDuration } from "./config/units.ts";
+import { Directory } from "./directory.ts";
+import { Discovery } from "./discovery.ts";
+import { HealthHistory } from "./health_history.ts";
+import { closeListeners, ListenError, openListeners, type Socket } from "./listeners.ts";
+import { Log } from "./log.ts";
+import { OutputError } from "./output.ts";
+import { compilePattern } from "./patterns.ts";
+import { Reactors } from "./reactors.ts";
+import { Records } from "./records.ts";
+import { type Phase, type Sight, sum } from "./sight.ts";
+import { type Status, statusOf } from "./status.ts";
+
+/** How long Workers get to leave when told to; one that does not is left to the process's end. */
+const LEAVE_DEADLINE_MS = 3_000;
+const UNWATCH_DEADLINE_MS = 2_000;
+const FLUSH_DEADLINE_MS = 1_000;
+/** How often a drain looks whether everybody has gone. */
+const DRAIN_LOOK_MS = 20;
+/** How often numbers of things that are gone are looked through. */
+const RELEASE_EVERY_MS = 5_000;
+
+/** Where the parts of this very program are: they differ between the executable and the sources. */
+export interface Parts {
+  /** Path of the C library for dlopen. Asked once. */
+  readonly library: () => string;
+  /** The Workers' entry. */
+  readonly worker: URL;
+}
+
+export interface AppOptions extends Parts {
+  readonly config: Config;
+  readonly warnings?: readonly ConfigProblem[];
+}
+
+/** It could not start: what to tell, and the exit status (1 run time, 2 configuration). */
+export class StartError extends Error {
+  override name = "StartError";
+  readonly lines: readonly string[];
+  readonly status: 1 | 2;
+
+  constructor(lines: readonly string[], status: 1 | 2) {
+    super(lines.join("; "));
+    this.lines = lines;
+    this.status = status;
+  }
+}
+
+export class App {
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #identities = new Identities();
+  readonly #directory = new Directory();
+  readonly #health = new HealthHistory();
+  readonly #discovery: Discovery;
+  readonly #stopping = new AbortController();
+  readonly #startedAtMs = Date.now();
+  #accessLog: AccessLog | undefined;
+  #reactors: Reactors | undefined;
+  #records: Records | undefined;
+  #admin: Admin | undefined;
+  #sight!: Sight;
+  #sockets: Socket[] = [];
+  #generation = 0;
+  #phase: Phase = "starting";
+  #releaseTimer: ReturnType<typeof setInterval> | undefined;
+  #finish!: (status: number) => void;
+
+  /** The exit status, once everything has ended. */
+  readonly done: Promise<number> = new Promise((resolve) => this.#finish = resolve);
+
+  /** Starts; when it resolves, connections are served. @throws StartError: nothing is left running */
+  static async start(options: AppOptions): Promise<App> {
+    const app = new App(options.config);
+    try {
+      await app.#start(options);
+    } catch (error) {
+      await app.#release();
+      throw startError(error);
+    }
+    return app;
+  }
+
+  private constructor(config: Config) {
+    this.#config = config;
+    this.#log = Log.open(config.log);
+    this.#discovery = new Discovery({
+      changed: (name, ips) => this.#nameChanged(name, ips),
+      failed: (name, why, keeping) => {
+        const then = keeping.length > 0 ? `keeping ${keeping.join(", ")}` : "its servers are missing until it resolves";
+        this.#log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
+      },
+    });
+  }
+
+  get draining(): boolean {
+    return this.#phase === "draining";
+  }
+
+  /** What listens, and where the kernel bound it. */
+  get listeners(): readonly { name: string; bind: string; upstream: string }[] {
+    return [...this.#directory.current.listeners].map((number) => this.#directory.listeners.get(number)!);
+  }
+
+  status(): Status {
+    return statusOf(this.#sight);
+  }
+
+  reopenLogs(): void {
+    this.#accessLog?.reopen();
+  }
+
+  /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
+  async drain(): Promise<void> {
+    if (this.#phase !== "ready") return;
+    this.#phase = "draining";
+    const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
+    await this.#stopAccepting(reactors);
+    const open = reactors.connections;
+    this.#log.info("drain", `stopped accepting; ${open} connections have ${formatDuration(timeoutMs)} to finish`, { open });
+    const end = performance.now() + timeoutMs;
+    while (this.draining && reactors.connections > 0 && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
+    }
+    if (this.draining) await this.end();
+  }
+
+  /** Ends now: connections that are left are closed, each with its reason. */
+  async end(status = 0): Promise<void> {
+    if (this.#phase === "stopped") return;
+    this.#phase = "stopped";
+    const left = this.#reactors?.connections ?? 0;
+    if (left > 0) this.#log.warn("drain", `closing ${left} connections`, { left });
+    await this.#release();
+    this.#finish(status);
+  }
+
+  async #start({ library, worker, warnings = [] }: AppOptions): Promise<void> {
+    const config = this.#config, path = library();
+    await openLibrary(path);
+    const fds = sys.setup();
+    if (fds < 0) throw new StartError([`cannot set up the process: ${errnoName(-fds)}`], 1);
+    sys.room_open(CONTROL_ROOM, 1, 1, CONTROL_ARENA_BYTES);
+    enterRoom(CONTROL_ROOM);
+    for (const { where, what, remedy } of warnings) {
+      this.#log.warn("config", `${where === "" ? "" : `${where}: `}${what}; ${remedy}`);
+    }
+    checkPatterns(config);
+    this.#accessLog = AccessLog.open({ ...config.log.access, log: this.#log });
+
+    await this.#discovery.start(namesOf(config));
+    const reactors = config.reactors === "auto" ? Math.min(availableParallelism(), REACTORS_MAX) : config.reactors;
+    this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
+    const capacity = this.#capacity(fds, reactors);
+    this.#reactors = new Reactors({ worker, library: path, reactors, accept: config.accept, ...capacity }, {
+      died: (room, role, error, lost) => {
+        this.#log.error("reactors", `the ${role} Worker in room ${room} died and is replaced; ${lost.length} connections are lost: ${error}`, {
+          room,
+          role,
+          lost: lost.length,
+        });
+        this.#records?.lost(lost);
+      },
+      hopeless: (why) => {
+        this.#log.error("reactors", `${why}; Sluice ends`);
+        void this.end(1);
+      },
+    });
+    this.#records = new Records({
+      rings: this.#reactors.all,
+      directory: this.#directory,
+      health: this.#health,
+      accessLog: this.#accessLog,
+      log: this.#log,
+      maxConnections: capacity.connections,
+    });
+    this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
+    this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
+    await this.#reactors.start(this.#compile(), watchedBy(this.#sockets));
+    this.#records.start(this.#stopping.signal);
+    this.#releaseTimer = setInterval(() => this.#releaseNumbers(), RELEASE_EVERY_MS);
+    this.#phase = "ready";
+    for (const { bind, upstream } of this.listeners) {
+      this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
+    }
+    if (this.#admin !== undefined) this.#log.info("admin", `admin API on ${this.#admin.where}`);
+  }
+
+  #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
+    return {
+      startedAtMs: this.#startedAtMs,
+      phase: () => this.#phase,
+      generation: () => this.#generation,
+      maxConnections,
+      reactors: reactors.all,
+      deaths: () => reactors.deaths,
+      shared: reactors.shared,
+      directory: this.#directory,
+      health: this.#health,
+      log: this.#log,
+      accessLog,
+    };
+  }
+
+  #compile(): Plan {
+    const { plan, warnings } = compile(
+      {
+        config: this.#config,
+        generation: ++this.#generation,
+        sockets: this.#sockets,
+        resolve: this.#discovery.resolve,
+        patternOf: patternNumber,
+      },
+      this.#identities,
+      this.#directory,
+    );
+    for (const warning of warnings) this.#log.warn("config", warning);
+    return plan;
+  }
+
+  #nameChanged(name: string, ips: readonly string[]): void {
+    this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
+    if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
+  }
+
+  /** How many connections the limit on fds carries; said when it is fewer than asked. */
+  #capacity(fds: number, reactors: number): Capacity {
+    const asked = this.#config["max-connections"];
+    const servers = Object.values(this.#config.upstreams).reduce((sum, { servers }) => sum + servers.length, 0);
+    const capacity = capacityOf(fds, { connections: asked, reactors, listeners: this.#sockets.length, servers });
+    if (capacity.connections < 1) {
+      throw new StartError([`the limit of ${fds} file descriptors is too low to work; raise it (ulimit -n)`], 1);
+    }
+    if (capacity.connections < asked) {
+      this.#log.warn(
+        "limits",
+        `${fds} file descriptors carry ${capacity.connections} connections, not ${asked}; raise the limit ` +
+          "(ulimit -n, LimitNOFILE=) or lower --max-connections",
+        { fds, connections: capacity.connections },
+      );
+    }
+    return capacity;
+  }
+
+  /** Numbers of what is gone are given again once nobody works by them and nothing hangs on them. */
+  #releaseNumbers(): void {
+    const reactors = this.#reactors!, oldest = reactors.oldestGeneration;
+    const { listeners, upstreams, servers, probes } = this.#identities;
+    const idle = (column: "listenerCurrent" | "serverCurrent") => (number: number) =>
+      sum(reactors.all, column, number) === 0;
+    for (const number of listeners.release(oldest, idle("listenerCurrent"))) {
+      this.#directory.listeners.delete(number);
+      reactors.clearListener(number);
+    }
+    for (const number of servers.release(oldest, idle("serverCurrent"))) {
+      this.#directory.servers.delete(number);
+      reactors.clearServer(number);
+    }
+    for (const number of upstreams.release(oldest, () => true)) this.#directory.upstreams.delete(number);
+    for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
+    this.#health.retain(new Set(this.#directory.probes.keys()));
+  }
+
+  async #stopAccepting(reactors: Reactors): Promise<void> {
+    await reactors.unwatch(UNWATCH_DEADLINE_MS);
+    closeListeners(this.#sockets);
+    this.#sockets = [];
+  }
+
+  /** Gives everything back, as far as it was taken. */
+  async #release(): Promise<void> {
+    this.#discovery.stop();
+    clearInterval(this.#releaseTimer);
+    if (this.#reactors?.started) {
+      await this.#stopAccepting(this.#reactors);
+      await this.#reactors.stop(LEAVE_DEADLINE_MS);
+    } else if (this.#sockets.length > 0) {
+      closeListeners(this.#sockets);
+      this.#sockets = [];
+    }
+    this.#stopping.abort();
+    this.#records?.drainNow();
+    this.#admin?.close();
+    await this.#accessLog?.close(FLUSH_DEADLINE_MS);
+    await this.#log.close(FLUSH_DEADLINE_MS);
+  }
+}
+
+/** What the user can mend has its line and status; anything else is a bug and stays what it is. */
+function startError(error: unknown): unknown {
+  if (error instanceof ListenError || error instanceof AdminError || error instanceof OutputError) {
+    return new StartError([error.message], 1);
+  }
+  return error;
+}
+
+/** Every regular expression compiles, or Sluice does not start. */
+function checkPatterns(config: Config): void {
+  const lines = Object.entries(config.upstreams).flatMap(([name, { health }]) => {
+    if (health === "off" || health.expect?.kind !== "pattern") return [];
+    const compiled = compilePattern(health.expect.source);
+    if ("number" in compiled) return [];
+    return [`--health-expect of ${name}: at byte ${compiled.offset} of the expression: ${compiled.why}; see pcre2pattern(3)`];
+  });
+  if (lines.length > 0) throw new StartError(lines, 2);
+}
+
+/** The number of an expression that `checkPatterns` has compiled. */
+function patternNumber(source: Uint8Array): number {
+  const compiled = compilePattern(source);
+  if (!("number" in compiled)) throw new Error("app: an expression that compiled at start does not any more");
+  return compiled.number;
+}
+
+/** Listening sockets by the room that watches them. */
+function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
+  const watched = new Map<number, number[]>();
+  for (const { socket, reactor } of sockets) {
+    const room = reactor + 1;
+    watched.set(room, [...(watched.get(room) ?? []), socket]);
+  }
+  return watched;
+}
+
+function namesOf(config: Config): string[] {
+  const addresses: Address[] = [
+    ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
+    ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),
+  ];
+  return addresses.flatMap((address) => (address.kind === "name" ? [address.name] : []));
+}

@@ -1,0 +1,423 @@
+// Addresses as people write them: where to listen, and which servers to connect to. Also their binary
+// form, which the Plan and C know: see ffi/sluice.h for the record. Names are kept as names; whoever
+// opens or connects resolves them. Reading touches neither network nor disk.
+import { networkInterfaces } from "node:os";
+import { isIPv4, isIPv6 } from "node:net";
+import ipaddr from "ipaddr.js";
+import { ADDRESS_BYTES } from "../../base/limits.ts";
+import { didYouMean, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken } from "./errors.ts";
+
+/** An IP address and a port. `ip` is canonical: four decimals, or RFC 5952 without brackets and scope. */
+export interface IpAddress {
+  readonly kind: "ip";
+  readonly family: 4 | 6;
+  readonly ip: string;
+  /** The interface of a link-local address, by name or number; "" if none was given. */
+  readonly scope: string;
+  /** 0 to 65535; 0 asks the kernel to choose (listening only). */
+  readonly port: number;
+}
+
+/** A host name (lower case) and a port. */
+export interface NameAddress {
+  readonly kind: "name";
+  readonly name: string;
+  readonly port: number;
+}
+
+/** The path of a unix socket, 1 to 107 bytes; a relative one is relative to the working directory. */
+export interface UnixAddress {
+  readonly kind: "unix";
+  readonly path: string;
+}
+
+/** An address that needs no resolving. */
+export type LiteralAddress = IpAddress | UnixAddress;
+export type Address = LiteralAddress | NameAddress;
+
+/** Where a listener listens. */
+export interface Listen {
+  /** As the user wrote it. */
+  readonly text: string;
+  readonly protocol: "tcp";
+  /** `:PORT` and `[::]:PORT` are the IPv6 wildcard, which takes IPv4 too. */
+  readonly address: Address;
+}
+
+const SCHEMES_LATER = ["udp", "tls", "http", "https"];
+const TARGET_SCHEMES_LATER = ["tls", "http", "https"];
+const TARGET_OPTIONS_LATER = ["weight", "backup", "max-connections"];
+
+/** No address is longer; what is longer is refused before anything looks closer. */
+const TEXT_CHARACTERS_MAX = 512;
+/** sun_path without its closing NUL. */
+const UNIX_PATH_BYTES_MAX = 107;
+const NAME_CHARACTERS_MAX = 253;
+const LABEL_CHARACTERS_MAX = 63;
+
+const FAMILY_UNIX = 1;
+
+/**
+ * Splits `LISTEN=TARGETS` at the first `=` that is not part of `?protocol=`. Neither half is looked
+ * into. Fails if there is no such `=`, or nothing before or after it.
+ */
+export function splitListenTargets(text: string): Reading<{ listen: string; targets: string }> {
+  let at = text.indexOf("=");
+  while (at !== -1 && text.slice(0, at).endsWith("?protocol")) at = text.indexOf("=", at + 1);
+  if (at === -1) return refused("no TARGETS", `write ${shown(text)}=HOST:PORT,HOST:PORT`);
+  const listen = text.slice(0, at);
+  const targets = text.slice(at + 1);
+  if (listen === "") return refused("no LISTEN before the =", "write tcp://:PORT=HOST:PORT");
+  if (targets === "") return refused("no TARGETS after the =", `write ${shown(listen)}=HOST:PORT,HOST:PORT`);
+  return taken({ listen, targets });
+}
+
+/**
+ * Splits `TARGET,TARGET`. No target is looked into. Fails for an empty list and for an empty place in
+ * it (a comma too many).
+ */
+export function splitTargets(text: string): Reading<string[]> {
+  if (text === "") return refused("no targets", "write HOST:PORT,HOST:PORT");
+  const targets = text.split(",");
+  if (!targets.includes("")) return taken(targets);
+  return refused("a comma with no target beside it", "write HOST:PORT,HOST:PORT without spaces");
+}
+
+/**
+ * Reads where to listen: `tcp://:9000` (all addresses, IPv4 and IPv6), `tcp://127.0.0.1:9000`,
+ * `tcp://[::1]:9000`, `tcp://localhost:9000` (127.0.0.1), `tcp://NAME:9000`, `unix:/path` and
+ * `unix:/path?protocol=tcp`. Ports 0 to 65535; with 0 the kernel chooses.
+ * @returns the address, or what was expected. udp, tls, http and https are known but not supported.
+ */
+export function readListen(text: string): Reading<Listen> {
+  const flaw = unreadable(text);
+  if (flaw !== undefined) return flaw;
+  if (text.startsWith("unix:")) return readUnixListen(text);
+  const scheme = /^([^:/?#[\]=,]*):\/\//.exec(text)?.[1];
+  if (scheme === undefined) {
+    return refused(
+      `${quoted(text)} has no scheme`,
+      `write tcp://${text.includes(":") ? shown(text) : ":PORT"}`,
+    );
+  }
+  if (SCHEMES_LATER.includes(scheme)) {
+    return refused(`${scheme}:// is ${NOT_SUPPORTED}`, "listen on tcp:// or unix:");
+  }
+  if (scheme !== "tcp") {
+    const remedy = didYouMean(scheme, ["tcp", ...SCHEMES_LATER], "write tcp://:PORT or unix:/PATH");
+    return refused(`unknown scheme ${quoted(scheme)}`, remedy);
+  }
+  const rest = text.slice("tcp://".length);
+  const extra = rest.search(/[/?#]/);
+  if (extra !== -1) {
+    return refused(
+      `${quoted(rest.slice(extra))} after the port`,
+      `write tcp://${shown(rest.slice(0, extra))}`,
+    );
+  }
+  const address = readHostPort(rest, "listen");
+  return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
+}
+
+/**
+ * Reads one server: `10.0.0.1:9001`, `[::1]:9001`, `[fe80::1%eth0]:9001`, `name:9001`, `unix:/path`.
+ * Ports 1 to 65535. @returns the address, or what was expected; options after a `;` (weight, backup,
+ * max-connections) and schemes are known but not supported.
+ */
+export function readTarget(text: string): Reading<Address> {
+  const flaw = unreadable(text);
+  if (flaw !== undefined) return flaw;
+  const [bare, ...options] = text.split(";");
+  if (options.length > 0) return refuseOption(options[0], bare);
+  if (text.startsWith("unix:")) return readUnixPath(text.slice("unix:".length));
+  const scheme = /^([^:/?#[\]=,]*):\/\//.exec(text)?.[1];
+  if (scheme !== undefined) {
+    const rest = shown(text.slice(scheme.length + "://".length));
+    if (TARGET_SCHEMES_LATER.includes(scheme)) {
+      return refused(`${scheme}:// is ${NOT_SUPPORTED}`, `write ${rest}`);
+    }
+    return refused(`${quoted(text)} has a scheme, a target has none`, `write ${rest}`);
+  }
+  return readHostPort(text, "target");
+}
+
+/**
+ * Reads `HOST:PORT` of an `http://` address for the admin API: an IP literal or localhost, so that it
+ * is known beforehand who can reach it; ports 0 to 65535.
+ */
+export function readAdminHostPort(text: string): Reading<IpAddress> {
+  const flaw = unreadable(text);
+  if (flaw !== undefined) return flaw;
+  const address = readHostPort(text, "listen");
+  if (!address.ok) return address;
+  if (address.value.kind === "ip") return taken(address.value);
+  return refused(`${quoted(address.value.name)} is a name`, "write an IP address or localhost");
+}
+
+/** Reads the path of a unix socket: 1 to 107 bytes without control characters and without `,` `;` `?`. */
+export function readUnixPath(path: string): Reading<UnixAddress> {
+  const flaw = unreadable(path);
+  if (flaw !== undefined) return path === "" ? refused("unix: without a path", "write unix:/PATH") : flaw;
+  if (path.startsWith("@")) {
+    return refused(
+      `abstract unix sockets are ${NOT_SUPPORTED}`,
+      `write ./${shown(path)} for a file of that name`,
+    );
+  }
+  if (/[,;?]/.test(path)) {
+    return refused(`${quoted(path)} holds one of , ; ?`, "choose a path without these characters");
+  }
+  if (path.endsWith("/")) return refused(`${quoted(path)} is a directory`, "write the path of a socket");
+  const bytes = new TextEncoder().encode(path).length;
+  if (bytes <= UNIX_PATH_BYTES_MAX) return taken({ kind: "unix", path });
+  return refused(
+    `a path of ${bytes} bytes`,
+    `unix sockets take at most ${UNIX_PATH_BYTES_MAX} bytes; choose a shorter one`,
+  );
+}
+
+/**
+ * The address of an IP as text (a resolver's answer; `fe80::1%eth0` keeps its scope) and a port of 0
+ * to 65535. IPv4-mapped IPv6 becomes IPv4. @returns undefined if `ip` is no IP address.
+ */
+export function ipAddress(ip: string, port: number): IpAddress | undefined {
+  if (isIPv4(ip)) return { kind: "ip", family: 4, ip, scope: "", port };
+  const [bare, scope = ""] = ip.split("%", 2);
+  if (!isIPv6(bare)) return undefined;
+  const address = ipaddr.IPv6.parse(bare);
+  if (address.isIPv4MappedAddress()) {
+    return { kind: "ip", family: 4, ip: address.toIPv4Address().toString(), scope: "", port };
+  }
+  return { kind: "ip", family: 6, ip: address.toRFC5952String(), scope, port };
+}
+
+/** Whether only this machine can reach the address: 127.0.0.0/8, ::1, any unix socket. */
+export function isLoopback(address: LiteralAddress): boolean {
+  if (address.kind === "unix") return true;
+  return address.family === 4 ? address.ip.startsWith("127.") : address.ip === "::1";
+}
+
+/** Whether the address stands for all addresses of this machine: 0.0.0.0 and ::. */
+export function isWildcard(address: Address): boolean {
+  return address.kind === "ip" && (address.ip === "0.0.0.0" || address.ip === "::");
+}
+
+/** The address as `readTarget` reads it: `10.0.0.1:80`, `[fe80::1%eth0]:80`, `name:80`, `unix:/path`. */
+export function addressText(address: Address): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  if (address.kind === "name") return `${address.name}:${address.port}`;
+  if (address.family === 4) return `${address.ip}:${address.port}`;
+  return `[${address.ip}${address.scope === "" ? "" : "%" + address.scope}]:${address.port}`;
+}
+
+/**
+ * The binary form of an address, 112 bytes: [0] family (4, 6, 1 = unix), [1] length of a unix path,
+ * [2..3] port (big endian), [4..19] IP bytes (IPv4 in the first four), [20..23] scope id (little
+ * endian); a unix path has its bytes from [4] on.
+ * @throws Error if the address names an interface that this machine does not have.
+ */
+export function encodeAddress(address: LiteralAddress): Uint8Array {
+  const bytes = new Uint8Array(ADDRESS_BYTES);
+  if (address.kind === "unix") {
+    const path = new TextEncoder().encode(address.path);
+    if (path.length > UNIX_PATH_BYTES_MAX) throw new Error("a unix socket's path is longer than 107 bytes");
+    bytes[0] = FAMILY_UNIX;
+    bytes[1] = path.length;
+    bytes.set(path, 4);
+    return bytes;
+  }
+  const view = new DataView(bytes.buffer);
+  bytes[0] = address.family;
+  view.setUint16(2, address.port);
+  bytes.set(ipaddr.parse(address.ip).toByteArray(), 4);
+  view.setUint32(20, scopeId(address.scope), true);
+  return bytes;
+}
+
+/**
+ * The text of the binary address at `from`: `10.0.0.1:80`, `[::1]:80`, `[fe80::1%2]:80` (scopes as
+ * numbers), `unix:/path` (bytes that are not printable as `\xHH`), `unknown` for family 0. IPv4-mapped
+ * IPv6 is printed as IPv4. A record without room for a path (24 bytes) is read the same way.
+ */
+export function formatAddress(bytes: Uint8Array, from: number): string {
+  const family = bytes[from];
+  if (family === FAMILY_UNIX) {
+    const path = bytes.slice(from + 4, from + 4 + bytes[from + 1]);
+    return "unix:" + shown(new TextDecoder().decode(path), ADDRESS_BYTES);
+  }
+  const port = (bytes[from + 2] << 8) | bytes[from + 3];
+  if (family === 4) return `${decimals(bytes, from + 4)}:${port}`;
+  if (family !== 6) return "unknown";
+  const ip = Array.from(bytes.subarray(from + 4, from + 20));
+  const mapped = ip.slice(0, 10).every((byte) => byte === 0) && ip[10] === 0xff && ip[11] === 0xff;
+  if (mapped) return `${decimals(bytes, from + 16)}:${port}`;
+  const scope = new DataView(bytes.buffer, bytes.byteOffset + from + 20, 4).getUint32(0, true);
+  return `[${new ipaddr.IPv6(ip).toRFC5952String()}${scope === 0 ? "" : "%" + scope}]:${port}`;
+}
+
+function decimals(bytes: Uint8Array, from: number): string {
+  return `${bytes[from]}.${bytes[from + 1]}.${bytes[from + 2]}.${bytes[from + 3]}`;
+}
+
+/** The kernel's number of an interface, given by name or number; 0 for "". */
+function scopeId(scope: string): number {
+  if (scope === "") return 0;
+  if (/^[0-9]+$/.test(scope)) return Number(scope);
+  for (const entry of networkInterfaces()[scope] ?? []) {
+    if (entry.family === "IPv6" && entry.scopeid) return entry.scopeid;
+  }
+  throw new Error(`no network interface ${quoted(scope)} with a link-local IPv6 address`);
+}
+
+/** What makes any address unreadable, whatever its kind. */
+function unreadable(text: string): Reading<never> | undefined {
+  if (text === "") return refused("empty", "write HOST:PORT or unix:/PATH");
+  if (text.length > TEXT_CHARACTERS_MAX) {
+    return refused(`an address of ${text.length} characters`, `write at most ${TEXT_CHARACTERS_MAX}`);
+  }
+  if (/\s/.test(text)) return refused(`${quoted(text)} holds whitespace`, "write addresses without spaces");
+  if (/[\p{Cc}\p{Cf}\p{Cs}]/u.test(text)) {
+    return refused(`${quoted(text)} holds a control character`, "write addresses in printable characters");
+  }
+  return undefined;
+}
+
+function readUnixListen(text: string): Reading<Listen> {
+  const [path, ...queries] = text.slice("unix:".length).split("?");
+  if (queries.length > 1) return refused("more than one ?", "write unix:/PATH?protocol=tcp");
+  if (queries.length === 1) {
+    const [key, protocol = ""] = queries[0].split("=", 2);
+    if (key !== "protocol" || queries[0].split("=").length > 2) {
+      return refused(`unknown option ${quoted(queries[0])}`, `write unix:${shown(path)}?protocol=tcp`);
+    }
+    if (SCHEMES_LATER.includes(protocol)) {
+      return refused(`protocol=${protocol} is ${NOT_SUPPORTED}`, "write ?protocol=tcp");
+    }
+    if (protocol !== "tcp") return refused(`unknown protocol ${quoted(protocol)}`, "write ?protocol=tcp");
+  }
+  const address = readUnixPath(path);
+  return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
+}
+
+function refuseOption(option: string, bare: string): Reading<never> {
+  const name = option.split("=", 1)[0];
+  if (TARGET_OPTIONS_LATER.includes(name)) {
+    return refused(`option ${quoted(name)} is ${NOT_SUPPORTED}`, `write ${shown(bare)}`);
+  }
+  return refused(
+    `unknown option ${quoted(name)}`,
+    didYouMean(name, TARGET_OPTIONS_LATER, `write ${shown(bare)}`),
+  );
+}
+
+type Use = "listen" | "target";
+
+function readHostPort(text: string, use: Use): Reading<IpAddress | NameAddress> {
+  if (!/^[\x21-\x7e]*$/.test(text)) {
+    return refused(`${quoted(text)} is not ASCII`, "write an international name in its xn-- form");
+  }
+  const example = use === "listen" ? "127.0.0.1:9000" : "10.0.0.1:9001";
+  if (text.startsWith("[")) return readBracketed(text, use);
+  const colons = text.split(":").length - 1;
+  if (colons === 0) {
+    if (/^[0-9]+$/.test(text)) {
+      const remedy = use === "listen" ? `write :${shown(text)}` : `write 127.0.0.1:${shown(text)}`;
+      return refused(`${quoted(text)} is a port without a host`, remedy);
+    }
+    return refused(
+      `${quoted(text)} has no port`,
+      text === "" ? `write ${example}` : `write ${shown(text)}:PORT`,
+    );
+  }
+  if (colons > 1) return refuseBareColons(text);
+  const host = text.slice(0, text.indexOf(":"));
+  const port = readPort(text, use);
+  if (!port.ok) return port;
+  if (host === "") {
+    if (use === "listen") return taken({ kind: "ip", family: 6, ip: "::", scope: "", port: port.value });
+    return refused(`${quoted(text)} has no host`, `write 127.0.0.1:${port.value}`);
+  }
+  if (isIPv4(host)) return taken({ kind: "ip", family: 4, ip: host, scope: "", port: port.value });
+  return readName(host, port.value, use);
+}
+
+/** `[IPv6]:PORT`, `[IPv6%SCOPE]:PORT`. */
+function readBracketed(text: string, use: Use): Reading<IpAddress> {
+  const match = /^\[([^[\]%]*)(%[^[\]]*)?\](.*)$/.exec(text);
+  if (match === null) return refused(`${quoted(text)} has an unmatched bracket`, "write [IPV6]:PORT");
+  const [, ip, scopeText = "", rest] = match;
+  if (!isIPv6(ip)) {
+    const remedy = isIPv4(ip) ? `write ${ip}${shown(rest)}` : "write [IPV6]:PORT, such as [::1]:9000";
+    return refused(`${quoted(ip)} is no IPv6 address`, remedy);
+  }
+  if (!rest.startsWith(":")) {
+    return refused(`${quoted(text)} has no port`, `write [${ip}${shown(scopeText)}]:PORT`);
+  }
+  const port = readPort(rest, use);
+  if (!port.ok) return port;
+  const address = ipAddress(ip, port.value);
+  if (address === undefined) return refused(`${quoted(ip)} is no IPv6 address`, "write [IPV6]:PORT");
+  if (scopeText === "") return taken(address);
+  const scope = scopeText.slice(1);
+  if (address.family === 4) {
+    return refused("an IPv4 address takes no scope", `write ${address.ip}:${port.value}`);
+  }
+  const number = /^[0-9]+$/.test(scope) ? Number(scope) : 1;
+  if (!/^[A-Za-z0-9_.@:-]{1,15}$/.test(scope) || number < 1 || number > 0xffff_ffff) {
+    return refused(
+      `${quoted(scope)} is no scope`,
+      "write an interface's name or number: [fe80::1%eth0]:PORT",
+    );
+  }
+  return taken({ ...address, scope });
+}
+
+function refuseBareColons(text: string): Reading<never> {
+  const lastColon = text.lastIndexOf(":");
+  const host = text.slice(0, lastColon);
+  const port = text.slice(lastColon + 1);
+  if (isIPv6(host) && /^[0-9]{1,5}$/.test(port)) {
+    return refused(`${quoted(text)} is an IPv6 address without brackets`, `write [${host}]:${port}`);
+  }
+  if (isIPv6(text)) {
+    return refused(`${quoted(text)} is an IPv6 address without a port`, `write [${text}]:PORT`);
+  }
+  return refused(`${quoted(text)} has too many colons`, "write HOST:PORT or [IPV6]:PORT");
+}
+
+/** The port at the end of `text`, after its last colon. */
+function readPort(text: string, use: Use): Reading<number> {
+  const digits = text.slice(text.lastIndexOf(":") + 1);
+  const min = use === "listen" ? 0 : 1;
+  const expected = `write a port from ${min} to 65535`;
+  if (digits === "") return refused(`${quoted(text)} has no port after the colon`, expected);
+  if (!/^[0-9]+$/.test(digits)) return refused(`${quoted(digits)} is no port`, expected);
+  if (digits.length > 1 && digits.startsWith("0")) {
+    return refused(`port ${quoted(digits)} begins with 0`, expected);
+  }
+  const port = Number(digits);
+  if (port < min || port > 65_535) return refused(`port ${quoted(digits)} is out of range`, expected);
+  return taken(port);
+}
+
+/** A host name by RFC 1123, underscores allowed. Its last label is not all digits: that is a bad IPv4 address. */
+function readName(host: string, port: number, use: Use): Reading<IpAddress | NameAddress> {
+  const name = host.toLowerCase();
+  const labels = name.replace(/\.$/, "").split(".");
+  if (/^([0-9]+|0x[0-9a-f]*)$/.test(labels[labels.length - 1])) {
+    return refused(
+      `${quoted(host)} is no IPv4 address`,
+      "write four numbers from 0 to 255, such as 10.0.0.1",
+    );
+  }
+  if (name.length > NAME_CHARACTERS_MAX) {
+    return refused(`a name of ${name.length} characters`, `names have at most ${NAME_CHARACTERS_MAX}`);
+  }
+  for (const label of labels) {
+    const legal = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$/.test(label) && label.length <= LABEL_CHARACTERS_MAX;
+    if (!legal) return refused(`${quoted(host)} is no host name`, "write letters, digits, hyphens and dots");
+  }
+  const isLocal = use === "listen" && name === "localhost";
+  if (isLocal) return taken({ kind: "ip", family: 4, ip: "127.0.0.1", scope: "", port });
+  return taken({ kind: "name", name, port });
+}

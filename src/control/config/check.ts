@@ -1,0 +1,322 @@
+// From raw values, whoever gathered them, to a Config: the schema, then what holds between keys. All
+// findings come at once, each with the path of its key; the caller knows where that key was written.
+import type * as z from "zod";
+import { LISTENERS_MAX, SERVERS_PER_UPSTREAM_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
+import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from "./address.ts";
+import { didYouMean, NOT_SUPPORTED, quoted } from "./errors.ts";
+import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
+import { formatDuration } from "./units.ts";
+
+export type Path = readonly (string | number)[];
+
+/** One thing wrong with the value at `path`. */
+export interface Finding {
+  readonly path: Path;
+  /** Another value that it is as much about; the one that somebody wrote is the one to name. */
+  readonly orPath?: Path;
+  readonly what: string;
+  readonly remedy: string;
+  readonly severity: "error" | "warning";
+}
+
+/** What a default depends on. `uid` is that of the process, 0 for root. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly uid: number;
+}
+
+/** A token beyond loopback that is shorter than this is warned about. */
+const TOKEN_CHARACTERS_FEW = 16;
+
+/**
+ * Checks a whole raw configuration, named and shaped as in the file.
+ * @returns `config` if no finding is an error; otherwise `config` is undefined. Warnings come either way.
+ */
+export function checkConfig(
+  raw: unknown,
+  surroundings: Surroundings,
+): { config: Config | undefined; findings: Finding[] } {
+  const result = configSchema.safeParse(raw);
+  if (!result.success) {
+    return {
+      config: undefined,
+      findings: result.error.issues.flatMap((issue) => findingsOf(issue, [], raw)),
+    };
+  }
+  const config: Config = { ...result.data, admin: result.data.admin ?? defaultAdmin(surroundings) };
+  const findings = crossCheck(config);
+  if (config.admin.kind === "off" && config.admin.byDefault) {
+    findings.push({
+      path: ["admin"],
+      what: "no admin socket, because XDG_RUNTIME_DIR gives no path for it",
+      remedy: "give an admin address, or off",
+      severity: "warning",
+    });
+  }
+  return { config: findings.some((finding) => finding.severity === "error") ? undefined : config, findings };
+}
+
+/** Checks the raw value of one key by itself; the paths of the findings begin with that of the key. */
+export function checkKey(key: Key, raw: unknown): Finding[] {
+  const result = (key.schema as z.ZodType).safeParse(raw);
+  if (result.success) return [];
+  return result.error.issues.flatMap((issue) => findingsOf(issue, key.path, raw, key.path.length));
+}
+
+function defaultAdmin({ env, uid }: Surroundings): Admin {
+  if (uid === 0) {
+    return { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true };
+  }
+  const directory = env.XDG_RUNTIME_DIR ?? "";
+  const address = readUnixPath(`${directory}/sluice.sock`);
+  if (!directory.startsWith("/") || !address.ok) return { kind: "off", byDefault: true };
+  return { kind: "unix", address: address.value, byDefault: true };
+}
+
+/** What the schema's issue means to a user. `raw` is the value whose path has `rawDepth` steps. */
+function findingsOf(issue: z.core.$ZodIssue, base: Path, raw: unknown, rawDepth = 0): Finding[] {
+  const path: Path = [...base, ...issue.path.map((step) => typeof step === "number" ? step : String(step))];
+  const input = valueAt(raw, path.slice(rawDepth));
+  const error = (what: string, remedy: string): Finding[] => [{ path, what, remedy, severity: "error" }];
+  switch (issue.code) {
+    case "custom":
+      return error(issue.message, String(issue.params?.remedy ?? "see sluice --help"));
+    case "unrecognized_keys":
+      return issue.keys.map((unknown) => unknownKey(path, unknown));
+    case "invalid_union":
+      return bestOption(issue.errors).flatMap((inner) => findingsOf(inner, path, raw, rawDepth));
+    case "invalid_key":
+      return issue.issues.flatMap((inner) => findingsOf(inner, path, raw, rawDepth)).map((finding) => ({
+        ...finding,
+        what: `${quoted(String(path[path.length - 1]))} ${finding.what}`,
+      }));
+    case "invalid_value":
+      return error(...invalidValue(path, input, issue.values.map(String)));
+    case "too_small":
+      return error("empty", "give at least one");
+    case "invalid_type":
+      if (input === undefined) return error("missing", `write ${keyAt(path)?.doc.placeholder ?? "a value"}`);
+      return error(`${kindOf(input)} where ${issue.expected} is expected`, remedyFor(path, issue.expected));
+    default:
+      return error(issue.message, "see sluice --help");
+  }
+}
+
+/** Of a union's failures the one that came closest: the option that accepted the value's kind. */
+function bestOption(options: readonly z.core.$ZodIssue[][]): readonly z.core.$ZodIssue[] {
+  const isKind = (issue: z.core.$ZodIssue): boolean =>
+    issue.code === "invalid_type" && issue.path.length === 0;
+  const isValue = (issue: z.core.$ZodIssue): boolean =>
+    issue.code === "invalid_value" && issue.path.length === 0;
+  return options.find((issues) => !issues.some((issue) => isKind(issue) || isValue(issue))) ??
+    options.find((issues) => !issues.some(isKind)) ?? options[0];
+}
+
+function unknownKey(path: Path, unknown: string): Finding {
+  const known = KEYS.filter((key) => key.path.length === path.length + 1 && matches(key.path, path))
+    .map((key) => key.path[path.length]);
+  const later = KEYS.filter((key) => key.path.length === path.length && matches(key.path, path))
+    .flatMap((key) => key.doc.later ?? []);
+  const found: Omit<Finding, "what" | "remedy"> = { path: [...path, unknown], severity: "error" };
+  if (later.includes(unknown)) {
+    return { ...found, what: `${quoted(unknown)} is ${NOT_SUPPORTED}`, remedy: "leave it out" };
+  }
+  const otherwise = `the keys here are ${known.join(", ")}`;
+  return {
+    ...found,
+    what: `unknown key ${quoted(unknown)}`,
+    remedy: didYouMean(unknown, [...known, ...later], otherwise),
+  };
+}
+
+function invalidValue(path: Path, input: unknown, values: readonly string[]): [what: string, remedy: string] {
+  const form = `write ${values.join(", ").replace(/, ([^,]*)$/, " or $1")}`;
+  const later = keyAt(path)?.doc.later ?? [];
+  const word = typeof input === "object" && input !== null ? Object.keys(input)[0] ?? "" : String(input);
+  if (input === undefined) return ["missing", form];
+  if (later.includes(word)) return [`${quoted(word)} is ${NOT_SUPPORTED}`, form];
+  if (typeof input === "object") return [`${kindOf(input)} is not expected here`, form];
+  return [`unknown value ${quoted(word)}`, didYouMean(word, values, form)];
+}
+
+function keyAt(path: Path): Key | undefined {
+  return KEYS.find((key) => key.path.length === path.length && matches(key.path, path));
+}
+
+/** Whether `pattern` (with `*` for any step) fits `path` as far as both go. */
+function matches(pattern: readonly string[], path: Path): boolean {
+  return path.every((step, at) => at >= pattern.length || pattern[at] === "*" || pattern[at] === step);
+}
+
+function remedyFor(path: Path, expected: string): string {
+  const placeholder = keyAt(path)?.doc.placeholder;
+  return placeholder === undefined
+    ? `write ${expected === "object" ? "its keys" : expected}`
+    : `write ${placeholder}`;
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a section of keys";
+  return typeof value === "string" ? "text" : `a ${typeof value}`;
+}
+
+function valueAt(raw: unknown, path: Path): unknown {
+  let value = raw;
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  return value;
+}
+
+/** What holds between keys, each of them good by itself. */
+function crossCheck(config: Config): Finding[] {
+  return [
+    ...checkCounts(config),
+    ...checkReferences(config),
+    ...checkBinds(config),
+    ...checkAdmin(config),
+    ...Object.entries(config.upstreams).flatMap(([name, upstream]) => checkUpstream(name, upstream)),
+  ];
+}
+
+function checkCounts(config: Config): Finding[] {
+  const findings: Finding[] = [];
+  const listeners = Object.values(config.listeners);
+  const binds = listeners.reduce((sum, listener) => sum + listener.bind.length, 0);
+  const upstreams = Object.keys(config.upstreams).length;
+  if (listeners.length === 0) {
+    findings.push({
+      path: ["listeners"],
+      what: "nothing to listen on",
+      remedy: "give at least one listener",
+      severity: "error",
+    });
+  }
+  if (binds > LISTENERS_MAX) {
+    findings.push(tooMany(["listeners"], binds, "addresses to listen on", LISTENERS_MAX));
+  }
+  if (upstreams > UPSTREAMS_MAX) findings.push(tooMany(["upstreams"], upstreams, "upstreams", UPSTREAMS_MAX));
+  return findings;
+}
+
+function tooMany(path: Path, count: number, of: string, max: number): Finding {
+  return { path, what: `${count} ${of}`, remedy: `give at most ${max}`, severity: "error" };
+}
+
+function checkReferences(config: Config): Finding[] {
+  const upstreams = Object.keys(config.upstreams);
+  const findings: Finding[] = [];
+  for (const [name, { to }] of Object.entries(config.listeners)) {
+    if (Object.hasOwn(config.upstreams, to)) continue;
+    const otherwise = upstreams.length === 0
+      ? "give it under upstreams"
+      : `the upstreams are ${list(upstreams)}`;
+    findings.push({
+      path: ["listeners", name, "to"],
+      what: `listener ${quoted(name)} goes to upstream ${quoted(to)}, which does not exist`,
+      remedy: didYouMean(to, upstreams, otherwise),
+      severity: "error",
+    });
+  }
+  return findings;
+}
+
+function list(names: readonly string[]): string {
+  const first = names.slice(0, 8).map((name) => quoted(name)).join(", ");
+  return names.length > 8 ? `${first}, ...` : first;
+}
+
+/** No two sockets can listen on one address; a wildcard takes its port from every other address. */
+function checkBinds(config: Config): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, { address: Address; owner: string }[]>();
+  const see = (address: Address, owner: string, path: Path): void => {
+    if (address.kind !== "unix" && address.port === 0) return;
+    const place = address.kind === "unix" ? `unix:${address.path}` : `port ${address.port}`;
+    const others = seen.get(place) ?? [];
+    const other = others.find((before) => overlap(before.address, address));
+    seen.set(place, [...others, { address, owner }]);
+    if (other === undefined) return;
+    findings.push({
+      path,
+      what: `${owner} listens on ${quoted(addressText(address))}, taken by ${other.owner}`,
+      remedy: address.kind === "unix" ? "choose another path" : "choose another port or address",
+      severity: "error",
+    });
+  };
+  for (const [name, { bind }] of Object.entries(config.listeners)) {
+    bind.forEach(({ address }, at) =>
+      see(address, `listener ${quoted(name)}`, ["listeners", name, "bind", at])
+    );
+  }
+  if (config.admin.kind !== "off") see(config.admin.address, "the admin API", ["admin"]);
+  return findings;
+}
+
+/** Whether two addresses of one port (or one path) cannot both be listened on. */
+function overlap(a: Address, b: Address): boolean {
+  if (a.kind !== b.kind) return false;
+  if (a.kind !== "ip" || b.kind !== "ip") return addressText(a) === addressText(b);
+  if (a.ip === "::" || b.ip === "::") return true;
+  if (a.family !== b.family) return false;
+  return isWildcard(a) || isWildcard(b) || (a.ip === b.ip && a.scope === b.scope);
+}
+
+function checkAdmin(config: Config): Finding[] {
+  const { admin, "admin-token": token } = config;
+  if (admin.kind !== "http" || isLoopback(admin.address)) return [];
+  if (token === undefined) {
+    return [{
+      path: ["admin"],
+      what: `${
+        quoted(addressText(admin.address))
+      } can be reached from other machines, and there is no admin token`,
+      remedy: "give an admin token, or listen on 127.0.0.1",
+      severity: "error",
+    }];
+  }
+  if (token.length >= TOKEN_CHARACTERS_FEW) return [];
+  return [{
+    path: ["admin-token"],
+    what: `shorter than ${TOKEN_CHARACTERS_FEW} characters, and other machines can try to guess it`,
+    remedy: "choose a longer token",
+    severity: "warning",
+  }];
+}
+
+function checkUpstream(name: string, upstream: Config["upstreams"][string]): Finding[] {
+  const findings: Finding[] = [];
+  const { health, servers } = upstream;
+  if (health !== "off" && health.timeout > health.interval) {
+    findings.push({
+      path: ["upstreams", name, "health", "timeout"],
+      orPath: ["upstreams", name, "health", "interval"],
+      what: `the timeout of a check, ${formatDuration(health.timeout)}, is longer than its interval, ` +
+        formatDuration(health.interval),
+      remedy: "a check that hangs delays the next; choose a shorter timeout or a longer interval",
+      severity: "warning",
+    });
+  }
+  if (servers.length > SERVERS_PER_UPSTREAM_MAX) {
+    findings.push(
+      tooMany(["upstreams", name, "servers"], servers.length, "servers", SERVERS_PER_UPSTREAM_MAX),
+    );
+  }
+  const seen = new Set<string>();
+  servers.forEach(({ address }, at) => {
+    const text = addressText(address);
+    if (seen.has(text)) {
+      findings.push({
+        path: ["upstreams", name, "servers", at],
+        what: `${quoted(text)} is given twice and gets twice the share`,
+        remedy: "leave one of them out",
+        severity: "warning",
+      });
+    }
+    seen.add(text);
+  });
+  return findings;
+}

@@ -1,0 +1,79 @@
+// The text of `sluice --help`, made from the schema and the table of flags, so that it cannot say
+// anything else than what holds. Pages for single verbs are further functions beside helpText.
+import { type Flag, FLAGS, VERBS } from "./flags.ts";
+
+const LINE_CHARACTERS_MAX = 110;
+
+/** What a status of the process means, as scripts see it. */
+export const EXIT_STATUS: Readonly<Record<number, string>> = {
+  0: "all went well",
+  1: "a problem at run time, such as a port in use",
+  2: "a mistake on the command line",
+};
+
+const EXAMPLES = [
+  "sluice tcp://:5432=10.0.0.1:5432,10.0.0.2:5432",
+  "sluice tcp://127.0.0.1:6379=10.0.0.1:6379,10.0.0.2:6379 --health-send 'PING\\r\\n' --health-expect +PONG",
+  "sluice --connect-timeout 1s tcp://:80=a.example:80,[2001:db8::1]:80 unix:/run/app.sock=unix:/run/app-1.sock",
+];
+
+/** The general help text, lines of at most 110 characters, ending in a newline. */
+export function helpText(): string {
+  const processFlags = FLAGS.filter((flag) => flag.scope === "process");
+  const listenFlags = FLAGS.filter((flag) => flag.scope === "listen");
+  const isHealth = (flag: Flag): boolean => flag.name.startsWith("--health");
+  return [
+    "Sluice balances TCP connections over servers.",
+    "",
+    "Usage: sluice [FLAGS] LISTEN=TARGETS [FLAGS] [LISTEN=TARGETS [FLAGS]]...",
+    ...Object.entries(VERBS).map(([verb, what]) => `       sluice ${verb.padEnd(8)} ${what}`),
+    "       sluice --help, -h | --version, -V",
+    "",
+    "LISTEN   tcp://:PORT (all addresses, IPv4 and IPv6), tcp://HOST:PORT, tcp://[IPV6]:PORT,",
+    "         unix:/PATH?protocol=tcp",
+    "TARGETS  HOST:PORT, [IPV6]:PORT or unix:/PATH, joined by commas",
+    "",
+    "Examples:",
+    ...EXAMPLES.map((example) => `  ${example}`),
+    "",
+    "Flags for the process, anywhere:",
+    ...rows(processFlags),
+    "",
+    "Flags for every LISTEN=TARGETS if given before the first one, else for the one before them:",
+    ...rows(listenFlags.filter((flag) => !isHealth(flag))),
+    ...rows(listenFlags.filter(isHealth)),
+    "",
+    `Durations: 500ms, 2s, 1m30s, 1h. A value may follow its flag after a space or a "=".`,
+    "Exit status: " + Object.entries(EXIT_STATUS).map(([status, what]) => `${status} ${what}`).join("; ") +
+    ".",
+    "",
+  ].join("\n");
+}
+
+/** `--flag VALUE   what it is (range; default)`, wrapped below itself. */
+function rows(flags: readonly Flag[]): string[] {
+  const width = 32;
+  return flags.flatMap((flag) => {
+    const head = `  ${flag.name} ${flag.doc.placeholder ?? "VALUE"}`;
+    const notes = [flag.doc.range, flag.default === undefined ? undefined : `default ${flag.default}`];
+    const note = notes.filter((text) => text !== undefined).join("; ");
+    const lines = wrap(
+      `${flag.doc.description}${note === "" ? "" : ` (${note})`}`,
+      LINE_CHARACTERS_MAX - width,
+    );
+    const first = head.length < width ? [head.padEnd(width) + lines[0], ...lines.slice(1)] : [head, ...lines];
+    return first.map((line, at) => at === 0 ? line : " ".repeat(width) + line);
+  });
+}
+
+/** Cuts a text at spaces into lines of at most `width` characters, as far as words allow. */
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last === "") lines[lines.length - 1] = word;
+    else if (last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

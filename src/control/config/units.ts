@@ -1,0 +1,179 @@
+// Quantities as people write them: durations, sizes, rates and counts. Strict: whole numbers, one
+// spelling for each unit, no spaces, and a range for each use; a number without its unit is refused,
+// because seconds and milliseconds are mistaken for one another too easily.
+import { quoted, type Reading, refused, taken } from "./errors.ts";
+
+/** Inclusive, in the unit the reader returns. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** So many (events or bytes) in each window. */
+export interface Rate {
+  readonly amount: number;
+  readonly windowMs: number;
+}
+
+type Units = Readonly<Record<string, number>>;
+
+const DURATION_MS: Units = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
+const SIZE_BYTES: Units = {
+  TiB: 2 ** 40,
+  GiB: 2 ** 30,
+  MiB: 2 ** 20,
+  KiB: 2 ** 10,
+  TB: 1e12,
+  GB: 1e9,
+  MB: 1e6,
+  kB: 1e3,
+  B: 1,
+};
+const WINDOW_MS: Units = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Longer texts are no quantity; refused before anything looks closer. */
+const TEXT_CHARACTERS_MAX = 32;
+
+/**
+ * Reads a duration: `500ms`, `2s`, `1m30s`, `1h`, `2d`; units d h m s ms, each at most once, largest
+ * first. @returns milliseconds within `range`, or an error that says what was expected.
+ */
+export function readDuration(text: string, range: Range): Reading<number> {
+  const expected = "write a duration such as 500ms, 2s, 1m30s, 1h";
+  if (text.length > TEXT_CHARACTERS_MAX) return refused(`${quoted(text)} is no duration`, expected);
+  if (/^[0-9]+$/.test(text)) {
+    return refused(`${quoted(text)} has no unit`, `write ${text}s or ${text}ms`);
+  }
+  if (/^[0-9]+[.,][0-9]+(d|h|m|s|ms)$/.test(text)) {
+    return refused(`${quoted(text)} is not whole`, "write whole numbers, such as 1500ms or 1m30s");
+  }
+  if (!/^([0-9]+[a-zA-Z]+)+$/.test(text)) return refused(`${quoted(text)} is no duration`, expected);
+  let ms = 0;
+  let lastUnitMs = Infinity;
+  for (const [, digits, unit] of text.matchAll(/([0-9]+)([a-zA-Z]+)/g)) {
+    const unitMs = unitOf(DURATION_MS, unit);
+    if (unitMs === undefined) {
+      return refused(`${quoted(text)} has an unknown unit ${quoted(unit)}`, "the units are d h m s ms");
+    }
+    if (unitMs >= lastUnitMs) {
+      return refused(
+        `${quoted(text)} has its units out of order`,
+        "write the larger unit first, each once: 1m30s",
+      );
+    }
+    lastUnitMs = unitMs;
+    ms += Number(digits) * unitMs;
+  }
+  return within(text, ms, range, formatDuration);
+}
+
+/**
+ * Reads a size: `64KiB`, `10MiB`, `10kB`, `512B`; powers of 1024 are KiB MiB GiB TiB, powers of 1000
+ * kB MB GB TB. @returns bytes within `range`, or an error that says what was expected.
+ */
+export function readSize(text: string, range: Range): Reading<number> {
+  const bytes = sizeBytes(text);
+  return bytes.ok ? within(text, bytes.value, range, formatSize) : bytes;
+}
+
+/**
+ * Reads a rate of events: `100/s`, `20/m`, `10000/d`; windows s m h d.
+ * @returns the amount within `range` and its window in milliseconds, or what was expected.
+ */
+export function readRate(text: string, range: Range): Reading<Rate> {
+  return rate(text, "100/s or 20/m", (amount) => readCount(amount, range));
+}
+
+/**
+ * Reads a rate of bytes: `10MiB/s`, `1GB/h`.
+ * @returns the bytes within `range` and their window in milliseconds, or what was expected.
+ */
+export function readByteRate(text: string, range: Range): Reading<Rate> {
+  return rate(text, "10MiB/s or 500kB/s", (amount) => readSize(amount, range));
+}
+
+/** Reads a count: decimal digits only. @returns a whole number within `range`, or what was expected. */
+export function readCount(text: string | number, range: Range): Reading<number> {
+  const digits = String(text);
+  if (/^-[0-9]+$/.test(digits)) return within(digits, -1, range, String);
+  if (!/^[0-9]+$/.test(digits)) {
+    return refused(
+      `${quoted(digits)} is no whole number`,
+      `write a number from ${range.min} to ${range.max}`,
+    );
+  }
+  if (digits.length > 1 && digits[0] === "0") {
+    return refused(`${quoted(digits)} begins with 0`, "write the number without leading zeros");
+  }
+  return within(digits, Number(digits), range, String);
+}
+
+/** `ms` as `readDuration` reads it: 90000 is `1m30s`, 0 is `0s`. `ms` must be a whole number >= 0. */
+export function formatDuration(ms: number): string {
+  let text = "";
+  let rest = ms;
+  for (const [unit, unitMs] of Object.entries(DURATION_MS)) {
+    const count = Math.floor(rest / unitMs);
+    if (count > 0) text += `${count}${unit}`;
+    rest -= count * unitMs;
+  }
+  return text === "" ? "0s" : text;
+}
+
+/** `bytes` as `readSize` reads it, in the largest unit of 1024 (else of 1000) that leaves no fraction. */
+export function formatSize(bytes: number): string {
+  if (bytes === 0) return "0B";
+  for (const [unit, unitBytes] of Object.entries(SIZE_BYTES)) {
+    if (bytes % unitBytes === 0) return `${bytes / unitBytes}${unit}`;
+  }
+  return `${bytes}B`;
+}
+
+function unitOf(units: Units, unit: string): number | undefined {
+  return Object.hasOwn(units, unit) ? units[unit] : undefined;
+}
+
+function sizeBytes(text: string): Reading<number> {
+  const expected = "write a size such as 512B, 64KiB, 10MiB, 10kB";
+  const match = text.length > TEXT_CHARACTERS_MAX ? null : /^([0-9]+)([a-zA-Z]*)$/.exec(text);
+  if (match === null) return refused(`${quoted(text)} is no size`, expected);
+  const [, digits, unit] = match;
+  if (unit === "") return refused(`${quoted(text)} has no unit`, `write ${digits}B or ${digits}KiB`);
+  const unitBytes = unitOf(SIZE_BYTES, unit);
+  if (unitBytes === undefined) {
+    const meant = Object.keys(SIZE_BYTES).filter((known) => known.toLowerCase() === unit.toLowerCase());
+    const remedy = meant.length === 0
+      ? "the units are B kB MB GB TB KiB MiB GiB TiB"
+      : `write ${digits}${meant[0]}`;
+    return refused(`${quoted(text)} has an unknown unit ${quoted(unit)}`, remedy);
+  }
+  return taken(Number(digits) * unitBytes);
+}
+
+function rate(text: string, example: string, readAmount: (amount: string) => Reading<number>): Reading<Rate> {
+  const parts = text.length > TEXT_CHARACTERS_MAX ? [] : text.split("/");
+  if (parts.length !== 2) return refused(`${quoted(text)} is no rate`, `write a rate such as ${example}`);
+  const windowMs = unitOf(WINDOW_MS, parts[1]);
+  if (windowMs === undefined) {
+    return refused(
+      `${quoted(text)} has an unknown window ${quoted(parts[1])}`,
+      "the windows are /s /m /h /d",
+    );
+  }
+  const amount = readAmount(parts[0]);
+  return amount.ok ? taken({ amount: amount.value, windowMs }) : amount;
+}
+
+function within(
+  text: string,
+  value: number,
+  range: Range,
+  format: (value: number) => string,
+): Reading<number> {
+  if (value >= range.min && value <= range.max) return taken(value);
+  const side = value < range.min ? "too small" : "too large";
+  return refused(
+    `${quoted(text)} is ${side}`,
+    `write a value from ${format(range.min)} to ${format(range.max)}`,
+  );
+}

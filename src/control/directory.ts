@@ -1,0 +1,68 @@
+// What the numbers of a Plan mean: names and addresses for logs, metrics and people. The data plane
+// has only the numbers.
+
+export interface ListenerEntry {
+  readonly number: number;
+  /** As configured. */
+  readonly name: string;
+  /** Where it is bound, as the kernel says (the port it chose included). */
+  readonly bind: string;
+  /** The upstream's name. */
+  readonly upstream: string;
+}
+
+export interface ServerEntry {
+  readonly number: number;
+  readonly upstream: string;
+  /** As configured: a host name may stand for several servers. */
+  readonly target: string;
+  /** The address connected to: 10.0.0.1:80, [::1]:80, unix:/path. */
+  readonly address: string;
+  /** The check that gives its verdict, or 0. */
+  readonly probe: number;
+}
+
+export interface ProbeEntry {
+  readonly number: number;
+  readonly address: string;
+  readonly servers: readonly number[];
+  readonly intervalMs: number;
+  readonly fall: number;
+  readonly rise: number;
+}
+
+export interface UpstreamEntry {
+  readonly number: number;
+  readonly name: string;
+  readonly servers: readonly number[];
+}
+
+/** One generation's meaning. Entries of earlier generations stay until their numbers are given again,
+ * so that a late record still finds its name. */
+export class Directory {
+  readonly listeners = new Map<number, ListenerEntry>();
+  readonly upstreams = new Map<number, UpstreamEntry>();
+  readonly servers = new Map<number, ServerEntry>();
+  readonly probes = new Map<number, ProbeEntry>();
+  /** Numbers of the present generation. */
+  readonly current = {
+    listeners: new Set<number>(),
+    upstreams: new Set<number>(),
+    servers: new Set<number>(),
+    probes: new Set<number>(),
+  };
+
+  /** Forgets which entries are present; the next generation names its own. */
+  begin(): void {
+    for (const set of Object.values(this.current)) set.clear();
+  }
+
+  add(kind: "listeners", entry: ListenerEntry): void;
+  add(kind: "upstreams", entry: UpstreamEntry): void;
+  add(kind: "servers", entry: ServerEntry): void;
+  add(kind: "probes", entry: ProbeEntry): void;
+  add(kind: keyof Directory["current"], entry: { readonly number: number }): void {
+    (this[kind] as Map<number, unknown>).set(entry.number, entry);
+    this.current[kind].add(entry.number);
+  }
+}

@@ -1,0 +1,134 @@
+// Host names -> addresses, for as long as DNS says they are good. A name that does not resolve is a
+// warning and a server that is not there yet, never a reason not to start; when DNS fails later, the
+// last good answer stays. The hosts file is looked at first, then DNS (which tells how long an answer
+// holds), then the system's resolver (search domains, other sources).
+import { readFileSync } from "node:fs";
+import { lookup, Resolver } from "node:dns/promises";
+import { type Address, ipAddress, type LiteralAddress, type NameAddress } from "./config/address.ts";
+
+/** Bounds of how long an answer is believed, whatever its TTL says. */
+const TTL_S_MIN = 1;
+const TTL_S_MAX = 60;
+/** For answers that come without a TTL. */
+const TTL_S_UNKNOWN = 5;
+const QUERY_TIMEOUT_MS = 2_000;
+const QUERY_TRIES = 2;
+const HOSTS_FILE = "/etc/hosts";
+/** Addresses of one name; more are left out. */
+const ADDRESSES_MAX = 256;
+
+interface Answer {
+  readonly ips: readonly string[];
+  readonly ttlS: number;
+}
+
+interface Name {
+  ips: readonly string[];
+  /** Failures in a row: each doubles the wait for the next try. */
+  failures: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+export interface DiscoveryEvents {
+  /** The addresses of some name changed: compile and publish. */
+  changed(name: string, ips: readonly string[]): void;
+  /** A name stopped resolving; said once until it resolves again. */
+  failed(name: string, why: string, keeping: readonly string[]): void;
+}
+
+/** Asks where a name is. Exchanged in tests. */
+export type Ask = (name: string) => Promise<Answer>;
+
+export class Discovery {
+  readonly #names = new Map<string, Name>();
+  readonly #events: DiscoveryEvents;
+  readonly #ask: Ask;
+  #stopped = false;
+
+  constructor(events: DiscoveryEvents, ask: Ask = askSystem) {
+    this.#events = events;
+    this.#ask = ask;
+  }
+
+  /** Resolves every name for the first time, at once; then each again when its answer has aged. */
+  async start(names: Iterable<string>): Promise<void> {
+    for (const name of names) {
+      if (!this.#names.has(name)) this.#names.set(name, { ips: [], failures: 0, timer: undefined });
+    }
+    await Promise.all([...this.#names.keys()].map((name) => this.#refresh(name, true)));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const { timer } of this.#names.values()) clearTimeout(timer);
+  }
+
+  /** The addresses that a target stands for now. */
+  readonly resolve = (target: Address): readonly LiteralAddress[] => {
+    if (target.kind !== "name") return [target];
+    return this.#ips(target).flatMap((ip) => ipAddress(ip, target.port) ?? []);
+  };
+
+  #ips(target: NameAddress): readonly string[] {
+    return this.#names.get(target.name)?.ips ?? [];
+  }
+
+  async #refresh(name: string, first: boolean): Promise<void> {
+    const entry = this.#names.get(name)!;
+    let again: number;
+    try {
+      const { ips, ttlS } = await this.#ask(name);
+      again = Math.min(Math.max(ttlS, TTL_S_MIN), TTL_S_MAX);
+      const sorted = [...new Set(ips)].sort().slice(0, ADDRESSES_MAX);
+      const changed = sorted.join() !== entry.ips.join();
+      entry.ips = sorted;
+      entry.failures = 0;
+      if (changed && !first && !this.#stopped) this.#events.changed(name, sorted);
+    } catch (error) {
+      const why = error instanceof Error ? (error as NodeJS.ErrnoException).code ?? error.message : String(error);
+      again = Math.min(TTL_S_MIN * 2 ** entry.failures, TTL_S_MAX);
+      entry.failures++;
+      if (entry.failures === 1 && !this.#stopped) this.#events.failed(name, why, entry.ips);
+    }
+    if (this.#stopped) return;
+    entry.timer = setTimeout(() => void this.#refresh(name, false), again * 1_000);
+  }
+}
+
+async function askSystem(name: string): Promise<Answer> {
+  const hosts = fromHostsFile(name);
+  if (hosts.length > 0) return { ips: hosts, ttlS: TTL_S_UNKNOWN };
+  const dns = await fromDns(name);
+  if (dns !== undefined) return dns;
+  const found = await lookup(name, { all: true });
+  return { ips: found.map(({ address }) => address), ttlS: TTL_S_UNKNOWN };
+}
+
+/** Addresses of a name in hosts(5) form; case does not matter. */
+export function hostsAddresses(text: string, name: string): string[] {
+  const wanted = name.toLowerCase();
+  return text.split("\n").flatMap((line) => {
+    const [ip, ...names] = line.replace(/#.*/, "").trim().split(/\s+/);
+    return names.some((other) => other.toLowerCase() === wanted) ? [ip] : [];
+  });
+}
+
+function fromHostsFile(name: string): string[] {
+  try {
+    return hostsAddresses(readFileSync(HOSTS_FILE, "utf8"), name);
+  } catch {
+    return [];
+  }
+}
+
+/** A and AAAA records with the smaller TTL; undefined when DNS has neither. */
+async function fromDns(name: string): Promise<Answer | undefined> {
+  const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: QUERY_TRIES });
+  const answers = await Promise.allSettled([
+    resolver.resolve4(name, { ttl: true }),
+    resolver.resolve6(name, { ttl: true }),
+  ]);
+  const records = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  if (records.length === 0) return undefined;
+  return { ips: records.map(({ address }) => address), ttlS: Math.min(...records.map(({ ttl }) => ttl)) };
+}

@@ -1,0 +1,137 @@
+// What the data plane's news sound like in the log: one sentence each, with the cause, and the remedy
+// where there is one.
+import { Reason, REASONS } from "../shared/reason.ts";
+import { Verdict } from "../shared/servers.ts";
+import { EMFILE, ENFILE, errnoName } from "../sys/errno.ts";
+import type { Directory } from "./directory.ts";
+import type { ProbeHealth, ProbeResult } from "./health_history.ts";
+import type { Fields, Log } from "./log.ts";
+
+/** Upstreams that a line names; more are counted. */
+const UPSTREAMS_NAMED_MAX = 4;
+
+/** Result of a check: a change of verdict is news, everything else detail. `before` is what was known. */
+export function tellHealth(
+  log: Log,
+  directory: Directory,
+  before: ProbeHealth | undefined,
+  result: ProbeResult,
+): void {
+  const entry = directory.probes.get(result.probe);
+  if (entry === undefined) return;
+  const upstreams = [
+    ...new Set(entry.servers.flatMap((server) => directory.servers.get(server)?.upstream ?? [])),
+  ];
+  const who = `server ${entry.address}${ofUpstreams(upstreams)}`;
+  const cause = causeOf(result);
+  const fields: Fields = {
+    server: entry.address,
+    upstreams,
+    reason: REASONS[result.reason].name,
+    errno: result.errno === 0 ? null : errnoName(result.errno),
+    check_ms: Math.round(result.durationMs * 10) / 10,
+  };
+  const was = before?.verdict ?? Verdict.Unchecked;
+  if (result.verdict === Verdict.Down && was !== Verdict.Down) {
+    const message = `${who} is down: ${cause}, ${checks(entry.fall)}`;
+    log.write("warn", "health", message, { ...fields, verdict: "down" }, result.atMs);
+  } else if (result.verdict === Verdict.Up && was === Verdict.Down) {
+    const downMs = result.atMs - (before?.sinceMs ?? result.atMs);
+    const message = `${who} is up again: ${passed(entry.rise)}, after ${seconds(downMs)} down`;
+    log.write(
+      "info",
+      "health",
+      message,
+      { ...fields, verdict: "up", down_ms: Math.round(downMs) },
+      result.atMs,
+    );
+  } else if (result.verdict === Verdict.Up && was === Verdict.Unchecked) {
+    log.write(
+      "info",
+      "health",
+      `${who} is up: its first check passed`,
+      { ...fields, verdict: "up" },
+      result.atMs,
+    );
+  } else if (result.reason === Reason.OutOfResources) {
+    const message = `${who} was not checked, which says nothing about it: ${cause}`;
+    log.write("debug", "health", message, fields, result.atMs);
+  } else if (result.reason !== Reason.Healthy) {
+    const failure = result.streak === 1
+      ? "first failure"
+      : result.streak > 1
+      ? `failure ${result.streak}`
+      : "fails still";
+    log.write("debug", "health", `${who}: ${failure}: ${cause}`, fields, result.atMs);
+  } else {
+    log.write("debug", "health", `${who}: a check passed`, fields, result.atMs);
+  }
+}
+
+/** `connection_refused (ECONNREFUSED)` */
+function causeOf({ reason, errno }: ProbeResult): string {
+  return REASONS[reason].name + (errno === 0 ? "" : ` (${errnoName(errno)})`);
+}
+
+function ofUpstreams(names: readonly string[]): string {
+  const named = names.slice(0, UPSTREAMS_NAMED_MAX).map((name) => `"${name}"`).join(", ");
+  const more = names.length > UPSTREAMS_NAMED_MAX ? ` and ${names.length - UPSTREAMS_NAMED_MAX} more` : "";
+  if (names.length === 0) return "";
+  return ` of upstream${names.length === 1 ? "" : "s"} ${named}${more}`;
+}
+
+function checks(count: number): string {
+  return count === 1 ? "1 check" : `${count} checks in a row`;
+}
+
+function passed(count: number): string {
+  return count === 1 ? "1 check passed" : `${count} checks in a row passed`;
+}
+
+/** `0.8s`, `12s` */
+function seconds(ms: number): string {
+  return ms < 10_000 ? `${(ms / 1_000).toFixed(1)}s` : `${Math.round(ms / 1_000)}s`;
+}
+
+/** Accepting stopped for a while: the errno of what ran out, 0 for the limit on connections. */
+export function tellAcceptPaused(
+  log: Log,
+  atMs: number,
+  room: number,
+  errno: number,
+  maxConnections: number,
+): void {
+  const [cause, remedy] = pauseOf(errno, maxConnections);
+  const message = `paused: ${cause}; new connections wait in the kernel's queue; ${remedy}`;
+  log.write("warn", "accept", message, { reactor: room, errno: errno === 0 ? null : errnoName(errno) }, atMs);
+}
+
+export function tellAcceptResumed(log: Log, atMs: number, room: number): void {
+  log.write("info", "accept", "goes on: there is room for new connections again", { reactor: room }, atMs);
+}
+
+function pauseOf(errno: number, maxConnections: number): [cause: string, remedy: string] {
+  switch (errno) {
+    case 0:
+      return [
+        `the limit of ${maxConnections} connections is reached`,
+        "raise --max-connections if there should be more",
+      ];
+    case EMFILE:
+      return ["out of file descriptors (EMFILE)", "raise the limit (ulimit -n, or LimitNOFILE= of a unit)"];
+    case ENFILE:
+      return ["the system is out of file descriptors (ENFILE)", "raise the sysctl fs.file-max"];
+    default:
+      return [
+        `the kernel is out of memory for sockets (${errnoName(errno)})`,
+        "see net.ipv4.tcp_mem and free memory",
+      ];
+  }
+}
+
+/** A broken promise of ours ended one connection. */
+export function tellBug(log: Log, atMs: number, room: number, slot: number): void {
+  const message =
+    `a bug ended one connection of reactor ${room} (slot ${slot}); the others go on; please report it`;
+  log.write("error", "bug", message, { reactor: room, slot }, atMs);
+}

@@ -1,0 +1,103 @@
+// Listening sockets: opened and kept by the control plane, so that bind errors come before anything
+// starts and no death of a Worker loses a queue. Reactors only watch them.
+import { readFileSync } from "node:fs";
+import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX } from "../base/limits.ts";
+import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
+import { arenaBytes, sys } from "../sys/sys.ts";
+import { LISTEN_REUSEPORT } from "../sys/symbols.ts";
+import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
+import type { OpenSocket } from "./config/compile.ts";
+import type { Config } from "./config/schema.ts";
+
+/** The kernel cuts it to net.core.somaxconn. */
+const BACKLOG = 65_535;
+
+export interface Socket extends OpenSocket {
+  /** The reactor that watches it, counted from 0; in balanced mode always the main one. */
+  readonly reactor: number;
+}
+
+/** A listener that could not be opened: one line with the remedy. */
+export class ListenError extends Error {
+  override name = "ListenError";
+}
+
+/** Opens every listener of a configuration, or none: on the first failure those already open are
+ * closed again. @throws ListenError */
+export function openListeners(
+  config: Config,
+  reactors: number,
+  resolve: (address: Address) => readonly LiteralAddress[],
+): Socket[] {
+  const open: Socket[] = [];
+  try {
+    for (const [name, listener] of Object.entries(config.listeners)) {
+      for (const bind of listener.bind) {
+        for (const address of resolve(bind.address)) {
+          const copies = config.accept === "reuseport" && address.kind === "ip" ? reactors : 1;
+          openCopies(open, name, bind.text, address, copies);
+        }
+      }
+    }
+  } catch (error) {
+    closeListeners(open);
+    throw error;
+  }
+  return open;
+}
+
+export function closeListeners(sockets: readonly Socket[]): void {
+  for (const { socket } of sockets) sys.listener_close(socket);
+}
+
+/** One socket, or one for each reactor on the very same port. */
+function openCopies(open: Socket[], listener: string, bind: string, address: LiteralAddress, copies: number): void {
+  let record = encodeAddress(address);
+  for (let reactor = 0; reactor < copies; reactor++) {
+    const socket = open.length;
+    if (socket >= LISTENERS_MAX) throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
+    arenaBytes.set(record, ARENA_SCRATCH);
+    const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, BACKLOG);
+    if (result < 0) throw new ListenError(`${bind}: ${listenProblem(-result, address)}`);
+    const told = sys.listener_address(socket, ARENA_SCRATCH);
+    if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
+    const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
+    open.push({ socket, listener, bind, bound, reactor });
+    // Port 0: the others share the port that the kernel chose for the first.
+    if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
+  }
+}
+
+function rememberPort(record: Uint8Array): Uint8Array {
+  const next = record.slice(0, ADDRESS_BYTES);
+  next.set(arenaBytes.subarray(ARENA_SCRATCH + 2, ARENA_SCRATCH + 4), 2);
+  return next;
+}
+
+function listenProblem(errno: number, address: LiteralAddress): string {
+  switch (errno) {
+    case EADDRINUSE:
+      return "the address is already in use; stop what listens there (ss -ltnp shows it) or choose another port";
+    case EACCES:
+      return address.kind === "ip" && address.port < unprivilegedPort()
+        ? `port ${address.port} is privileged; run as root, grant CAP_NET_BIND_SERVICE, or choose a port of ` +
+          `${unprivilegedPort()} or more`
+        : "permission denied; choose a path or port that this user may use";
+    case EADDRNOTAVAIL:
+      return "this machine has no such address; `ip addr` lists those it has";
+    case ENOENT:
+      return "the directory of that path does not exist; create it first";
+    case EMFILE:
+      return "no file descriptors left; raise the limit (ulimit -n)";
+    default:
+      return errnoName(errno);
+  }
+}
+
+function unprivilegedPort(): number {
+  try {
+    return Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8")) || 1024;
+  } catch {
+    return 1024;
+  }
+}

@@ -1,0 +1,149 @@
+// What /metrics says: every counter and gauge of the process, summed over reactors where it is not
+// about one of them. Names and labels are an interface: dashboards and alerts hang on them.
+import { Reason, REASONS } from "../shared/reason.ts";
+import { reactorCurrent, Verdict } from "../shared/servers.ts";
+import { Count } from "../shared/stats.ts";
+import { processUsage } from "./process_usage.ts";
+import { Family } from "./prometheus.ts";
+import { type Sight, sum, sumCount } from "./sight.ts";
+import { entries, runtime } from "./status.ts";
+import { VERSION } from "./version.ts";
+
+/** Of health checks alone: no connection ends with them. */
+const PROBE_REASONS: ReadonlySet<Reason> = new Set([Reason.UnexpectedAnswer, Reason.NoAnswer, Reason.Healthy]);
+
+/** Everything, as of now, in the text format 0.0.4. */
+export function metricsText(sight: Sight): string {
+  return [
+    ...ofProcess(sight),
+    ...ofListeners(sight),
+    ...ofServers(sight),
+    ...ofConnections(sight),
+    ...ofReactors(sight),
+  ].join("");
+}
+
+function ofProcess(sight: Sight): Family[] {
+  const { cpuSeconds, residentBytes, virtualBytes, openFds, maxFds } = processUsage();
+  const { name, version } = runtime();
+  const { log, accessLog, reactors } = sight;
+  return [
+    gauge("sluice_build_info", "The version of Sluice and the runtime under it; always 1.", 1, {
+      version: VERSION,
+      runtime: name,
+      runtime_version: version,
+    }),
+    gauge("sluice_generation", "Generation of the configuration that was published last.", sight.generation()),
+    gauge("sluice_ready", "1 from start to the beginning of the drain.", sight.phase() === "ready" ? 1 : 0),
+    counter("process_cpu_seconds_total", "User and system time of all threads.", cpuSeconds),
+    gauge("process_resident_memory_bytes", "Resident memory.", residentBytes),
+    gauge("process_virtual_memory_bytes", "Virtual memory; tables are reserved at their full size.", virtualBytes),
+    gauge("process_open_fds", "Open file descriptors.", openFds),
+    gauge("process_max_fds", "Limit on open file descriptors.", maxFds),
+    gauge("process_start_time_seconds", "Start of the process, since the epoch.", sight.startedAtMs / 1_000),
+    counter(
+      "sluice_records_dropped_total",
+      "Records for the logs that found no room on their way from a reactor.",
+      sumCount(reactors, Count.LogDropped),
+    ),
+    counter(
+      "sluice_log_lines_dropped_total",
+      "Lines that the log's output did not take, access records among them if they go there too.",
+      log.droppedLines,
+    ),
+    counter(
+      "sluice_access_log_lines_dropped_total",
+      "Access records that their own output did not take.",
+      accessLog.droppedLines,
+    ),
+  ];
+}
+
+function ofListeners({ reactors, directory }: Sight): Family[] {
+  const opened = new Family("counter", "sluice_listener_connections_total", "Connections accepted.");
+  const current = new Family("gauge", "sluice_listener_connections", "Connections open now.");
+  const bytes = new Family("counter", "sluice_listener_bytes_total", "Bytes from clients (up) and to them (down).");
+  for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
+    const labels = { listener: name, bind };
+    opened.set(labels, sum(reactors, "listenerOpened", number));
+    current.set(labels, sum(reactors, "listenerCurrent", number));
+    bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
+    bytes.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownBytes", number));
+  }
+  return [opened, current, bytes];
+}
+
+function ofServers({ reactors, directory, shared }: Sight): Family[] {
+  const up = new Family(
+    "least gauge",
+    "sluice_server_up",
+    "0 while the server is taken out by its health check; 1 otherwise, also without one.",
+  );
+  const opened = new Family("counter", "sluice_server_connects_total", "Connects begun.");
+  const failed = new Family("counter", "sluice_server_connect_failures_total", "Connects that failed or timed out.");
+  const current = new Family("gauge", "sluice_server_connections", "Connections open now, or being opened.");
+  const bytes = new Family("counter", "sluice_server_bytes_total", "Bytes to servers (up) and from them (down).");
+  for (const { name, servers } of entries(directory.current.upstreams, directory.upstreams)) {
+    for (const number of servers) {
+      const labels = { upstream: name, server: directory.servers.get(number)?.address ?? "" };
+      up.set(labels, shared.serverVerdict[number] === Verdict.Down ? 0 : 1);
+      opened.set(labels, sum(reactors, "serverOpened", number));
+      failed.set(labels, sum(reactors, "serverFailed", number));
+      current.set(labels, sum(reactors, "serverCurrent", number));
+      bytes.set({ ...labels, direction: "up" }, sum(reactors, "serverUpBytes", number));
+      bytes.set({ ...labels, direction: "down" }, sum(reactors, "serverDownBytes", number));
+    }
+  }
+  return [up, opened, failed, current, bytes];
+}
+
+function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {
+  const ended = new Family(
+    "counter",
+    "sluice_connections_ended_total",
+    "Connections by the reason they ended for; type is that of RFC 9209 where it is an error.",
+  );
+  REASONS.forEach(({ name, type }, reason) => {
+    if (reason === Reason.None || PROBE_REASONS.has(reason)) return;
+    ended.set({ reason: name, type: type ?? "" }, sum(reactors, "ended", reason));
+  });
+  const total = (which: Count, name: string, help: string) => counter(name, help, sumCount(reactors, which));
+  return [
+    ended,
+    gauge("sluice_connections_max", "Connections at once; more wait in the kernel's queue.", maxConnections),
+    total(Count.Redispatches, "sluice_redispatches_total", "Connects that were tried again with another server."),
+    total(Count.AcceptPauses, "sluice_accept_pauses_total", "Pauses of accepting, for want of fds or connections."),
+    total(Count.SplicedBytes, "sluice_spliced_bytes_total", "Bytes that were moved without being copied."),
+    total(Count.Starved, "sluice_starved_reads_total", "Reads put off because there was neither pipe nor block."),
+    total(Count.ProbesLate, "sluice_checks_late_total", "Health checks begun later than they were due."),
+    total(Count.Bugs, "sluice_bugs_total", "Bugs contained to one connection."),
+    counter("sluice_reactor_deaths_total", "Reactors that died by a bug and were replaced.", deaths()),
+  ];
+}
+
+function ofReactors({ reactors, shared }: Sight): Family[] {
+  const connections = new Family("gauge", "sluice_reactor_connections", "Client connections of a reactor.");
+  const turns = new Family("counter", "sluice_reactor_turns_total", "Turns of a reactor's loop.");
+  const events = new Family("counter", "sluice_reactor_events_total", "Events in those turns.");
+  const slots = new Family("gauge", "sluice_reactor_slots", "Sockets of a reactor.");
+  const pipes = new Family("gauge", "sluice_reactor_pipes", "Pipes that a reactor has open.");
+  const blocks = new Family("gauge", "sluice_reactor_blocks", "Blocks of memory in use.");
+  for (const { room, role, stats } of reactors) {
+    const labels = { reactor: room, role };
+    if (role === "reactor") connections.set(labels, reactorCurrent(shared, room));
+    turns.set(labels, stats.count[Count.Turns]);
+    events.set(labels, stats.count[Count.Events]);
+    slots.set(labels, stats.count[Count.SlotsTaken]);
+    pipes.set(labels, stats.count[Count.PipesOpen]);
+    blocks.set(labels, stats.count[Count.BlocksTaken]);
+  }
+  return [connections, turns, events, slots, pipes, blocks];
+}
+
+function counter(name: string, help: string, value: number): Family {
+  return new Family("counter", name, help).set({}, value);
+}
+
+function gauge(name: string, help: string, value: number, labels: Record<string, string> = {}): Family {
+  return new Family("gauge", name, help).set(labels, value);
+}

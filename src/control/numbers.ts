@@ -1,0 +1,55 @@
+// Stable identity: what keeps its meaning keeps its number across generations of the Plan, because
+// run-time state (connections, counters, health, queues) hangs on the number. A number is given again
+// only after every reactor works by a generation without it and nothing hangs on it any more.
+
+/** Numbers of one kind of thing (listeners, upstreams, servers, probes). 0 is never one. */
+export class Numbers {
+  readonly #most: number;
+  readonly #byKey = new Map<string, number>();
+  /** Numbers without a thing, and the first generation that did not have it. */
+  #resting: { number: number; since: number }[] = [];
+  readonly #free: number[] = [];
+  #next = 1;
+
+  /** @param most numbers are below this: the shared columns have no more rows. */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** The number of `key`, a new one if it has none; 0 when there are no more. */
+  take(key: string): number {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const resting = this.#free.pop() ?? (this.#next < this.#most ? this.#next++ : 0);
+    if (resting !== 0) this.#byKey.set(key, resting);
+    return resting;
+  }
+
+  /** Ends the identity of every key that generation `generation` no longer has. */
+  retain(keys: ReadonlySet<string>, generation: number): void {
+    for (const [key, number] of this.#byKey) {
+      if (keys.has(key)) continue;
+      this.#byKey.delete(key);
+      this.#resting.push({ number, since: generation });
+    }
+  }
+
+  /** Frees numbers whose last generation nobody works by (`oldest` is the oldest in use) and on which
+   * nothing hangs. Returns the numbers that became free: their columns must be zeroed by the caller
+   * where they are counters. */
+  release(oldest: number, isIdle: (number: number) => boolean): number[] {
+    const freed: number[] = [];
+    this.#resting = this.#resting.filter(({ number, since }) => {
+      if (since > oldest || !isIdle(number)) return true;
+      freed.push(number);
+      return false;
+    });
+    this.#free.push(...freed);
+    return freed;
+  }
+
+  /** Highest number ever given, plus 1: rows of the Plan's columns. */
+  get end(): number {
+    return this.#next;
+  }
+}

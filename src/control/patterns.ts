@@ -1,0 +1,25 @@
+// Regular expressions compiled by PCRE2 into the store of the process (ffi/pattern.c). Each source is
+// compiled once and kept: there are as many as the configuration names.
+import { ARENA_SCRATCH, PROBE_TEXT_BYTES_MAX } from "../base/limits.ts";
+import { arenaBytes, sys } from "../sys/sys.ts";
+import { errnoName } from "../sys/errno.ts";
+
+const numbers = new Map<string, number>();
+const ERROR_AT = ARENA_SCRATCH + PROBE_TEXT_BYTES_MAX;
+
+/** The number of the compiled expression; or where and why PCRE2 refuses it (offset in bytes). */
+export function compilePattern(source: Uint8Array): { number: number } | { offset: number; why: string } {
+  const key = new TextDecoder("latin1").decode(source);
+  const known = numbers.get(key);
+  if (known !== undefined) return { number: known };
+  arenaBytes.set(source, ARENA_SCRATCH);
+  const number = sys.pattern_compile(ARENA_SCRATCH, source.length, ERROR_AT);
+  if (number > 0) {
+    numbers.set(key, number);
+    return { number };
+  }
+  const end = arenaBytes.indexOf(0, ERROR_AT + 4);
+  const why = new TextDecoder("latin1").decode(arenaBytes.slice(ERROR_AT + 4, end));
+  const offset = new DataView(arenaBytes.buffer, arenaBytes.byteOffset).getInt32(ERROR_AT, true);
+  return number === -22 ? { offset, why } : { offset: 0, why: errnoName(-number) };
+}

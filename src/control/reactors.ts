@@ -1,0 +1,323 @@
+// The Workers: born, told of new Plans, watched, and when one dies by a bug, accounted for and
+// replaced. What a dead reactor held is closed by C; what its tables say is settled here: an access
+// record for each of its connections, gauges, the count of those that ended. The replacement takes
+// over the same room, epoll set and waiting newcomers included; the other reactors never notice.
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import {
+  ARENA_BYTES,
+  NONE,
+  PROBES_IN_FLIGHT_MAX,
+  PROBES_MAX,
+} from "../base/limits.ts";
+import type { Plan } from "../plan/plan.ts";
+import { makeTable } from "../shared/columns.ts";
+import { LogRing } from "../shared/log_ring.ts";
+import type { Message, WorkerBirth } from "../shared/mailbox.ts";
+import { Reason } from "../shared/reason.ts";
+import { makeShared, openShared, reactorCurrent, type Shared, type SharedMemory, Verdict } from "../shared/servers.ts";
+import { Count, makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
+import {
+  EXCHANGES,
+  ExState,
+  openExchanges,
+  openSlots,
+  SLOTS,
+  type TableMemory,
+  type TableSizes,
+  TIMERS,
+} from "../shared/tables.ts";
+import { errnoName } from "../sys/errno.ts";
+import { sys } from "../sys/sys.ts";
+
+/** A Worker that dies more often than this in a minute takes the process with it: something is broken
+ * for good, and a service manager must see it. */
+const DEATHS_PER_MINUTE_MAX = 10;
+const BIRTH_DEADLINE_MS = 10_000;
+
+/** A connection that died with its reactor. */
+export interface LostConnection {
+  readonly room: number;
+  readonly listener: number;
+  readonly upstream: number;
+  readonly server: number;
+  readonly upBytes: number;
+  readonly downBytes: number;
+}
+
+export interface ReactorEvents {
+  /** A Worker died by a bug; `lost` are its connections. It is being replaced. */
+  died(room: number, role: string, error: string, lost: readonly LostConnection[]): void;
+  /** It cannot go on. */
+  hopeless(why: string): void;
+}
+
+export interface ReactorOptions {
+  /** The Workers' entry. */
+  readonly worker: URL;
+  /** Path of the C library. */
+  readonly library: string;
+  readonly reactors: number;
+  readonly accept: "balanced" | "reuseport";
+  /** Client connections of the process. */
+  readonly connections: number;
+  /** Pipes of one reactor: each takes two fds. */
+  readonly pipes: number;
+}
+
+/** One Worker and its memory. */
+export interface Reactor {
+  readonly room: number;
+  readonly role: "reactor" | "health";
+  readonly sizes: TableSizes;
+  readonly statsMemory: StatsMemory;
+  readonly stats: Stats;
+  readonly logMemory: SharedArrayBuffer;
+  readonly log: LogRing;
+  tables: TableMemory;
+  worker: Worker | undefined;
+  /** The control plane's end of its mailbox. */
+  mailbox: MessagePort | undefined;
+  /** Set when it was told to leave, or the process is ending. */
+  leaving: boolean;
+}
+
+export class Reactors {
+  readonly all: Reactor[];
+  readonly shared: Shared;
+  readonly #sharedMemory: SharedMemory = makeShared();
+  readonly #options: ReactorOptions;
+  readonly #events: ReactorEvents;
+  #plan!: Plan;
+  /** Listening sockets by room. */
+  #listeners = new Map<number, readonly number[]>();
+  #deaths: number[] = [];
+  /** Workers that died and were replaced. */
+  deaths = 0;
+  /** Whether there are rooms and Workers to be ended. */
+  started = false;
+
+  constructor(options: ReactorOptions, events: ReactorEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.shared = openShared(this.#sharedMemory);
+    this.all = Array.from(
+      { length: options.reactors + 1 },
+      (_, index) => makeReactor(index + 1, index < options.reactors ? "reactor" : "health", options),
+    );
+  }
+
+  /** Those that carry traffic. */
+  get traffic(): Reactor[] {
+    return this.all.filter(({ role }) => role === "reactor");
+  }
+
+  /** Opens the rooms and starts the Workers; resolves when all of them work by `plan`. */
+  async start(plan: Plan, listeners: ReadonlyMap<number, readonly number[]>): Promise<void> {
+    this.#plan = plan;
+    this.#listeners = new Map(listeners);
+    this.started = true;
+    for (const { room, sizes } of this.all) {
+      const result = sys.room_open(room, sizes.slots, sizes.pipes, ARENA_BYTES);
+      if (result < 0) throw new Error(`cannot open room ${room}: ${errnoName(-result)}`);
+    }
+    for (const reactor of this.all) this.#spawn(reactor);
+    await this.#confirmed(plan.generation);
+  }
+
+  /** Publishes a new generation. */
+  publish(plan: Plan): void {
+    this.#plan = plan;
+    this.#tell(this.all, { kind: "plan", plan: plan.memory });
+  }
+
+  /** Stops accepting: takes what waits in the queues, then watches none. Resolves when all have. */
+  async unwatch(deadlineMs: number): Promise<void> {
+    const watched = this.#listeners;
+    this.#listeners = new Map();
+    for (const reactor of this.traffic) {
+      this.#tell([reactor], { kind: "unwatch", listeners: watched.get(reactor.room) ?? [] });
+    }
+    await until(() => this.traffic.every(({ room }) => Atomics.load(this.shared.reactorAccepting, room) === 0), deadlineMs);
+  }
+
+  /** Connections of the process now. */
+  get connections(): number {
+    return this.traffic.reduce((sum, { room }) => sum + reactorCurrent(this.shared, room), 0);
+  }
+
+  /** The oldest generation that any reactor still works by. */
+  get oldestGeneration(): number {
+    return Math.min(...this.all.map(({ room }) => Atomics.load(this.shared.reactorGeneration, room)));
+  }
+
+  /** Zeroes what hung on a number that is free again. */
+  clearListener(number: number): void {
+    for (const { stats } of this.all) {
+      for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) stats[column][number] = 0;
+    }
+  }
+
+  clearServer(number: number): void {
+    this.shared.serverVerdict[number] = Verdict.Unchecked;
+    for (const { stats } of this.all) {
+      for (const column of ["serverOpened", "serverFailed", "serverUpBytes", "serverDownBytes"] as const) {
+        stats[column][number] = 0;
+      }
+    }
+  }
+
+  /** Ends every connection that is left, then every Worker, then closes the rooms. */
+  async stop(deadlineMs: number): Promise<void> {
+    for (const reactor of this.all) reactor.leaving = true;
+    this.#tell(this.all, { kind: "exit" });
+    await until(() => this.all.every(({ worker }) => worker === undefined), deadlineMs);
+    for (const { room, worker } of this.all) if (worker === undefined) sys.room_close(room);
+  }
+
+  #tell(reactors: readonly Reactor[], message: Message): void {
+    for (const { mailbox, room } of reactors) {
+      mailbox?.postMessage(message);
+      sys.wake(room);
+    }
+  }
+
+  #spawn(reactor: Reactor): void {
+    const { room, role } = reactor;
+    const traffic = this.traffic.map(({ room }) => room);
+    const handTo = role === "health" ? [] : this.#options.accept === "reuseport" ? [room] : room === traffic[0] ? traffic : [];
+    const birth: WorkerBirth = {
+      library: this.#options.library,
+      room,
+      role,
+      handTo,
+      counted: traffic,
+      maxConnections: this.#options.connections,
+      sizes: reactor.sizes,
+      tables: reactor.tables,
+      stats: reactor.statsMemory,
+      shared: this.#sharedMemory,
+      log: reactor.logMemory,
+      plan: this.#plan.memory,
+      seed: Math.floor(Math.random() * 0xffffffff) | 1,
+      listeners: this.#listeners.get(room) ?? [],
+    };
+    const { port1, port2 } = new MessageChannel();
+    port1.unref();
+    const worker = new Worker(this.#options.worker, {
+      workerData: { birth, mailbox: port2 },
+      transferList: [port2],
+    });
+    reactor.worker = worker;
+    reactor.mailbox = port1;
+    let death: string | undefined;
+    worker.on("error", (error: unknown) => {
+      death = error instanceof Error ? error.stack ?? error.message : String(error);
+    });
+    worker.on("exit", (status: number) => {
+      reactor.worker = undefined;
+      reactor.mailbox = undefined;
+      port1.close();
+      if (!reactor.leaving) this.#died(reactor, death ?? `exit status ${status}`);
+    });
+  }
+
+  /** Settles the accounts of a dead Worker and starts its replacement. */
+  #died(reactor: Reactor, error: string): void {
+    const { room } = reactor;
+    const clients = sys.reap(room);
+    const lost = settle(reactor);
+    Atomics.add(this.shared.reactorEnded, room, Math.max(clients, 0));
+    reactor.tables = makeTables(reactor.sizes);
+    this.#events.died(room, reactor.role, error, lost);
+
+    this.deaths++;
+    const now = Date.now();
+    this.#deaths = [...this.#deaths.filter((at) => now - at < 60_000), now];
+    if (this.#deaths.length > DEATHS_PER_MINUTE_MAX) {
+      reactor.leaving = true;
+      return this.#events.hopeless(`${this.#deaths.length} Workers died within a minute`);
+    }
+    this.#spawn(reactor);
+  }
+
+  async #confirmed(generation: number): Promise<void> {
+    const done = () => this.oldestGeneration >= generation;
+    if (!await until(done, BIRTH_DEADLINE_MS)) throw new Error("a reactor did not start in time");
+  }
+}
+
+/** Waits for what another thread will make true. */
+async function until(condition: () => boolean, deadlineMs: number): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  while (!condition()) {
+    if (performance.now() > end) return false;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return true;
+}
+
+function makeReactor(room: number, role: Reactor["role"], options: ReactorOptions): Reactor {
+  const sizes = role === "reactor" ? trafficSizes(options) : healthSizes();
+  const statsMemory = makeStats();
+  const logMemory = LogRing.make();
+  return {
+    room,
+    role,
+    sizes,
+    statsMemory,
+    stats: openStats(statsMemory),
+    logMemory,
+    log: new LogRing(logMemory),
+    tables: makeTables(sizes),
+    worker: undefined,
+    mailbox: undefined,
+    leaving: false,
+  };
+}
+
+/** Any reactor may come to hold every connection, if the others' end sooner: memory is committed by
+ * touch. Two slots each, and some for connects that were given up and wait for the sweep. */
+function trafficSizes({ connections, pipes }: ReactorOptions): TableSizes {
+  const slots = 2 * connections + (connections >>> 3) + 64;
+  return { slots, exchanges: connections + 1, timers: slots, pipes: pipes + 1 };
+}
+
+function healthSizes(): TableSizes {
+  const slots = 2 * PROBES_IN_FLIGHT_MAX;
+  return { slots, exchanges: PROBES_IN_FLIGHT_MAX, timers: slots + PROBES_MAX, pipes: 2 };
+}
+
+function makeTables(sizes: TableSizes): TableMemory {
+  return {
+    slots: makeTable(SLOTS, sizes.slots),
+    exchanges: makeTable(EXCHANGES, sizes.exchanges),
+    timers: makeTable(TIMERS, sizes.timers),
+  };
+}
+
+/** Reads what a dead reactor was doing from its tables, and takes it out of its gauges. */
+function settle(reactor: Reactor): LostConnection[] {
+  const exchanges = openExchanges(reactor.tables.exchanges, reactor.sizes.exchanges);
+  const slots = openSlots(reactor.tables.slots, reactor.sizes.slots);
+  const lost: LostConnection[] = [];
+  for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
+    const state = exchanges.exState[ex];
+    if (state === ExState.Free || state === ExState.Done || exchanges.exDown[ex] === NONE) continue;
+    const up = exchanges.exUp[ex];
+    lost.push({
+      room: reactor.room,
+      listener: exchanges.exListener[ex],
+      upstream: exchanges.exUpstream[ex],
+      server: exchanges.exServer[ex],
+      upBytes: slots.slotMovedBytes[exchanges.exDown[ex]],
+      downBytes: up === NONE ? 0 : slots.slotMovedBytes[up],
+    });
+  }
+  const { stats } = reactor;
+  stats.ended[Reason.ReactorDied] += lost.length;
+  for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
+    for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
+  }
+  for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken]) stats.count[gauge] = 0;
+  return lost;
+}

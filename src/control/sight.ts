@@ -1,0 +1,51 @@
+// What status, metrics and the admin API look at: the running process, seen by a reader. Counters are
+// per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
+import type { Shared } from "../shared/servers.ts";
+import type { Count, Stats } from "../shared/stats.ts";
+import type { AccessLog } from "./access_log.ts";
+import type { Directory } from "./directory.ts";
+import type { HealthHistory } from "./health_history.ts";
+import type { Log } from "./log.ts";
+
+export type Phase = "starting" | "ready" | "draining" | "stopped";
+
+/** A Worker as a reader sees it; `Reactor` of reactors.ts is one. */
+export interface ReactorView {
+  readonly room: number;
+  readonly role: "reactor" | "health";
+  readonly stats: Stats;
+  /** Undefined while there is no Worker in the room. */
+  readonly worker: unknown;
+}
+
+export interface Sight {
+  /** Wall clock at the start of the process. */
+  readonly startedAtMs: number;
+  readonly phase: () => Phase;
+  readonly generation: () => number;
+  /** Client connections at once; the rest waits in the kernel. */
+  readonly maxConnections: number;
+  readonly reactors: readonly ReactorView[];
+  /** Workers that died by a bug and were replaced. */
+  readonly deaths: () => number;
+  readonly shared: Shared;
+  readonly directory: Directory;
+  readonly health: HealthHistory;
+  readonly log: Log;
+  readonly accessLog: AccessLog;
+}
+
+/** The columns of doubles among a reactor's counters. */
+export type Column = { [K in keyof Stats]: Stats[K] extends Float64Array ? K : never }[keyof Stats];
+
+/** Element `index` of one column, summed over reactors. */
+export function sum(reactors: readonly ReactorView[], column: Column, index: number): number {
+  let total = 0;
+  for (const { stats } of reactors) total += stats[column][index];
+  return total;
+}
+
+/** A counter that belongs to no listener and no server, summed over reactors. */
+export function sumCount(reactors: readonly ReactorView[], which: Count): number {
+  return sum(reactors, "count", which);
+}

@@ -1,0 +1,116 @@
+// The slot table: a slot is one socket of this reactor, its fields are columns. Knows no protocol and
+// closes nothing (proxy/close.ts does).
+// Invariant: slotState is Free exactly for the rows on the free list and those never used.
+import { assert, assertTable } from "../base/assert.ts";
+import { NONE } from "../base/limits.ts";
+import { openSlots, SlotState } from "../shared/tables.ts";
+
+export let slotState: Uint8Array;
+export let slotFlags: Uint8Array;
+export let slotReady: Uint8Array;
+export let slotGen: Uint32Array;
+export let slotPeer: Uint32Array;
+export let slotEx: Uint32Array;
+export let slotHold: Uint32Array;
+export let slotHoldFrom: Uint32Array;
+export let slotHoldBytes: Uint32Array;
+export let slotMovedBytes: Float64Array;
+
+let rows: number;
+/** First row of the free list, linked through slotEx. */
+let free: number;
+/** Rows from here on were never used: their memory is not touched before they are needed. */
+let fresh: number;
+let taken: number;
+
+export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
+  ({
+    slotState,
+    slotFlags,
+    slotReady,
+    slotGen,
+    slotPeer,
+    slotEx,
+    slotHold,
+    slotHoldFrom,
+    slotHoldBytes,
+    slotMovedBytes,
+  } = openSlots(memory, slots));
+  rows = slots;
+  free = NONE;
+  fresh = 1;
+  taken = 0;
+}
+
+/** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
+export const SLOT_NEXT: readonly number[] = [
+  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open),
+  /* Connecting */ (1 << SlotState.Open) | (1 << SlotState.Closing),
+  /* Open */ 1 << SlotState.Closing,
+  /* Closing */ 1 << SlotState.Free,
+];
+
+/** The only place that writes slotState. */
+export function slotSetState(slot: number, next: SlotState): void {
+  assert((SLOT_NEXT[slotState[slot]] & (1 << next)) !== 0, "slots: illegal transition");
+  slotState[slot] = next;
+}
+
+/** Takes a free slot in the given state; NONE when all are taken. */
+export function takeSlot(state: SlotState.Connecting | SlotState.Open): number {
+  let slot = free;
+  if (slot !== NONE) {
+    free = slotEx[slot];
+    slotEx[slot] = NONE;
+  } else {
+    if (fresh === rows) return NONE;
+    slot = fresh++;
+  }
+  slotSetState(slot, state);
+  taken++;
+  return slot;
+}
+
+/** Gives a slot back. What it owned (socket, pipe, block, timer) must be gone. */
+export function giveSlot(slot: number): void {
+  slotSetState(slot, SlotState.Free);
+  assertTable(slotHold[slot] === NONE, "slots: a freed slot still holds a pipe or block");
+  slotGen[slot]++;
+  slotFlags[slot] = 0;
+  slotReady[slot] = 0;
+  slotPeer[slot] = NONE;
+  slotMovedBytes[slot] = 0;
+  slotEx[slot] = free;
+  free = slot;
+  taken--;
+}
+
+/** Gives back a slot that never got a socket: nothing can be late for it. */
+export function giveUntouchedSlot(slot: number): void {
+  slotSetState(slot, SlotState.Closing);
+  giveSlot(slot);
+}
+
+export function slotsTaken(): number {
+  return taken;
+}
+
+/** Slots that can still be taken. */
+export function slotsLeft(): number {
+  return rows - 1 - taken;
+}
+
+/** First row that was never used: no scan need go further. */
+export function slotsEnd(): number {
+  return fresh;
+}
+
+/** The free list is whole. For tests. */
+export function slotsCheck(): void {
+  let length = 0;
+  for (let slot = free; slot !== NONE; slot = slotEx[slot]) {
+    assertTable(slotState[slot] === SlotState.Free, "slots: a slot on the free list is not free");
+    assertTable(++length < rows, "slots: the free list is a ring");
+  }
+  assertTable(length + taken === fresh - 1, "slots: taken and free do not add up");
+}

@@ -1,0 +1,161 @@
+// How connections come in. The main reactor takes them from the listening sockets and hands each to
+// the reactor with the fewest, by adding it to that one's epoll set; there it appears as a newcomer and
+// gets its slot. With one reactor, or in reuseport mode, a reactor hands to itself: one path.
+// When slots, connections or fds run out, accepting pauses: the queue waits in the kernel.
+import { ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, NONE } from "../base/limits.ts";
+import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
+import { Field, RecordKind } from "../shared/log_ring.ts";
+import { Reason } from "../shared/reason.ts";
+import { reactorCurrent } from "../shared/servers.ts";
+import { Count } from "../shared/stats.ts";
+import { SlotFlag, SlotState } from "../shared/tables.ts";
+import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
+import { clockMs, sys } from "../sys/sys.ts";
+import { unreachable } from "../base/assert.ts";
+import { count, log, plan, room, shared, stats } from "./context.ts";
+import { exchangesLeft } from "./exchanges.ts";
+import { exchangeOpen } from "./exchange.ts";
+
+/** Slots that a connection may need at once: its two ends, and a connect given up in this turn. */
+const SLOTS_OF_A_CONNECTION = 3;
+
+/** Reactors that connections are handed to; those that count against the limit. */
+let handTo: readonly number[];
+let counted: readonly number[];
+let maxConnections: number;
+let watched: number[];
+let pausedUntilMs: number;
+/** Told once for each time of trouble, not for each pause in it. */
+let pauseTold: boolean;
+let nextChoice: number;
+
+export function acceptOpen(rooms: readonly number[], all: readonly number[], connections: number): void {
+  handTo = rooms;
+  counted = all;
+  maxConnections = connections;
+  watched = [];
+  pausedUntilMs = 0;
+  pauseTold = false;
+  nextChoice = 0;
+}
+
+/** Watches listening sockets, besides those it watches already. */
+export function acceptWatch(sockets: readonly number[]): void {
+  for (const socket of sockets) {
+    if (!watched.includes(socket)) watched.push(socket);
+    if (pausedUntilMs === 0) sys.watch(socket, 1);
+  }
+  Atomics.store(shared.reactorAccepting, room, watched.length);
+}
+
+/** Takes what waits in the queues, as far as there is room, and watches them no more. */
+export function acceptUnwatch(sockets: readonly number[]): void {
+  for (const socket of sockets) {
+    while (pausedUntilMs === 0 && acceptFrom(socket) === ACCEPTS_PER_TURN);
+    sys.watch(socket, 0);
+    watched = watched.filter((other) => other !== socket);
+  }
+  Atomics.store(shared.reactorAccepting, room, watched.length);
+}
+
+/** Connections wait in a listening socket's queue: takes a turn's worth; returns how many. */
+export function acceptFrom(socket: number): number {
+  let taken = 0;
+  for (; taken < ACCEPTS_PER_TURN; taken++) {
+    const to = chooseReactor();
+    if (to === NONE) {
+      pause(0);
+      return taken;
+    }
+    const token = sys.accept(socket);
+    if (token < 0) {
+      if (token === -EAGAIN) break;
+      if (isExhaustion(-token)) {
+        pause(-token);
+        return taken;
+      }
+      if (token === -EBUG) unreachable("accept: the listening socket is closed");
+      continue; // accept(2): an error of that connection, which is gone; the next one may be well
+    }
+    if (sys.hand(token, to) < 0) {
+      sys.refuse(token, 1);
+      stats.ended[Reason.OutOfResources]++;
+      continue;
+    }
+    Atomics.add(shared.reactorHanded, to, 1);
+  }
+  if (taken > 0) resumed();
+  return taken;
+}
+
+/** The reactor with the fewest connections, or NONE when the process has all it may have. Equals take
+ * turns, so that short connections spread too. */
+function chooseReactor(): number {
+  let total = 0;
+  for (let index = 0; index < counted.length; index++) total += reactorCurrent(shared, counted[index]);
+  if (total >= maxConnections) return NONE;
+  let best = NONE, fewest = 0;
+  for (let step = 0; step < handTo.length; step++) {
+    const candidate = handTo[(nextChoice + step) % handTo.length];
+    const current = reactorCurrent(shared, candidate);
+    if (best === NONE || current < fewest) {
+      best = candidate;
+      fewest = current;
+    }
+  }
+  nextChoice = (nextChoice + 1) % handTo.length;
+  return best;
+}
+
+/** A connection was handed to us: it gets its slot and its exchange. */
+export function acceptNewcomer(token: number, bits: number): void {
+  const socket = sys.newcomer(token);
+  const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
+  if (slot === NONE) {
+    sys.refuse(token, 1);
+    Atomics.add(shared.reactorEnded, room, 1);
+    stats.ended[Reason.LimitReached]++;
+    return;
+  }
+  slotFlags[slot] = SlotFlag.Down;
+  sys.adopt(token, slot, slotGen[slot]);
+  exchangeOpen(slot, socket < plan.sockets ? plan.socketListener[socket] : NONE, bits);
+}
+
+function isExhaustion(errno: number): boolean {
+  return errno === EMFILE || errno === ENFILE || errno === ENOBUFS || errno === ENOMEM;
+}
+
+/** Stops accepting for a while: 0 for the limit on connections, else the errno of what ran out. */
+function pause(errno: number): void {
+  for (const socket of watched) sys.watch(socket, 0);
+  pausedUntilMs = clockMs() + ACCEPT_PAUSE_MS;
+  count(Count.AcceptPauses);
+  if (!pauseTold) tell(RecordKind.AcceptPaused, errno);
+  pauseTold = true;
+}
+
+/** Ends a pause whose time is over; returns milliseconds until then, or -1 when there is none. */
+export function acceptResume(): number {
+  if (pausedUntilMs === 0) return -1;
+  const left = pausedUntilMs - clockMs();
+  if (left > 0) return Math.ceil(left);
+  pausedUntilMs = 0;
+  for (const socket of watched) sys.watch(socket, 1);
+  return -1;
+}
+
+function resumed(): void {
+  if (!pauseTold || pausedUntilMs !== 0) return;
+  pauseTold = false;
+  tell(RecordKind.AcceptResumed, 0);
+}
+
+function tell(kind: RecordKind, errno: number): void {
+  const row = log.room();
+  if (row < 0) return count(Count.LogDropped);
+  log.numbers[row + Field.Kind] = kind;
+  log.numbers[row + Field.AtMs] = clockMs();
+  log.numbers[row + Field.Errno] = errno;
+  log.push();
+}

@@ -1,0 +1,40 @@
+// The only way a slot dies. `closeSlot` marks; fds are closed and rows freed in `closeSweep`, after the
+// batch, so no event of the batch can meet a stranger under its number. What a slot owns is named by
+// its columns: freeing it is giving those back.
+import { NONE } from "../base/limits.ts";
+import { holdGive, unstarve } from "../net/holds.ts";
+import { giveSlot, slotFlags, slotHold, slotSetState, slotState } from "../net/slots.ts";
+import { timerClear } from "../net/timers.ts";
+import { SlotFlag, SlotState } from "../shared/tables.ts";
+import { sys } from "../sys/sys.ts";
+
+/** Slots marked in this turn. */
+let marked: Uint32Array;
+let count: number;
+
+export function closeOpen(slots: number): void {
+  marked = new Uint32Array(slots);
+  count = 0;
+}
+
+/** Marks a slot to be closed, with a reset or with whatever close(2) sends. Marking twice is no error:
+ * both ends of a connection may break in one turn. */
+export function closeSlot(slot: number, reset: boolean): void {
+  if (slot === NONE || slotState[slot] === SlotState.Closing) return;
+  if (reset) slotFlags[slot] |= SlotFlag.Reset;
+  slotSetState(slot, SlotState.Closing);
+  marked[count++] = slot;
+}
+
+/** Closes and frees what was marked. Once a turn, after everything else. */
+export function closeSweep(): void {
+  for (let index = 0; index < count; index++) {
+    const slot = marked[index];
+    timerClear(slot);
+    unstarve(slot);
+    if (slotHold[slot] !== NONE) holdGive(slot, false);
+    sys.close(slot, slotFlags[slot] & SlotFlag.Reset ? 1 : 0);
+    giveSlot(slot);
+  }
+  count = 0;
+}

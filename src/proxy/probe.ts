@@ -1,0 +1,182 @@
+// A health check: an exchange without client, on the very path of traffic. This file knows what a
+// check says and hears, and keeps the books of each check: verdict, streak, when it is due again.
+// Verdicts go to shared memory, where every reactor's picks read them.
+import { ARENA_SCRATCH, NONE, PROBE_TEXT_BYTES_MAX, PROBES_MAX } from "../base/limits.ts";
+import { random } from "../base/random.ts";
+import { blockAt } from "../net/blocks.ts";
+import { holdBlock } from "../net/holds.ts";
+import { Ready, readyClear } from "../net/ready.ts";
+import { slotHold, slotHoldBytes, slotReady } from "../net/slots.ts";
+import { timerClear, timerSet } from "../net/timers.ts";
+import { type Plan, ProbeKind } from "../plan/plan.ts";
+import { judge, nextCheckMs, streakOf, verdictOf } from "../policy/health.ts";
+import { Field, RecordKind } from "../shared/log_ring.ts";
+import { Reason } from "../shared/reason.ts";
+import { Verdict } from "../shared/servers.ts";
+import { Count } from "../shared/stats.ts";
+import { EAGAIN } from "../sys/errno.ts";
+import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
+import { count, log, plan, shared } from "./context.ts";
+import { exErrno, exFirst, exReason, exStartMs, exUp } from "./exchanges.ts";
+
+/** First checks of many servers are spread over this, or one interval if that is shorter. */
+const FIRST_SPREAD_MS = 1_000;
+/** Below this many checks there is nothing to spread. */
+const SPREAD_FROM = 16;
+/** A check that found no room is tried again after this. */
+const LATE_MS = 200;
+
+/** By probe number. */
+let probeVerdict: Uint8Array;
+let probeStreak: Uint8Array;
+let probeLastReason: Uint8Array;
+let probeLastErrno: Uint16Array;
+let probeKnown: Uint8Array;
+/** Row of probe 0 in the timer table. */
+let timerRows: number;
+/** Highest probe number of any Plan so far, plus 1. */
+let probesEnd: number;
+
+export function probesOpen(firstTimerRow: number): void {
+  probeVerdict = new Uint8Array(PROBES_MAX);
+  probeStreak = new Uint8Array(PROBES_MAX);
+  probeLastReason = new Uint8Array(PROBES_MAX);
+  probeLastErrno = new Uint16Array(PROBES_MAX);
+  probeKnown = new Uint8Array(PROBES_MAX);
+  timerRows = firstTimerRow;
+  probesEnd = 1;
+}
+
+/** Takes up the checks of a new Plan and lets go of those it no longer has. */
+export function probesSchedule(): void {
+  probesEnd = Math.max(probesEnd, plan.probes);
+  for (let probe = 1; probe < probesEnd; probe++) {
+    const wanted = probe < plan.probes && plan.probeKind[probe] !== ProbeKind.None;
+    if (!wanted) {
+      if (probeKnown[probe] === 1) forget(probe);
+      continue;
+    }
+    if (probeKnown[probe] === 1) {
+      publish(probe, plan); // servers that joined since
+      continue;
+    }
+    probeKnown[probe] = 1;
+    const spread = plan.probes < SPREAD_FROM ? 0 : Math.min(FIRST_SPREAD_MS, plan.probeIntervalMs[probe]);
+    timerSet(timerRows + probe, clockMs() + spread * random());
+  }
+}
+
+function forget(probe: number): void {
+  timerClear(timerRows + probe);
+  probeKnown[probe] = 0;
+  probeVerdict[probe] = Verdict.Unchecked;
+  probeStreak[probe] = 0;
+  probeLastReason[probe] = Reason.None;
+  probeLastErrno[probe] = 0;
+}
+
+/** The check that a timer row belongs to, or NONE: the row is a slot's. */
+export function probeOfTimer(row: number): number {
+  return row > timerRows ? row - timerRows : NONE;
+}
+
+/** A check that was due found no room: soon again. */
+export function probeLate(probe: number): void {
+  count(Count.ProbesLate);
+  timerSet(timerRows + probe, clockMs() + LATE_MS);
+}
+
+/** The connection of a check is there: says what is to be said. Reason.None: an answer is awaited. */
+export function probeConnected(ex: number): Reason {
+  const probe = exFirst[ex], slot = exUp[ex];
+  if (plan.probeKind[probe] !== ProbeKind.Text) return Reason.Healthy; // or no longer wanted
+  const at = plan.probeSendAt[probe], bytes = plan.probeSendBytes[probe];
+  if (bytes > 0) {
+    for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = plan.arena[at + byte];
+    const sent = sys.send(slot, ARENA_SCRATCH, bytes, 0);
+    if (sent < bytes) return sent < 0 ? Reason.ServerReset : Reason.OutOfResources;
+  }
+  if (plan.probeExpectBytes[probe] === 0) return Reason.Healthy;
+  if (!holdBlock(slot)) return Reason.OutOfResources;
+  timerSet(slot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
+  return probeAnswered(ex);
+}
+
+/** Reads an answer as far as it has come. Reason.None: the rest is awaited. */
+export function probeAnswered(ex: number): Reason {
+  const probe = exFirst[ex], slot = exUp[ex];
+  const at = blockAt(slotHold[slot]);
+  while (slotReady[slot] & Ready.In) {
+    const had = slotHoldBytes[slot];
+    if (had === PROBE_TEXT_BYTES_MAX) return Reason.UnexpectedAnswer;
+    const read = sys.recv(slot, at + had, PROBE_TEXT_BYTES_MAX - had);
+    if (read === -EAGAIN) readyClear(slot, Ready.In);
+    else if (read === 0) return Reason.UnexpectedAnswer;
+    else if (read < 0) return Reason.ServerReset;
+    else {
+      slotHoldBytes[slot] = had + read;
+      if (expected(probe, at, had, had + read)) return Reason.Healthy;
+    }
+  }
+  return Reason.None;
+}
+
+/** Whether the answer, `bytes` long, has what is expected; what ended before `searched` was seen. */
+function expected(probe: number, at: number, searched: number, bytes: number): boolean {
+  if (plan.probePattern[probe] !== NONE) return sys.pattern_match(plan.probePattern[probe], at, bytes) === 1;
+  const text = plan.probeExpectAt[probe], length = plan.probeExpectBytes[probe];
+  for (let from = Math.max(0, searched - length + 1); from + length <= bytes; from++) {
+    let same = 0;
+    while (same < length && arenaBytes[at + from + same] === plan.arena[text + same]) same++;
+    if (same === length) return true;
+  }
+  return false;
+}
+
+/** The check is over, with exReason: judges, publishes, and makes it due again. What failed on our own
+ * machine says nothing about the server. */
+export function probeEnded(ex: number, held: Plan): void {
+  const probe = exFirst[ex], reason = exReason[ex];
+  if (probeKnown[probe] === 0 || probe >= held.probes) return; // no longer wanted
+  const before: Verdict = probeVerdict[probe];
+  if (reason !== Reason.OutOfResources && reason !== Reason.Bug) {
+    const judged = judge(before, probeStreak[probe], reason === Reason.Healthy, held.probeFall[probe], held.probeRise[probe]);
+    probeVerdict[probe] = verdictOf(judged);
+    probeStreak[probe] = streakOf(judged);
+  }
+  if (probeVerdict[probe] !== before) publish(probe, held);
+  if (reason !== probeLastReason[probe] || exErrno[ex] !== probeLastErrno[probe] || probeVerdict[probe] !== before) {
+    probeLastReason[probe] = reason;
+    probeLastErrno[probe] = exErrno[ex];
+    tell(ex, probe, before);
+  }
+  timerSet(timerRows + probe, clockMs() + nextCheckMs(held.probeIntervalMs[probe], probeStreak[probe], random()));
+}
+
+/** Writes a check's verdict to every server that it is about. */
+function publish(probe: number, held: Plan): void {
+  const first = held.probeFirst[probe], end = first + held.probeCount[probe];
+  let changed = false;
+  for (let member = first; member < end; member++) {
+    const server = held.probeMember[member];
+    if (shared.serverVerdict[server] === probeVerdict[probe]) continue;
+    shared.serverVerdict[server] = probeVerdict[probe];
+    changed = true;
+  }
+  if (changed) Atomics.add(shared.verdictVersion, 0, 1);
+}
+
+function tell(ex: number, probe: number, before: Verdict): void {
+  const row = log.room();
+  if (row < 0) return count(Count.LogDropped);
+  const numbers = log.numbers;
+  numbers[row + Field.Kind] = RecordKind.Probe;
+  numbers[row + Field.AtMs] = clockMs();
+  numbers[row + Field.Server] = probe;
+  numbers[row + Field.Reason] = exReason[ex];
+  numbers[row + Field.Errno] = exErrno[ex];
+  numbers[row + Field.DurationMs] = clockMs() - exStartMs[ex];
+  numbers[row + Field.Tried] = probeStreak[probe];
+  numbers[row + Field.Detail] = probeVerdict[probe] | (before << 8);
+  log.push();
+}

@@ -1,0 +1,175 @@
+// The loop: poll, dispatch, again-list, timers, messages, sweep, repeat. Synchronous; one thread each.
+// Here is the door that every event passes: one whose slot has been freed since (another generation)
+// or is being closed is dropped. And here is the single `try`: a broken promise about one connection
+// ends that connection, everything else ends the Worker.
+import { assert, BugError, unreachable } from "../base/assert.ts";
+import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
+import { randomSeed } from "../base/random.ts";
+import { blocksOpen, blocksTaken } from "../net/blocks.ts";
+import { holdsOpen } from "../net/holds.ts";
+import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
+import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
+import { slotGen, slotsOpen, slotState, slotsTaken } from "../net/slots.ts";
+import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
+import { Field, RecordKind } from "../shared/log_ring.ts";
+import type { Message, WorkerBirth } from "../shared/mailbox.ts";
+import { Reason } from "../shared/reason.ts";
+import { Count } from "../shared/stats.ts";
+import { ExState, SlotState } from "../shared/tables.ts";
+import { arenaInts, clockMs, sys } from "../sys/sys.ts";
+import { EventKind } from "../sys/symbols.ts";
+import { acceptFrom, acceptNewcomer, acceptOpen, acceptResume, acceptUnwatch, acceptWatch } from "./accept.ts";
+import { closeOpen, closeSweep } from "./close.ts";
+import { contextOpen, count, log, planSwap, stats } from "./context.ts";
+import { exchangeBug, exchangeEnd, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
+import { probeLate, probeOfTimer, probesOpen, probesSchedule } from "./probe.ts";
+
+/** Wakes up at least this often, to look after what has no event. */
+const SLEEP_MS_MAX = 10_000;
+
+let leaving: boolean;
+let health: boolean;
+
+/** Builds this thread's tables. The library is open and the room entered. */
+export function reactorOpen(birth: WorkerBirth): void {
+  slotsOpen(birth.tables.slots, birth.sizes.slots);
+  exchangesOpen(birth.tables.exchanges, birth.sizes.exchanges);
+  timersOpen(birth.tables.timers, birth.sizes.timers, clockMs());
+  readyOpen(birth.sizes.slots);
+  blocksOpen();
+  holdsOpen();
+  pipesOpen(birth.sizes.pipes);
+  closeOpen(birth.sizes.slots);
+  contextOpen(birth);
+  acceptOpen(birth.handTo, birth.counted, birth.maxConnections);
+  probesOpen(birth.sizes.slots);
+  randomSeed(birth.seed);
+  leaving = false;
+  health = birth.role === "health";
+  if (health) probesSchedule();
+  acceptWatch(birth.listeners);
+}
+
+/** Runs until told to leave. `receive` gives the next message of the mailbox, or undefined. */
+export function reactorRun(receive: () => Message | undefined): void {
+  while (!leaving) reactorTurn(sleepMs(), receive);
+  pipesClose();
+}
+
+/** One turn, sleeping at most `timeoutMs` for events. */
+export function reactorTurn(timeoutMs: number, receive: () => Message | undefined): void {
+  const events = sys.poll(ARENA_EVENTS, EVENTS_MAX, timeoutMs);
+  assert(events >= 0, "reactor: poll failed");
+  count(Count.Turns);
+  count(Count.Events, events);
+  let woken = false;
+  for (let event = 0; event < events; event++) {
+    const at = ARENA_EVENTS / 4 + event * EVENT_INTS;
+    const what = arenaInts[at], who = arenaInts[at + 1], bits = arenaInts[at + 2];
+    if (what > NONE) door(what, who, bits);
+    else if (what === EventKind.Newcomer) newcomer(who, bits);
+    else if (what === EventKind.Listener) acceptFrom(who);
+    else woken = true;
+  }
+  againServe(serveAgain);
+  timersAdvance(clockMs(), timeout);
+  if (woken) for (let message = receive(); message !== undefined; message = receive()) obey(message);
+  closeSweep();
+  gauges();
+  log.ring();
+}
+
+/** Only the present user of a slot gets its events. */
+function door(slot: number, gen: number, bits: number): void {
+  if (slotGen[slot] !== gen >>> 0) return;
+  const state = slotState[slot];
+  if (state !== SlotState.Open && state !== SlotState.Connecting) return;
+  try {
+    exchangeEvent(slot, bits);
+  } catch (error) {
+    contain(slot, error);
+  }
+}
+
+function serveAgain(slot: number): void {
+  try {
+    exchangeEvent(slot, 0);
+  } catch (error) {
+    contain(slot, error);
+  }
+}
+
+function newcomer(token: number, bits: number): void {
+  try {
+    acceptNewcomer(token, bits);
+  } catch (error) {
+    contain(NONE, error);
+  }
+}
+
+function timeout(row: number): void {
+  const probe = health ? probeOfTimer(row) : NONE;
+  if (probe === NONE && slotState[row] === SlotState.Closing) return;
+  try {
+    if (probe === NONE) exchangeTimeout(row);
+    else if (!exchangeProbe(probe)) probeLate(probe);
+  } catch (error) {
+    contain(probe === NONE ? row : NONE, error);
+  }
+}
+
+/** A broken promise about one connection ends that connection; anything else goes on up. */
+function contain(slot: number, error: unknown): void {
+  if (!(error instanceof BugError) || slot === NONE) throw error;
+  count(Count.Bugs);
+  const row = log.room();
+  if (row >= 0) {
+    log.numbers[row + Field.Kind] = RecordKind.Bug;
+    log.numbers[row + Field.AtMs] = clockMs();
+    log.numbers[row + Field.Detail] = slot;
+    log.push();
+  }
+  exchangeBug(slot);
+}
+
+function obey(message: Message): void {
+  switch (message.kind) {
+    case "plan":
+      planSwap(message.plan);
+      if (health) probesSchedule();
+      return;
+    case "watch":
+      return acceptWatch(message.listeners);
+    case "unwatch":
+      return acceptUnwatch(message.listeners);
+    case "end-all":
+      return endAll();
+    case "exit":
+      endAll();
+      leaving = true;
+      return;
+    default:
+      return unreachable("reactor: a message of no kind");
+  }
+}
+
+function endAll(): void {
+  for (let ex = 1; ex < exchangesEnd(); ex++) {
+    if (exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Drained, 0);
+  }
+}
+
+function gauges(): void {
+  stats.count[Count.PipesOpen] = pipesOpenCount();
+  stats.count[Count.BlocksTaken] = blocksTaken();
+  stats.count[Count.SlotsTaken] = slotsTaken();
+}
+
+function sleepMs(): number {
+  if (againWaiting()) return 0;
+  const paused = acceptResume();
+  const timers = timersSleepMs(clockMs(), SLEEP_MS_MAX);
+  if (paused < 0) return timers < 0 ? SLEEP_MS_MAX : timers;
+  return timers < 0 ? paused : Math.min(paused, timers);
+}

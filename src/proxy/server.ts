@@ -1,0 +1,69 @@
+// Servers seen from inside a reactor: who may be picked now, and a socket on its way to one. Later:
+// kept-alive connections, queues. Decides nothing about what follows a failure (exchange.ts does).
+import { ADDRESS_BYTES, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
+import { takeSlot, slotEx, slotGen, giveUntouchedSlot } from "../net/slots.ts";
+import type { Plan } from "../plan/plan.ts";
+import { candidatesOf, redispatch, roundRobin } from "../policy/balance.ts";
+import { SlotState } from "../shared/tables.ts";
+import { EINPROGRESS, EMFILE } from "../sys/errno.ts";
+import { arenaBytes, sys } from "../sys/sys.ts";
+import { plan, shared } from "./context.ts";
+
+/** Positions of the servers that may be picked, for each upstream of `candidatesPlan`. */
+let candidatesPlan: Plan;
+let candidates: Uint32Array;
+let candidateCount: Uint32Array;
+/** The verdicts' version that an upstream's candidates were written from, plus 1. */
+let candidateVersion: Int32Array;
+
+function refresh(upstream: number): void {
+  if (candidatesPlan !== plan) {
+    candidatesPlan = plan;
+    candidates = new Uint32Array(plan.members);
+    candidateCount = new Uint32Array(plan.upstreams);
+    candidateVersion = new Int32Array(plan.upstreams);
+  }
+  const version = (Atomics.load(shared.verdictVersion, 0) + 1) | 0;
+  if (candidateVersion[upstream] === version) return;
+  candidateVersion[upstream] = version;
+  candidateCount[upstream] = candidatesOf(plan, upstream, shared.serverVerdict, candidates);
+}
+
+/** The member of an upstream of the current Plan whose turn it is, or -1 when all servers are down.
+ * Moves the cursor that all reactors share. */
+export function pickMember(upstream: number): number {
+  refresh(upstream);
+  const count = candidateCount[upstream];
+  if (count === 0) return -1;
+  const cursor = Atomics.add(shared.upstreamCursor, upstream, 1);
+  return roundRobin(candidates, plan.upstreamFirst[upstream], count, cursor);
+}
+
+/** How many places after the first member the next one to try is, or -1. */
+export function nextPlace(held: Plan, upstream: number, firstMember: number, tried: number): number {
+  return redispatch(held, upstream, shared.serverVerdict, firstMember, tried);
+}
+
+/** The slot of the last successful `connectTo`. */
+export let connectedSlot = NONE;
+
+/**
+ * Takes a slot for exchange `ex` and starts its connection to the address at `addressAt` of the Plan.
+ *
+ * @returns 0: connected; -EINPROGRESS: on its way (both: the slot is `connectedSlot`); another -errno:
+ *          failed, nothing was taken. -EMFILE also when there is no slot.
+ */
+export function connectTo(ex: number, held: Plan, addressAt: number): number {
+  const slot = takeSlot(SlotState.Connecting);
+  if (slot === NONE) return -EMFILE;
+  const bytes = held.arena[addressAt] === 1 ? ADDRESS_BYTES : PEER_BYTES; // a unix path is longer
+  for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = held.arena[addressAt + byte];
+  const result = sys.connect(slot, slotGen[slot], ARENA_SCRATCH);
+  if (result !== 0 && result !== -EINPROGRESS) {
+    giveUntouchedSlot(slot);
+    return result;
+  }
+  slotEx[slot] = ex;
+  connectedSlot = slot;
+  return result;
+}

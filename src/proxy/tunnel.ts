@@ -1,0 +1,80 @@
+// Two ends joined, byte for byte: two pumps, half-close passed on. TCP, later CONNECT, WebSocket and
+// TLS passthrough differ only in what happened before.
+import { assertTable } from "../base/assert.ts";
+import { NONE } from "../base/limits.ts";
+import { Ready, readyAdd } from "../net/ready.ts";
+import {
+  slotEx,
+  slotFlags,
+  slotHold,
+  slotMovedBytes,
+  slotPeer,
+  slotReady,
+  slotsEnd,
+  slotState,
+} from "../net/slots.ts";
+import { timerExtend } from "../net/timers.ts";
+import { Reason } from "../shared/reason.ts";
+import { ExState, SlotFlag, SlotState } from "../shared/tables.ts";
+import { stats } from "./context.ts";
+import { exDown, exIdleTicks, exListener, exServer, exState } from "./exchanges.ts";
+import { pump, Pumped, pumpErrno } from "./pump.ts";
+
+/** The errno behind the last reason that `tunnelServe` gave. */
+export let tunnelErrno = 0;
+
+/**
+ * Serves a tunnel after an event of one of its slots (`bits`, see Ready), or again (`bits` 0).
+ *
+ * @returns why the tunnel ended, or Reason.None: it goes on.
+ */
+export function tunnelServe(ex: number, slot: number, bits: number, nowTick: number): Reason {
+  const peer = slotPeer[slot];
+  const opened = (bits & ~slotReady[slot] & Ready.Out) !== 0;
+  readyAdd(slot, bits);
+  if (exIdleTicks[ex] !== 0) timerExtend(exDown[ex], nowTick + exIdleTicks[ex]);
+
+  const reason = move(ex, slot);
+  if (reason !== Reason.None) return reason;
+  return opened ? move(ex, peer) : Reason.None; // what waited for this sink
+}
+
+/** Pumps one direction and counts what it moved. */
+function move(ex: number, from: number): Reason {
+  const before = slotMovedBytes[from];
+  const pumped = pump(from);
+  const moved = slotMovedBytes[from] - before;
+  const fromDown = (slotFlags[from] & SlotFlag.Down) !== 0;
+  if (moved > 0) {
+    const listener = exListener[ex], server = exServer[ex];
+    if (fromDown) {
+      stats.listenerUpBytes[listener] += moved;
+      stats.serverUpBytes[server] += moved;
+    } else {
+      stats.listenerDownBytes[listener] += moved;
+      stats.serverDownBytes[server] += moved;
+    }
+  }
+  if (pumped === Pumped.Waiting) return Reason.None;
+  if (pumped === Pumped.Done) return Reason.Finished;
+  tunnelErrno = pumpErrno;
+  const brokenDown = (pumped === Pumped.SourceBroken) === fromDown;
+  return brokenDown ? Reason.ClientReset : Reason.ServerReset;
+}
+
+/** No tunnel stalls: what is ready and wanted is on the again-list, or waits for a block. For tests. */
+export function tunnelsCheck(): void {
+  for (let slot = 1; slot < slotsEnd(); slot++) {
+    if (slotState[slot] !== SlotState.Open || exState[slotEx[slot]] !== ExState.Tunnel) continue;
+    const peer = slotPeer[slot], flags = slotFlags[slot];
+    if (flags & (SlotFlag.Queued | SlotFlag.Starved)) continue;
+    const sinkReady = (slotReady[peer] & Ready.Out) !== 0;
+    if (slotHold[slot] !== NONE) {
+      assertTable(!sinkReady, "tunnel: holds bytes for a sink that would take them");
+    } else if (flags & SlotFlag.Finished) {
+      assertTable((slotFlags[peer] & SlotFlag.FinSent) !== 0, "tunnel: an end of stream was not passed on");
+    } else {
+      assertTable(!sinkReady || !(slotReady[slot] & Ready.In), "tunnel: a ready source waits for nothing");
+    }
+  }
+}

@@ -1,0 +1,116 @@
+// Records from a reactor to the control plane: fixed size, one writer, one reader, no lock. The reader
+// sleeps in Atomics.waitAsync on the doorbell; the writer rings once a turn, and only if it wrote.
+// When the ring is full the record is dropped and the writer counts it: traffic never waits for a log.
+import { LOG_RECORDS, PEER_BYTES } from "../base/limits.ts";
+
+/** What a record tells. The fields that each kind uses are named at its writer. */
+export const enum RecordKind {
+  /** A connection ended. */
+  Access = 1,
+  /** A health check passed or failed. */
+  Probe,
+  /** Accepting paused, or goes on. */
+  AcceptPaused,
+  AcceptResumed,
+  /** A bug was contained to one connection. */
+  Bug,
+}
+
+/** The numbers of a record, in doubles. */
+export const enum Field {
+  Kind,
+  AtMs, // the reactor's monotonic clock
+  Listener,
+  Upstream,
+  Server,
+  Reason,
+  Errno,
+  UpBytes,
+  DownBytes,
+  DurationMs,
+  Tried,
+  Detail,
+  Length,
+}
+
+const RECORD_BYTES = 128;
+const RECORD_DOUBLES = RECORD_BYTES / 8;
+const PEER_AT = Field.Length * 8; // 24 bytes of peer address behind the numbers
+
+/** Indices of the ring's own words. */
+const enum Word {
+  Head, // records written, modulo 2^32
+  Tail, // records read
+  Bell, // raised when there is something to read
+  Length = 16,
+}
+
+export class LogRing {
+  readonly words: Int32Array;
+  readonly #numbers: Float64Array;
+  readonly #bytes: Uint8Array;
+  #rung = 0;
+
+  static make(): SharedArrayBuffer {
+    return new SharedArrayBuffer(Word.Length * 4 + LOG_RECORDS * RECORD_BYTES);
+  }
+
+  constructor(memory: SharedArrayBuffer) {
+    this.words = new Int32Array(memory, 0, Word.Length);
+    this.#numbers = new Float64Array(memory, Word.Length * 4);
+    this.#bytes = new Uint8Array(memory, Word.Length * 4);
+    this.#rung = this.words[Word.Head];
+  }
+
+  /** Index of the first number of the next record's row, or -1 when the ring is full. The writer
+   * fills `numbers` from there (and `setPeer`), then calls `push`. */
+  room(): number {
+    const head = this.words[Word.Head];
+    if (((head - Atomics.load(this.words, Word.Tail)) | 0) >= LOG_RECORDS) return -1;
+    return (head & (LOG_RECORDS - 1)) * RECORD_DOUBLES;
+  }
+
+  get numbers(): Float64Array {
+    return this.#numbers;
+  }
+
+  /** Copies a peer record from `source[from..]` into the row that `room` gave. */
+  setPeer(row: number, source: Uint8Array, from: number): void {
+    const at = row * 8 + PEER_AT;
+    for (let byte = 0; byte < PEER_BYTES; byte++) this.#bytes[at + byte] = source[from + byte];
+  }
+
+  /** Publishes the row. */
+  push(): void {
+    Atomics.store(this.words, Word.Head, (this.words[Word.Head] + 1) | 0);
+  }
+
+  /** Rings the bell if anything was pushed since the last ring. Once a turn. */
+  ring(): void {
+    const head = this.words[Word.Head];
+    if (head === this.#rung) return;
+    this.#rung = head;
+    Atomics.store(this.words, Word.Bell, 1);
+    Atomics.notify(this.words, Word.Bell);
+  }
+
+  /** Reads every record there is. `peer` is 24 bytes, valid during the call only. */
+  drain(take: (numbers: Float64Array, peer: Uint8Array) => void): void {
+    Atomics.store(this.words, Word.Bell, 0);
+    const head = Atomics.load(this.words, Word.Head);
+    let tail = this.words[Word.Tail];
+    for (; tail !== head; tail = (tail + 1) | 0) {
+      const row = (tail & (LOG_RECORDS - 1)) * RECORD_DOUBLES;
+      const peerAt = row * 8 + PEER_AT;
+      take(this.#numbers.subarray(row, row + Field.Length), this.#bytes.subarray(peerAt, peerAt + PEER_BYTES));
+      Atomics.store(this.words, Word.Tail, (tail + 1) | 0);
+    }
+  }
+
+  /** Resolves when the bell rings, or at once when there is something to read. */
+  async bell(timeoutMs: number): Promise<void> {
+    if (Atomics.load(this.words, Word.Head) !== this.words[Word.Tail]) return;
+    const waiting = Atomics.waitAsync(this.words, Word.Bell, 0, timeoutMs);
+    if (waiting.async) await waiting.value;
+  }
+}

@@ -1,0 +1,43 @@
+// Messages from the control plane to a reactor: a MessagePort read without yielding, and an eventfd
+// (sys.wake) that ends its sleep. What comes back goes by shared memory, never by message.
+import type { TableMemory, TableSizes } from "./tables.ts";
+import type { StatsMemory } from "./stats.ts";
+import type { SharedMemory } from "./servers.ts";
+
+/** What a Worker is born with. */
+export interface WorkerBirth {
+  /** Path of the C library; every thread opens the same one. */
+  readonly library: string;
+  /** Its room in C. */
+  readonly room: number;
+  /** A reactor takes traffic; the health Worker only probes. */
+  readonly role: "reactor" | "health";
+  /** Rooms that it hands connections to: the main reactor to all, in reuseport mode each to itself. */
+  readonly handTo: readonly number[];
+  /** Rooms whose connections count against `maxConnections`. */
+  readonly counted: readonly number[];
+  /** Client connections of the whole process; more are left in the listening queue. */
+  readonly maxConnections: number;
+  readonly sizes: TableSizes;
+  readonly tables: TableMemory;
+  readonly stats: StatsMemory;
+  readonly shared: SharedMemory;
+  readonly log: SharedArrayBuffer;
+  readonly plan: SharedArrayBuffer;
+  /** Of its random numbers. */
+  readonly seed: number;
+  /** Listening sockets it watches from the start. */
+  readonly listeners: readonly number[];
+}
+
+export type Message =
+  /** Work by this Plan from the next turn on. */
+  | { readonly kind: "plan"; readonly plan: SharedArrayBuffer }
+  /** Watch these listening sockets. */
+  | { readonly kind: "watch"; readonly listeners: readonly number[] }
+  /** Take what waits in these queues, then watch them no more; the control plane closes them. */
+  | { readonly kind: "unwatch"; readonly listeners: readonly number[] }
+  /** End every connection that is left, with this Reason. */
+  | { readonly kind: "end-all" }
+  /** Leave the room and return. */
+  | { readonly kind: "exit" };

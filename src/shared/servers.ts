@@ -1,0 +1,59 @@
+// What all reactors share about upstreams and servers: verdicts of the health checks, cursors of the
+// round robin, and how many connections were handed to and ended by each reactor.
+import { REACTORS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
+import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
+
+/** What the health checks say of a server. It counts as up until they have said something. */
+export const enum Verdict {
+  Unchecked,
+  Up,
+  Down,
+}
+
+/** By server number; the health Worker writes. */
+const SERVERS = {
+  verdictVersion: [Int32Array, 1], // element 0 is raised, atomically, after any verdict changed
+  serverVerdict: [Uint8Array, 1], // Verdict
+} as const satisfies Layout;
+
+/** By upstream number; any reactor moves them, atomically. */
+const UPSTREAMS = { upstreamCursor: [Int32Array, 1] } as const satisfies Layout;
+
+/** By reactor (its room). `reactorHanded` is the main reactor's, `reactorEnded` the reactor's own. */
+const REACTORS = {
+  reactorHanded: [Int32Array, 1], // connections added to its epoll set
+  reactorEnded: [Int32Array, 1], // connections it has closed
+  reactorGeneration: [Int32Array, 1], // the Plan it works by
+  reactorAccepting: [Int32Array, 1], // listening sockets it watches
+} as const satisfies Layout;
+
+const REACTOR_ROWS = REACTORS_MAX + 2;
+
+export interface SharedMemory {
+  readonly servers: SharedArrayBuffer;
+  readonly upstreams: SharedArrayBuffer;
+  readonly reactors: SharedArrayBuffer;
+}
+
+export type Shared = Columns<typeof SERVERS> & Columns<typeof UPSTREAMS> & Columns<typeof REACTORS>;
+
+export function makeShared(): SharedMemory {
+  return {
+    servers: makeTable(SERVERS, SERVERS_MAX),
+    upstreams: makeTable(UPSTREAMS, UPSTREAMS_MAX),
+    reactors: makeTable(REACTORS, REACTOR_ROWS),
+  };
+}
+
+export function openShared(memory: SharedMemory): Shared {
+  return {
+    ...openTable(SERVERS, memory.servers, SERVERS_MAX),
+    ...openTable(UPSTREAMS, memory.upstreams, UPSTREAMS_MAX),
+    ...openTable(REACTORS, memory.reactors, REACTOR_ROWS),
+  };
+}
+
+/** Connections a reactor has now, newcomers included. */
+export function reactorCurrent(shared: Shared, room: number): number {
+  return (Atomics.load(shared.reactorHanded, room) - Atomics.load(shared.reactorEnded, room)) | 0;
+}

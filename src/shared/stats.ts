@@ -1,0 +1,85 @@
+// Counters and gauges: one set of columns per reactor, written by it alone, summed by the reader.
+// Doubles, so that a sum never wraps; a torn read cannot happen (aligned 64-bit stores).
+import { LISTENERS_MAX, SERVERS_MAX } from "../base/limits.ts";
+import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
+import { REASON_COUNT } from "./reason.ts";
+
+/** Counters of a reactor that belong to no listener and no server. */
+export const enum Count {
+  /** Connections taken into the tables. */
+  Opened,
+  /** Turns of the loop, and events in them. */
+  Turns,
+  Events,
+  /** Accepting paused for want of fds or slots. */
+  AcceptPauses,
+  /** Connects that failed and were tried with another server. */
+  Redispatches,
+  /** Bugs contained to one connection. */
+  Bugs,
+  /** Log records dropped because the ring was full. */
+  LogDropped,
+  /** Bytes that went by splice. */
+  SplicedBytes,
+  /** Reads put off because neither pipe nor block was to be had. */
+  Starved,
+  /** Health checks begun later than they were due. */
+  ProbesLate,
+  /** Gauges. */
+  PipesOpen,
+  BlocksTaken,
+  SlotsTaken,
+  Length,
+}
+
+export const COUNTS = { count: [Float64Array, 1] } as const satisfies Layout;
+export const REASON_COUNTS = { ended: [Float64Array, 1] } as const satisfies Layout;
+
+/** By listener number. */
+export const LISTENER_STATS = {
+  listenerOpened: [Float64Array, 1],
+  listenerCurrent: [Float64Array, 1], // gauge
+  listenerUpBytes: [Float64Array, 1], // read from clients
+  listenerDownBytes: [Float64Array, 1], // read from servers
+} as const satisfies Layout;
+
+/** By server number. */
+export const SERVER_STATS = {
+  serverOpened: [Float64Array, 1],
+  serverCurrent: [Float64Array, 1], // gauge
+  serverFailed: [Float64Array, 1], // connects that failed
+  serverUpBytes: [Float64Array, 1],
+  serverDownBytes: [Float64Array, 1],
+} as const satisfies Layout;
+
+/** Memory of one reactor's counters. */
+export interface StatsMemory {
+  readonly counts: SharedArrayBuffer;
+  readonly reasons: SharedArrayBuffer;
+  readonly listeners: SharedArrayBuffer;
+  readonly servers: SharedArrayBuffer;
+}
+
+export type Stats =
+  & Columns<typeof COUNTS>
+  & Columns<typeof REASON_COUNTS>
+  & Columns<typeof LISTENER_STATS>
+  & Columns<typeof SERVER_STATS>;
+
+export function makeStats(): StatsMemory {
+  return {
+    counts: makeTable(COUNTS, Count.Length),
+    reasons: makeTable(REASON_COUNTS, REASON_COUNT),
+    listeners: makeTable(LISTENER_STATS, LISTENERS_MAX),
+    servers: makeTable(SERVER_STATS, SERVERS_MAX),
+  };
+}
+
+export function openStats(memory: StatsMemory): Stats {
+  return {
+    ...openTable(COUNTS, memory.counts, Count.Length),
+    ...openTable(REASON_COUNTS, memory.reasons, REASON_COUNT),
+    ...openTable(LISTENER_STATS, memory.listeners, LISTENERS_MAX),
+    ...openTable(SERVER_STATS, memory.servers, SERVERS_MAX),
+  };
+}

@@ -1,0 +1,97 @@
+// The calls into C, as data: one table, opened by bun.ts, by deno.ts and by the fake kernel of the
+// tests, so the three cannot drift apart. ffi/sluice.h has each call's contract; C's names carry the
+// prefix "sl_". Results are >= 0 or -errno. `ERRNOS` lists the errors that each contract names.
+
+type CType = "i32" | "u32" | "ptr";
+
+/** Raised together with SL_ABI in ffi/sluice.h. */
+export const ABI = 1;
+
+export const SYMBOLS = {
+  abi: [[], "i32"],
+  record_bytes: [["i32"], "i32"], // which
+  setup: [[], "i32"],
+
+  room_open: [["i32", "i32", "i32", "u32"], "i32"], // room, slots, pipes, arena bytes
+  room_close: [["i32"], "i32"],
+  arena: [["i32"], "ptr"], // room
+  enter: [["i32"], "i32"],
+  leave: [[], "i32"],
+  reap: [["i32"], "i32"],
+  wake: [["i32"], "i32"],
+  held: [["i32", "i32"], "i32"], // room, which
+  poll: [["u32", "i32", "i32"], "i32"], // offset of the events, how many, timeout ms
+
+  listen: [["i32", "u32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog
+  listener_address: [["i32", "u32"], "i32"],
+  listener_close: [["i32"], "i32"],
+  watch: [["i32", "i32"], "i32"], // listener, on
+  accept: [["i32"], "i32"], // listener -> token
+  hand: [["i32", "i32"], "i32"], // token, room
+  newcomer: [["i32"], "i32"], // token -> listener
+  adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation
+  refuse: [["i32", "i32"], "i32"], // token, reset
+
+  connect: [["i32", "u32", "u32"], "i32"], // slot, generation, address offset
+  outcome: [["i32"], "i32"],
+  recv: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
+  send: [["i32", "u32", "i32", "i32"], "i32"], // slot, offset, bytes, more
+  shutdown: [["i32"], "i32"],
+  close: [["i32", "i32"], "i32"], // slot, reset
+  option: [["i32", "i32", "i32"], "i32"], // slot, option, value
+  client: [["i32", "u32"], "i32"],
+  sockname: [["i32", "u32"], "i32"],
+  peername: [["i32", "u32"], "i32"],
+
+  pipe_open: [["i32", "i32"], "i32"], // pipe, bytes
+  pipe_close: [["i32"], "i32"],
+  pipe_write: [["i32", "u32", "i32"], "i32"],
+  splice_in: [["i32", "i32", "i32"], "i32"], // slot, pipe, bytes
+  splice_out: [["i32", "i32", "i32", "i32"], "i32"], // pipe, slot, bytes, more
+
+  pattern_compile: [["u32", "i32", "u32"], "i32"], // offset, bytes, error offset
+  pattern_match: [["i32", "u32", "i32"], "i32"],
+  pattern_free: [["i32"], "i32"],
+} as const satisfies Record<string, readonly [readonly CType[], CType]>;
+
+export type SymbolName = keyof typeof SYMBOLS;
+
+/** The calls that sit on no socket: a fake kernel keeps the real ones. */
+export const LIBRARY_SYMBOLS = ["pattern_compile", "pattern_match", "pattern_free"] as const;
+
+type Args<T extends readonly CType[]> = { -readonly [I in keyof T]: number };
+export type Kernel = {
+  [K in SymbolName as (typeof SYMBOLS)[K][1] extends "ptr" ? never : K]: (
+    ...args: Args<(typeof SYMBOLS)[K][0]>
+  ) => number;
+};
+
+/** Who answers the calls: a library opened by a runtime's FFI, or the fake kernel. */
+export interface Provider {
+  readonly kernel: Kernel;
+  /** A view, without a copy, of the first `bytes` of a room's arena. */
+  arena(room: number, bytes: number): ArrayBuffer;
+}
+
+/** Options of `option`, in the order of ffi/sock.c. */
+export const enum SocketOption {
+  NoDelay,
+  KeepAlive,
+  KeepIdle,
+  KeepIntvl,
+  KeepCnt,
+  UserTimeout,
+  SndBuf,
+  RcvBuf,
+  QuickAck,
+}
+
+/** Flags of `listen`. */
+export const LISTEN_REUSEPORT = 1;
+
+/** What an event is about, when it is not a slot (a slot is > 0). */
+export const enum EventKind {
+  Woken = 0,
+  Newcomer = -1,
+  Listener = -2,
+}

@@ -1,0 +1,344 @@
+import { deepEqual, equal, ok, throws } from "node:assert/strict";
+import { networkInterfaces } from "node:os";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  addressText,
+  encodeAddress,
+  formatAddress,
+  ipAddress,
+  isLoopback,
+  isWildcard,
+  type LiteralAddress,
+  readListen,
+  readTarget,
+  splitListenTargets,
+  splitTargets,
+} from "../../../src/control/config/address.ts";
+
+const PATH_107 = "/" + "p".repeat(106);
+const LABEL_63 = "l".repeat(63);
+
+test("splitListenTargets cuts at the first = that is not part of ?protocol=", () => {
+  const cases: [text: string, want: string, why: string][] = [
+    ["tcp://:1=a:1", "tcp://:1|a:1", "the plain case"],
+    ["unix:/s?protocol=tcp=a:1", "unix:/s?protocol=tcp|a:1", "?protocol= belongs to LISTEN"],
+    ["unix:/s=unix:/t", "unix:/s|unix:/t", "unix at both ends"],
+    ["tcp://:1=a:1=b:2", "tcp://:1|a:1=b:2", "a later = is the target's trouble"],
+    ["tcp://:1=unix:/s?protocol=tcp", "tcp://:1|unix:/s?protocol=tcp", "only the first counts"],
+    ["tcp://:1", "no TARGETS", "no ="],
+    ["unix:/s?protocol=tcp", "no TARGETS", "its only = is part of LISTEN"],
+    ["tcp://:1=", "no TARGETS after the =", "nothing after"],
+    ["=a:1", "no LISTEN before the =", "nothing before"],
+    ["=", "no LISTEN before the =", "nothing at all"],
+    ["", "no TARGETS", "empty"],
+  ];
+  for (const [text, want, why] of cases) {
+    const reading = splitListenTargets(text);
+    equal(reading.ok ? `${reading.value.listen}|${reading.value.targets}` : reading.what, want, why);
+  }
+});
+
+test("splitTargets", () => {
+  const cases: [text: string, want: string, why: string][] = [
+    ["a:1", "a:1", "one"],
+    ["a:1,[::1]:2,unix:/s", "a:1|[::1]:2|unix:/s", "many"],
+    ["", "no targets", "empty list"],
+    ["a:1,", "a comma with no target beside it", "trailing comma"],
+    [",a:1", "a comma with no target beside it", "leading comma"],
+    ["a:1,,b:1", "a comma with no target beside it", "two commas"],
+    [",", "a comma with no target beside it", "a comma alone"],
+  ];
+  for (const [text, want, why] of cases) {
+    const reading = splitTargets(text);
+    equal(reading.ok ? reading.value.join("|") : reading.what, want, why);
+  }
+});
+
+test("readListen", () => {
+  const cases: [text: string, want: string, why: string][] = [
+    ["tcp://:9000", "[::]:9000", "all addresses, both families"],
+    ["tcp://[::]:9000", "[::]:9000", "the same, spelled out"],
+    ["tcp://0.0.0.0:9000", "0.0.0.0:9000", "IPv4 alone"],
+    ["tcp://127.0.0.1:9000", "127.0.0.1:9000", "IPv4"],
+    ["tcp://[::1]:9000", "[::1]:9000", "IPv6"],
+    ["tcp://[FE80:0::1%eth0]:80", "[fe80::1%eth0]:80", "scope by name; canonical form"],
+    ["tcp://[fe80::1%2]:80", "[fe80::1%2]:80", "scope by number"],
+    ["tcp://[::ffff:10.0.0.1]:80", "10.0.0.1:80", "a mapped address counts as IPv4"],
+    ["tcp://localhost:9000", "127.0.0.1:9000", "localhost is an address"],
+    ["tcp://LOCALHOST:9000", "127.0.0.1:9000", "in any case"],
+    ["tcp://Proxy.Example:9000", "proxy.example:9000", "a name, resolved when opened"],
+    ["tcp://:0", "[::]:0", "the kernel chooses"],
+    ["tcp://:65535", "[::]:65535", "the last port"],
+    ["unix:/run/a.sock", "unix:/run/a.sock", "tcp is the default"],
+    ["unix:/run/a.sock?protocol=tcp", "unix:/run/a.sock", "said aloud"],
+    ["unix:run/a.sock", "unix:run/a.sock", "relative to the working directory"],
+    ["unix:/größe.sock", "unix:/größe.sock", "paths are UTF-8"],
+    [`unix:${PATH_107}`, `unix:${PATH_107}`, "as long as sun_path takes"],
+    [`unix:${PATH_107}p`, "a path of 108 bytes", "too long for sun_path"],
+    [`unix:/${"ü".repeat(54)}`, "a path of 109 bytes", "bytes count, not characters"],
+    ["unix:", "unix: without a path", "no path"],
+    ["unix:?protocol=tcp", "unix: without a path", "no path before ?"],
+    ["unix:/run/", '"/run/" is a directory', "no socket"],
+    ["unix:@name", "abstract unix sockets are not supported in this version", "abstract"],
+    ["unix:/a\0b", '"unix:/a\\x00b" holds a control character', "NUL"],
+    ["unix:/a;b", '"/a;b" holds one of , ; ?', "a target could not name it"],
+    ["unix:/a?protocol=http", "protocol=http is not supported in this version", "known, later"],
+    ["unix:/a?protocol=ftp", 'unknown protocol "ftp"', "unknown"],
+    ["unix:/a?protocol=", 'unknown protocol ""', "empty"],
+    ["unix:/a?mode=0600", 'unknown option "mode=0600"', "unknown option"],
+    ["unix:/a?protocol=tcp?x", "more than one ?", "two queries"],
+    ["unix:/a?protocol=tcp=x", 'unknown option "protocol=tcp=x"', "two values"],
+    ["udp://:53", "udp:// is not supported in this version", "known, later"],
+    ["tls://:443", "tls:// is not supported in this version", "known, later"],
+    ["http://:80", "http:// is not supported in this version", "known, later"],
+    ["https://:443", "https:// is not supported in this version", "known, later"],
+    ["tpc://:80", 'unknown scheme "tpc"', "a slip"],
+    ["TCP://:80", 'unknown scheme "TCP"', "schemes are lower case"],
+    ["://:80", 'unknown scheme ""', "empty scheme"],
+    [":9000", '":9000" has no scheme', "no scheme"],
+    ["9000", '"9000" has no scheme', "a port alone"],
+    ["127.0.0.1:9000", '"127.0.0.1:9000" has no scheme', "no scheme"],
+    ["tcp:/:9000", '"tcp:/:9000" has no scheme', "one slash"],
+    ["tcp://", '"" has no port', "nothing after the scheme"],
+    ["tcp://9000", '"9000" is a port without a host', "the colon is missing"],
+    ["tcp://127.0.0.1", '"127.0.0.1" has no port', "missing port"],
+    ["tcp://127.0.0.1:", '"127.0.0.1:" has no port after the colon', "empty port"],
+    ["tcp://:", '":" has no port after the colon', "a colon alone"],
+    ["tcp://:65536", 'port "65536" is out of range', "one too many"],
+    ["tcp://:99999999999999999999", 'port "99999999999999999999" is out of range', "far too many"],
+    ["tcp://:-1", '"-1" is no port', "negative"],
+    ["tcp://:080", 'port "080" begins with 0', "octal or decimal?"],
+    ["tcp://:0x50", '"0x50" is no port', "hexadecimal"],
+    ["tcp://:http", '"http" is no port', "service names are not read"],
+    ["tcp://:80/", '"/" after the port', "a path"],
+    ["tcp://:80?x=1", '"?x=1" after the port', "a query"],
+    ["tcp://::1:80", '"::1:80" is an IPv6 address without brackets', "brackets missing"],
+    ["tcp://[::1]", '"[::1]" has no port', "missing port"],
+    ["tcp://[::1]80", '"[::1]80" has no port', "colon missing"],
+    ["tcp://[::1", '"[::1" has an unmatched bracket', "closing bracket missing"],
+    ["tcp://[]:80", '"" is no IPv6 address', "nothing in the brackets"],
+    ["tcp://[127.0.0.1]:80", '"127.0.0.1" is no IPv6 address', "IPv4 in brackets"],
+    ["tcp://[:::1]:80", '":::1" is no IPv6 address', "three colons"],
+    ["tcp://[1:2:3:4:5:6:7:8:9]:80", '"1:2:3:4:5:6:7:8:9" is no IPv6 address', "nine groups"],
+    ["tcp://[fe80::1%]:80", '"" is no scope', "empty scope"],
+    ["tcp://[fe80::1%0]:80", '"0" is no scope', "interface 0 is none"],
+    ["tcp://[fe80::1%a/b]:80", '"/b]:80" after the port', "a slash is no part of a scope"],
+    ["tcp://[::ffff:1.2.3.4%1]:80", "an IPv4 address takes no scope", "mapped with scope"],
+    ["tcp://user@host:80", '"user@host" is no host name', "no user"],
+    ["tcp:// :80", '"tcp:// :80" holds whitespace', "whitespace"],
+    [" tcp://:80", '" tcp://:80" holds whitespace', "leading space"],
+    ["tcp://:80\n", '"tcp://:80\\n" holds whitespace', "a line end"],
+    ["tcp://:80\x1b[2J", '"tcp://:80\\x1B[2J" holds a control character', "an escape sequence"],
+    ["tcp://\u202e:80", '"tcp://\\u{202E}:80" holds a control character', "a bidirectional override"],
+    ["tcp://\ud800:80", '"tcp://\\u{D800}:80" holds a control character', "a lone surrogate"],
+    ["", "empty", "empty"],
+    ["tcp://" + "a".repeat(1_000_000) + ":80", "an address of 1000009 characters", "huge"],
+  ];
+  for (const [text, want, why] of cases) {
+    const reading = readListen(text);
+    equal(
+      reading.ok ? addressText(reading.value.address) : reading.what,
+      want,
+      `${why}: ${text.slice(0, 80)}`,
+    );
+    if (reading.ok) deepEqual([reading.value.text, reading.value.protocol], [text, "tcp"], why);
+    else ok(reading.remedy.length > 0, why);
+  }
+});
+
+test("readTarget", () => {
+  const cases: [text: string, want: string, why: string][] = [
+    ["10.0.0.1:9001", "10.0.0.1:9001", "IPv4"],
+    ["[2001:DB8:0:0::1]:9001", "[2001:db8::1]:9001", "IPv6, canonical"],
+    ["[fe80::1%eth0]:80", "[fe80::1%eth0]:80", "scope"],
+    ["db.example:5432", "db.example:5432", "a name"],
+    ["DB.Example.:5432", "db.example.:5432", "lower case; a closing dot stays"],
+    ["_sip-1.a_b:1", "_sip-1.a_b:1", "underscores"],
+    ["xn--bcher-kva.example:80", "xn--bcher-kva.example:80", "an international name"],
+    ["localhost:80", "localhost:80", "resolved like any name"],
+    ["unix:/run/app.sock", "unix:/run/app.sock", "unix"],
+    ["unix:app.sock", "unix:app.sock", "relative"],
+    [`${LABEL_63}.example:80`, `${LABEL_63}.example:80`, "the longest label"],
+    ["10.0.0.1:80;weight=3", 'option "weight" is not supported in this version', "known, later"],
+    ["10.0.0.1:80;weight=3;backup", 'option "weight" is not supported in this version', "the first is named"],
+    ["10.0.0.1:80;backup", 'option "backup" is not supported in this version', "known, later"],
+    ["unix:/s;backup", 'option "backup" is not supported in this version', "on unix too"],
+    ["10.0.0.1:80;wieght=3", 'unknown option "wieght"', "a slip"],
+    ["10.0.0.1:80;", 'unknown option ""', "a semicolon too many"],
+    ["tcp://10.0.0.1:80", '"tcp://10.0.0.1:80" has a scheme, a target has none', "no scheme"],
+    ["http://10.0.0.1:80", "http:// is not supported in this version", "known, later"],
+    ["10.0.0.1", '"10.0.0.1" has no port', "missing port"],
+    ["10.0.0.1:", '"10.0.0.1:" has no port after the colon', "empty port"],
+    ["10.0.0.1:0", 'port "0" is out of range', "nobody listens on port 0"],
+    [":9001", '":9001" has no host', "no host"],
+    ["9001", '"9001" is a port without a host', "a port alone"],
+    ["10.0.0:80", '"10.0.0" is no IPv4 address', "three numbers"],
+    ["10.0.0.256:80", '"10.0.0.256" is no IPv4 address', "out of range"],
+    ["10.0.0.1.5:80", '"10.0.0.1.5" is no IPv4 address', "five numbers"],
+    ["010.0.0.1:80", '"010.0.0.1" is no IPv4 address', "octal or decimal?"],
+    ["0x7f.1:80", '"0x7f.1" is no IPv4 address', "inet_aton forms are not read"],
+    ["2130706433:80", '"2130706433" is no IPv4 address', "one number"],
+    ["0x7f000001:80", '"0x7f000001" is no IPv4 address', "hexadecimal"],
+    ["::1:9001", '"::1:9001" is an IPv6 address without brackets', "brackets missing"],
+    ["2001:db8::1", '"2001:db8::1" is an IPv6 address without a port', "no port, no brackets"],
+    ["1::2:80", '"1::2:80" is an IPv6 address without brackets', "an address and a port, or one address?"],
+    ["a:b:c", '"a:b:c" has too many colons', "no address"],
+    ["[::1%toolonginterface]:80", '"toolonginterface" is no scope', "names have at most 15 characters"],
+    ["[::1%4294967296]:80", '"4294967296" is no scope', "past 32 bits"],
+    ["[::1]:80]", '"80]" is no port', "a bracket too many"],
+    ["-a.example:80", '"-a.example" is no host name', "a label begins with a hyphen"],
+    ["a-.example:80", '"a-.example" is no host name', "a label ends with a hyphen"],
+    ["a..example:80", '"a..example" is no host name', "an empty label"],
+    [".example:80", '".example" is no host name', "an empty label"],
+    [".:80", '"." is no host name', "the root"],
+    ["*.example:80", '"*.example" is no host name', "no wildcards"],
+    ["a/b:80", '"a/b" is no host name', "no path"],
+    ["größe.example:80", '"größe.example:80" is not ASCII', "in its xn-- form only"],
+    ["10.0.0.１:80", '"10.0.0.１:80" is not ASCII', "a full-width digit"],
+    [`l${LABEL_63}.example:80`, `"l${LABEL_63}.example" is no host name`, "a label too long"],
+    [`${"a.".repeat(126)}aa:80`, "a name of 254 characters", "a name too long"],
+    ["a b:80", '"a b:80" holds whitespace', "whitespace"],
+    ["a:80 ", '"a:80 " holds whitespace', "a trailing space"],
+    ["a\0:80", '"a\\x00:80" holds a control character', "NUL"],
+    ["", "empty", "empty"],
+    ["[".repeat(500), `"${"[".repeat(72)}..." has an unmatched bracket`, "brackets only"],
+    ["1.".repeat(1_000_000), "an address of 2000000 characters", "huge"],
+  ];
+  for (const [text, want, why] of cases) {
+    const reading = readTarget(text);
+    equal(reading.ok ? addressText(reading.value) : reading.what, want, `${why}: ${text.slice(0, 80)}`);
+    ok(reading.ok || reading.remedy.length > 0, why);
+  }
+});
+
+test("the remedies of common mistakes can be copied", () => {
+  const cases: [text: string, want: string, why: string][] = [
+    ["9001", "write 127.0.0.1:9001", "a port alone"],
+    ["10.0.0.1", "write 10.0.0.1:PORT", "missing port"],
+    ["::1:9001", "write [::1]:9001", "brackets missing"],
+    ["tcp://10.0.0.1:80", "write 10.0.0.1:80", "a scheme"],
+    ["10.0.0.1:80;weigth=2", 'did you mean "weight"?', "a slip"],
+  ];
+  for (const [text, want, why] of cases) {
+    const reading = readTarget(text);
+    equal(reading.ok ? "" : reading.remedy, want, why);
+  }
+  const listen = readListen(":9000");
+  equal(listen.ok ? "" : listen.remedy, "write tcp://:9000");
+});
+
+test("encodeAddress lays out the record that C reads", () => {
+  const record = (address: LiteralAddress | undefined): number[] => {
+    ok(address);
+    const bytes = encodeAddress(address);
+    equal(bytes.length, 112);
+    return Array.from(bytes);
+  };
+  const padded = (...bytes: number[]): number[] => [...bytes, ...Array<number>(112 - bytes.length).fill(0)];
+  deepEqual(record(ipAddress("10.0.0.1", 8080)), padded(4, 0, 0x1f, 0x90, 10, 0, 0, 1), "IPv4");
+  const v6 = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+  deepEqual(record(ipAddress("2001:db8::1", 1)), padded(6, 0, 0, 1, ...v6), "IPv6");
+  const linkLocal = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+  deepEqual(
+    record(ipAddress("fe80::1%258", 1)),
+    padded(6, 0, 0, 1, ...linkLocal, 2, 1),
+    "scope, little endian",
+  );
+  deepEqual(record({ kind: "unix", path: "/ü" }), padded(1, 3, 0, 0, 0x2f, 0xc3, 0xbc), "unix path in UTF-8");
+  equal(record({ kind: "unix", path: PATH_107 })[111], 0, "the longest path leaves a NUL");
+  throws(() => encodeAddress({ kind: "unix", path: PATH_107 + "p" }), /longer than 107/);
+  throws(
+    () => encodeAddress({ kind: "ip", family: 6, ip: "fe80::1", scope: "no-such-if", port: 1 }),
+    /no-such-if/,
+  );
+});
+
+test("encodeAddress resolves the name of an interface", () => {
+  for (const [name, entries] of Object.entries(networkInterfaces())) {
+    const linkLocal = entries?.find((entry) => entry.family === "IPv6" && entry.scopeid);
+    if (linkLocal === undefined || linkLocal.family !== "IPv6") continue;
+    const bytes = encodeAddress({ kind: "ip", family: 6, ip: "fe80::1", scope: name, port: 80 });
+    equal(formatAddress(bytes, 0), `[fe80::1%${linkLocal.scopeid}]:80`);
+  }
+});
+
+test("formatAddress", () => {
+  const mapped = new Uint8Array(112);
+  mapped.set([6, 0, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1]);
+  equal(formatAddress(mapped, 0), "10.0.0.1:80", "mapped prints as IPv4");
+  equal(formatAddress(new Uint8Array(112), 0), "unknown", "family 0");
+  equal(
+    formatAddress(Uint8Array.from([9, ...Array<number>(111).fill(1)]), 0),
+    "unknown",
+    "no family of ours",
+  );
+  equal(
+    formatAddress(encodeAddress({ kind: "unix", path: "/a\nb" }), 0),
+    "unix:/a\\nb",
+    "a peer's path cannot break a log line",
+  );
+  const nameless = new Uint8Array(24);
+  nameless[0] = 1;
+  equal(formatAddress(nameless, 0), "unix:", "a unix client without a name, in a short record");
+  const table = new Uint8Array(new SharedArrayBuffer(48));
+  table.set([4, 0, 0, 80, 10, 0, 0, 2], 24);
+  equal(formatAddress(table, 24), "10.0.0.2:80", "a row of a shared table");
+});
+
+test("formatAddress and readTarget are each other's inverse", () => {
+  const port = fc.integer({ min: 1, max: 65_535 });
+  const v4 = fc.tuple(fc.ipV4(), port).map(([ip, port]) => ipAddress(ip, port));
+  const scope = fc.oneof(fc.constant(""), fc.integer({ min: 1, max: 0xffff_ffff }).map(String));
+  const v6 = fc.tuple(fc.ipV6(), port, scope).map(([ip, port, scope]) =>
+    ipAddress(scope ? `${ip}%${scope}` : ip, port)
+  );
+  const path = fc.stringMatching(/^[a-zA-Z0-9_./äöü -]{1,50}$/).filter((path) => !/\s|\/$/.test(path));
+  const unix = path.map((path): LiteralAddress => ({ kind: "unix", path }));
+  fc.assert(
+    fc.property(fc.oneof(v4, v6, unix), fc.integer({ min: 0, max: 64 }), (address, from) => {
+      ok(address);
+      const bytes = new Uint8Array(from + 112);
+      bytes.set(encodeAddress(address), from);
+      const text = formatAddress(bytes, from);
+      equal(text, addressText(address));
+      deepEqual(readTarget(text), { ok: true, value: address });
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("no text makes a reader throw, and what is refused is told without control characters", () => {
+  const near = fc.array(
+    fc.constantFrom("tcp://", "unix:", "[", "]", ":", "::", "%", ";", "=", "1", "65536", "a", ".", "\0", "ü"),
+  )
+    .map((parts) => parts.join(""));
+  fc.assert(fc.property(fc.oneof(fc.string({ unit: "binary" }), near), (text) => {
+    for (
+      const reading of [readListen(text), readTarget(text), splitListenTargets(text), splitTargets(text)]
+    ) {
+      if (!reading.ok) {
+        ok(!/[\x00-\x1f\x7f-\x9f]/.test(reading.what + reading.remedy), JSON.stringify(reading));
+      }
+    }
+  }));
+});
+
+test("isLoopback and isWildcard", () => {
+  const cases: [ip: string, loopback: boolean, wildcard: boolean][] = [
+    ["127.0.0.1", true, false],
+    ["127.9.9.9", true, false],
+    ["::1", true, false],
+    ["::ffff:127.0.0.1", true, false],
+    ["10.0.0.1", false, false],
+    ["0.0.0.0", false, true],
+    ["::", false, true],
+  ];
+  for (const [ip, loopback, wildcard] of cases) {
+    const address = ipAddress(ip, 80);
+    ok(address);
+    deepEqual([isLoopback(address), isWildcard(address)], [loopback, wildcard], ip);
+  }
+  equal(isLoopback({ kind: "unix", path: "/s" }), true);
+  equal(ipAddress("localhost", 80), undefined, "no IP");
+});

@@ -1,0 +1,598 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { addressText } from "../../../src/control/config/address.ts";
+import { formatProblem, formatProblems } from "../../../src/control/config/errors.ts";
+import { asksFor, FLAGS, FLAGS_LATER, parseFlags, VERBS_LATER } from "../../../src/control/config/flags.ts";
+import type { Config } from "../../../src/control/config/schema.ts";
+
+const L = "tcp://:9000=10.0.0.1:9001";
+const L2 = "tcp://:9100=10.0.0.1:9101";
+
+function parse(argv: string[]) {
+  return parseFlags(argv, {}, 0);
+}
+
+function good(argv: string[]): Config {
+  const result = parse(argv);
+  ok("config" in result, "problems" in result ? formatProblems(result.problems) : "");
+  deepEqual(result.warnings, []);
+  return result.config;
+}
+
+/** The lines that a user sees, without the program's name. */
+function lines(argv: string[]): string[] {
+  const result = parse(argv);
+  const problems = "problems" in result ? result.problems : result.warnings;
+  return problems.map((problem) => formatProblem(problem).replace(/^sluice: /, ""));
+}
+
+test("the command line of the README", () => {
+  const config = good([
+    "tcp://:9000=10.0.0.1:9001,10.0.0.2:9002",
+    ...["--reactors", "4", "--health-send", "PING\\n", "--health-expect", "PONG", "--health-interval", "2s"],
+    ...["--health-timeout", "1s", "--health-fall", "3", "--health-rise", "2", "--connect-timeout", "3s"],
+    ...["--admin", "http://127.0.0.1:9900"],
+  ]);
+  equal(config.reactors, 4);
+  equal(config.admin.kind, "http");
+  deepEqual(Object.keys(config.listeners), ["tcp://:9000"]);
+  equal(config.listeners["tcp://:9000"].to, "tcp://:9000");
+  const { servers, health, timeouts } = config.upstreams["tcp://:9000"];
+  deepEqual(servers.map(({ address }) => addressText(address)), ["10.0.0.1:9001", "10.0.0.2:9002"]);
+  deepEqual(health, {
+    tcp: false,
+    send: new TextEncoder().encode("PING\n"),
+    expect: { kind: "text", bytes: new TextEncoder().encode("PONG") },
+    interval: 2_000,
+    timeout: 1_000,
+    fall: 3,
+    rise: 2,
+  });
+  equal(timeouts.connect, 3_000);
+});
+
+test("one value of each flag, in both spellings", () => {
+  const cases: [
+    flag: string,
+    value: string,
+    read: (config: Config) => unknown,
+    want: unknown,
+    why: string,
+  ][] = [
+    ["--reactors", "auto", (config) => config.reactors, "auto", "the default, said aloud"],
+    ["--reactors", "64", (config) => config.reactors, 64, "the most"],
+    ["--accept", "reuseport", (config) => config.accept, "reuseport", "word"],
+    ["--admin", "off", (config) => config.admin.kind, "off", "word"],
+    ["--admin", "unix:/tmp/a.sock", (config) => config.admin.kind, "unix", "path"],
+    ["--admin", "http://localhost:0/", (config) => config.admin.kind, "http", "as pasted from a browser"],
+    ["--admin-token", "secret", (config) => config["admin-token"], "secret", "text"],
+    ["--max-connections", "1000000", (config) => config["max-connections"], 1_000_000, "the most"],
+    ["--drain-timeout", "0s", (config) => config["drain-timeout"], 0, "at once"],
+    ["--access-log", "off", (config) => config.log.access.to, { kind: "off" }, "word"],
+    ["--access-log", "stdout", (config) => config.log.access.to, { kind: "stdout" }, "word"],
+    ["--access-log", "./off", (config) => config.log.access.to, { kind: "file", path: "./off" }, "a file"],
+    [
+      "--access-log",
+      "access.log",
+      (config) => config.log.access.to,
+      { kind: "file", path: "access.log" },
+      "a file",
+    ],
+    ["--log-level", "debug", (config) => config.log.level, "debug", "word"],
+    ["--log-format", "json", (config) => config.log.format, "json", "the log"],
+    ["--log-format", "json", (config) => config.log.access.format, "json", "and the access log"],
+    [
+      "--tunnel-idle",
+      "10m",
+      (config) => config.listeners["tcp://:9000"].timeouts["tunnel-idle"],
+      600_000,
+      "duration",
+    ],
+    [
+      "--connect-timeout",
+      "10ms",
+      (config) => config.upstreams["tcp://:9000"].timeouts.connect,
+      10,
+      "the least",
+    ],
+    ["--balance", "round-robin", (config) => config.upstreams["tcp://:9000"].balance, "round-robin", "word"],
+    ["--health", "off", (config) => config.upstreams["tcp://:9000"].health, "off", "word"],
+  ];
+  for (const [flag, value, read, want, why] of cases) {
+    deepEqual(read(good([L, flag, value])), want, `${flag}: ${why}`);
+    deepEqual(read(good([`${flag}=${value}`, L])), want, `${flag}=: ${why}, before`);
+  }
+});
+
+test("flags before the first LISTEN=TARGETS hold for all, flags after one for it", () => {
+  const argv = [
+    "--connect-timeout",
+    "1s",
+    "--health-fall",
+    "5",
+    L,
+    "--connect-timeout",
+    "2s",
+    L2,
+    "--health",
+    "off",
+  ];
+  const { upstreams } = good(argv);
+  equal(upstreams["tcp://:9000"].timeouts.connect, 2_000, "its own");
+  equal(upstreams["tcp://:9100"].timeouts.connect, 1_000, "the shared one");
+  const { health } = upstreams["tcp://:9000"];
+  ok(health !== "off" && health.fall === 5, "the shared one");
+  equal(upstreams["tcp://:9100"].health, "off", "its own off wins over shared details");
+});
+
+test("one LISTEN's kind of check wins over the shared kind", () => {
+  const health = (argv: string[]) => good(argv).upstreams["tcp://:9000"].health;
+  const text = health(["--health", "off", L, "--health-send", "a", "--health-expect", "b"]);
+  ok(text !== "off" && !text.tcp, "text instead of off");
+  const half = health(["--health-send", "a", "--health-expect", "b", L, "--health-expect", "c"]);
+  ok(half !== "off" && half.send.length === 1 && half.expect?.kind === "text" && half.expect.bytes[0] === 99);
+  const tcp = health(["--health-send", "a", "--health-expect", "b", L, "--health", "tcp"]);
+  ok(tcp !== "off" && tcp.tcp, "tcp instead of text");
+  const first = health([L, "--health-expect", "220"]);
+  ok(first !== "off" && first.send.length === 0, "the server speaks first");
+});
+
+test("process-wide flags stand anywhere", () => {
+  for (const argv of [["--reactors", "2", L, L2], [L, "--reactors", "2", L2], [L, L2, "--reactors=2"]]) {
+    equal(good(argv).reactors, 2);
+  }
+  equal(good(["--reactors", "2", L, "--reactors=2"]).reactors, 2, "the same value twice is no contradiction");
+});
+
+test("names are as typed; port 0 may be given more than once", () => {
+  const argv = [
+    "tcp://localhost:0=a:1",
+    "tcp://localhost:0=b:1",
+    "unix:/s?protocol=tcp=unix:/t",
+    "tcp://[::1]:1=c:1",
+  ];
+  const names = ["tcp://localhost:0", "tcp://localhost:0#2", "unix:/s?protocol=tcp", "tcp://[::1]:1"];
+  const config = good(argv);
+  deepEqual(Object.keys(config.listeners), names);
+  deepEqual(Object.keys(config.upstreams), names);
+});
+
+test("-- ends the flags", () => {
+  deepEqual(Object.keys(good(["--reactors", "2", "--", L]).listeners), ["tcp://:9000"]);
+});
+
+test("problems name the argument and the remedy", () => {
+  const cases: [argv: string[], want: string, why: string][] = [
+    [[], "no LISTEN=TARGETS; write sluice tcp://:5432=10.0.0.1:5432, or see sluice --help", "nothing given"],
+    [
+      ["--reactors", "2"],
+      "no LISTEN=TARGETS; write sluice tcp://:5432=10.0.0.1:5432, or see sluice --help",
+      "flags only",
+    ],
+    [["tcp://:9000"], "tcp://:9000: no TARGETS; write tcp://:9000=HOST:PORT,HOST:PORT", "no targets"],
+    [
+      ["tcp://:9000="],
+      "tcp://:9000=: no TARGETS after the =; write tcp://:9000=HOST:PORT,HOST:PORT",
+      "no targets",
+    ],
+    [["=a:1"], "=a:1: no LISTEN before the =; write tcp://:PORT=HOST:PORT", "no LISTEN"],
+    [
+      ["tcp://:9000=a:1,"],
+      "tcp://:9000=a:1,: a comma with no target beside it; write HOST:PORT,HOST:PORT without spaces",
+      "trailing comma",
+    ],
+    [
+      ["tcp://:9000=,"],
+      "tcp://:9000=,: a comma with no target beside it; write HOST:PORT,HOST:PORT without spaces",
+      "a comma alone",
+    ],
+    [
+      ["tcp://:9000=a:1, b:1"],
+      'tcp://:9000=a:1, b:1: " b:1" holds whitespace; write addresses without spaces',
+      "whitespace",
+    ],
+    [["tcp://:9000=a"], 'tcp://:9000=a: "a" has no port; write a:PORT', "missing port"],
+    [
+      ["tcp://:9000=a:0"],
+      'tcp://:9000=a:0: port "0" is out of range; write a port from 1 to 65535',
+      "bad port",
+    ],
+    [
+      ["tcp://:9000=::1:80"],
+      'tcp://:9000=::1:80: "::1:80" is an IPv6 address without brackets; write [::1]:80',
+      "no brackets",
+    ],
+    [
+      ["tcp://:9000=a:1;weight=3"],
+      'tcp://:9000=a:1;weight=3: option "weight" is not supported in this version; write a:1',
+      "later",
+    ],
+    [
+      ["tcp://9000=a:1"],
+      'tcp://9000=a:1: "9000" is a port without a host; write :9000',
+      "the colon is missing",
+    ],
+    [[":9000=a:1"], ':9000=a:1: ":9000" has no scheme; write tcp://:9000', "no scheme"],
+    [["tpc://:9000=a:1"], 'tpc://:9000=a:1: unknown scheme "tpc"; did you mean "tcp"?', "a slip"],
+    [
+      ["http://:80=a:1"],
+      "http://:80=a:1: http:// is not supported in this version; listen on tcp:// or unix:",
+      "later",
+    ],
+    [
+      ["udp://:53=a:1"],
+      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp:// or unix:",
+      "later",
+    ],
+    [
+      [`unix:/${"p".repeat(107)}=a:1`],
+      `unix:/${
+        "p".repeat(66)
+      }...: a path of 108 bytes; unix sockets take at most 107 bytes; choose a shorter one`,
+      "sun_path",
+    ],
+    [
+      [L, L],
+      'tcp://:9000=10.0.0.1:9001 (argument 2): "tcp://:9000" is given twice; put all targets behind one LISTEN, or choose another port',
+      "twice",
+    ],
+    [
+      [L, "tcp://127.0.0.1:9000=a:1"],
+      'tcp://127.0.0.1:9000=a:1: listener "tcp://127.0.0.1:9000" listens on "127.0.0.1:9000", taken by listener "tcp://:9000"; choose another port or address',
+      "overlap",
+    ],
+    [
+      ["--helth-send", "PING", L],
+      '--helth-send: unknown flag; did you mean "--health-send"?',
+      "its value is not one more mistake",
+    ],
+    [
+      ["--helth-send=PING", L],
+      '--helth-send: unknown flag; did you mean "--health-send"?',
+      "without its value",
+    ],
+    [
+      ["--helth-send", L],
+      '--helth-send: unknown flag; did you mean "--health-send"?',
+      "what follows is no value",
+    ],
+    [[L, "--colour", "red"], "--colour: unknown flag; see sluice --help", "nothing like it"],
+    [[L, "--REACTORS", "2"], '--REACTORS: unknown flag; did you mean "--reactors"?', "case counts"],
+    [[L, "-reactors", "2"], '-reactors: unknown flag; did you mean "--reactors"?', "one dash"],
+    [[L, "-x"], "-x: unknown flag; see sluice --help", "short"],
+    [[L, "---accept", "x"], '---accept: unknown flag; did you mean "--accept"?', "three dashes"],
+    [[L, "--=x"], "--: unknown flag; see sluice --help", "no name"],
+    [[L, "--__proto__", "x"], "--__proto__: unknown flag; see sluice --help", "no property of Object"],
+    [[L, "--no-accept"], '--no-accept: unknown flag; did you mean "--accept"?', "no negation"],
+    [[L, "--reactors"], "--reactors: no value; write --reactors auto|N", "at the end"],
+    [["--reactors", L], "--reactors: no value; write --reactors auto|N", "LISTEN=TARGETS is no value"],
+    [
+      [L, "--reactors", "--accept"],
+      "--reactors: no value; write --reactors auto|N, or --reactors=--accept if the value begins with --",
+      "a flag is no value",
+    ],
+    [[L, "--reactors="], '--reactors: "" is no whole number; write auto or a number from 1 to 64', "empty"],
+    [
+      [L, "--reactors", "0"],
+      '--reactors: "0" is too small; write auto or a number from 1 to 64',
+      "at least 1",
+    ],
+    [
+      [L, "--reactors", "65"],
+      '--reactors: "65" is too large; write auto or a number from 1 to 64',
+      "at most 64",
+    ],
+    [[L, "--reactors", "Auto"], '--reactors: "Auto" is no whole number; did you mean "auto"?', "case counts"],
+    [
+      [L, "--max-connections", "-5"],
+      '--max-connections: "-5" is too small; write a value from 1 to 1000000',
+      "negative",
+    ],
+    [
+      [L, "--max-connections", "1e6"],
+      '--max-connections: "1e6" is no whole number; write a number from 1 to 1000000',
+      "no exponent",
+    ],
+    [[L, "--accept", "balance"], '--accept: unknown value "balance"; did you mean "balanced"?', "a slip"],
+    [[L, "--drain-timeout", "30"], '--drain-timeout: "30" has no unit; write 30s or 30ms', "no unit"],
+    [
+      [L, "--log-level", "trace"],
+      '--log-level: unknown value "trace"; write debug, info, warn or error',
+      "no such level",
+    ],
+    [[L, "--log-format", "jsn"], '--log-format: unknown value "jsn"; did you mean "json"?', "a slip"],
+    [
+      [L, "--access-log", "stdrr"],
+      '--access-log: "stdrr" is neither off, stderr nor stdout; did you mean "stderr"? A file of that name is ./stdrr',
+      "a slip",
+    ],
+    [[L, "--access-log", ""], "--access-log: empty; write off, stderr, stdout or a PATH", "empty"],
+    [
+      [L, "--access-log", "a\0b"],
+      '--access-log: "a\\x00b" holds a control character; write a path in printable characters',
+      "NUL",
+    ],
+    [
+      [L, "--admin", "9900"],
+      '--admin: "9900" is no admin address; write unix:/PATH, http://HOST:PORT or off',
+      "no form",
+    ],
+    [
+      [L, "--admin", "http://127.0.0.1"],
+      '--admin: "127.0.0.1" has no port; write 127.0.0.1:PORT',
+      "missing port",
+    ],
+    [
+      [L, "--admin", "http://:9900"],
+      '--admin: "[::]:9900" can be reached from other machines, and there is no admin token; give an admin token, or listen on 127.0.0.1',
+      "no token",
+    ],
+    [
+      [L, "--admin", "http://127.0.0.1:9000"],
+      '--admin: the admin API listens on "127.0.0.1:9000", taken by listener "tcp://:9000"; choose another port or address',
+      "the same port",
+    ],
+    [
+      [L, "--admin-token", "pass word"],
+      "--admin-token: holds a character that HTTP cannot carry; write printable ASCII without spaces",
+      "the secret is not repeated",
+    ],
+    [
+      [L, "--balance", "first"],
+      '--balance: "first" is not supported in this version; write round-robin',
+      "later",
+    ],
+    [
+      [L, "--balance", "round-robbin"],
+      '--balance: unknown value "round-robbin"; did you mean "round-robin"?',
+      "a slip",
+    ],
+    [[L, "--health", "http"], '--health: "http" is not supported in this version; write off or tcp', "later"],
+    [[L, "--health", "on"], '--health: unknown value "on"; write off or tcp', "no such word"],
+    [
+      [L, "--health-send", "a\\q", "--health-expect", "b"],
+      '--health-send: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',
+      "escape",
+    ],
+    [
+      [L, "--health-send", "a"],
+      "--health-send: nothing says what a good answer is; give the text to expect as well",
+      "send alone",
+    ],
+    [
+      [L, "--health-expect", "/a"],
+      "--health-expect: begins with / and has no closing /; write /PATTERN/ for a regular expression, \\x2F for a plain slash at the beginning",
+      "pattern",
+    ],
+    [
+      [L, "--health-interval", "99ms"],
+      '--health-interval: "99ms" is too small; write a value from 100ms to 1h',
+      "bound",
+    ],
+    [
+      [L, "--health-timeout", "2h"],
+      '--health-timeout: "2h" is too large; write a value from 10ms to 1h',
+      "bound",
+    ],
+    [[L, "--health-fall", "0"], '--health-fall: "0" is too small; write a value from 1 to 100', "bound"],
+    [[L, "--health-rise", "101"], '--health-rise: "101" is too large; write a value from 1 to 100', "bound"],
+    [[L, "--connect-timeout", "1"], '--connect-timeout: "1" has no unit; write 1s or 1ms', "no unit"],
+    [[L, "--tunnel-idle", "8d"], '--tunnel-idle: "8d" is too large; write a value from 100ms to 7d', "bound"],
+    [
+      ["--health-interval", "1", L, L2],
+      '--health-interval: "1" has no unit; write 1s or 1ms',
+      "told once, not for each LISTEN",
+    ],
+    [
+      ["--health-interval", "1", L, "--health-interval", "1s"],
+      '--health-interval (argument 1): "1" has no unit; write 1s or 1ms',
+      "looked at even where it does not count",
+    ],
+    [
+      [L, "--health", "off", "--health-send", "a"],
+      "--health-send: contradicts --health off; leave out --health-send, or --health off",
+      "contradiction",
+    ],
+    [
+      [L, "--health", "off", "--health-fall", "2"],
+      "--health-fall: contradicts --health off; leave out --health-fall, or --health off",
+      "contradiction",
+    ],
+    [
+      ["--health-expect", "a", "--health", "tcp", L],
+      "--health-expect: contradicts --health tcp; leave out --health-expect, or --health tcp",
+      "contradiction",
+    ],
+    [
+      ["--reactors", "2", L, "--reactors", "3"],
+      '--reactors (argument 4): given twice for the whole process, "2" and "3"; leave one of them out',
+      "contradiction",
+    ],
+    [
+      [L, "--health-fall", "2", "--health-fall=3"],
+      '--health-fall (argument 4): given twice for the same LISTEN=TARGETS, "2" and "3"; leave one of them out',
+      "contradiction",
+    ],
+    [
+      ["--admin-token", "a1", L, "--admin-token", "b2"],
+      "--admin-token (argument 4): given twice for the whole process, two values; leave one of them out",
+      "the secret is not repeated",
+    ],
+    [["chek"], "chek: neither a command nor LISTEN=TARGETS; see sluice --help", "a word"],
+    [["dmeo"], 'dmeo: neither a command nor LISTEN=TARGETS; did you mean "demo"?', "a slip"],
+    [
+      ["run", "-c", "sluice.yaml"],
+      "run: this command is not supported in this version; see sluice --help",
+      "what follows is the command's",
+    ],
+    [[L, "demo"], "demo: a command among other arguments; write sluice demo", "not the first"],
+    [["9000"], "9000: not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help", "a number"],
+    [[""], '"": not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help', "an empty argument"],
+    [["-"], "-: not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help", "a dash"],
+    [
+      ["--", "--reactors"],
+      "--reactors: not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help",
+      "after -- nothing is a flag",
+    ],
+    [["größe"], "größe: not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help", "not ASCII"],
+    [
+      ["tcp://:1=größe:1"],
+      'tcp://:1=größe:1: "größe:1" is not ASCII; write an international name in its xn-- form',
+      "not ASCII",
+    ],
+    [
+      ["tcp://:1=a\0:1"],
+      'tcp://:1=a\\x00:1: "a\\x00:1" holds a control character; write addresses in printable characters',
+      "NUL",
+    ],
+    [
+      ["tcp://:1\x1b[2J=a:1"],
+      'tcp://:1\\x1B[2J=a:1: "tcp://:1\\x1B[2J" holds a control character; write addresses in printable characters',
+      "an escape sequence",
+    ],
+    [
+      ["\x1b[31mred"],
+      "\\x1B[31mred: not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help",
+      "an escape sequence",
+    ],
+    [[L, "--\x1b[2J"], "--\\x1B[2J: unknown flag; see sluice --help", "an escape sequence"],
+    [[L, "--" + "x".repeat(1_000_000)], `--${"x".repeat(70)}...: unknown flag; see sluice --help`, "huge"],
+    [
+      ["tcp://:1=" + "a".repeat(1_000_000)],
+      `tcp://:1=${"a".repeat(63)}...: an address of 1000000 characters; write at most 512`,
+      "huge",
+    ],
+    [
+      [L, "--health-send", "x".repeat(5_000), "--health-expect", "y"],
+      "--health-send: longer than 4096 bytes; write a shorter text",
+      "too long",
+    ],
+  ];
+  for (const [argv, want, why] of cases) {
+    equal(lines(argv)[0], want, why);
+    ok("problems" in parse(argv), why);
+    equal(lines(argv).length, 1, `${why}: one mistake, one line: ${lines(argv).join("\n")}`);
+  }
+});
+
+test("all problems come at once, in the order of the arguments", () => {
+  deepEqual(
+    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--cert", "c.pem", "tcp=b", "--health-fall=0"]),
+    [
+      '--reactors: "x" is no whole number; write auto or a number from 1 to 64',
+      'tcp://:1=a: "a" has no port; write a:PORT',
+      '--helth: unknown flag; did you mean "--health"?',
+      "--cert: not supported in this version; leave it out",
+      'tcp=b: "tcp" has no scheme; write tcp://:PORT',
+      'tcp=b: "b" has no port; write b:PORT',
+      '--health-fall: "0" is too small; write a value from 1 to 100',
+    ],
+  );
+});
+
+test("a refused value has no consequences that are told as well", () => {
+  deepEqual(lines([L, "--admin", "http://0.0.0.0:1", "--admin-token", "a b"]), [
+    "--admin-token: holds a character that HTTP cannot carry; write printable ASCII without spaces",
+  ]);
+  deepEqual(lines([L, "--health-send", "a", "--health-expect", "\\q"]), [
+    '--health-expect: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',
+  ]);
+});
+
+test("flags and verbs of later versions say so", () => {
+  for (const flag of FLAGS_LATER) {
+    deepEqual(lines([L, flag, "value"]), [`${flag}: not supported in this version; leave it out`]);
+    deepEqual(lines([L, `${flag}=value`]), [`${flag}: not supported in this version; leave it out`]);
+  }
+  for (const verb of VERBS_LATER) {
+    deepEqual(lines([verb]), [`${verb}: this command is not supported in this version; see sluice --help`]);
+  }
+  const known = FLAGS.map((flag) => flag.name);
+  deepEqual(FLAGS_LATER.filter((flag) => known.includes(flag)), [], "no flag is both");
+});
+
+test("warnings name the argument and do not stop the start", () => {
+  const cases: [argv: string[], want: string, why: string][] = [
+    [
+      [L, "--health-timeout", "5s"],
+      "warning: --health-timeout: the timeout of a check, 5s, is longer than its interval, 2s; a check that hangs delays the next; choose a shorter timeout or a longer interval",
+      "given",
+    ],
+    [
+      ["--health-interval", "500ms", L, L2],
+      "warning: --health-interval: the timeout of a check, 1s, is longer than its interval, 500ms; a check that hangs delays the next; choose a shorter timeout or a longer interval",
+      "by default; told once",
+    ],
+    [
+      ["tcp://:1=a:1,a:1"],
+      'warning: tcp://:1=a:1,a:1: "a:1" is given twice and gets twice the share; leave one of them out',
+      "twice the same server",
+    ],
+  ];
+  for (const [argv, want, why] of cases) {
+    ok("config" in parse(argv), why);
+    deepEqual(lines(argv), [want], why);
+  }
+  const asUser = parseFlags([L], {}, 1000);
+  ok("config" in asUser && asUser.config.admin.kind === "off");
+  equal(asUser.warnings.length, 1, "no XDG_RUNTIME_DIR: no admin, and that is said");
+});
+
+test("problems carry the position of their argument", () => {
+  const result = parse([L, "--health-fall", "0", "--colour"]);
+  ok("problems" in result);
+  deepEqual(result.problems.map((problem) => problem.argument), [2, 4]);
+});
+
+test("asksFor finds the question wherever it stands", () => {
+  const cases: [argv: string[], want: "help" | "version" | undefined, why: string][] = [
+    [["--help"], "help", "alone"],
+    [["-h"], "help", "short"],
+    [["--version"], "version", "alone"],
+    [["-V"], "version", "short"],
+    [[L, "--reactors", "x", "--help"], "help", "after a mistake"],
+    [["--version", "--help"], "version", "the first counts"],
+    [["--health-send", "--help", L], undefined, "the value of a flag"],
+    [["--health-send=--help", L], undefined, "the value of a flag"],
+    [["--", "--help"], undefined, "after --"],
+    [["-hx"], undefined, "a group is no question"],
+    [["-xh"], undefined, "a group is no question"],
+    [[L], undefined, "no question"],
+    [[], undefined, "nothing"],
+  ];
+  for (const [argv, want, why] of cases) equal(asksFor(argv), want, why);
+});
+
+test("no command line makes parseFlags throw, and every line it prints is one line", () => {
+  const word = fc.oneof(
+    fc.constantFrom(
+      ...FLAGS.map((flag) => flag.name),
+      ...FLAGS_LATER,
+      L,
+      L2,
+      "tcp://:0=a:1",
+      "off",
+      "1s",
+      "3",
+      "--",
+      "-h",
+      "x",
+    ),
+    fc.string({ unit: "binary", maxLength: 12 }),
+    fc.string({ maxLength: 12 }).map((text) => `--${text}`),
+  );
+  fc.assert(
+    fc.property(fc.array(word, { maxLength: 10 }), (argv) => {
+      const result = parse(argv);
+      const problems = "problems" in result ? result.problems : result.warnings;
+      if ("problems" in result) {
+        ok(problems.some((problem) => problem.severity === "error"), "a reason not to start");
+      }
+      for (const problem of problems) {
+        ok(!/[\x00-\x1f\x7f-\x9f]/.test(formatProblem(problem)), formatProblem(problem));
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});

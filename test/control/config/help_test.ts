@@ -1,0 +1,33 @@
+import { equal, ok } from "node:assert/strict";
+import { test } from "node:test";
+import { FLAGS, FLAGS_LATER, parseFlags, VERBS } from "../../../src/control/config/flags.ts";
+import { helpText } from "../../../src/control/config/help.ts";
+
+test("helpText names every flag with its default, every verb, and nothing that does not work", () => {
+  const text = helpText().replace(/\s+/g, " ");
+  for (const flag of FLAGS) {
+    ok(text.includes(`${flag.name} ${flag.doc.placeholder} `), flag.name);
+    if (flag.default !== undefined) {
+      ok(text.includes(`default ${flag.default})`), `${flag.name}: ${flag.default}`);
+    }
+  }
+  for (const verb of Object.keys(VERBS)) ok(text.includes(`sluice ${verb} `), verb);
+  for (const flag of FLAGS_LATER) ok(!text.includes(`${flag} `), flag);
+});
+
+test("helpText fits a screen", () => {
+  const lines = helpText().split("\n");
+  ok(lines.length <= 60, `${lines.length} lines`);
+  for (const line of lines) ok(line.length <= 110, line);
+  equal(lines[lines.length - 1], "", "ends in a newline");
+});
+
+test("the examples of the help text are good command lines", () => {
+  const lines = helpText().split("\n");
+  const examples = lines.slice(lines.indexOf("Examples:") + 1).filter((line) => line.startsWith("  sluice "));
+  ok(examples.length > 0);
+  for (const example of examples) {
+    const argv = (example.match(/'[^']*'|\S+/g) ?? []).slice(1).map((word) => word.replace(/^'|'$/g, ""));
+    ok("config" in parseFlags(argv, {}, 0), example);
+  }
+});

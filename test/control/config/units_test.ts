@@ -1,0 +1,142 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { Reading } from "../../../src/control/config/errors.ts";
+import {
+  formatDuration,
+  formatSize,
+  readByteRate,
+  readCount,
+  readDuration,
+  readRate,
+  readSize,
+} from "../../../src/control/config/units.ts";
+
+const WIDE = { min: 0, max: Number.MAX_SAFE_INTEGER };
+
+/** The value, or what is wrong. */
+function told<T>(reading: Reading<T>): T | string {
+  if (reading.ok) return reading.value;
+  ok(reading.remedy.length > 0, "every refusal says what to do");
+  return reading.what;
+}
+
+test("readDuration", () => {
+  const cases: [text: string, want: number | string, why: string][] = [
+    ["500ms", 500, "milliseconds"],
+    ["2s", 2_000, "seconds"],
+    ["1m30s", 90_000, "two units"],
+    ["1h", 3_600_000, "hours"],
+    ["2d", 172_800_000, "days"],
+    ["1d2h3m4s5ms", 93_784_005, "all units"],
+    ["0s", 0, "zero with a unit"],
+    ["90s", 90_000, "more than the next unit holds is fine"],
+    ["5", '"5" has no unit', "seconds or milliseconds?"],
+    ["0", '"0" has no unit', "even zero"],
+    ["", '"" is no duration', "empty"],
+    ["s", '"s" is no duration', "no number"],
+    ["1.5s", '"1.5s" is not whole', "no fractions"],
+    ["-1s", '"-1s" is no duration', "no sign"],
+    ["+1s", '"+1s" is no duration', "no sign"],
+    ["1 s", '"1 s" is no duration', "no space"],
+    ["1s ", '"1s " is no duration', "no space"],
+    ["1S", '"1S" has an unknown unit "S"', "case counts"],
+    ["1y", '"1y" has an unknown unit "y"', "no years"],
+    ["1toString", '"1toString" has an unknown unit "toString"', "no property of Object"],
+    ["30s1m", '"30s1m" has its units out of order', "larger first"],
+    ["1s1s", '"1s1s" has its units out of order', "each once"],
+    ["1e3s", '"1e3s" has an unknown unit "e"', "no exponent"],
+    ["0x10s", '"0x10s" has an unknown unit "x"', "no hexadecimal"],
+    ["１s", '"１s" is no duration', "a full-width digit"],
+    ["99999999999999999999d", '"99999999999999999999d" is too large', "past any bound"],
+    ["9".repeat(100) + "s", `"${"9".repeat(72)}..." is no duration`, "huge"],
+    ["1s\0", '"1s\\x00" is no duration', "NUL"],
+    ["1s\n", '"1s\\n" is no duration', "a line end"],
+  ];
+  for (const [text, want, why] of cases) equal(told(readDuration(text, WIDE)), want, why);
+  const range = { min: 100, max: 3_600_000 };
+  equal(told(readDuration("100ms", range)), 100, "the bounds are inclusive");
+  equal(told(readDuration("1h", range)), 3_600_000, "the bounds are inclusive");
+  equal(told(readDuration("99ms", range)), '"99ms" is too small', "below");
+  equal(told(readDuration("1h1ms", range)), '"1h1ms" is too large', "above");
+  deepEqual(
+    readDuration("2h", range),
+    { ok: false, what: '"2h" is too large', remedy: "write a value from 100ms to 1h" },
+    "the remedy names the range",
+  );
+});
+
+test("readSize", () => {
+  const cases: [text: string, want: number | string, why: string][] = [
+    ["64KiB", 65_536, "binary"],
+    ["10MiB", 10_485_760, "binary"],
+    ["1GiB", 2 ** 30, "binary"],
+    ["10kB", 10_000, "decimal"],
+    ["512B", 512, "bytes"],
+    ["0B", 0, "zero"],
+    ["64", '"64" has no unit', "bytes or KiB?"],
+    ["64K", '"64K" has an unknown unit "K"', "1000 or 1024?"],
+    ["64kib", '"64kib" has an unknown unit "kib"', "case counts"],
+    ["1.5MiB", '"1.5MiB" is no size', "no fractions"],
+    ["-1B", '"-1B" is no size', "no sign"],
+    ["1KiB1B", '"1KiB1B" is no size', "one unit"],
+    ["", '"" is no size', "empty"],
+    ["9999999999TiB", '"9999999999TiB" is too large', "past any bound"],
+  ];
+  for (const [text, want, why] of cases) equal(told(readSize(text, WIDE)), want, why);
+  const wrongCase = readSize("10mb", WIDE);
+  equal(wrongCase.ok ? "" : wrongCase.remedy, "write 10MB", "a wrong case is put right");
+});
+
+test("readRate and readByteRate", () => {
+  deepEqual(told(readRate("100/s", WIDE)), { amount: 100, windowMs: 1_000 });
+  deepEqual(told(readRate("20/m", WIDE)), { amount: 20, windowMs: 60_000 });
+  deepEqual(told(readRate("10000/d", WIDE)), { amount: 10_000, windowMs: 86_400_000 });
+  deepEqual(told(readByteRate("10MiB/s", WIDE)), { amount: 10_485_760, windowMs: 1_000 });
+  const refusals: [text: string, want: string, why: string][] = [
+    ["100", '"100" is no rate', "no window"],
+    ["100/", '"100/" has an unknown window ""', "empty window"],
+    ["100/w", '"100/w" has an unknown window "w"', "no weeks"],
+    ["/s", '"" is no whole number', "no amount"],
+    ["1/s/s", '"1/s/s" is no rate', "two windows"],
+    ["1.5/s", '"1.5" is no whole number', "no fractions"],
+    ["0/s", '"0" is too small', "the range holds for the amount"],
+  ];
+  for (const [text, want, why] of refusals) equal(told(readRate(text, { min: 1, max: 1e9 })), want, why);
+  equal(told(readByteRate("10/s", WIDE)), '"10" has no unit', "bytes need a unit");
+});
+
+test("readCount", () => {
+  const range = { min: 1, max: 64 };
+  const cases: [text: string | number, want: number | string, why: string][] = [
+    ["1", 1, "the bounds are inclusive"],
+    ["64", 64, "the bounds are inclusive"],
+    [4, 4, "a number of a file"],
+    ["0", '"0" is too small', "below"],
+    ["65", '"65" is too large', "above"],
+    ["-5", '"-5" is too small', "negative"],
+    ["04", '"04" begins with 0', "octal or decimal?"],
+    ["4.0", '"4.0" is no whole number', "no fractions"],
+    [4.5, '"4.5" is no whole number', "no fractions"],
+    [Number.NaN, '"NaN" is no whole number', "no number at all"],
+    [1e21, '"1e+21" is no whole number', "past what prints as digits"],
+    ["1e1", '"1e1" is no whole number', "no exponent"],
+    ["0x4", '"0x4" is no whole number', "no hexadecimal"],
+    ["4 ", '"4 " is no whole number', "no space"],
+    ["", '"" is no whole number', "empty"],
+    ["9".repeat(500), `"${"9".repeat(72)}..." is too large`, "huge"],
+  ];
+  for (const [text, want, why] of cases) equal(told(readCount(text, range)), want, why);
+});
+
+test("formatDuration and formatSize are read back as they were", () => {
+  equal(formatDuration(90_000), "1m30s");
+  equal(formatDuration(0), "0s");
+  equal(formatSize(65_536), "64KiB");
+  equal(formatSize(10_000), "10kB");
+  equal(formatSize(1_001), "1001B");
+  fc.assert(fc.property(fc.integer({ min: 0, max: 2 ** 40 }), (value) => {
+    equal(told(readDuration(formatDuration(value), WIDE)), value);
+    equal(told(readSize(formatSize(value), WIDE)), value);
+  }));
+});
