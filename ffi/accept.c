@@ -18,6 +18,8 @@
 enum { LISTEN_REUSEPORT = 1 };
 
 static _Atomic int32_t listeners[SL_LISTENERS_MAX]; /* fd + 1; zero means closed */
+/* Which file a unix listener made: another process may have put its own in its place since. */
+static struct { dev_t device; ino_t inode; } made[SL_LISTENERS_MAX];
 
 /* Reads an address record; returns the length for the kernel, 0 if the family is none of ours. */
 socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address)
@@ -121,8 +123,17 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
         if (bind(fd, (struct sockaddr *)&address, length) == -1)
             goto failed;
     }
-    if (listen(fd, backlog) == -1)
+    if (listen(fd, backlog) == -1) {
+        int error = errno;
+        if (family == AF_UNIX)
+            unlink(((struct sockaddr_un *)&address)->sun_path);
+        errno = error;
         goto failed;
+    }
+    struct stat status;
+    made[listener].inode = 0;
+    if (family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0)
+        made[listener].device = status.st_dev, made[listener].inode = status.st_ino;
     atomic_store(&listeners[listener], fd + 1);
     return 0;
 failed:;
@@ -144,15 +155,17 @@ int32_t sl_listener_address(int32_t listener, uint32_t off)
     return 0;
 }
 
-/* Closes a listening socket; a unix path is unlinked. Reactors must have stopped watching it. */
+/* Closes a listening socket; a unix path that it made is unlinked. Reactors must have stopped watching. */
 int32_t sl_listener_close(int32_t listener)
 {
     CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
     int fd = atomic_load(&listeners[listener]) - 1;
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 && address.ss_family == AF_UNIX &&
-        length > offsetof(struct sockaddr_un, sun_path))
+    struct stat status;
+    if (made[listener].inode != 0 && getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+        address.ss_family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0 &&
+        status.st_dev == made[listener].device && status.st_ino == made[listener].inode)
         unlink(((struct sockaddr_un *)&address)->sun_path);
     atomic_store(&listeners[listener], 0);
     return close(fd) == -1 ? -errno : 0;
@@ -168,6 +181,16 @@ int32_t sl_watch(int32_t listener, int32_t on)
     if (epoll_ctl(me->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) == -1)
         return errno == (on ? EEXIST : ENOENT) ? 0 : -errno;
     return 0;
+}
+
+/* Takes every listening socket out of a room's epoll set: its next thread watches anew. */
+void sl_unwatch_all(struct sl_room *room)
+{
+    for (int32_t listener = 0; listener < SL_LISTENERS_MAX; listener++) {
+        int32_t fd = atomic_load(&listeners[listener]) - 1;
+        if (fd >= 0)
+            epoll_ctl(room->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    }
 }
 
 /* Takes one connection from a listening socket: accept4(2). Returns its token (> 0), to be given to
@@ -190,8 +213,10 @@ int32_t sl_accept(int32_t listener)
         return -EMFILE;
     }
     struct sl_fd *f = &sl_fds[fd];
-    f->listener = (int16_t)listener, f->room = (int16_t)my_index, f->slot = 0;
+    f->listener = (int16_t)listener, f->slot = 0;
     f->serial = SERIAL_HELD; /* not registered yet: a reap finds and closes it */
+    atomic_store(&f->room, (int16_t)my_index);
+    sl_fd_seen(fd);
     sl_address_write(&address, length, f->peer, SL_PEER_BYTES);
     return fd;
 }
@@ -220,7 +245,7 @@ int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen)
     CHECK_SLOT(slot);
     CHECK(token > 0 && token < sl_fds_max && me->slots[slot] == 0);
     struct sl_fd *f = &sl_fds[token];
-    CHECK(f->serial != 0 && f->slot == 0 && f->room == my_index);
+    CHECK(f->serial != 0 && f->slot == 0 && atomic_load(&f->room) == my_index);
     f->slot = slot, f->gen = gen;
     me->slots[slot] = token + 1, me->slots_held++;
     return 0;

@@ -8,11 +8,14 @@
 
 #define MATCH_LIMIT 100000 /* backtracking steps: a fraction of a millisecond of interpretation */
 #define DEPTH_LIMIT 1000
+#define JIT_STACK_FIRST (32 * 1024)
+#define JIT_STACK_MOST (512 * 1024)
 #define ERROR_BYTES 120
 
 static pcre2_code *_Atomic patterns[SL_PATTERNS_MAX];
 static _Thread_local pcre2_match_data *scratch;
 static _Thread_local pcre2_match_context *limits;
+static _Thread_local pcre2_jit_stack *stack;
 
 /* Compiles the expression of <len> bytes at <off>. Returns its number (> 0); -EINVAL with the reason
  * as a NUL-terminated text of at most 120 bytes at <error_off>, behind the int32 offset of the
@@ -48,13 +51,16 @@ int32_t sl_pattern_match(int32_t pattern, uint32_t off, int32_t len)
     CHECK(pattern > 0 && pattern < SL_PATTERNS_MAX);
     pcre2_code *code = atomic_load(&patterns[pattern]);
     CHECK(code != NULL);
-    if (scratch == NULL) {
+    if (stack == NULL) {
+        sl_pattern_leave(); /* what an earlier attempt may have left */
         scratch = pcre2_match_data_create(1, NULL);
         limits = pcre2_match_context_create(NULL);
-        if (scratch == NULL || limits == NULL)
+        stack = pcre2_jit_stack_create(JIT_STACK_FIRST, JIT_STACK_MOST, NULL);
+        if (scratch == NULL || limits == NULL || stack == NULL)
             return -ENOMEM;
         pcre2_set_match_limit(limits, MATCH_LIMIT);
         pcre2_set_depth_limit(limits, DEPTH_LIMIT);
+        pcre2_jit_stack_assign(limits, NULL, stack);
     }
     int result = pcre2_match(code, me->arena + off, (PCRE2_SIZE)len, 0, 0, scratch, limits);
     if (result >= 0)
@@ -79,5 +85,6 @@ void sl_pattern_leave(void)
 {
     if (scratch != NULL) pcre2_match_data_free(scratch);
     if (limits != NULL) pcre2_match_context_free(limits);
-    scratch = NULL, limits = NULL;
+    if (stack != NULL) pcre2_jit_stack_free(stack);
+    scratch = NULL, limits = NULL, stack = NULL;
 }

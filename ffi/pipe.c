@@ -8,9 +8,11 @@
 #define READ_END(pipe) (me->pipes[pipe].read_fd - 1)
 #define WRITE_END(pipe) (me->pipes[pipe].write_fd - 1)
 
-/* Opens pipe <pipe>: pipe2(2), and F_SETPIPE_SZ of <bytes>. Returns the size it has: the kernel gives
- * an unprivileged user 64 pipes of 1 MiB (pipe-user-pages-soft, pipe(7)), then smaller ones.
- * -EMFILE or -ENFILE when fds have run out. */
+#define PIPE_BYTES_LEAST 65536
+
+/* Opens pipe <pipe>: pipe2(2), and F_SETPIPE_SZ of <bytes>, or of as many quarters of it as the kernel
+ * gives: an unprivileged user has 64 pipes of 1 MiB (pipe-user-pages-soft, pipe(7)). Returns the size
+ * it has, which may be less than 64 KiB. -EMFILE or -ENFILE when fds have run out. */
 int32_t sl_pipe_open(int32_t pipe, int32_t bytes)
 {
     CHECK_PIPE(pipe);
@@ -18,7 +20,9 @@ int32_t sl_pipe_open(int32_t pipe, int32_t bytes)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1)
         return -errno;
-    int size = fcntl(ends[1], F_SETPIPE_SZ, bytes);
+    int size = -1;
+    for (; size == -1 && bytes >= PIPE_BYTES_LEAST; bytes /= 4)
+        size = fcntl(ends[1], F_SETPIPE_SZ, bytes);
     if (size == -1)
         size = fcntl(ends[1], F_GETPIPE_SZ);
     if (size == -1) {
@@ -56,6 +60,15 @@ int32_t sl_pipe_write(int32_t pipe, uint32_t off, int32_t len)
     return n == -1 ? -errno : (int32_t)n;
 }
 
+/* Whether bytes of this slot may go by splice: 1, or 0 when they must pass through us (later: TLS that
+ * the kernel does not do). */
+int32_t sl_can_splice(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0);
+    return 1;
+}
+
 /* Moves at most <len> bytes from a slot's socket into a pipe: splice(2). Returns bytes moved, 0 at end
  * of stream; -EAGAIN when the socket has none OR the pipe is full; -ECONNRESET, ... */
 int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len)
@@ -64,7 +77,7 @@ int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len)
     CHECK_PIPE(pipe);
     CHECK(len > 0 && me->slots[slot] != 0 && me->pipes[pipe].read_fd != 0);
     ssize_t n;
-    do n = splice(FD(slot), NULL, WRITE_END(pipe), NULL, (size_t)len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    do n = RAW_SPLICE(FD(slot), WRITE_END(pipe), (size_t)len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
 }
@@ -78,8 +91,8 @@ int32_t sl_splice_out(int32_t pipe, int32_t slot, int32_t len, int32_t more)
     CHECK_PIPE(pipe);
     CHECK(len > 0 && me->slots[slot] != 0 && me->pipes[pipe].read_fd != 0);
     ssize_t n;
-    do n = splice(READ_END(pipe), NULL, FD(slot), NULL, (size_t)len,
-                  SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0));
+    do n = RAW_SPLICE(READ_END(pipe), FD(slot), (size_t)len,
+                      SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0));
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
 }

@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 512
+#define EVERYTHING (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 struct sl_room sl_rooms[SL_ROOMS_MAX];
 struct sl_fd *sl_fds;
 int32_t sl_fds_max;
+static _Atomic int32_t fds_end; /* highest fd ever registered, plus 1: no scan need go further */
 _Thread_local struct sl_room *me;
 _Thread_local int32_t my_index = -1;
 
@@ -104,8 +106,8 @@ int32_t sl_room_close(int32_t room)
     CHECK(atomic_load(&r->open) && !atomic_load(&r->entered));
     if (r->slots != NULL && r->pipes != NULL)
         sl_reap(room);
-    for (int32_t fd = 0; fd < sl_fds_max; fd++)
-        if (sl_fds[fd].serial != 0 && sl_fds[fd].room == room && sl_fds[fd].slot == 0)
+    for (int32_t fd = 0; fd < atomic_load(&fds_end); fd++)
+        if (atomic_load(&sl_fds[fd].room) == room && sl_fds[fd].serial != 0 && sl_fds[fd].slot == 0)
             sl_close_fd(fd, 1);
     if (r->slots != NULL) munmap(r->slots, (size_t)r->slot_count * sizeof *r->slots);
     if (r->pipes != NULL) munmap(r->pipes, (size_t)r->pipe_count * sizeof *r->pipes);
@@ -152,11 +154,11 @@ int32_t sl_leave(void)
     return 0;
 }
 
-/* Cleans up after a thread that died in <room>: closes every socket and pipe it held and frees the
- * room for a replacement. Connections handed to it that it never took stay registered; they are armed
- * once more, since the dead thread may have taken their only event. One that it had accepted and not
- * yet handed on is closed. Returns how many client connections were closed. Control plane only: the
- * thread must be gone. */
+/* Cleans up after a thread that died in <room>: closes every socket and pipe it held, stops watching
+ * listening sockets, and frees the room for a replacement. Connections handed to it that it never took
+ * stay registered; they are armed once more, since the dead thread may have taken their only event.
+ * One that it had accepted and not yet handed on is closed. Returns how many sockets of clients were
+ * closed that had been slots. Control plane only: the thread must be gone. */
 int32_t sl_reap(int32_t room)
 {
     CHECK(room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
@@ -177,15 +179,19 @@ int32_t sl_reap(int32_t room)
         close(r->pipes[pipe].write_fd - 1);
         r->pipes[pipe] = (struct sl_pipe){ 0 }, r->pipes_held--;
     }
-    for (int32_t fd = 0; fd < sl_fds_max; fd++) {
+    for (int32_t fd = 0; fd < atomic_load(&fds_end); fd++) {
         struct sl_fd *f = &sl_fds[fd];
-        if (f->serial == 0 || f->room != room || f->slot != 0)
+        if (atomic_load(&f->room) != room || f->serial == 0 || f->slot != 0)
             continue;
-        struct epoll_event again = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                     .data.u64 = tag(f->serial, (uint32_t)fd) };
-        if (epoll_ctl(r->epoll_fd, EPOLL_CTL_MOD, fd, &again) == -1)
+        if (f->serial == SERIAL_HELD) {
             sl_close_fd(fd, 1);
+            continue;
+        }
+        /* ENOENT: it is being handed over right now, and its first event is still to come. */
+        struct epoll_event again = { .events = EVERYTHING, .data.u64 = tag(f->serial, (uint32_t)fd) };
+        epoll_ctl(r->epoll_fd, EPOLL_CTL_MOD, fd, &again);
     }
+    sl_unwatch_all(r);
     atomic_store(&r->entered, 0);
     return clients;
 }
@@ -201,6 +207,20 @@ int32_t sl_wake(int32_t room)
     return n == -1 && errno != EAGAIN ? -errno : 0;
 }
 
+/* Writes the peer record of slot <slot> of any <room> to the caller's arena: who a dead reactor's client
+ * was, asked before sl_reap. -ENOENT when that slot has no socket. */
+int32_t sl_peer_of(int32_t room, int32_t slot, uint32_t off)
+{
+    CHECK(room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
+    CHECK(slot > 0 && slot < sl_rooms[room].slot_count);
+    CHECK_ARENA(off, SL_PEER_BYTES);
+    int32_t fd = sl_rooms[room].slots[slot] - 1;
+    if (fd < 0)
+        return -ENOENT;
+    memcpy(me->arena + off, sl_fds[fd].peer, SL_PEER_BYTES);
+    return 0;
+}
+
 /* How much <room> holds: 0 sockets of slots, 1 pipes, 2 newcomers not yet taken (a scan). */
 int32_t sl_held(int32_t room, int32_t which)
 {
@@ -208,32 +228,44 @@ int32_t sl_held(int32_t room, int32_t which)
     if (which == 0) return sl_rooms[room].slots_held;
     if (which == 1) return sl_rooms[room].pipes_held;
     int32_t newcomers = 0;
-    for (int32_t fd = 0; fd < sl_fds_max; fd++)
-        newcomers += sl_fds[fd].serial != 0 && sl_fds[fd].room == room && sl_fds[fd].slot == 0;
+    for (int32_t fd = 0; fd < atomic_load(&fds_end); fd++)
+        newcomers += atomic_load(&sl_fds[fd].room) == room && sl_fds[fd].serial != 0 && sl_fds[fd].slot == 0;
     return newcomers;
 }
 
 /* Notes who owns <fd> and registers it, once for its life, edge-triggered for everything, with the
- * epoll set of <room>. On failure the row is free again; the fd stays the caller's to close. */
+ * epoll set of <room>. On failure the row is as it was; the fd stays the caller's to close.
+ * The room is written last: a reap of that room sees either nobody, or a row that is whole. */
 int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener)
 {
-    struct sl_fd *f = &sl_fds[fd];
     static _Atomic uint32_t serials;
+    struct sl_fd *f = &sl_fds[fd], before = { .serial = f->serial, .slot = f->slot };
+    int32_t room_before = atomic_load(&f->room);
     uint32_t serial = atomic_fetch_add(&serials, 1) % SERIAL_MAX + 1;
-    f->slot = slot, f->gen = gen, f->room = (int16_t)room, f->listener = (int16_t)listener;
+    f->slot = slot, f->gen = gen, f->listener = (int16_t)listener;
     f->serial = serial;
-    struct epoll_event all = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                               .data.u64 = tag(serial, (uint32_t)fd) };
+    atomic_store(&f->room, (int16_t)room);
+    sl_fd_seen(fd);
+    struct epoll_event all = { .events = EVERYTHING, .data.u64 = tag(serial, (uint32_t)fd) };
     if (epoll_ctl(sl_rooms[room].epoll_fd, EPOLL_CTL_ADD, fd, &all) == 0)
         return 0;
     int error = errno;
-    sl_fd_forget(fd);
+    f->serial = before.serial, f->slot = before.slot;
+    atomic_store(&f->room, (int16_t)room_before);
     return -error;
+}
+
+/* Raises the end of the scans over fds[]. */
+void sl_fd_seen(int32_t fd)
+{
+    int32_t end = atomic_load(&fds_end);
+    while (fd >= end && !atomic_compare_exchange_weak(&fds_end, &end, fd + 1))
+        ;
 }
 
 void sl_fd_forget(int32_t fd)
 {
-    sl_fds[fd].serial = 0, sl_fds[fd].slot = 0;
+    sl_fds[fd].serial = 0, sl_fds[fd].slot = 0, sl_fds[fd].peer[0] = 0;
 }
 
 static uint32_t bits_of(uint32_t events)
@@ -244,6 +276,7 @@ static uint32_t bits_of(uint32_t events)
     if (events & EPOLLRDHUP) bits |= SL_IN | SL_FIN;
     if (events & EPOLLHUP) bits |= SL_IN | SL_OUT | SL_FIN;
     if (events & EPOLLERR) bits |= SL_IN | SL_OUT | SL_ERR;
+    if (events & EPOLLPRI) bits |= SL_PIECES;
     return bits;
 }
 
@@ -260,7 +293,7 @@ int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
     CHECK(max > 0 && max <= EVENTS_MAX && off % 4 == 0);
     CHECK_ARENA(off, max * SL_EVENT_INTS * 4);
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(me->epoll_fd, events, max, timeout_ms);
+    int count = (int)RAW_EPOLL_WAIT(me->epoll_fd, events, max, timeout_ms);
     if (count == -1) {
         if (errno != EINTR)
             return -errno;
@@ -284,8 +317,12 @@ int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
             continue;
         } else if (sl_fds[low].slot == 0) {
             triple[0] = SL_NEWCOMER, triple[1] = (int32_t)low;
+            if (sl_fds[low].peer[0] == 1)
+                triple[2] |= SL_PIECES;
         } else {
             triple[0] = sl_fds[low].slot, triple[1] = (int32_t)sl_fds[low].gen;
+            if (sl_fds[low].peer[0] == 1)
+                triple[2] |= SL_PIECES;
         }
         written++;
     }

@@ -34,7 +34,9 @@
 enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2 };
 
 /* Readiness bits of an event, and of net/ready.ts. */
-enum { SL_IN = 1, SL_OUT = 2, SL_FIN = 4, SL_ERR = 8 };
+/* SL_PIECES: bytes come in pieces that one read does not join (urgent data, unix sockets, later TLS
+ * records), so a read that did not fill its buffer does not prove the socket empty. */
+enum { SL_IN = 1, SL_OUT = 2, SL_FIN = 4, SL_ERR = 8, SL_PIECES = 16 };
 
 /* ---- process ---- */
 SL_API int32_t sl_abi(void);
@@ -49,6 +51,7 @@ SL_API int32_t sl_enter(int32_t room);
 SL_API int32_t sl_leave(void);
 SL_API int32_t sl_reap(int32_t room);
 SL_API int32_t sl_wake(int32_t room);
+SL_API int32_t sl_peer_of(int32_t room, int32_t slot, uint32_t off);
 SL_API int32_t sl_held(int32_t room, int32_t which);
 SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 
@@ -67,6 +70,7 @@ SL_API int32_t sl_refuse(int32_t token, int32_t reset);
 SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off);
 SL_API int32_t sl_outcome(int32_t slot);
 SL_API int32_t sl_recv(int32_t slot, uint32_t off, int32_t len);
+SL_API int32_t sl_peek(int32_t slot, uint32_t off, int32_t len);
 SL_API int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more);
 SL_API int32_t sl_shutdown(int32_t slot);
 SL_API int32_t sl_close(int32_t slot, int32_t reset);
@@ -79,6 +83,7 @@ SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 SL_API int32_t sl_pipe_open(int32_t pipe, int32_t bytes);
 SL_API int32_t sl_pipe_close(int32_t pipe);
 SL_API int32_t sl_pipe_write(int32_t pipe, uint32_t off, int32_t len);
+SL_API int32_t sl_can_splice(int32_t slot);
 SL_API int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len);
 SL_API int32_t sl_splice_out(int32_t pipe, int32_t slot, int32_t len, int32_t more);
 

@@ -53,6 +53,7 @@ int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
         close(fd);
         return result;
     }
+    sl_fds[fd].peer[0] = address.ss_family == AF_UNIX; /* see SL_PIECES */
     int error = sl_fd_register(fd, my_index, slot, gen, -1);
     if (error != 0) {
         close(fd);
@@ -83,7 +84,20 @@ int32_t sl_recv(int32_t slot, uint32_t off, int32_t len)
     CHECK_ARENA(off, len);
     CHECK(len > 0 && me->slots[slot] != 0);
     ssize_t n;
-    do n = recv(FD(slot), me->arena + off, (size_t)len, 0);
+    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, 0);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : (int32_t)n;
+}
+
+/* Reads like sl_recv and leaves the bytes where they are: recv(2) with MSG_PEEK. For when there is no
+ * place to keep what a sink might not take. Returns and errors as sl_recv. */
+int32_t sl_peek(int32_t slot, uint32_t off, int32_t len)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, len);
+    CHECK(len > 0 && me->slots[slot] != 0);
+    ssize_t n;
+    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, MSG_PEEK);
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
 }
@@ -97,7 +111,7 @@ int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more)
     CHECK_ARENA(off, len);
     CHECK(len > 0 && me->slots[slot] != 0);
     ssize_t n;
-    do n = send(FD(slot), me->arena + off, (size_t)len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    do n = RAW_SEND(FD(slot), me->arena + off, (size_t)len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
 }

@@ -60,7 +60,10 @@ function filesBelow(folder: string): string[] {
 function read(path: string): Source {
   const below = relative(SRC, path);
   const text = readFileSync(path, "utf8");
-  const uncommented = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "").replace(/\s\/\/ .*$/gm, "");
+  const uncommented = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "").replace(
+    /\s\/\/ .*$/gm,
+    "",
+  );
   const imports = [...uncommented.matchAll(/(?:\bfrom|\bimport\()\s*"([^"]+)"/g)].map(([, target]) =>
     target.startsWith(".") ? relative(SRC, join(dirname(path), target)) : target
   );
@@ -74,7 +77,9 @@ describe("house", () => {
   it("rooms import only what their row of the table allows", () => {
     const wrong = sources.flatMap((source) =>
       source.imports.filter((target) => target.endsWith(".ts")).flatMap((target) => {
-        const room = target.includes("/") ? target.slice(0, target.indexOf("/")) : target.replace(/\.ts$/, "");
+        const room = target.includes("/")
+          ? target.slice(0, target.indexOf("/"))
+          : target.replace(/\.ts$/, "");
         const allowed = room === source.room || MAY_IMPORT[source.room]?.includes(room);
         return allowed ? [] : [`${source.path} imports ${target}`];
       })
@@ -115,18 +120,21 @@ describe("house", () => {
   });
 
   it("FFI is spoken in sys/ alone", () => {
-    const wrong = sources.filter(({ room, text }) => room !== "sys" && /bun:ffi|Deno\.dlopen|dlopen\(/.test(text));
+    const wrong = sources.filter(({ room, text }) =>
+      room !== "sys" && /bun:ffi|Deno\.dlopen|dlopen\(/.test(text)
+    );
     strictEqual(wrong.map(({ path }) => path).join("\n"), "");
   });
 
   it("no npm package is in the data plane", () => {
-    const wrong = sources.filter(({ room }) => [...DATA_PLANE, "shared", "sys", "worker"].includes(room)).flatMap((
-      { path, imports },
-    ) =>
-      imports.filter((target) => !target.endsWith(".ts") && !/^(node|bun):/.test(target)).map((target) =>
-        `${path} imports ${target}`
-      )
-    );
+    const wrong = sources.filter(({ room }) => [...DATA_PLANE, "shared", "sys", "worker"].includes(room))
+      .flatMap((
+        { path, imports },
+      ) =>
+        imports.filter((target) => !target.endsWith(".ts") && !/^(node|bun):/.test(target)).map((target) =>
+          `${path} imports ${target}`
+        )
+      );
     strictEqual(wrong.join("\n"), "");
   });
 

@@ -9,6 +9,8 @@ export const NONE = 0;
 export const REACTORS_MAX = 64;
 /** The control plane's room in C; reactors are 1..n, the health Worker is n + 1. */
 export const CONTROL_ROOM = 0;
+/** Rooms that C has. */
+export const ROOMS_MAX = 80;
 
 /** Listening sockets (in reuseport mode one for each reactor). More are refused at start. */
 export const LISTENERS_MAX = 4096;
@@ -25,15 +27,19 @@ export const EVENTS_MAX = 256;
 export const RECEIVE_BYTES = 16_384;
 /** A block holds what a sink did not take when no pipe is to be had. */
 export const BLOCK_BYTES = RECEIVE_BYTES;
-/** Blocks of one reactor. When all are taken, copying streams wait for one. */
+/** Blocks of one reactor. When all are taken, bytes are peeked at and only what was sent is read. */
 export const BLOCKS_MAX = 4_096;
 
 /** A pipe between two sockets of a bulk stream. */
 export const PIPE_BYTES = 1 << 20;
 /** Pipes of one reactor (two fds each). When all are taken, bytes are copied. */
 export const PIPES_MAX = 256;
-/** Empty pipes kept open for the next stream; more are closed. */
-export const PIPES_KEPT_MAX = 32;
+/** Empty pipes that a reactor keeps open for the next stream; more are closed. */
+export const PIPES_KEPT_MAX = 8;
+/** What is spliced into an empty pipe for a sink that has not yet shown what it takes. */
+export const SPLICE_FIRST_BYTES = 1 << 18;
+/** The least that is spliced at once, however slow the sink. */
+export const SPLICE_LEAST_BYTES = 1 << 16;
 /** An open pipe smaller than this cannot take a leftover: it is closed and bytes are copied. */
 export const PIPE_BYTES_MIN = 65_536;
 
@@ -41,8 +47,14 @@ export const PIPE_BYTES_MIN = 65_536;
 export const TURN_BYTES = 2 << 20;
 /** Connections taken from one listening socket before others have their turn. */
 export const ACCEPTS_PER_TURN = 64;
-/** Events of one slot in one turn that may throw a BugError before the Worker is given up. */
+/** How long accepting pauses when fds or memory have run out, and when all connections are taken. */
 export const ACCEPT_PAUSE_MS = 100;
+export const ACCEPT_FULL_PAUSE_MS = 5;
+/** Deadlines served, and connects of one exchange that fail at once, before others have their turn. */
+export const TIMEOUTS_PER_TURN = 256;
+export const CONNECTS_PER_TURN = 16;
+/** Slots beyond two for each connection: connects given up in this turn wait there for the sweep. */
+export const SLOTS_SPARE = 1_024;
 
 /** One tick of the deadline wheel. Deadlines are late by at most two. */
 export const TICK_MS = 100;
@@ -56,9 +68,6 @@ export const PROBES_IN_FLIGHT_MAX = 2_048;
 
 /** Records between a reactor and the control plane. When full, records are dropped and counted. */
 export const LOG_RECORDS = 4_096;
-/** Messages from the control plane to one reactor in one turn. */
-export const MESSAGES_PER_TURN = 16;
-
 /** An address record, as C and the Plan have it (see ffi/sluice.h). */
 export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
@@ -75,12 +84,18 @@ export const ARENA_BYTES = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
 /** The control plane's arena has no blocks. */
 export const CONTROL_ARENA_BYTES = ARENA_BLOCKS;
 
+assert(REACTORS_MAX + 2 <= ROOMS_MAX, "limits: every reactor, control and health need a room");
 assert(
   ARENA_EVENTS + EVENTS_MAX * EVENT_INTS * 4 <= ARENA_SCRATCH,
   "limits: the events of one poll must fit below the scratch page",
 );
 assert(ADDRESS_BYTES <= SCRATCH_BYTES, "limits: an address must fit the scratch page");
 assert(PROBE_TEXT_BYTES_MAX <= SCRATCH_BYTES, "limits: a probe's text must fit the scratch page");
+assert((LOG_RECORDS & (LOG_RECORDS - 1)) === 0, "limits: the log ring's size is a power of two");
+assert(
+  TIMEOUTS_PER_TURN + EVENTS_MAX <= SLOTS_SPARE,
+  "limits: every connect given up in a turn must find a slot for the next",
+);
 assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
 assert(PIPE_BYTES_MIN >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a pipe");
 assert(ARENA_BYTES < 2 ** 32, "limits: offsets into the arena are 32 bits");

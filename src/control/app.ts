@@ -101,7 +101,9 @@ export class App {
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
-        const then = keeping.length > 0 ? `keeping ${keeping.join(", ")}` : "its servers are missing until it resolves";
+        const then = keeping.length > 0
+          ? `keeping ${keeping.join(", ")}`
+          : "its servers are missing until it resolves";
         this.#log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
       },
     });
@@ -131,7 +133,11 @@ export class App {
     const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
     await this.#stopAccepting(reactors);
     const open = reactors.connections;
-    this.#log.info("drain", `stopped accepting; ${open} connections have ${formatDuration(timeoutMs)} to finish`, { open });
+    this.#log.info(
+      "drain",
+      `stopped accepting; ${open} connections have ${formatDuration(timeoutMs)} to finish`,
+      { open },
+    );
     const end = performance.now() + timeoutMs;
     while (this.draining && reactors.connections > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
@@ -163,16 +169,22 @@ export class App {
     this.#accessLog = AccessLog.open({ ...config.log.access, log: this.#log });
 
     await this.#discovery.start(namesOf(config));
-    const reactors = config.reactors === "auto" ? Math.min(availableParallelism(), REACTORS_MAX) : config.reactors;
+    const reactors = config.reactors === "auto"
+      ? Math.min(availableParallelism(), REACTORS_MAX)
+      : config.reactors;
     this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
     const capacity = this.#capacity(fds, reactors);
     this.#reactors = new Reactors({ worker, library: path, reactors, accept: config.accept, ...capacity }, {
       died: (room, role, error, lost) => {
-        this.#log.error("reactors", `the ${role} Worker in room ${room} died and is replaced; ${lost.length} connections are lost: ${error}`, {
-          room,
-          role,
-          lost: lost.length,
-        });
+        this.#log.error(
+          "reactors",
+          `the ${role} Worker in room ${room} died and is replaced; ${lost.length} connections are lost: ${error}`,
+          {
+            room,
+            role,
+            lost: lost.length,
+          },
+        );
         this.#records?.lost(lost);
       },
       hopeless: (why) => {
@@ -240,10 +252,21 @@ export class App {
   /** How many connections the limit on fds carries; said when it is fewer than asked. */
   #capacity(fds: number, reactors: number): Capacity {
     const asked = this.#config["max-connections"];
-    const servers = Object.values(this.#config.upstreams).reduce((sum, { servers }) => sum + servers.length, 0);
-    const capacity = capacityOf(fds, { connections: asked, reactors, listeners: this.#sockets.length, servers });
+    const servers = Object.values(this.#config.upstreams).reduce(
+      (sum, { servers }) => sum + servers.length,
+      0,
+    );
+    const capacity = capacityOf(fds, {
+      connections: asked,
+      reactors,
+      listeners: this.#sockets.length,
+      servers,
+    });
     if (capacity.connections < 1) {
-      throw new StartError([`the limit of ${fds} file descriptors is too low to work; raise it (ulimit -n)`], 1);
+      throw new StartError(
+        [`the limit of ${fds} file descriptors is too low to work; raise it (ulimit -n)`],
+        1,
+      );
     }
     if (capacity.connections < asked) {
       this.#log.warn(
@@ -270,7 +293,9 @@ export class App {
       this.#directory.servers.delete(number);
       reactors.clearServer(number);
     }
-    for (const number of upstreams.release(oldest, () => true)) this.#directory.upstreams.delete(number);
+    const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
+    const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
+    for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
   }
@@ -314,7 +339,9 @@ function checkPatterns(config: Config): void {
     if (health === "off" || health.expect?.kind !== "pattern") return [];
     const compiled = compilePattern(health.expect.source);
     if ("number" in compiled) return [];
-    return [`--health-expect of ${name}: at byte ${compiled.offset} of the expression: ${compiled.why}; see pcre2pattern(3)`];
+    return [
+      `--health-expect of ${name}: at byte ${compiled.offset} of the expression: ${compiled.why}; see pcre2pattern(3)`,
+    ];
   });
   if (lines.length > 0) throw new StartError(lines, 2);
 }

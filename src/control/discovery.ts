@@ -85,7 +85,9 @@ export class Discovery {
       entry.failures = 0;
       if (changed && !first && !this.#stopped) this.#events.changed(name, sorted);
     } catch (error) {
-      const why = error instanceof Error ? (error as NodeJS.ErrnoException).code ?? error.message : String(error);
+      const why = error instanceof Error
+        ? (error as NodeJS.ErrnoException).code ?? error.message
+        : String(error);
       again = Math.min(TTL_S_MIN * 2 ** entry.failures, TTL_S_MAX);
       entry.failures++;
       if (entry.failures === 1 && !this.#stopped) this.#events.failed(name, why, entry.ips);
@@ -121,7 +123,11 @@ function fromHostsFile(name: string): string[] {
   }
 }
 
-/** A and AAAA records with the smaller TTL; undefined when DNS has neither. */
+/** What DNS says when a name has no address of a family, as opposed to not being able to say. */
+const NOTHING_THERE = ["ENODATA", "ENOTFOUND", "ENONAME"];
+
+/** A and AAAA records with the smaller TTL; undefined when DNS has neither. Rejects when one family's
+ * question was not answered: half an answer would take the other half's servers away. */
 async function fromDns(name: string): Promise<Answer | undefined> {
   const resolver = new Resolver({ timeout: QUERY_TIMEOUT_MS, tries: QUERY_TRIES });
   const answers = await Promise.allSettled([
@@ -129,6 +135,10 @@ async function fromDns(name: string): Promise<Answer | undefined> {
     resolver.resolve6(name, { ttl: true }),
   ]);
   const records = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  const unanswered = answers.find((answer) =>
+    answer.status === "rejected" && !NOTHING_THERE.includes(answer.reason?.code)
+  );
+  if (records.length > 0 && unanswered?.status === "rejected") throw unanswered.reason;
   if (records.length === 0) return undefined;
   return { ips: records.map(({ address }) => address), ttlS: Math.min(...records.map(({ ttl }) => ttl)) };
 }

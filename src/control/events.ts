@@ -45,7 +45,7 @@ export function tellHealth(
       { ...fields, verdict: "up", down_ms: Math.round(downMs) },
       result.atMs,
     );
-  } else if (result.verdict === Verdict.Up && was === Verdict.Unchecked) {
+  } else if (result.verdict === Verdict.Up && was === Verdict.Unchecked && result.reason === Reason.Healthy) {
     log.write(
       "info",
       "health",

@@ -2,7 +2,7 @@
 // starts and no death of a Worker loses a queue. Reactors only watch them.
 import { readFileSync } from "node:fs";
 import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX } from "../base/limits.ts";
-import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
+import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { LISTEN_REUSEPORT } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
@@ -51,18 +51,25 @@ export function closeListeners(sockets: readonly Socket[]): void {
 }
 
 /** One socket, or one for each reactor on the very same port. */
-function openCopies(open: Socket[], listener: string, bind: string, address: LiteralAddress, copies: number): void {
+function openCopies(
+  open: Socket[],
+  listener: string,
+  bind: string,
+  address: LiteralAddress,
+  copies: number,
+): void {
   let record = encodeAddress(address);
   for (let reactor = 0; reactor < copies; reactor++) {
     const socket = open.length;
-    if (socket >= LISTENERS_MAX) throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
+    if (socket >= LISTENERS_MAX) {
+      throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
+    }
     arenaBytes.set(record, ARENA_SCRATCH);
     const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, BACKLOG);
     if (result < 0) throw new ListenError(`${bind}: ${listenProblem(-result, address)}`);
     const told = sys.listener_address(socket, ARENA_SCRATCH);
+    open.push({ socket, listener, bind, bound: formatAddress(arenaBytes, ARENA_SCRATCH), reactor });
     if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
-    const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
-    open.push({ socket, listener, bind, bound, reactor });
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
   }
@@ -87,6 +94,8 @@ function listenProblem(errno: number, address: LiteralAddress): string {
       return "this machine has no such address; `ip addr` lists those it has";
     case ENOENT:
       return "the directory of that path does not exist; create it first";
+    case EAFNOSUPPORT:
+      return "this machine has no IPv6; write the address as 0.0.0.0:PORT";
     case EMFILE:
       return "no file descriptors left; raise the limit (ulimit -n)";
     default:

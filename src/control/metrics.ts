@@ -10,7 +10,11 @@ import { entries, runtime } from "./status.ts";
 import { VERSION } from "./version.ts";
 
 /** Of health checks alone: no connection ends with them. */
-const PROBE_REASONS: ReadonlySet<Reason> = new Set([Reason.UnexpectedAnswer, Reason.NoAnswer, Reason.Healthy]);
+const PROBE_REASONS: ReadonlySet<Reason> = new Set([
+  Reason.UnexpectedAnswer,
+  Reason.NoAnswer,
+  Reason.Healthy,
+]);
 
 /** Everything, as of now, in the text format 0.0.4. */
 export function metricsText(sight: Sight): string {
@@ -24,7 +28,7 @@ export function metricsText(sight: Sight): string {
 }
 
 function ofProcess(sight: Sight): Family[] {
-  const { cpuSeconds, residentBytes, virtualBytes, openFds, maxFds } = processUsage();
+  const { cpuSeconds, residentBytes, openFds, maxFds } = processUsage();
   const { name, version } = runtime();
   const { log, accessLog, reactors } = sight;
   return [
@@ -33,11 +37,14 @@ function ofProcess(sight: Sight): Family[] {
       runtime: name,
       runtime_version: version,
     }),
-    gauge("sluice_generation", "Generation of the configuration that was published last.", sight.generation()),
+    gauge(
+      "sluice_generation",
+      "Generation of the configuration that was published last.",
+      sight.generation(),
+    ),
     gauge("sluice_ready", "1 from start to the beginning of the drain.", sight.phase() === "ready" ? 1 : 0),
     counter("process_cpu_seconds_total", "User and system time of all threads.", cpuSeconds),
     gauge("process_resident_memory_bytes", "Resident memory.", residentBytes),
-    gauge("process_virtual_memory_bytes", "Virtual memory; tables are reserved at their full size.", virtualBytes),
     gauge("process_open_fds", "Open file descriptors.", openFds),
     gauge("process_max_fds", "Limit on open file descriptors.", maxFds),
     gauge("process_start_time_seconds", "Start of the process, since the epoch.", sight.startedAtMs / 1_000),
@@ -62,7 +69,11 @@ function ofProcess(sight: Sight): Family[] {
 function ofListeners({ reactors, directory }: Sight): Family[] {
   const opened = new Family("counter", "sluice_listener_connections_total", "Connections accepted.");
   const current = new Family("gauge", "sluice_listener_connections", "Connections open now.");
-  const bytes = new Family("counter", "sluice_listener_bytes_total", "Bytes from clients (up) and to them (down).");
+  const bytes = new Family(
+    "counter",
+    "sluice_listener_bytes_total",
+    "Bytes from clients (up) and to them (down).",
+  );
   for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
     const labels = { listener: name, bind };
     opened.set(labels, sum(reactors, "listenerOpened", number));
@@ -80,9 +91,17 @@ function ofServers({ reactors, directory, shared }: Sight): Family[] {
     "0 while the server is taken out by its health check; 1 otherwise, also without one.",
   );
   const opened = new Family("counter", "sluice_server_connects_total", "Connects begun.");
-  const failed = new Family("counter", "sluice_server_connect_failures_total", "Connects that failed or timed out.");
+  const failed = new Family(
+    "counter",
+    "sluice_server_connect_failures_total",
+    "Connects that failed or timed out.",
+  );
   const current = new Family("gauge", "sluice_server_connections", "Connections open now, or being opened.");
-  const bytes = new Family("counter", "sluice_server_bytes_total", "Bytes to servers (up) and from them (down).");
+  const bytes = new Family(
+    "counter",
+    "sluice_server_bytes_total",
+    "Bytes to servers (up) and from them (down).",
+  );
   for (const { name, servers } of entries(directory.current.upstreams, directory.upstreams)) {
     for (const number of servers) {
       const labels = { upstream: name, server: directory.servers.get(number)?.address ?? "" };
@@ -111,10 +130,22 @@ function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {
   return [
     ended,
     gauge("sluice_connections_max", "Connections at once; more wait in the kernel's queue.", maxConnections),
-    total(Count.Redispatches, "sluice_redispatches_total", "Connects that were tried again with another server."),
-    total(Count.AcceptPauses, "sluice_accept_pauses_total", "Pauses of accepting, for want of fds or connections."),
+    total(
+      Count.Redispatches,
+      "sluice_redispatches_total",
+      "Connects that were tried again with another server.",
+    ),
+    total(
+      Count.AcceptPauses,
+      "sluice_accept_pauses_total",
+      "Pauses of accepting, for want of fds or connections.",
+    ),
     total(Count.SplicedBytes, "sluice_spliced_bytes_total", "Bytes that were moved without being copied."),
-    total(Count.Starved, "sluice_starved_reads_total", "Reads put off because there was neither pipe nor block."),
+    total(
+      Count.Peeked,
+      "sluice_peeked_reads_total",
+      "Reads that only peeked, for want of a pipe or block.",
+    ),
     total(Count.ProbesLate, "sluice_checks_late_total", "Health checks begun later than they were due."),
     total(Count.Bugs, "sluice_bugs_total", "Bugs contained to one connection."),
     counter("sluice_reactor_deaths_total", "Reactors that died by a bug and were replaced.", deaths()),

@@ -6,8 +6,8 @@
 export class Numbers {
   readonly #most: number;
   readonly #byKey = new Map<string, number>();
-  /** Numbers without a thing, and the first generation that did not have it. */
-  #resting: { number: number; since: number }[] = [];
+  /** Numbers whose thing is gone, and the first generation that did not have it. */
+  #resting: { key: string; number: number; since: number }[] = [];
   readonly #free: number[] = [];
   #next = 1;
 
@@ -16,13 +16,19 @@ export class Numbers {
     this.#most = most;
   }
 
-  /** The number of `key`, a new one if it has none; 0 when there are no more. */
+  /** The number of `key`; the one it had, if it comes back before that was given to another; else a new
+   * one; 0 when there are no more. */
   take(key: string): number {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    const resting = this.#free.pop() ?? (this.#next < this.#most ? this.#next++ : 0);
-    if (resting !== 0) this.#byKey.set(key, resting);
-    return resting;
+    const number = this.#revive(key) ?? this.#free.pop() ?? (this.#next < this.#most ? this.#next++ : 0);
+    if (number !== 0) this.#byKey.set(key, number);
+    return number;
+  }
+
+  #revive(key: string): number | undefined {
+    const at = this.#resting.findIndex((resting) => resting.key === key);
+    return at < 0 ? undefined : this.#resting.splice(at, 1)[0].number;
   }
 
   /** Ends the identity of every key that generation `generation` no longer has. */
@@ -30,7 +36,7 @@ export class Numbers {
     for (const [key, number] of this.#byKey) {
       if (keys.has(key)) continue;
       this.#byKey.delete(key);
-      this.#resting.push({ number, since: generation });
+      this.#resting.push({ key, number, since: generation });
     }
   }
 

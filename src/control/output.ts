@@ -6,6 +6,8 @@ import { isatty } from "node:tty";
 
 /** Text that may wait for a slow reader; what does not fit is dropped. */
 export const PENDING_BYTES_MAX = 1 << 20;
+/** The same for a file: disks stall for moments, and a burst of records must survive that. */
+export const FILE_PENDING_BYTES_MAX = 4 << 20;
 /** A pipe that others made non-blocking may say "not now": tried again after this. */
 const AGAIN_MS = 20;
 
@@ -25,12 +27,20 @@ interface Part {
   readonly lines: number;
 }
 
+export interface OutputOptions {
+  readonly isTerminal?: boolean;
+  /** Of the file, for `reopen`. */
+  readonly path?: string;
+  readonly pendingBytesMax?: number;
+}
+
 const standard = new Map<1 | 2, Output>();
 
 export class Output {
   /** Whether a person may be looking at it, in colour. */
   readonly isTerminal: boolean;
   readonly #path: string | undefined;
+  readonly #pendingBytesMax: number;
   readonly #encoder = new TextEncoder();
   #write: Write;
   #fd = -1;
@@ -40,6 +50,8 @@ export class Output {
   #busy = false;
   #droppedLines = 0;
   #failure: string | undefined;
+  /** For the moment between two writes; for the moment when nothing waits. */
+  #between: (() => void)[] = [];
   #waiters: (() => void)[] = [];
 
   /** The process's standard error or output: the same one at every call. */
@@ -55,12 +67,13 @@ export class Output {
   /** Appends to a file; one that is not there is made with mode 0640. @throws OutputError */
   static file(path: string): Output {
     const fd = openAppending(path);
-    const output = new Output(fdWrite(fd), { path });
+    const output = new Output(fdWrite(fd), { path, pendingBytesMax: FILE_PENDING_BYTES_MAX });
     output.#fd = fd;
     return output;
   }
 
-  constructor(write: Write, options: { readonly isTerminal?: boolean; readonly path?: string } = {}) {
+  constructor(write: Write, options: OutputOptions = {}) {
+    this.#pendingBytesMax = options.pendingBytesMax ?? PENDING_BYTES_MAX;
     this.#write = write;
     this.isTerminal = options.isTerminal ?? false;
     this.#path = options.path;
@@ -80,7 +93,7 @@ export class Output {
   put(text: string, lines: number): void {
     if (text === "") return;
     const bytes = this.#encoder.encode(text);
-    if (this.#pendingBytes + bytes.length > PENDING_BYTES_MAX) {
+    if (this.#pendingBytes + bytes.length > this.#pendingBytesMax) {
       this.#droppedLines += lines;
       return;
     }
@@ -116,7 +129,6 @@ export class Output {
     if (!this.#busy) return then();
     this.#between.push(then);
   }
-  #between: (() => void)[] = [];
 
   async #run(): Promise<void> {
     this.#busy = true;
@@ -132,11 +144,11 @@ export class Output {
 
   /** Writes parts as one piece; what a failing place does not take is dropped. */
   async #writeAll(parts: readonly Part[]): Promise<void> {
-    const bytes = joined(parts);
+    const bytes = joined(parts), write = this.#write; // a line that was begun ends in the same file
     let done = 0;
     while (done < bytes.length) {
       try {
-        done += await this.#write(bytes.subarray(done));
+        done += await write(bytes.subarray(done));
         this.#failure = undefined;
       } catch (error) {
         const { code } = error as { code?: string };

@@ -2,7 +2,7 @@
 // compiled once and kept: there are as many as the configuration names.
 import { ARENA_SCRATCH, PROBE_TEXT_BYTES_MAX } from "../base/limits.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { errnoName } from "../sys/errno.ts";
+import { EINVAL, errnoName } from "../sys/errno.ts";
 
 const numbers = new Map<string, number>();
 const ERROR_AT = ARENA_SCRATCH + PROBE_TEXT_BYTES_MAX;
@@ -21,5 +21,5 @@ export function compilePattern(source: Uint8Array): { number: number } | { offse
   const end = arenaBytes.indexOf(0, ERROR_AT + 4);
   const why = new TextDecoder("latin1").decode(arenaBytes.slice(ERROR_AT + 4, end));
   const offset = new DataView(arenaBytes.buffer, arenaBytes.byteOffset).getInt32(ERROR_AT, true);
-  return number === -22 ? { offset, why } : { offset: 0, why: errnoName(-number) };
+  return number === -EINVAL ? { offset, why } : { offset: 0, why: errnoName(-number) };
 }

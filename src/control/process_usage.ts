@@ -6,22 +6,17 @@ export interface ProcessUsage {
   /** User and system time of all threads. */
   readonly cpuSeconds: number;
   readonly residentBytes: number;
-  readonly virtualBytes: number;
   readonly openFds: number;
   /** The soft limit; Infinity without one. */
   readonly maxFds: number;
 }
 
-const PAGE_BYTES = 4_096;
-
 /** As of now; takes well below a millisecond. A figure that /proc does not give is NaN. */
 export function processUsage(): ProcessUsage {
   const { user, system } = process.cpuUsage();
-  const [virtualPages = NaN] = read("/proc/self/statm").split(" ").map(Number);
   return {
     cpuSeconds: (user + system) / 1e6,
     residentBytes: process.memoryUsage().rss,
-    virtualBytes: virtualPages * PAGE_BYTES,
     openFds: openFds(),
     maxFds: maxFds(),
   };

@@ -5,16 +5,27 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import {
   ARENA_BYTES,
+  ARENA_SCRATCH,
   NONE,
+  PEER_BYTES,
   PROBES_IN_FLIGHT_MAX,
   PROBES_MAX,
+  SLOTS_SPARE,
 } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { makeTable } from "../shared/columns.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import { Reason } from "../shared/reason.ts";
-import { makeShared, openShared, reactorCurrent, type Shared, type SharedMemory, Verdict } from "../shared/servers.ts";
+import {
+  makeShared,
+  openShared,
+  PER_LINE,
+  reactorCurrent,
+  type Shared,
+  type SharedMemory,
+  Verdict,
+} from "../shared/servers.ts";
 import { Count, makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
 import {
   EXCHANGES,
@@ -27,7 +38,7 @@ import {
   TIMERS,
 } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
-import { sys } from "../sys/sys.ts";
+import { arenaBytes, sys } from "../sys/sys.ts";
 
 /** A Worker that dies more often than this in a minute takes the process with it: something is broken
  * for good, and a service manager must see it. */
@@ -40,6 +51,8 @@ export interface LostConnection {
   readonly listener: number;
   readonly upstream: number;
   readonly server: number;
+  /** Its client, as a peer record (see ffi/sluice.h). */
+  readonly peer: Uint8Array;
   readonly upBytes: number;
   readonly downBytes: number;
 }
@@ -137,7 +150,10 @@ export class Reactors {
     for (const reactor of this.traffic) {
       this.#tell([reactor], { kind: "unwatch", listeners: watched.get(reactor.room) ?? [] });
     }
-    await until(() => this.traffic.every(({ room }) => Atomics.load(this.shared.reactorAccepting, room) === 0), deadlineMs);
+    await until(
+      () => this.traffic.every(({ room }) => Atomics.load(this.shared.reactorAccepting, room) === 0),
+      deadlineMs,
+    );
   }
 
   /** Connections of the process now. */
@@ -153,7 +169,9 @@ export class Reactors {
   /** Zeroes what hung on a number that is free again. */
   clearListener(number: number): void {
     for (const { stats } of this.all) {
-      for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) stats[column][number] = 0;
+      for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) {
+        stats[column][number] = 0;
+      }
     }
   }
 
@@ -184,7 +202,13 @@ export class Reactors {
   #spawn(reactor: Reactor): void {
     const { room, role } = reactor;
     const traffic = this.traffic.map(({ room }) => room);
-    const handTo = role === "health" ? [] : this.#options.accept === "reuseport" ? [room] : room === traffic[0] ? traffic : [];
+    const handTo = role === "health"
+      ? []
+      : this.#options.accept === "reuseport"
+      ? [room]
+      : room === traffic[0]
+      ? traffic
+      : [];
     const birth: WorkerBirth = {
       library: this.#options.library,
       room,
@@ -224,9 +248,9 @@ export class Reactors {
   /** Settles the accounts of a dead Worker and starts its replacement. */
   #died(reactor: Reactor, error: string): void {
     const { room } = reactor;
-    const clients = sys.reap(room);
     const lost = settle(reactor);
-    Atomics.add(this.shared.reactorEnded, room, Math.max(clients, 0));
+    const clients = sys.reap(room);
+    Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
     this.#events.died(room, reactor.role, error, lost);
 
@@ -276,9 +300,9 @@ function makeReactor(room: number, role: Reactor["role"], options: ReactorOption
 }
 
 /** Any reactor may come to hold every connection, if the others' end sooner: memory is committed by
- * touch. Two slots each, and some for connects that were given up and wait for the sweep. */
+ * touch. */
 function trafficSizes({ connections, pipes }: ReactorOptions): TableSizes {
-  const slots = 2 * connections + (connections >>> 3) + 64;
+  const slots = 2 * connections + SLOTS_SPARE;
   return { slots, exchanges: connections + 1, timers: slots, pipes: pipes + 1 };
 }
 
@@ -303,13 +327,15 @@ function settle(reactor: Reactor): LostConnection[] {
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
     if (state === ExState.Free || state === ExState.Done || exchanges.exDown[ex] === NONE) continue;
-    const up = exchanges.exUp[ex];
+    const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
+    const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,
       listener: exchanges.exListener[ex],
       upstream: exchanges.exUpstream[ex],
       server: exchanges.exServer[ex],
-      upBytes: slots.slotMovedBytes[exchanges.exDown[ex]],
+      peer: known ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES),
+      upBytes: slots.slotMovedBytes[down],
       downBytes: up === NONE ? 0 : slots.slotMovedBytes[up],
     });
   }

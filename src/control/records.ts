@@ -45,8 +45,6 @@ export class Records {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Wall clock minus the reactors' clock, as of this drain. */
   #epochMs = 0;
-  /** The history has let go of old checks in this drain. */
-  #retained = false;
 
   constructor(options: RecordsOptions) {
     this.#options = options;
@@ -112,7 +110,6 @@ export class Records {
   #drain(): number {
     const { rings, accessLog } = this.#options;
     this.#epochMs = Date.now() - this.#monotonicMs();
-    this.#retained = false;
     let records = 0;
     for (const { room, log } of rings) {
       log.drain((numbers, peer) => {
@@ -175,8 +172,6 @@ export class Records {
       streak: numbers[Field.Tried],
       verdict: numbers[Field.Detail] & 0xff,
     };
-    if (!this.#retained) health.retain(directory.current.probes);
-    this.#retained = true;
     if (!directory.current.probes.has(result.probe)) return; // of an earlier generation
     const before = health.note(result);
     tellHealth(log, directory, before, result);

@@ -109,10 +109,14 @@ export function statusOf(sight: Sight): Status {
     generation: sight.generation(),
     totals: totalsOf(sight),
     reactors: sight.reactors.map((reactor) => reactorOf(sight, reactor)),
-    listeners: entries(directory.current.listeners, directory.listeners).map((entry) => listenerOf(sight, entry)),
+    listeners: entries(directory.current.listeners, directory.listeners).map((entry) =>
+      listenerOf(sight, entry)
+    ),
     upstreams: entries(directory.current.upstreams, directory.upstreams).map(({ name, servers }) => ({
       name,
-      servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) => serverOf(sight, entry)),
+      servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
+        serverOf(sight, entry)
+      ),
     })),
   };
 }
@@ -128,7 +132,9 @@ export function entries<T>(numbers: ReadonlySet<number>, byNumber: ReadonlyMap<n
   return [...numbers].flatMap((number) => byNumber.get(number) ?? []);
 }
 
-function totalsOf({ reactors, shared, directory, maxConnections, log, accessLog, deaths }: Sight): TotalsStatus {
+function totalsOf(
+  { reactors, shared, directory, maxConnections, log, accessLog, deaths }: Sight,
+): TotalsStatus {
   const ended = REASONS.flatMap(({ name }, reason) => {
     const count = sum(reactors, "ended", reason);
     return count === 0 ? [] : [[name, count] as const];
@@ -138,7 +144,10 @@ function totalsOf({ reactors, shared, directory, maxConnections, log, accessLog,
     all.reduce((total, listener) => total + sum(reactors, column, listener), 0);
   return {
     connections: {
-      now: reactors.reduce((total, { room, role }) => total + (role === "health" ? 0 : reactorCurrent(shared, room)), 0),
+      now: reactors.reduce(
+        (total, { room, role }) => total + (role === "health" ? 0 : reactorCurrent(shared, room)),
+        0,
+      ),
       max: maxConnections,
       total: sumCount(reactors, Count.Opened),
     },
@@ -192,7 +201,10 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
   };
 }
 
-function serverOf({ reactors, shared, health }: Sight, { number, address, target, probe }: ServerEntry): ServerStatus {
+function serverOf(
+  { reactors, shared, health }: Sight,
+  { number, address, target, probe }: ServerEntry,
+): ServerStatus {
   const known = probe === 0 ? undefined : health.of(probe);
   const verdict: Verdict = shared.serverVerdict[number];
   const cause = verdict === Verdict.Down ? known?.change?.cause ?? known?.lastFailure : known?.lastFailure;

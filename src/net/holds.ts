@@ -1,6 +1,5 @@
 // What a source holds for its sink: bytes read and not yet sent, in a borrowed pipe or block, named by
 // columns of the source's slot. One place takes and gives them, so that ending a slot is no knowledge.
-// A source that found neither waits (starves) and is served again when one comes back.
 // Invariant: slotHold is NONE, or names a pipe (flag HoldsPipe) or a block with slotHoldBytes in it.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
@@ -8,17 +7,7 @@ import { arenaBytes, sys } from "../sys/sys.ts";
 import { SlotFlag } from "../shared/tables.ts";
 import { blockAt, blocksLeft, giveBlock, takeBlock } from "./blocks.ts";
 import { givePipe, takePipe } from "./pipes.ts";
-import { runAgain } from "./ready.ts";
-import { slotFlags, slotHold, slotHoldBytes, slotHoldFrom, slotsEnd } from "./slots.ts";
-
-let starved: number;
-/** Where the search for a starved slot goes on, so that none waits for ever. */
-let turn: number;
-
-export function holdsOpen(): void {
-  starved = 0;
-  turn = 1;
-}
+import { slotFlags, slotHold, slotHoldBytes, slotHoldFrom } from "./slots.ts";
 
 /** Borrows an empty pipe for the source; false when there is none. */
 export function holdPipe(slot: number): boolean {
@@ -42,7 +31,7 @@ export function holdBlock(slot: number): boolean {
   return true;
 }
 
-/** Whether a leftover could be kept now. Asked before reading, for what is read must not be lost. */
+/** Whether a leftover could be kept now. Asked before reading: when not, bytes are only peeked at. */
 export function holdsLeft(): boolean {
   return blocksLeft() > 0;
 }
@@ -57,7 +46,8 @@ export function holdLeftover(slot: number, from: number, bytes: number): void {
     }
     holdGive(slot, false); // a pipe of one page took a part: closed with it, the block takes all
   }
-  assert(holdBlock(slot), "holds: read without a place for leftovers");
+  const held = holdBlock(slot);
+  assert(held, "holds: read without a place for leftovers");
   const at = blockAt(slotHold[slot]);
   arenaBytes.copyWithin(at, from, from + bytes);
   slotHoldBytes[slot] = bytes;
@@ -75,34 +65,4 @@ export function holdGive(slot: number, empty: boolean): void {
   }
   slotHold[slot] = NONE;
   slotHoldBytes[slot] = 0;
-  if (starved > 0) feedOne();
-}
-
-/** The source waits until something is given back. */
-export function starve(slot: number): void {
-  if (slotFlags[slot] & SlotFlag.Starved) return;
-  slotFlags[slot] |= SlotFlag.Starved;
-  starved++;
-}
-
-/** The source waits no more (it is served, or it ends). */
-export function unstarve(slot: number): void {
-  if (!(slotFlags[slot] & SlotFlag.Starved)) return;
-  slotFlags[slot] &= ~SlotFlag.Starved;
-  starved--;
-}
-
-function feedOne(): void {
-  const end = slotsEnd();
-  for (let seen = 1; seen < end; seen++) {
-    turn = turn + 1 < end ? turn + 1 : 1;
-    if (!(slotFlags[turn] & SlotFlag.Starved)) continue;
-    unstarve(turn);
-    runAgain(turn);
-    return;
-  }
-}
-
-export function starvedCount(): number {
-  return starved;
 }

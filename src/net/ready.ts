@@ -13,6 +13,9 @@ export const enum Ready {
   /** The peer ended its sending half: after a short read there is nothing more. */
   Fin = 4,
   Err = 8,
+  /** Bytes come in pieces that one read does not join (urgent data, unix sockets): a read that did not
+   * fill its buffer does not prove the socket empty. */
+  Pieces = 16,
 }
 
 /** A ring of slots. A slot is on it at most once while taken; one that was freed and taken again in

@@ -6,7 +6,7 @@ import { NONE } from "../base/limits.ts";
 import { openSlots, SlotState } from "../shared/tables.ts";
 
 export let slotState: Uint8Array;
-export let slotFlags: Uint8Array;
+export let slotFlags: Uint16Array;
 export let slotReady: Uint8Array;
 export let slotGen: Uint32Array;
 export let slotPeer: Uint32Array;
@@ -14,6 +14,7 @@ export let slotEx: Uint32Array;
 export let slotHold: Uint32Array;
 export let slotHoldFrom: Uint32Array;
 export let slotHoldBytes: Uint32Array;
+export let slotTookBytes: Uint32Array;
 export let slotMovedBytes: Float64Array;
 
 let rows: number;
@@ -34,6 +35,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotHold,
     slotHoldFrom,
     slotHoldBytes,
+    slotTookBytes,
     slotMovedBytes,
   } = openSlots(memory, slots));
   rows = slots;
@@ -80,6 +82,7 @@ export function giveSlot(slot: number): void {
   slotReady[slot] = 0;
   slotPeer[slot] = NONE;
   slotMovedBytes[slot] = 0;
+  slotTookBytes[slot] = 0;
   slotEx[slot] = free;
   free = slot;
   taken--;

@@ -3,7 +3,7 @@
 // deadline comes and hangs it up again. Knows nothing of what a deadline means.
 // Invariant: a row hangs in the bucket timerBucket names, and timerTick is never before that bucket.
 import { assertTable } from "../base/assert.ts";
-import { NONE, TICK_MS, WHEEL_BUCKETS } from "../base/limits.ts";
+import { NONE, TICK_MS, TIMEOUTS_PER_TURN, WHEEL_BUCKETS } from "../base/limits.ts";
 import { openTable } from "../shared/columns.ts";
 import { TIMERS } from "../shared/tables.ts";
 
@@ -55,32 +55,43 @@ export function timerClear(row: number): void {
 }
 
 /**
- * Turns the wheel to `nowMs` and calls `due` for each row whose deadline is past; the row is off the
- * wheel by then and may be armed again.
+ * Turns the wheel to `nowMs` and calls `due` for each row whose deadline is past, at most
+ * TIMEOUTS_PER_TURN of them; the row is off the wheel by then and may be armed again.
+ *
+ * @returns whether some are left, for the next turn.
  */
-export function timersAdvance(nowMs: number, due: (row: number) => void): void {
+export function timersAdvance(nowMs: number, due: (row: number) => void): boolean {
   const now = Math.floor(nowMs / TICK_MS);
-  if (now <= tick) return;
+  if (now <= tick) return false;
+  let budget = TIMEOUTS_PER_TURN;
   // After a long sleep one round of the wheel sees every row.
   let first = Math.max(tick + 1, now - WHEEL_BUCKETS + 1);
   for (; first <= now; first++) {
     tick = first;
-    turnBucket(first % WHEEL_BUCKETS, now, due);
+    budget = turnBucket(first % WHEEL_BUCKETS, now, due, budget);
+    if (budget === 0) {
+      tick = first - 1; // this bucket once more
+      return true;
+    }
   }
   tick = now;
+  return false;
 }
 
-/** A row may be hung up again, by us or by `due`, but never into this bucket: it is one round away. */
-function turnBucket(bucket: number, now: number, due: (row: number) => void): void {
-  for (let row = buckets[bucket]; row !== NONE; row = buckets[bucket]) {
+/** A row may be hung up again, by us or by `due`, but never into this bucket: it is one round away.
+ * Returns what is left of the budget; 0: there may be more in this bucket. */
+function turnBucket(bucket: number, now: number, due: (row: number) => void, budget: number): number {
+  for (let row = buckets[bucket]; row !== NONE && budget > 0; row = buckets[bucket]) {
     unlink(row);
     if (timerTick[row] > now) {
       hang(row);
     } else {
       timerTick[row] = 0;
+      budget--;
       due(row);
     }
   }
+  return budget;
 }
 
 /** Ticks until the wheel comes to a bucket. */

@@ -77,7 +77,10 @@ function columnLength(sizes: PlanSizes, name: ColumnName): number {
 
 /** A zeroed Plan of the given sizes, to be filled and then published. */
 export function makePlan(generation: number, sizes: PlanSizes): Plan {
-  const columns = (Object.keys(COLUMNS) as ColumnName[]).reduce((sum, name) => sum + columnLength(sizes, name), 0);
+  const columns = (Object.keys(COLUMNS) as ColumnName[]).reduce(
+    (sum, name) => sum + columnLength(sizes, name),
+    0,
+  );
   const memory = new SharedArrayBuffer((HEADER.length + columns) * 4 + sizes.arenaBytes);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
@@ -87,7 +90,10 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
 /** Views published memory as a Plan. */
 export function openPlan(memory: SharedArrayBuffer): Plan {
   const header = new Int32Array(memory, 0, HEADER.length);
-  const sizes = Object.fromEntries(HEADER.map((field, index) => [field, header[index]])) as Record<HeaderField, number>;
+  const sizes = Object.fromEntries(HEADER.map((field, index) => [field, header[index]])) as Record<
+    HeaderField,
+    number
+  >;
   const columns: Record<string, Int32Array> = {};
   let at = HEADER.length * 4;
   for (const name of Object.keys(COLUMNS) as ColumnName[]) {
@@ -105,11 +111,17 @@ export function checkPlan(plan: Plan): void {
   }
   for (let listener = 1; listener < plan.listeners; listener++) {
     const upstream = plan.listenerUpstream[listener];
-    assert(upstream >= NONE && upstream < plan.upstreams, "plan: a listener names an upstream that is not there");
+    assert(
+      upstream >= NONE && upstream < plan.upstreams,
+      "plan: a listener names an upstream that is not there",
+    );
   }
   for (let upstream = 1; upstream < plan.upstreams; upstream++) {
     const first = plan.upstreamFirst[upstream], count = plan.upstreamCount[upstream];
-    assert(first >= 0 && count >= 0 && first + count <= plan.members, "plan: an upstream's servers are out of range");
+    assert(
+      first >= 0 && count >= 0 && first + count <= plan.members,
+      "plan: an upstream's servers are out of range",
+    );
     for (let member = first; member < first + count; member++) {
       const server = plan.upstreamMember[member];
       assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
@@ -118,7 +130,10 @@ export function checkPlan(plan: Plan): void {
   }
   for (let probe = 1; probe < plan.probes; probe++) {
     if (plan.probeKind[probe] === ProbeKind.None) continue;
-    assert(plan.probeIntervalMs[probe] > 0 && plan.probeTimeoutMs[probe] > 0, "plan: a probe without interval");
+    assert(
+      plan.probeIntervalMs[probe] > 0 && plan.probeTimeoutMs[probe] > 0,
+      "plan: a probe without interval",
+    );
     const end = plan.probeFirst[probe] + plan.probeCount[probe];
     assert(end <= plan.probeMembers, "plan: a probe's servers are out of range");
   }

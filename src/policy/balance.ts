@@ -1,5 +1,5 @@
-// Which server of an upstream comes next. Decide only: pure functions of the Plan, the verdicts and a
-// cursor; whoever calls moves the cursor. Members are positions in the upstream's list, so that "each
+// Which server of an upstream comes next. Deciding is pure functions of the Plan, the verdicts and a
+// cursor; committing moves the cursor, and nothing else. Members are positions in the upstream's list, so that "each
 // at most once" needs no memory but where it began and how far it went.
 import type { Plan } from "../plan/plan.ts";
 import { Verdict } from "../shared/servers.ts";
@@ -28,6 +28,11 @@ export function candidatesOf(
 /** Round robin: the candidate whose turn it is. `count` > 0; the cursor may be any 32-bit integer. */
 export function roundRobin(candidates: Uint32Array, first: number, count: number, cursor: number): number {
   return candidates[first + (cursor >>> 0) % count];
+}
+
+/** Commits a pick by round robin: moves the cursor that all reactors share; returns where it stood. */
+export function roundRobinCommit(cursors: Int32Array, upstream: number): number {
+  return Atomics.add(cursors, upstream, 1);
 }
 
 /**

@@ -28,7 +28,9 @@ export function judge(verdict: Verdict, streak: number, passed: boolean, fall: n
 
 /** Milliseconds until the next check. `chance` is random in [0, 1). */
 export function nextCheckMs(intervalMs: number, streak: number, chance: number): number {
-  const base = streak > 0 ? Math.min(intervalMs, Math.max(RECHECK_MS_MIN, intervalMs / RECHECK_FASTER)) : intervalMs;
+  const base = streak > 0
+    ? Math.min(intervalMs, Math.max(RECHECK_MS_MIN, intervalMs / RECHECK_FASTER))
+    : intervalMs;
   return base * (1 - JITTER + 2 * JITTER * chance);
 }
 

@@ -2,22 +2,30 @@
 // the reactor with the fewest, by adding it to that one's epoll set; there it appears as a newcomer and
 // gets its slot. With one reactor, or in reuseport mode, a reactor hands to itself: one path.
 // When slots, connections or fds run out, accepting pauses: the queue waits in the kernel.
-import { ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, NONE } from "../base/limits.ts";
+import { assertTable, unreachable } from "../base/assert.ts";
+import {
+  ACCEPT_FULL_PAUSE_MS,
+  ACCEPT_PAUSE_MS,
+  ACCEPTS_PER_TURN,
+  ARENA_SCRATCH,
+  NONE,
+} from "../base/limits.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
-import { reactorCurrent } from "../shared/servers.ts";
+import { PER_LINE, reactorCurrent } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
-import { clockMs, sys } from "../sys/sys.ts";
-import { unreachable } from "../base/assert.ts";
+import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, room, shared, stats } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 
 /** Slots that a connection may need at once: its two ends, and a connect given up in this turn. */
 const SLOTS_OF_A_CONNECTION = 3;
+/** Turns' worth of connections taken from a queue that is given up: more than a queue can hold. */
+const UNWATCH_TURNS_MAX = 1_024;
 
 /** Reactors that connections are handed to; those that count against the limit. */
 let handTo: readonly number[];
@@ -51,7 +59,9 @@ export function acceptWatch(sockets: readonly number[]): void {
 /** Takes what waits in the queues, as far as there is room, and watches them no more. */
 export function acceptUnwatch(sockets: readonly number[]): void {
   for (const socket of sockets) {
-    while (pausedUntilMs === 0 && acceptFrom(socket) === ACCEPTS_PER_TURN);
+    for (let turns = 0; turns < UNWATCH_TURNS_MAX && pausedUntilMs === 0; turns++) {
+      if (acceptFrom(socket) < ACCEPTS_PER_TURN) break;
+    }
     sys.watch(socket, 0);
     watched = watched.filter((other) => other !== socket);
   }
@@ -61,17 +71,18 @@ export function acceptUnwatch(sockets: readonly number[]): void {
 /** Connections wait in a listening socket's queue: takes a turn's worth; returns how many. */
 export function acceptFrom(socket: number): number {
   let taken = 0;
+  if (!watched.includes(socket)) return taken; // an event from before it was given up
   for (; taken < ACCEPTS_PER_TURN; taken++) {
     const to = chooseReactor();
     if (to === NONE) {
-      pause(0);
+      pause(0, ACCEPT_FULL_PAUSE_MS);
       return taken;
     }
     const token = sys.accept(socket);
     if (token < 0) {
       if (token === -EAGAIN) break;
       if (isExhaustion(-token)) {
-        pause(-token);
+        pause(-token, ACCEPT_PAUSE_MS);
         return taken;
       }
       if (token === -EBUG) unreachable("accept: the listening socket is closed");
@@ -82,7 +93,7 @@ export function acceptFrom(socket: number): number {
       stats.ended[Reason.OutOfResources]++;
       continue;
     }
-    Atomics.add(shared.reactorHanded, to, 1);
+    Atomics.add(shared.reactorHanded, to * PER_LINE, 1);
   }
   if (taken > 0) resumed();
   return taken;
@@ -111,15 +122,32 @@ function chooseReactor(): number {
 export function acceptNewcomer(token: number, bits: number): void {
   const socket = sys.newcomer(token);
   const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
-  if (slot === NONE) {
-    sys.refuse(token, 1);
-    Atomics.add(shared.reactorEnded, room, 1);
-    stats.ended[Reason.LimitReached]++;
-    return;
-  }
+  const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
+  if (slot === NONE) return acceptRefuse(token, listener, Reason.LimitReached);
   slotFlags[slot] = SlotFlag.Down;
-  sys.adopt(token, slot, slotGen[slot]);
-  exchangeOpen(slot, socket < plan.sockets ? plan.socketListener[socket] : NONE, bits);
+  const adopted = sys.adopt(token, slot, slotGen[slot]);
+  assertTable(adopted === 0, "accept: a newcomer could not have its slot");
+  exchangeOpen(slot, listener, bits);
+}
+
+/** Closes a connection that was handed to us and gets no slot, with its reason. */
+function acceptRefuse(token: number, listener: number, reason: Reason): void {
+  const row = log.room();
+  if (row < 0) count(Count.LogDropped);
+  else {
+    for (let field = 0; field < Field.Length; field++) log.numbers[row + field] = 0;
+    log.numbers[row + Field.Kind] = RecordKind.Access;
+    log.numbers[row + Field.AtMs] = clockMs();
+    log.numbers[row + Field.Listener] = listener;
+    log.numbers[row + Field.Reason] = reason;
+    arenaBytes[ARENA_SCRATCH] = 0; // its address is known to slots only
+    log.setPeer(row, arenaBytes, ARENA_SCRATCH);
+    log.push();
+  }
+  const refused = sys.refuse(token, 1);
+  assertTable(refused === 0, "accept: a newcomer could not be refused");
+  Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
+  stats.ended[reason]++;
 }
 
 function isExhaustion(errno: number): boolean {
@@ -127,22 +155,24 @@ function isExhaustion(errno: number): boolean {
 }
 
 /** Stops accepting for a while: 0 for the limit on connections, else the errno of what ran out. */
-function pause(errno: number): void {
+function pause(errno: number, ms: number): void {
   for (const socket of watched) sys.watch(socket, 0);
-  pausedUntilMs = clockMs() + ACCEPT_PAUSE_MS;
+  pausedUntilMs = clockMs() + ms;
   count(Count.AcceptPauses);
   if (!pauseTold) tell(RecordKind.AcceptPaused, errno);
   pauseTold = true;
 }
 
-/** Ends a pause whose time is over; returns milliseconds until then, or -1 when there is none. */
-export function acceptResume(): number {
-  if (pausedUntilMs === 0) return -1;
-  const left = pausedUntilMs - clockMs();
-  if (left > 0) return Math.ceil(left);
+/** Ends a pause whose time is over. Once a turn. */
+export function acceptResume(): void {
+  if (pausedUntilMs === 0 || pausedUntilMs > clockMs()) return;
   pausedUntilMs = 0;
   for (const socket of watched) sys.watch(socket, 1);
-  return -1;
+}
+
+/** Milliseconds until a pause is over, or -1 when there is none. */
+export function acceptPauseMs(): number {
+  return pausedUntilMs === 0 ? -1 : Math.max(1, Math.ceil(pausedUntilMs - clockMs()));
 }
 
 function resumed(): void {

@@ -1,31 +1,33 @@
 // One connection from its first event to its last, in order: opened, a server picked, connected (or
 // the next one tried), tunnel, end. A health check is the same without a client. The only file that
 // knows what happens next; every step is somebody else's.
-import { NONE } from "../base/limits.ts";
-import { Ready, readyAdd } from "../net/ready.ts";
-import { slotEx, slotFlags, slotMovedBytes, slotPeer, slotSetState } from "../net/slots.ts";
+import { assert, unreachable } from "../base/assert.ts";
+import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, TICK_MS } from "../base/limits.ts";
+import { Ready, readyAdd, runAgain } from "../net/ready.ts";
+import { slotEx, slotMovedBytes, slotPeer, slotSetState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { ExState, SlotFlag, SlotState } from "../shared/tables.ts";
+import { ExState, SlotState } from "../shared/tables.ts";
 import {
   EADDRNOTAVAIL,
+  EAGAIN,
+  EBUG,
   ECONNREFUSED,
   ECONNRESET,
-  EHOSTDOWN,
-  EHOSTUNREACH,
   EINPROGRESS,
-  ENETDOWN,
-  ENETUNREACH,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
   ENOENT,
+  ENOMEM,
+  ENOSPC,
   ETIMEDOUT,
 } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
-import { ARENA_SCRATCH } from "../base/limits.ts";
-import { assert, unreachable } from "../base/assert.ts";
 import { closeSlot } from "./close.ts";
-import { count, log, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
+import { count, log, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
@@ -50,6 +52,7 @@ import { tunnelErrno, tunnelServe } from "./tunnel.ts";
 
 /** Reasons that are errors, by code: no string is looked at on the path. */
 const isError = Uint8Array.from(REASONS, (reason) => (reason.type === null ? 0 : 1));
+const isReset = Uint8Array.from(REASONS, (reason) => (reason.reset ? 1 : 0));
 
 /** A client's connection has its slot: finds it a server. `bits` came with the newcomer. */
 export function exchangeOpen(down: number, listener: number, bits: number): void {
@@ -67,6 +70,7 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
 
+  if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
   const member = exUpstream[ex] === NONE ? -1 : pickMember(exUpstream[ex]);
   if (member < 0) return exchangeEnd(ex, Reason.DestinationUnavailable, 0);
   exFirst[ex] = member;
@@ -76,8 +80,15 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
 /** Tries the server `place` places after the first, and the next ones while connects fail at once. */
 function connect(ex: number, place: number): void {
   const held = planOf(exGeneration[ex]);
-  const upstream = exUpstream[ex], first = held.upstreamFirst[upstream], members = held.upstreamCount[upstream];
-  for (; place >= 0; place = nextPlace(held, upstream, exFirst[ex], exTried[ex])) {
+  const upstream = exUpstream[ex],
+    first = held.upstreamFirst[upstream],
+    members = held.upstreamCount[upstream];
+  for (
+    let budget = CONNECTS_PER_TURN;
+    place >= 0;
+    place = nextPlace(held, upstream, exFirst[ex], exTried[ex])
+  ) {
+    if (budget-- === 0) return runAgain(exDown[ex]); // goes on in `waitingClientEvent`
     if (exTried[ex] > 0) count(Count.Redispatches);
     exTried[ex] = place + 1;
     const server = held.upstreamMember[first + (exFirst[ex] + place) % members];
@@ -134,8 +145,10 @@ function connected(ex: number): void {
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
   exSetState(ex, ExState.Tunnel);
-  if (exIdleTicks[ex] !== 0) timerSet(down, clockMs() + plan.listenerTunnelIdleMs[exListener[ex]]);
+  if (exIdleTicks[ex] !== 0) timerSet(down, clockMs() + exIdleTicks[ex] * TICK_MS);
   serveTunnel(ex, down, 0);
+  // A server that speaks first: its bytes may have come with the very event that said "connected".
+  if (exState[ex] === ExState.Tunnel && exUp[ex] === up) serveTunnel(ex, up, 0);
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
@@ -168,7 +181,10 @@ function connectEvent(ex: number, up: number, bits: number): void {
  * passed on later; only a reset ends the wait. */
 function waitingClientEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
-  if (bits & Ready.Err) exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
+  if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
+  if (exUp[ex] !== NONE) return;
+  const held = planOf(exGeneration[ex]); // many servers failed at once: its turn has come again
+  connect(ex, nextPlace(held, exUpstream[ex], exFirst[ex], exTried[ex]));
 }
 
 function serveTunnel(ex: number, slot: number, bits: number): void {
@@ -229,8 +245,7 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
     exGeneration[ex] = 0;
   }
   if (down !== NONE) account(ex, down, up);
-  const reset = reason !== Reason.Finished && reason !== Reason.TunnelIdle && reason !== Reason.Drained &&
-    reason !== Reason.Healthy;
+  const reset = isReset[reason] === 1;
   closeSlot(up, reset);
   closeSlot(down, reset);
   giveExchange(ex);
@@ -241,7 +256,6 @@ function account(ex: number, down: number, up: number): void {
   stats.ended[reason]++;
   stats.listenerCurrent[exListener[ex]]--;
   if (up !== NONE) stats.serverCurrent[exServer[ex]]--;
-  Atomics.add(shared.reactorEnded, room, 1);
   if (plan.accessAll === 0 && isError[reason] === 0) return;
   const row = log.room();
   if (row < 0) return count(Count.LogDropped);
@@ -270,28 +284,27 @@ export function exchangeBug(slot: number): void {
   } else closeSlot(slot, true);
 }
 
-/** Whether a slot is the accepted side: what tells a connection of a client from one of ours. */
-export function isDown(slot: number): boolean {
-  return (slotFlags[slot] & SlotFlag.Down) !== 0;
-}
-
-/** What a failed connect means, by errno. Those of our own machine are not the server's fault. */
+/** What a failed connect means, by errno. What our own machine lacks is not the server's fault; a unix
+ * socket whose queue is full (EAGAIN) is. */
 function reasonOf(errno: number): Reason {
+  assert(errno !== EBUG, "exchange: a connect broke its contract");
   switch (errno) {
     case ECONNREFUSED:
-    case ENOENT: // a unix path that is not there
+    case ENOENT:
+    case EAGAIN:
       return Reason.ConnectionRefused;
     case ECONNRESET:
       return Reason.ServerReset;
     case ETIMEDOUT:
       return Reason.ConnectionTimeout;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case EHOSTDOWN:
-    case ENETDOWN:
-      return Reason.Unroutable;
-    case EADDRNOTAVAIL:
-    default:
+    case EADDRNOTAVAIL: // no port left
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
       return Reason.OutOfResources;
+    default: // ENETUNREACH, EHOSTUNREACH, EACCES and EPERM of a firewall, ENOTSOCK of a path, ...
+      return Reason.Unroutable;
   }
 }

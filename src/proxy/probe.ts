@@ -57,10 +57,11 @@ export function probesSchedule(): void {
       continue;
     }
     if (probeKnown[probe] === 1) {
-      publish(probe, plan); // servers that joined since
+      publish(probe); // servers that joined since
       continue;
     }
     probeKnown[probe] = 1;
+    publish(probe); // what another check said of them no longer holds
     const spread = plan.probes < SPREAD_FROM ? 0 : Math.min(FIRST_SPREAD_MS, plan.probeIntervalMs[probe]);
     timerSet(timerRows + probe, clockMs() + spread * random());
   }
@@ -137,28 +138,40 @@ function expected(probe: number, at: number, searched: number, bytes: number): b
  * machine says nothing about the server. */
 export function probeEnded(ex: number, held: Plan): void {
   const probe = exFirst[ex], reason = exReason[ex];
-  if (probeKnown[probe] === 0 || probe >= held.probes) return; // no longer wanted
+  if (probeKnown[probe] === 0 || reason === Reason.Drained) return; // no longer wanted
   const before: Verdict = probeVerdict[probe];
   if (reason !== Reason.OutOfResources && reason !== Reason.Bug) {
-    const judged = judge(before, probeStreak[probe], reason === Reason.Healthy, held.probeFall[probe], held.probeRise[probe]);
+    const judged = judge(
+      before,
+      probeStreak[probe],
+      reason === Reason.Healthy,
+      held.probeFall[probe],
+      held.probeRise[probe],
+    );
     probeVerdict[probe] = verdictOf(judged);
     probeStreak[probe] = streakOf(judged);
   }
-  if (probeVerdict[probe] !== before) publish(probe, held);
-  if (reason !== probeLastReason[probe] || exErrno[ex] !== probeLastErrno[probe] || probeVerdict[probe] !== before) {
+  if (probeVerdict[probe] !== before) publish(probe);
+  if (
+    reason !== probeLastReason[probe] || exErrno[ex] !== probeLastErrno[probe] ||
+    probeVerdict[probe] !== before
+  ) {
     probeLastReason[probe] = reason;
     probeLastErrno[probe] = exErrno[ex];
     tell(ex, probe, before);
   }
-  timerSet(timerRows + probe, clockMs() + nextCheckMs(held.probeIntervalMs[probe], probeStreak[probe], random()));
+  timerSet(
+    timerRows + probe,
+    clockMs() + nextCheckMs(held.probeIntervalMs[probe], probeStreak[probe], random()),
+  );
 }
 
-/** Writes a check's verdict to every server that it is about. */
-function publish(probe: number, held: Plan): void {
-  const first = held.probeFirst[probe], end = first + held.probeCount[probe];
+/** Writes a check's verdict to every server that it is about now. */
+function publish(probe: number): void {
+  const first = plan.probeFirst[probe], end = first + plan.probeCount[probe];
   let changed = false;
   for (let member = first; member < end; member++) {
-    const server = held.probeMember[member];
+    const server = plan.probeMember[member];
     if (shared.serverVerdict[server] === probeVerdict[probe]) continue;
     shared.serverVerdict[server] = probeVerdict[probe];
     changed = true;

@@ -1,12 +1,20 @@
 // Moves bytes one way: from a slot to its peer. Small messages are copied through the reactor's one
 // receive block; when a read fills it, or the sink does not take all, the direction goes on by splice
-// through a borrowed pipe. Back-pressure is one rule: a source is not read while its sink is full or
-// something is held for it; the sink's readiness to write takes it up again.
+// through a borrowed pipe. Back-pressure is one rule: a source is not read while its sink is full,
+// except to top up the pipe that is held for it by as much as the sink last took.
 // Knows nothing of what the bytes mean, nor of what happens when a connection ends.
 import { assert } from "../base/assert.ts";
-import { ARENA_RECEIVE, BLOCK_BYTES, NONE, RECEIVE_BYTES, TURN_BYTES } from "../base/limits.ts";
+import {
+  ARENA_RECEIVE,
+  BLOCK_BYTES,
+  NONE,
+  RECEIVE_BYTES,
+  SPLICE_FIRST_BYTES,
+  SPLICE_LEAST_BYTES,
+  TURN_BYTES,
+} from "../base/limits.ts";
 import { blockAt } from "../net/blocks.ts";
-import { holdGive, holdLeftover, holdPipe, holdsLeft, starve, unstarve } from "../net/holds.ts";
+import { holdGive, holdLeftover, holdPipe, holdsLeft } from "../net/holds.ts";
 import { pipeCapacity } from "../net/pipes.ts";
 import { Ready, readyClear, runAgain } from "../net/ready.ts";
 import {
@@ -17,16 +25,17 @@ import {
   slotMovedBytes,
   slotPeer,
   slotReady,
+  slotTookBytes,
 } from "../net/slots.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotFlag } from "../shared/tables.ts";
-import { EAGAIN, ECONNRESET } from "../sys/errno.ts";
+import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
 import { count } from "./context.ts";
 
 /** What became of a direction. */
 export const enum Pumped {
-  /** Nothing more to do until the kernel, the again-list or a given-back block says so. */
+  /** Nothing more to do until the kernel or the again-list says so. */
   Waiting,
   /** Both directions have ended and everything is delivered. */
   Done,
@@ -54,46 +63,85 @@ export function pump(from: number): Pumped {
       runAgain(from);
       return Pumped.Waiting;
     }
-    const filled = slotFlags[from] & SlotFlag.Bulk && holdPipe(from) ? fillPipe(from) : copy(from, to);
+    const filled = slotFlags[from] & SlotFlag.Bulk && holdPipe(from)
+      ? fillPipe(from, movedBefore)
+      : holdsLeft()
+      ? copy(from, to)
+      : copyPeeked(from, to);
     if (filled !== Pumped.Moved) return filled;
   }
 }
 
 /** One read into the receive block, one send from it. */
 function copy(from: number, to: number): Pumped {
-  if (!holdsLeft()) {
-    starve(from);
-    count(Count.Starved);
-    return Pumped.Waiting;
-  }
-  unstarve(from);
   const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);
   if (read <= 0) return sourceSays(from, read);
   slotMovedBytes[from] += read;
-  if (read === RECEIVE_BYTES) slotFlags[from] |= SlotFlag.Bulk;
-  else shortRead(from);
+  const next = read === RECEIVE_BYTES ? becomeBulk(from, to) : shortRead(from);
   const sent = sys.send(to, ARENA_RECEIVE, read, 0);
-  if (sent === read) return Pumped.Moved;
+  if (sent === read) return next;
   if (sent < 0 && sent !== -EAGAIN) return sinkBroken(sent);
+  becomeBulk(from, to);
   const taken = sent < 0 ? 0 : sent;
-  slotFlags[from] |= SlotFlag.Bulk;
   holdLeftover(from, ARENA_RECEIVE + taken, read - taken);
   return Pumped.Moved;
 }
 
-/** One splice from the source into the empty pipe it holds. */
-function fillPipe(from: number): Pumped {
-  const pipe = slotHold[from];
-  const read = sys.splice_in(from, pipe, pipeCapacity(pipe));
-  if (read <= 0) {
-    holdGive(from, true);
-    return sourceSays(from, read); // the pipe was empty: EAGAIN is the socket's word
+/** The same when there is no place for a leftover: bytes stay in the kernel until the sink took them. */
+function copyPeeked(from: number, to: number): Pumped {
+  count(Count.Peeked);
+  const seen = sys.peek(from, ARENA_RECEIVE, RECEIVE_BYTES);
+  if (seen <= 0) return sourceSays(from, seen);
+  const sent = sys.send(to, ARENA_RECEIVE, seen, 0);
+  if (sent === -EAGAIN) {
+    readyClear(to, Ready.Out);
+    return Pumped.Waiting;
   }
+  if (sent < 0) return sinkBroken(sent);
+  const read = sys.recv(from, ARENA_RECEIVE, sent);
+  assert(read === sent, "pump: what was peeked at is no longer there");
   slotMovedBytes[from] += read;
-  slotHoldBytes[from] = read;
-  count(Count.SplicedBytes, read);
-  if (read < RECEIVE_BYTES) slotFlags[from] &= ~SlotFlag.Bulk; // small messages again
   return Pumped.Moved;
+}
+
+/** One splice from the source into the empty pipe it holds. */
+function fillPipe(from: number, movedBefore: number): Pumped {
+  const pipe = slotHold[from];
+  const read = sys.splice_in(from, pipe, spliceLength(from, pipe));
+  if (read > 0) {
+    spliced(from, read);
+    return Pumped.Moved;
+  }
+  // The pipe was empty: EAGAIN is the socket's word. After a burst that a read would have held, small
+  // messages have come back.
+  holdGive(from, true);
+  if (slotMovedBytes[from] - movedBefore < RECEIVE_BYTES) slotFlags[from] &= ~SlotFlag.Bulk;
+  return sourceSays(from, read);
+}
+
+/** The sink is full and the pipe is not: takes as much more as the sink took since it was last full, so
+ * that its next readiness finds a load worth a call. EAGAIN here may mean either; nothing is concluded
+ * from it, and the source is read again when the pipe is empty. */
+function topUp(from: number): void {
+  const pipe = slotHold[from];
+  const room = spliceLength(from, pipe) - slotHoldBytes[from];
+  if (room <= 0 || !(slotReady[from] & Ready.In)) return;
+  const read = sys.splice_in(from, pipe, room);
+  if (read > 0) spliced(from, read);
+}
+
+function spliced(from: number, bytes: number): void {
+  slotMovedBytes[from] += bytes;
+  slotHoldBytes[from] += bytes;
+  count(Count.SplicedBytes, bytes);
+}
+
+/** How much a pipe should hold for this sink: twice what it last took, so that a slow reader pins little
+ * of the kernel's memory and a fast one finds its pipe full. */
+function spliceLength(from: number, pipe: number): number {
+  const took = slotTookBytes[from];
+  const wanted = took === 0 ? SPLICE_FIRST_BYTES : Math.max(SPLICE_LEAST_BYTES, 2 * took);
+  return Math.min(wanted, pipeCapacity(pipe));
 }
 
 /** Sends what is held, until it is gone or the sink is full. */
@@ -101,35 +149,54 @@ function drain(from: number, to: number): Pumped {
   if (!(slotReady[to] & Ready.Out)) return Pumped.Waiting;
   const piped = (slotFlags[from] & SlotFlag.HoldsPipe) !== 0;
   const hold = slotHold[from];
+  let took = 0;
   while (slotHoldBytes[from] > 0) {
     const sent = piped
       ? sys.splice_out(hold, to, slotHoldBytes[from], 0)
       : sys.send(to, blockAt(hold) + slotHoldFrom[from], slotHoldBytes[from], 0);
     if (sent === -EAGAIN) {
       readyClear(to, Ready.Out);
+      slotTookBytes[from] = took;
+      if (piped && !(slotFlags[from] & SlotFlag.Finished)) topUp(from);
       return Pumped.Waiting;
     }
     if (sent <= 0) return sinkBroken(sent);
     assert(sent <= slotHoldBytes[from], "pump: the sink took more than was held");
+    took += sent;
     slotHoldBytes[from] -= sent;
     if (!piped) slotHoldFrom[from] += sent;
     assert(piped || slotHoldFrom[from] <= BLOCK_BYTES, "pump: ran over a block");
   }
+  slotTookBytes[from] = Math.max(slotTookBytes[from], took);
   holdGive(from, true);
   return Pumped.Moved;
 }
 
+/** From here on by splice, where both sockets can. */
+function becomeBulk(from: number, to: number): Pumped {
+  if (!(slotFlags[from] & SlotFlag.Bulk) && sys.can_splice(from) === 1 && sys.can_splice(to) === 1) {
+    slotFlags[from] |= SlotFlag.Bulk;
+  }
+  return Pumped.Moved;
+}
+
 /** A read that did not fill its buffer has emptied the socket (epoll(7), question 9): no second call
- * only to hear EAGAIN. With the peer's end of stream announced before, it was the last. Under an error
- * it was not: the next read tells which. */
-function shortRead(from: number): void {
-  const end = slotReady[from] & (Ready.Fin | Ready.Err);
-  if (end === 0) readyClear(from, Ready.In);
-  else if (end === Ready.Fin) slotFlags[from] |= SlotFlag.Finished;
+ * only to hear EAGAIN; and with the end of stream announced before, it was the last. Not so when bytes
+ * come in pieces, nor under an error: then only the next read tells, and no edge will. */
+function shortRead(from: number): Pumped {
+  const ready = slotReady[from];
+  if (ready & (Ready.Err | Ready.Pieces)) return Pumped.Moved;
+  if (ready & Ready.Fin) {
+    slotFlags[from] |= SlotFlag.Finished;
+    return Pumped.Moved;
+  }
+  slotReady[from] = ready & ~Ready.In;
+  return Pumped.Waiting;
 }
 
 /** What a read of nothing means. */
 function sourceSays(from: number, read: number): Pumped {
+  assert(read !== -EBUG, "pump: a read broke its contract");
   if (read === 0) {
     slotFlags[from] |= SlotFlag.Finished;
     return Pumped.Moved;
@@ -143,6 +210,7 @@ function sourceSays(from: number, read: number): Pumped {
 }
 
 function sinkBroken(sent: number): Pumped {
+  assert(sent !== -EBUG, "pump: a send broke its contract");
   pumpErrno = -sent;
   return Pumped.SinkBroken;
 }

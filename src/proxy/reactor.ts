@@ -6,10 +6,9 @@ import { assert, BugError, unreachable } from "../base/assert.ts";
 import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
-import { holdsOpen } from "../net/holds.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
-import { slotGen, slotsOpen, slotState, slotsTaken } from "../net/slots.ts";
+import { slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
@@ -18,7 +17,15 @@ import { Count } from "../shared/stats.ts";
 import { ExState, SlotState } from "../shared/tables.ts";
 import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
-import { acceptFrom, acceptNewcomer, acceptOpen, acceptResume, acceptUnwatch, acceptWatch } from "./accept.ts";
+import {
+  acceptFrom,
+  acceptNewcomer,
+  acceptOpen,
+  acceptPauseMs,
+  acceptResume,
+  acceptUnwatch,
+  acceptWatch,
+} from "./accept.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, planSwap, stats } from "./context.ts";
 import { exchangeBug, exchangeEnd, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
@@ -30,6 +37,8 @@ const SLEEP_MS_MAX = 10_000;
 
 let leaving: boolean;
 let health: boolean;
+/** Deadlines that were due and must wait for the next turn. */
+let timersLeft: boolean;
 
 /** Builds this thread's tables. The library is open and the room entered. */
 export function reactorOpen(birth: WorkerBirth): void {
@@ -38,7 +47,6 @@ export function reactorOpen(birth: WorkerBirth): void {
   timersOpen(birth.tables.timers, birth.sizes.timers, clockMs());
   readyOpen(birth.sizes.slots);
   blocksOpen();
-  holdsOpen();
   pipesOpen(birth.sizes.pipes);
   closeOpen(birth.sizes.slots);
   contextOpen(birth);
@@ -46,6 +54,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   probesOpen(birth.sizes.slots);
   randomSeed(birth.seed);
   leaving = false;
+  timersLeft = false;
   health = birth.role === "health";
   if (health) probesSchedule();
   acceptWatch(birth.listeners);
@@ -73,8 +82,9 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
     else woken = true;
   }
   againServe(serveAgain);
-  timersAdvance(clockMs(), timeout);
-  if (woken) for (let message = receive(); message !== undefined; message = receive()) obey(message);
+  timersLeft = timersAdvance(clockMs(), timeout);
+  acceptResume();
+  if (woken) { for (let message = receive(); message !== undefined; message = receive()) obey(message); }
   closeSweep();
   gauges();
   log.ring();
@@ -167,8 +177,8 @@ function gauges(): void {
 }
 
 function sleepMs(): number {
-  if (againWaiting()) return 0;
-  const paused = acceptResume();
+  if (againWaiting() || timersLeft) return 0;
+  const paused = acceptPauseMs();
   const timers = timersSleepMs(clockMs(), SLEEP_MS_MAX);
   if (paused < 0) return timers < 0 ? SLEEP_MS_MAX : timers;
   return timers < 0 ? paused : Math.min(paused, timers);

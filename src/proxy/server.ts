@@ -1,9 +1,9 @@
 // Servers seen from inside a reactor: who may be picked now, and a socket on its way to one. Later:
 // kept-alive connections, queues. Decides nothing about what follows a failure (exchange.ts does).
 import { ADDRESS_BYTES, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
-import { takeSlot, slotEx, slotGen, giveUntouchedSlot } from "../net/slots.ts";
+import { giveUntouchedSlot, slotEx, slotGen, takeSlot } from "../net/slots.ts";
 import type { Plan } from "../plan/plan.ts";
-import { candidatesOf, redispatch, roundRobin } from "../policy/balance.ts";
+import { candidatesOf, redispatch, roundRobin, roundRobinCommit } from "../policy/balance.ts";
 import { SlotState } from "../shared/tables.ts";
 import { EINPROGRESS, EMFILE } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
@@ -35,7 +35,7 @@ export function pickMember(upstream: number): number {
   refresh(upstream);
   const count = candidateCount[upstream];
   if (count === 0) return -1;
-  const cursor = Atomics.add(shared.upstreamCursor, upstream, 1);
+  const cursor = roundRobinCommit(shared.upstreamCursor, upstream);
   return roundRobin(candidates, plan.upstreamFirst[upstream], count, cursor);
 }
 

@@ -2,7 +2,7 @@
 // TLS passthrough differ only in what happened before.
 import { assertTable } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
-import { Ready, readyAdd } from "../net/ready.ts";
+import { Ready } from "../net/ready.ts";
 import {
   slotEx,
   slotFlags,
@@ -16,6 +16,7 @@ import {
 import { timerExtend } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
 import { ExState, SlotFlag, SlotState } from "../shared/tables.ts";
+import { ECONNRESET } from "../sys/errno.ts";
 import { stats } from "./context.ts";
 import { exDown, exIdleTicks, exListener, exServer, exState } from "./exchanges.ts";
 import { pump, Pumped, pumpErrno } from "./pump.ts";
@@ -29,18 +30,37 @@ export let tunnelErrno = 0;
  * @returns why the tunnel ended, or Reason.None: it goes on.
  */
 export function tunnelServe(ex: number, slot: number, bits: number, nowTick: number): Reason {
-  const peer = slotPeer[slot];
-  const opened = (bits & ~slotReady[slot] & Ready.Out) !== 0;
-  readyAdd(slot, bits);
+  const ready = slotReady[slot];
+  slotReady[slot] = ready | bits;
   if (exIdleTicks[ex] !== 0) timerExtend(exDown[ex], nowTick + exIdleTicks[ex]);
 
   const reason = move(ex, slot);
   if (reason !== Reason.None) return reason;
-  return opened ? move(ex, peer) : Reason.None; // what waited for this sink
+  if (bits & Ready.Err && slotFlags[slot] & SlotFlag.Down) {
+    // The client is gone, though what it sent before still waits for the server: nobody would be told.
+    tunnelErrno = ECONNRESET;
+    return Reason.ClientReset;
+  }
+  const opened = (bits & ~ready & Ready.Out) !== 0;
+  return opened ? move(ex, slotPeer[slot]) : Reason.None; // what waited for this sink
 }
 
-/** Pumps one direction and counts what it moved. */
+/** Pumps one direction. When its sink is broken, what the sink had sent before is delivered first: a
+ * server may answer and close without reading everything. */
 function move(ex: number, from: number): Reason {
+  const reason = moveOneWay(ex, from);
+  if (reason !== Reason.None && sinkWasBroken) {
+    const errno = tunnelErrno;
+    moveOneWay(ex, slotPeer[from]);
+    tunnelErrno = errno;
+  }
+  return reason;
+}
+
+let sinkWasBroken = false;
+
+/** Pumps and counts what was moved. */
+function moveOneWay(ex: number, from: number): Reason {
   const before = slotMovedBytes[from];
   const pumped = pump(from);
   const moved = slotMovedBytes[from] - before;
@@ -55,6 +75,7 @@ function move(ex: number, from: number): Reason {
       stats.serverDownBytes[server] += moved;
     }
   }
+  sinkWasBroken = pumped === Pumped.SinkBroken;
   if (pumped === Pumped.Waiting) return Reason.None;
   if (pumped === Pumped.Done) return Reason.Finished;
   tunnelErrno = pumpErrno;
@@ -62,12 +83,12 @@ function move(ex: number, from: number): Reason {
   return brokenDown ? Reason.ClientReset : Reason.ServerReset;
 }
 
-/** No tunnel stalls: what is ready and wanted is on the again-list, or waits for a block. For tests. */
+/** No tunnel stalls: what is ready and wanted is on the again-list. For tests. */
 export function tunnelsCheck(): void {
   for (let slot = 1; slot < slotsEnd(); slot++) {
     if (slotState[slot] !== SlotState.Open || exState[slotEx[slot]] !== ExState.Tunnel) continue;
     const peer = slotPeer[slot], flags = slotFlags[slot];
-    if (flags & (SlotFlag.Queued | SlotFlag.Starved)) continue;
+    if (flags & SlotFlag.Queued) continue;
     const sinkReady = (slotReady[peer] & Ready.Out) !== 0;
     if (slotHold[slot] !== NONE) {
       assertTable(!sinkReady, "tunnel: holds bytes for a sink that would take them");

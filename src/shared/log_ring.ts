@@ -102,7 +102,10 @@ export class LogRing {
     for (; tail !== head; tail = (tail + 1) | 0) {
       const row = (tail & (LOG_RECORDS - 1)) * RECORD_DOUBLES;
       const peerAt = row * 8 + PEER_AT;
-      take(this.#numbers.subarray(row, row + Field.Length), this.#bytes.subarray(peerAt, peerAt + PEER_BYTES));
+      take(
+        this.#numbers.subarray(row, row + Field.Length),
+        this.#bytes.subarray(peerAt, peerAt + PEER_BYTES),
+      );
       Atomics.store(this.words, Word.Tail, (tail + 1) | 0);
     }
   }

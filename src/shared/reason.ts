@@ -29,27 +29,84 @@ export interface ReasonText {
   readonly type: string | null;
   /** One sentence for a person. */
   readonly text: string;
+  /** What is left of the connection is closed with a reset: nobody shall take it for a complete one. */
+  readonly reset: boolean;
 }
 
 /** By code. */
 export const REASONS: readonly ReasonText[] = [
-  { name: "none", type: null, text: "has not ended" },
-  { name: "finished", type: null, text: "both sides sent their end of stream" },
-  { name: "client_reset", type: null, text: "the client reset the connection" },
-  { name: "server_reset", type: "connection_terminated", text: "the server reset the connection" },
-  { name: "connection_refused", type: "connection_refused", text: "the server refused the connection" },
-  { name: "connection_timeout", type: "connection_timeout", text: "the server did not answer in time" },
-  { name: "unroutable", type: "destination_ip_unroutable", text: "there is no route to the server" },
-  { name: "no_server", type: "destination_unavailable", text: "no healthy server was left to try" },
-  { name: "tunnel_idle", type: "connection_read_timeout", text: "neither side sent anything for too long" },
-  { name: "limit_reached", type: "connection_limit_reached", text: "a limit on connections was reached" },
-  { name: "out_of_resources", type: "proxy_internal_error", text: "out of fds, ports or memory" },
-  { name: "drained", type: "connection_terminated", text: "Sluice stopped before the connection ended" },
-  { name: "bug", type: "proxy_internal_error", text: "a bug in Sluice; please report it" },
-  { name: "reactor_died", type: "proxy_internal_error", text: "its reactor died by a bug; please report it" },
-  { name: "unexpected_answer", type: "connection_terminated", text: "the answer was not the expected one" },
-  { name: "no_answer", type: "connection_read_timeout", text: "no answer in time" },
-  { name: "healthy", type: null, text: "the check passed" },
+  { name: "none", type: null, text: "has not ended", reset: false },
+  { name: "finished", type: null, text: "both sides sent their end of stream", reset: false },
+  { name: "client_reset", type: null, text: "the client reset the connection", reset: true },
+  {
+    name: "server_reset",
+    type: "connection_terminated",
+    text: "the server reset the connection",
+    reset: true,
+  },
+  {
+    name: "connection_refused",
+    type: "connection_refused",
+    text: "the server refused the connection",
+    reset: true,
+  },
+  {
+    name: "connection_timeout",
+    type: "connection_timeout",
+    text: "the server did not answer in time",
+    reset: true,
+  },
+  {
+    name: "unroutable",
+    type: "destination_ip_unroutable",
+    text: "there is no route to the server",
+    reset: true,
+  },
+  {
+    name: "no_server",
+    type: "destination_unavailable",
+    text: "no healthy server was left to try",
+    reset: true,
+  },
+  {
+    name: "tunnel_idle",
+    type: "connection_read_timeout",
+    text: "neither side sent anything for too long",
+    reset: false,
+  },
+  {
+    name: "limit_reached",
+    type: "connection_limit_reached",
+    text: "a limit on connections was reached",
+    reset: true,
+  },
+  {
+    name: "out_of_resources",
+    type: "proxy_internal_error",
+    text: "out of fds, ports or memory",
+    reset: true,
+  },
+  {
+    name: "drained",
+    type: "connection_terminated",
+    text: "Sluice stopped before the connection ended",
+    reset: false,
+  },
+  { name: "bug", type: "proxy_internal_error", text: "a bug in Sluice; please report it", reset: true },
+  {
+    name: "reactor_died",
+    type: "proxy_internal_error",
+    text: "its reactor died by a bug; please report it",
+    reset: true,
+  },
+  {
+    name: "unexpected_answer",
+    type: "connection_terminated",
+    text: "the answer was not the expected one",
+    reset: true,
+  },
+  { name: "no_answer", type: "connection_read_timeout", text: "no answer in time", reset: true },
+  { name: "healthy", type: null, text: "the check passed", reset: false },
 ];
 
 /** How many codes there are: the width of counters by reason. */

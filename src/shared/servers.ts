@@ -12,34 +12,48 @@ export const enum Verdict {
 
 /** By server number; the health Worker writes. */
 const SERVERS = {
-  verdictVersion: [Int32Array, 1], // element 0 is raised, atomically, after any verdict changed
   serverVerdict: [Uint8Array, 1], // Verdict
 } as const satisfies Layout;
 
 /** By upstream number; any reactor moves them, atomically. */
 const UPSTREAMS = { upstreamCursor: [Int32Array, 1] } as const satisfies Layout;
 
-/** By reactor (its room). `reactorHanded` is the main reactor's, `reactorEnded` the reactor's own. */
+/** Integers of a cache line. Words that different threads write for every connection lie so far apart. */
+export const PER_LINE = 16;
+
+/** By reactor (its room). `reactorHanded` is the main reactor's, `reactorEnded` the reactor's own; their
+ * element is `room * PER_LINE`. */
 const REACTORS = {
-  reactorHanded: [Int32Array, 1], // connections added to its epoll set
-  reactorEnded: [Int32Array, 1], // connections it has closed
+  reactorHanded: [Int32Array, PER_LINE], // connections added to its epoll set
+  reactorEnded: [Int32Array, PER_LINE], // connections it has closed
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
+} as const satisfies Layout;
+
+/** One row. */
+const VERSIONS = {
+  verdictVersion: [Int32Array, 1], // raised, atomically, after any verdict changed
 } as const satisfies Layout;
 
 const REACTOR_ROWS = REACTORS_MAX + 2;
 
 export interface SharedMemory {
   readonly servers: SharedArrayBuffer;
+  readonly versions: SharedArrayBuffer;
   readonly upstreams: SharedArrayBuffer;
   readonly reactors: SharedArrayBuffer;
 }
 
-export type Shared = Columns<typeof SERVERS> & Columns<typeof UPSTREAMS> & Columns<typeof REACTORS>;
+export type Shared =
+  & Columns<typeof SERVERS>
+  & Columns<typeof VERSIONS>
+  & Columns<typeof UPSTREAMS>
+  & Columns<typeof REACTORS>;
 
 export function makeShared(): SharedMemory {
   return {
     servers: makeTable(SERVERS, SERVERS_MAX),
+    versions: makeTable(VERSIONS, 1),
     upstreams: makeTable(UPSTREAMS, UPSTREAMS_MAX),
     reactors: makeTable(REACTORS, REACTOR_ROWS),
   };
@@ -48,6 +62,7 @@ export function makeShared(): SharedMemory {
 export function openShared(memory: SharedMemory): Shared {
   return {
     ...openTable(SERVERS, memory.servers, SERVERS_MAX),
+    ...openTable(VERSIONS, memory.versions, 1),
     ...openTable(UPSTREAMS, memory.upstreams, UPSTREAMS_MAX),
     ...openTable(REACTORS, memory.reactors, REACTOR_ROWS),
   };
@@ -55,5 +70,6 @@ export function openShared(memory: SharedMemory): Shared {
 
 /** Connections a reactor has now, newcomers included. */
 export function reactorCurrent(shared: Shared, room: number): number {
-  return (Atomics.load(shared.reactorHanded, room) - Atomics.load(shared.reactorEnded, room)) | 0;
+  const at = room * PER_LINE;
+  return (Atomics.load(shared.reactorHanded, at) - Atomics.load(shared.reactorEnded, at)) | 0;
 }

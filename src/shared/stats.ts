@@ -21,8 +21,8 @@ export const enum Count {
   LogDropped,
   /** Bytes that went by splice. */
   SplicedBytes,
-  /** Reads put off because neither pipe nor block was to be had. */
-  Starved,
+  /** Reads that only peeked, because neither pipe nor block was to be had for a leftover. */
+  Peeked,
   /** Health checks begun later than they were due. */
   ProbesLate,
   /** Gauges. */

@@ -23,8 +23,6 @@ export const enum SlotFlag {
   FinSent = 8,
   /** What it read and its sink did not take is in a pipe (else, if anything, in a block). */
   HoldsPipe = 16,
-  /** Waits for a block to be given back. */
-  Starved = 32,
   /** The accepted side of a connection. */
   Down = 64,
   /** To be closed with a reset. */
@@ -34,7 +32,7 @@ export const enum SlotFlag {
 /** One row per socket. */
 export const SLOTS = {
   slotState: [Uint8Array, 1], // SlotState
-  slotFlags: [Uint8Array, 1], // SlotFlag bits
+  slotFlags: [Uint16Array, 1], // SlotFlag bits
   slotReady: [Uint8Array, 1], // Ready bits: what the kernel has told us and not taken back
   slotGen: [Uint32Array, 1], // raised on free; guards late events and timers
   slotPeer: [Uint32Array, 1], // the slot at the other end, or NONE
@@ -42,6 +40,7 @@ export const SLOTS = {
   slotHold: [Uint32Array, 1], // the pipe or block with bytes read here and not yet sent, or NONE
   slotHoldFrom: [Uint32Array, 1], // where they begin (blocks)
   slotHoldBytes: [Uint32Array, 1], // how many they are
+  slotTookBytes: [Uint32Array, 1], // what its sink took since it was last full: how much to splice next
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
 } as const satisfies Layout;
 

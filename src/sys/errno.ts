@@ -18,6 +18,7 @@ export const EPIPE = 32;
 export const ELOOP = 40;
 export const EPROTO = 71;
 export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETDOWN = 100;
@@ -35,12 +36,43 @@ export const EINPROGRESS = 115;
 /** C's own: the call broke its contract. */
 export const EBUG = 4095;
 
-const NAMES: ReadonlyMap<number, string> = new Map(Object.entries({
-  EPERM, ENOENT, EINTR, EBADF, EAGAIN, ENOMEM, EACCES, EBUSY, EEXIST, EINVAL, ENFILE, EMFILE, ENOSPC,
-  EPIPE, ELOOP, EPROTO, EOPNOTSUPP, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH, ECONNABORTED,
-  ECONNRESET, ENOBUFS, EISCONN, ENOTCONN, ETIMEDOUT, ECONNREFUSED, EHOSTDOWN, EHOSTUNREACH,
-  EINPROGRESS, EBUG,
-}).map(([name, errno]) => [errno, name]));
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries({
+    EPERM,
+    ENOENT,
+    EINTR,
+    EBADF,
+    EAGAIN,
+    ENOMEM,
+    EACCES,
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    ENFILE,
+    EMFILE,
+    ENOSPC,
+    EPIPE,
+    ELOOP,
+    EPROTO,
+    EOPNOTSUPP,
+    EAFNOSUPPORT,
+    EADDRINUSE,
+    EADDRNOTAVAIL,
+    ENETDOWN,
+    ENETUNREACH,
+    ECONNABORTED,
+    ECONNRESET,
+    ENOBUFS,
+    EISCONN,
+    ENOTCONN,
+    ETIMEDOUT,
+    ECONNREFUSED,
+    EHOSTDOWN,
+    EHOSTUNREACH,
+    EINPROGRESS,
+    EBUG,
+  }).map(([name, errno]) => [errno, name]),
+);
 
 /** The name of an errno (a positive number), or "errno N" for one that is not in the table. */
 export function errnoName(errno: number): string {

@@ -19,6 +19,7 @@ export const SYMBOLS = {
   leave: [[], "i32"],
   reap: [["i32"], "i32"],
   wake: [["i32"], "i32"],
+  peer_of: [["i32", "i32", "u32"], "i32"], // room, slot, offset
   held: [["i32", "i32"], "i32"], // room, which
   poll: [["u32", "i32", "i32"], "i32"], // offset of the events, how many, timeout ms
 
@@ -35,6 +36,7 @@ export const SYMBOLS = {
   connect: [["i32", "u32", "u32"], "i32"], // slot, generation, address offset
   outcome: [["i32"], "i32"],
   recv: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
+  peek: [["i32", "u32", "i32"], "i32"],
   send: [["i32", "u32", "i32", "i32"], "i32"], // slot, offset, bytes, more
   shutdown: [["i32"], "i32"],
   close: [["i32", "i32"], "i32"], // slot, reset
@@ -46,6 +48,7 @@ export const SYMBOLS = {
   pipe_open: [["i32", "i32"], "i32"], // pipe, bytes
   pipe_close: [["i32"], "i32"],
   pipe_write: [["i32", "u32", "i32"], "i32"],
+  can_splice: [["i32"], "i32"],
   splice_in: [["i32", "i32", "i32"], "i32"], // slot, pipe, bytes
   splice_out: [["i32", "i32", "i32", "i32"], "i32"], // pipe, slot, bytes, more
 

@@ -10,6 +10,7 @@ import {
   EVENT_INTS,
   LISTENERS_MAX,
   PEER_BYTES,
+  ROOMS_MAX,
 } from "../base/limits.ts";
 import { ABI, type Kernel, type Provider } from "./symbols.ts";
 import { EBUG, errnoName } from "./errno.ts";
@@ -56,6 +57,7 @@ function handshake(): void {
     [0, ADDRESS_BYTES, "bytes of an address"],
     [1, PEER_BYTES, "bytes of a peer"],
     [2, EVENT_INTS, "integers of an event"],
+    [3, ROOMS_MAX, "rooms"],
     [4, LISTENERS_MAX, "listening sockets"],
     [6, EBUG, "EBUG"],
   ];

@@ -36,12 +36,18 @@ describe("Discovery", () => {
     await discovery.start(["a.example"]);
     discovery.stop();
     const found = discovery.resolve(target("a.example"));
-    deepEqual(found.map((a) => a.kind === "ip" && `${a.ip} ${a.port}`), ["10.0.0.1 80", "10.0.0.2 80", "::1 80"]);
+    deepEqual(found.map((a) => a.kind === "ip" && `${a.ip} ${a.port}`), [
+      "10.0.0.1 80",
+      "10.0.0.2 80",
+      "::1 80",
+    ]);
     deepEqual(told, [], "the first answer is no change");
   });
 
   it("a name that does not resolve is told once and has no addresses; later it joins", async () => {
-    const { discovery, told, next } = watched(script(new Error("ENOTFOUND"), new Error("ENOTFOUND"), ["10.0.0.9"]));
+    const { discovery, told, next } = watched(
+      script(new Error("ENOTFOUND"), new Error("ENOTFOUND"), ["10.0.0.9"]),
+    );
     discovery.start(["b.example"]);
     await next();
     deepEqual(discovery.resolve(target("b.example")), []);

@@ -29,10 +29,12 @@ describe("Numbers", () => {
     strictEqual(numbers.take("c"), a);
   });
 
-  it("what comes back before its number was given again is somebody new", () => {
+  it("what comes back before its number was given to another is who it was", () => {
     const numbers = new Numbers(10);
     const first = numbers.take("a");
     numbers.retain(new Set(), 2);
-    strictEqual(numbers.take("a") === first, false);
+    strictEqual(numbers.take("b") === first, false);
+    strictEqual(numbers.take("a"), first);
+    deepEqual(numbers.release(9, () => true), [], "and its number is not free");
   });
 });

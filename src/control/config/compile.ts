@@ -108,15 +108,26 @@ export function compile(
         }
         numbers.push(server);
         servers.push({ number: server, upstream: number, address });
-        const probe = upstream.health === "off" ? NONE : addProbe(probes, take, upstream.health, address, server);
-        directory.add("servers", { number: server, upstream: name, target: addressText(target), address: text, probe });
+        const probe = upstream.health === "off"
+          ? NONE
+          : addProbe(probes, take, upstream.health, address, server);
+        directory.add("servers", {
+          number: server,
+          upstream: name,
+          target: addressText(target),
+          address: text,
+          probe,
+        });
       }
     }
     members.push({ upstream: number, connectMs: upstream.timeouts.connect, servers: numbers });
     directory.add("upstreams", { number, name, servers: numbers });
   }
 
-  const listeners = new Map<string, { number: number; to: string; idleMs: number; bound: string; name: string }>();
+  const listeners = new Map<
+    string,
+    { number: number; to: string; idleMs: number; bound: string; name: string }
+  >();
   for (const socket of input.sockets) {
     const listener = config.listeners[socket.listener];
     if (listener === undefined) continue;
@@ -192,7 +203,9 @@ export function compile(
     plan.probeExpectAt[number] = texts[index].expectAt;
     const expected = check.expect?.kind === "pattern" ? check.expect.source : check.expect?.bytes;
     plan.probeExpectBytes[number] = expected?.length ?? 0;
-    plan.probePattern[number] = check.expect?.kind === "pattern" ? input.patternOf(check.expect.source) : NONE;
+    plan.probePattern[number] = check.expect?.kind === "pattern"
+      ? input.patternOf(check.expect.source)
+      : NONE;
     directory.add("probes", {
       number,
       address: addressText(address),
@@ -222,7 +235,9 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const { interval, timeout, fall, rise } = check;
-  const key = [addressText(address), check.tcp, hex(check.send), expect, interval, timeout, fall, rise].join("\n");
+  const key = [addressText(address), check.tcp, hex(check.send), expect, interval, timeout, fall, rise].join(
+    "\n",
+  );
   const known = probes.get(key);
   if (known !== undefined) {
     known.servers.push(server);

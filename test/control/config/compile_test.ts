@@ -1,6 +1,11 @@
 import { deepEqual, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Address, formatAddress, ipAddress, type LiteralAddress } from "../../../src/control/config/address.ts";
+import {
+  type Address,
+  formatAddress,
+  ipAddress,
+  type LiteralAddress,
+} from "../../../src/control/config/address.ts";
 import { compile, Identities, type OpenSocket } from "../../../src/control/config/compile.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { Directory } from "../../../src/control/directory.ts";
@@ -56,7 +61,11 @@ describe("compile", () => {
     const after = new Map(bench.servers(bench.compile("tcp://:1=a.example:80,10.9.9.9:80")));
     strictEqual(after.get("10.0.0.2:80"), before.get("10.0.0.2:80"));
     strictEqual(after.get("10.9.9.9:80"), before.get("10.9.9.9:80"));
-    strictEqual([...before.values()].includes(after.get("10.0.0.3:80")!), false, "a newcomer inherits nobody's");
+    strictEqual(
+      [...before.values()].includes(after.get("10.0.0.3:80")!),
+      false,
+      "a newcomer inherits nobody's",
+    );
   });
 
   it("the same address named twice is two servers, probed once", () => {
@@ -82,7 +91,12 @@ describe("compile", () => {
     const text = (at: number, bytes: number) => new TextDecoder().decode(plan.arena.slice(at, at + bytes));
     strictEqual(text(plan.probeSendAt[1], plan.probeSendBytes[1]), "PING\r\n");
     strictEqual(text(plan.probeExpectAt[1], plan.probeExpectBytes[1]), "PONG");
-    deepEqual([plan.probeIntervalMs[1], plan.probeFall[1], plan.probeRise[1], plan.probePattern[1]], [2000, 4, 5, 0]);
+    deepEqual([plan.probeIntervalMs[1], plan.probeFall[1], plan.probeRise[1], plan.probePattern[1]], [
+      2000,
+      4,
+      5,
+      0,
+    ]);
   });
 
   it("an expression goes by its number; off is no check at all", () => {

@@ -1,0 +1,118 @@
+// What the admin API answers. Read only: GET and HEAD. Who may ask: with a token, whoever has it
+// (/healthz needs none); on a loopback port also nobody whose Host names another machine, or a page in
+// the user's browser could ask by DNS rebinding. No CORS.
+import { createHash, timingSafeEqual } from "node:crypto";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { Verdict } from "../shared/servers.ts";
+import { metricsText } from "./metrics.ts";
+import { PROMETHEUS_TYPE } from "./prometheus.ts";
+import type { Sight } from "./sight.ts";
+import { entries, statusOf } from "./status.ts";
+
+export interface AdminAppOptions {
+  readonly sight: Sight;
+  readonly token: string | undefined;
+  /** Refuse a Host that is not this machine's loopback. */
+  readonly checkHost: boolean;
+}
+
+const PATHS: Readonly<Record<string, string>> = {
+  "/metrics": "counters for Prometheus",
+  "/status": "listeners, servers with their health, connections; JSON",
+  "/healthz": "200 while the process works",
+  "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
+};
+/** Answered without a token: what probes of service managers can ask. */
+const OPEN_PATH = "/healthz";
+
+export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
+  const app = new Hono();
+  app.use(async (context, next) => {
+    await next();
+    context.header("Connection", "close");
+    context.header("Cache-Control", "no-store");
+    context.header("X-Content-Type-Options", "nosniff");
+  });
+  if (checkHost) app.use(refuseForeignHost);
+  if (token !== undefined) app.use(askToken(token));
+
+  app.get(
+    "/metrics",
+    (context) => context.body(metricsText(sight), 200, { "Content-Type": PROMETHEUS_TYPE }),
+  );
+  app.get("/status", (context) => {
+    return context.body(JSON.stringify(statusOf(sight), null, 2) + "\n", 200, {
+      "Content-Type": "application/json",
+    });
+  });
+  app.get("/healthz", (context) => context.text("ok\n"));
+  app.get("/readyz", (context) => {
+    const reasons = unready(sight);
+    return reasons.length === 0 ? context.text("ready\n") : context.text(reasons.join("\n") + "\n", 503);
+  });
+  app.all("*", (context) => isKnown(context) ? refuseMethod(context) : notFound(context));
+  app.onError((error, context) => {
+    sight.log.error("admin", `${context.req.path}: ${error.stack ?? error.message}`);
+    return context.text("an error of Sluice; its log says more\n", 500);
+  });
+  return app;
+}
+
+/** Why the process should get no connections: empty when it should. */
+export function unready({ phase, directory, shared }: Sight): string[] {
+  if (phase() !== "ready") return [phase()];
+  const upstreams = entries(directory.current.upstreams, directory.upstreams);
+  const serversOf = new Map(upstreams.map(({ name, servers }) => [name, servers]));
+  return entries(directory.current.listeners, directory.listeners).flatMap(({ name, upstream }) => {
+    const servers = serversOf.get(upstream) ?? [];
+    if (servers.some((server) => shared.serverVerdict[server] !== Verdict.Down)) return [];
+    const why = servers.length === 0 ? "has no server" : `has no server that is up (of ${servers.length})`;
+    return [`listener "${name}": upstream "${upstream}" ${why}`];
+  });
+}
+
+function isKnown(context: Context): boolean {
+  return Object.hasOwn(PATHS, context.req.path);
+}
+
+function refuseMethod(context: Context): Response {
+  return context.text("only GET and HEAD\n", 405, { Allow: "GET, HEAD" });
+}
+
+function notFound(context: Context): Response {
+  const paths = Object.entries(PATHS).map(([path, what]) => `  ${path.padEnd(10)}${what}\n`).join("");
+  return context.text(`not found; there is\n${paths}`, 404);
+}
+
+const refuseForeignHost: MiddlewareHandler = async (context, next) => {
+  if (!isLoopbackHost(context.req.header("host") ?? "")) {
+    return context.text(
+      "the Host of the request is not this machine: use 127.0.0.1, [::1] or localhost\n",
+      403,
+    );
+  }
+  return await next();
+};
+
+/** `localhost`, an address of 127.0.0.0/8 or `[::1]`, with or without a port. */
+function isLoopbackHost(host: string): boolean {
+  const name = host.replace(/:[0-9]{1,5}$/, "").toLowerCase();
+  return name === "localhost" || name === "[::1]" || /^127(\.[0-9]{1,3}){3}$/.test(name);
+}
+
+/** Asks for `Authorization: Bearer TOKEN`. Comparing takes the same time however much of it is right. */
+function askToken(token: string): MiddlewareHandler {
+  const expected = digest(token);
+  return async (context, next) => {
+    const given = /^Bearer +([^ ]+) *$/i.exec(context.req.header("authorization") ?? "")?.[1];
+    const right = timingSafeEqual(digest(given ?? ""), expected);
+    if (context.req.path === OPEN_PATH || (right && given !== undefined)) return await next();
+    return context.text("give the admin token: Authorization: Bearer TOKEN\n", 401, {
+      "WWW-Authenticate": 'Bearer realm="sluice"',
+    });
+  };
+}
+
+function digest(text: string): Uint8Array {
+  return createHash("sha256").update(text).digest();
+}

@@ -1,0 +1,353 @@
+import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { test } from "node:test";
+import { AccessLog } from "../../src/control/access_log.ts";
+import { FILE_PENDING_BYTES_MAX } from "../../src/control/output.ts";
+import { Records } from "../../src/control/records.ts";
+import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
+import { Reason } from "../../src/shared/reason.ts";
+import { Verdict } from "../../src/shared/servers.ts";
+import { ECONNREFUSED, EMFILE, ENFILE, ENOBUFS, ETIMEDOUT } from "../../src/sys/errno.ts";
+import { LOG_RECORDS } from "../../src/base/limits.ts";
+import {
+  type Fixture,
+  Kept,
+  LISTENER,
+  makeFixture,
+  PROBES,
+  pushRecord,
+  SERVERS,
+  UPSTREAM,
+} from "./sight_fixture.ts";
+
+const NOW_MS = 50_000; // the reactors' clock
+
+interface Setup {
+  readonly fixture: Fixture;
+  readonly records: Records;
+  readonly rings: readonly LogRing[];
+  /** Lines of the access log. */
+  readonly access: Kept;
+}
+
+function setup(): Setup {
+  const fixture = makeFixture();
+  const access = new Kept(FILE_PENDING_BYTES_MAX);
+  const { directory, health, log, maxConnections } = fixture.sight;
+  const accessLog = new AccessLog({ format: "json", log }, access.output);
+  const records = new Records({
+    rings: fixture.reactors,
+    directory,
+    health,
+    accessLog,
+    log,
+    maxConnections,
+    monotonicMs: () => NOW_MS,
+  });
+  return { fixture, records, rings: fixture.reactors.map(({ log }) => log), access };
+}
+
+function accessRecord(overrides: Partial<Record<Field, number>> = {}): Partial<Record<Field, number>> {
+  return {
+    [Field.Kind]: RecordKind.Access,
+    [Field.AtMs]: NOW_MS - 1_000,
+    [Field.Listener]: LISTENER,
+    [Field.Upstream]: UPSTREAM,
+    [Field.Server]: SERVERS[1],
+    [Field.Reason]: Reason.Finished,
+    [Field.Errno]: 0,
+    [Field.UpBytes]: 11,
+    [Field.DownBytes]: 2 ** 40,
+    [Field.DurationMs]: 25.55,
+    [Field.Tried]: 2,
+    ...overrides,
+  };
+}
+
+function probeRecord(
+  probe: number,
+  reason: Reason,
+  errno: number,
+  streak: number,
+  before: Verdict,
+  after: Verdict,
+  atMs = NOW_MS,
+): Partial<Record<Field, number>> {
+  return {
+    [Field.Kind]: RecordKind.Probe,
+    [Field.AtMs]: atMs,
+    [Field.Server]: probe,
+    [Field.Reason]: reason,
+    [Field.Errno]: errno,
+    [Field.DurationMs]: 1.25,
+    [Field.Tried]: streak,
+    [Field.Detail]: after | (before << 8),
+  };
+}
+
+/** Messages of the log, without their times. */
+async function messages({ fixture }: Setup): Promise<string[]> {
+  await fixture.kept.output.flush(1_000);
+  return fixture.kept.lines.map((line) => line.slice(25));
+}
+
+test("an access record is named and put on the wall clock", async () => {
+  const it = setup();
+  pushRecord(it.rings[0], accessRecord());
+  pushRecord(
+    it.rings[1],
+    accessRecord({ [Field.Server]: 0, [Field.Upstream]: 0, [Field.Reason]: Reason.DestinationUnavailable }),
+  );
+  const before = Date.now();
+  it.records.drainNow();
+  await it.access.output.flush(1_000);
+  const [first, second] = it.access.lines.map((line) => JSON.parse(line));
+  const { time, ...rest } = first;
+  const atMs = Date.parse(time);
+  ok(atMs >= before - 1_001 && atMs <= Date.now() - 999, `a second ago: ${time}`);
+  deepEqual(rest, {
+    client: "192.0.2.7:40000",
+    listener: "web",
+    upstream: "app",
+    server: "10.0.0.2:9001",
+    up_bytes: 11,
+    down_bytes: 2 ** 40,
+    duration_ms: 25.6,
+    reason: "finished",
+    type: null,
+    errno: null,
+    tried: 2,
+  });
+  deepEqual([second.upstream, second.server, second.type], [null, null, "destination_unavailable"]);
+});
+
+test("clients have addresses of every family, or none", async () => {
+  const it = setup();
+  pushRecord(it.rings[0], accessRecord(), [
+    6,
+    0,
+    0,
+    80,
+    0x20,
+    1,
+    0xd,
+    0xb8,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+  ]);
+  pushRecord(it.rings[0], accessRecord(), [1, 0]);
+  pushRecord(it.rings[0], accessRecord(), [0]);
+  it.records.drainNow();
+  await it.access.output.flush(1_000);
+  deepEqual(it.access.lines.map((line) => JSON.parse(line).client), ["[2001:db8::1]:80", "unix:", null]);
+});
+
+test("a server goes down and comes back: two lines and the history", async () => {
+  const it = setup();
+  const [probe] = PROBES, ring = it.rings[2];
+  const { health } = it.fixture.sight;
+  pushRecord(ring, probeRecord(probe, Reason.Healthy, 0, 0, Verdict.Unchecked, Verdict.Up, NOW_MS - 30_000));
+  pushRecord(
+    ring,
+    probeRecord(probe, Reason.ConnectionRefused, ECONNREFUSED, 1, Verdict.Up, Verdict.Up, NOW_MS - 20_000),
+  );
+  pushRecord(
+    ring,
+    probeRecord(probe, Reason.NoAnswer, ETIMEDOUT, 2, Verdict.Up, Verdict.Up, NOW_MS - 19_000),
+  );
+  pushRecord(
+    ring,
+    probeRecord(probe, Reason.ConnectionRefused, ECONNREFUSED, 0, Verdict.Up, Verdict.Down, NOW_MS - 18_000),
+  );
+  it.records.drainNow();
+  const down = health.of(probe);
+  equal(down?.verdict, Verdict.Down);
+  equal(down?.change?.from, Verdict.Up);
+  equal(down?.change?.cause.reason, Reason.ConnectionRefused);
+  ok(Math.abs((down?.sinceMs ?? 0) - (Date.now() - 18_000)) < 1_000);
+
+  pushRecord(ring, probeRecord(probe, Reason.Healthy, 0, 1, Verdict.Down, Verdict.Down, NOW_MS - 6_000));
+  pushRecord(ring, probeRecord(probe, Reason.Healthy, 0, 0, Verdict.Down, Verdict.Up, NOW_MS - 5_600));
+  it.records.drainNow();
+  deepEqual(await messages(it), [
+    'info  health: server 10.0.0.1:9001 of upstream "app" is up: its first check passed',
+    'debug health: server 10.0.0.1:9001 of upstream "app": first failure: connection_refused (ECONNREFUSED)',
+    'debug health: server 10.0.0.1:9001 of upstream "app": failure 2: no_answer (ETIMEDOUT)',
+    'warn  health: server 10.0.0.1:9001 of upstream "app" is down: connection_refused (ECONNREFUSED), 3 checks in a row',
+    'debug health: server 10.0.0.1:9001 of upstream "app": a check passed',
+    'info  health: server 10.0.0.1:9001 of upstream "app" is up again: 2 checks in a row passed, after 12s down',
+  ]);
+  const up = health.of(probe);
+  equal(up?.verdict, Verdict.Up);
+  equal(up?.change?.from, Verdict.Down);
+  equal(up?.lastFailure?.reason, Reason.ConnectionRefused);
+  ok(Math.abs((up?.sinceMs ?? 0) - (Date.now() - 5_600)) < 1_000);
+});
+
+test("a replaced health Worker that begins anew changes no verdict and tells none twice", async () => {
+  const it = setup();
+  const [probe] = PROBES, ring = it.rings[2];
+  pushRecord(ring, probeRecord(probe, Reason.ConnectionRefused, ECONNREFUSED, 0, Verdict.Up, Verdict.Down));
+  pushRecord(
+    ring,
+    probeRecord(probe, Reason.ConnectionRefused, ECONNREFUSED, 1, Verdict.Unchecked, Verdict.Unchecked),
+  );
+  it.records.drainNow();
+  equal(it.fixture.sight.health.of(probe)?.verdict, Verdict.Down);
+  pushRecord(
+    ring,
+    probeRecord(probe, Reason.ConnectionRefused, ECONNREFUSED, 0, Verdict.Unchecked, Verdict.Down),
+  );
+  it.records.drainNow();
+  const levels = (await messages(it)).map((line) => line.slice(0, 5));
+  deepEqual(levels, ["warn ", "debug", "debug"]);
+});
+
+test("what our own machine lacked is not said of the server", async () => {
+  const it = setup();
+  pushRecord(it.rings[2], probeRecord(PROBES[0], Reason.OutOfResources, EMFILE, 0, Verdict.Up, Verdict.Up));
+  it.records.drainNow();
+  deepEqual(await messages(it), [
+    'debug health: server 10.0.0.1:9001 of upstream "app" was not checked, which says nothing about it: ' +
+    "out_of_resources (EMFILE)",
+  ]);
+});
+
+test("a check that is no longer there is not told and not kept", async () => {
+  const it = setup();
+  pushRecord(it.rings[2], probeRecord(99, Reason.Healthy, 0, 0, Verdict.Unchecked, Verdict.Up));
+  it.records.drainNow();
+  deepEqual(await messages(it), []);
+  equal(it.fixture.sight.health.of(99), undefined);
+});
+
+test("pauses of accepting are told with cause and remedy", async () => {
+  const it = setup();
+  for (const errno of [EMFILE, ENFILE, ENOBUFS, 0]) {
+    pushRecord(it.rings[0], {
+      [Field.Kind]: RecordKind.AcceptPaused,
+      [Field.AtMs]: NOW_MS,
+      [Field.Errno]: errno,
+    });
+  }
+  pushRecord(it.rings[0], { [Field.Kind]: RecordKind.AcceptResumed, [Field.AtMs]: NOW_MS, [Field.Errno]: 0 });
+  it.records.drainNow();
+  const lines = await messages(it);
+  match(
+    lines[0],
+    /^warn {2}accept: paused: out of file descriptors \(EMFILE\); new connections wait .*; raise the limit \(ulimit -n/,
+  );
+  match(lines[1], /^warn {2}accept: paused: the system is out of file descriptors \(ENFILE\).*fs\.file-max$/);
+  match(lines[2], /^warn {2}accept: paused: the kernel is out of memory for sockets \(ENOBUFS\)/);
+  match(
+    lines[3],
+    /^warn {2}accept: paused: the limit of 1000 connections is reached; .*raise --max-connections/,
+  );
+  equal(lines[4], "info  accept: goes on: there is room for new connections again");
+});
+
+test("a contained bug is an error line with its row", async () => {
+  const it = setup();
+  pushRecord(it.rings[1], { [Field.Kind]: RecordKind.Bug, [Field.AtMs]: NOW_MS, [Field.Detail]: 17 });
+  it.records.drainNow();
+  deepEqual(await messages(it), [
+    "error bug: a bug ended one connection of reactor 2 (slot 17); the others go on; please report it",
+  ]);
+});
+
+test("connections that died with their reactor come after what it had told", async () => {
+  const it = setup();
+  pushRecord(it.rings[0], accessRecord());
+  it.records.lost([
+    { room: 1, listener: LISTENER, upstream: UPSTREAM, server: SERVERS[0], upBytes: 5, downBytes: 6 },
+    { room: 1, listener: LISTENER, upstream: UPSTREAM, server: 0, upBytes: 0, downBytes: 0 },
+  ]);
+  await it.access.output.flush(1_000);
+  const lines = it.access.lines.map((line) => JSON.parse(line));
+  deepEqual(lines.map(({ reason }) => reason), ["finished", "reactor_died", "reactor_died"]);
+  deepEqual([lines[1].server, lines[1].up_bytes, lines[1].down_bytes, lines[1].client], [
+    "10.0.0.1:9001",
+    5,
+    6,
+    null,
+  ]);
+  deepEqual([lines[2].server, lines[2].tried], [null, 0]);
+});
+
+test("start drains soon after a bell, many records in few writes, and stops when it is told to", async () => {
+  const it = setup();
+  const stop = new AbortController();
+  let writes = 0;
+  const put = it.access.output.put.bind(it.access.output);
+  it.access.output.put = (text, lines) => {
+    writes++;
+    put(text, lines);
+  };
+  it.records.start(stop.signal);
+  await sleep(50);
+  const began = performance.now();
+  let pushed = 0;
+  while (performance.now() - began < 500) {
+    if (pushRecord(it.rings[pushed % 2], accessRecord())) pushed++;
+    it.rings[0].ring();
+    it.rings[1].ring();
+    await sleep(1);
+  }
+  const ms = performance.now() - began;
+  await sleep(100);
+  equal(it.access.lines.length, pushed);
+  ok(writes <= ms / 20 + 5, `${writes} writes in ${ms} ms`);
+  ok(writes > 3, `${writes} writes`);
+
+  pushRecord(it.rings[2], probeRecord(PROBES[0], Reason.Healthy, 0, 0, Verdict.Unchecked, Verdict.Up));
+  it.rings[2].ring();
+  await sleep(60);
+  equal((await messages(it)).length, 1, "another ring after a sleep");
+
+  stop.abort();
+  pushRecord(it.rings[0], accessRecord());
+  it.rings[0].ring();
+  await sleep(60);
+  equal(it.access.lines.length, pushed, "nobody looks any more");
+  it.records.drainNow();
+  await it.access.output.flush(1_000);
+  equal(it.access.lines.length, pushed + 1, "but drainNow does");
+});
+
+test("a bell that nobody rang does not hold records back for long", async () => {
+  const it = setup();
+  const stop = new AbortController();
+  it.records.start(stop.signal);
+  await sleep(20);
+  pushRecord(it.rings[0], accessRecord()); // the reactor dies before the end of its turn
+  await sleep(1_500);
+  equal(it.access.lines.length, 1);
+  stop.abort();
+});
+
+test("a ring that was full is drained whole and used again", async () => {
+  const it = setup();
+  for (let round = 0; round < 3; round++) {
+    let pushed = 0;
+    while (pushRecord(it.rings[0], accessRecord({ [Field.UpBytes]: pushed }))) pushed++;
+    equal(pushed, LOG_RECORDS);
+    it.access.text = "";
+    it.records.drainNow();
+    await it.access.output.flush(1_000);
+    const bytes = it.access.lines.map((line) => JSON.parse(line).up_bytes);
+    deepEqual(bytes, Array.from({ length: LOG_RECORDS }, (_, index) => index));
+  }
+});
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

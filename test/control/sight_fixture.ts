@@ -1,0 +1,113 @@
+// A process to look at, made of the real shared memory and no Workers: two reactors and the health
+// Worker's room, one listener, one upstream with three servers. Tests write the columns themselves.
+import { Log, type LogOptions } from "../../src/control/log.ts";
+import { AccessLog } from "../../src/control/access_log.ts";
+import { Directory } from "../../src/control/directory.ts";
+import { HealthHistory } from "../../src/control/health_history.ts";
+import { Output } from "../../src/control/output.ts";
+import type { Phase, ReactorView, Sight } from "../../src/control/sight.ts";
+import { Field, LogRing } from "../../src/shared/log_ring.ts";
+import { makeShared, openShared } from "../../src/shared/servers.ts";
+import { makeStats, openStats } from "../../src/shared/stats.ts";
+
+export const LISTENER = 3;
+export const UPSTREAM = 2;
+export const SERVERS = [4, 5, 6];
+export const PROBES = [7, 8, 9];
+
+/** An output that keeps what was written. */
+export class Kept {
+  text = "";
+  readonly output: Output;
+
+  constructor(pendingBytesMax?: number) {
+    this.output = new Output((bytes) => {
+      this.text += new TextDecoder().decode(bytes);
+      return Promise.resolve(bytes.length);
+    }, { pendingBytesMax });
+  }
+
+  get lines(): string[] {
+    return this.text.split("\n").slice(0, -1);
+  }
+}
+
+export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Kept } {
+  const kept = new Kept();
+  return { log: Log.open({ level: "debug", format: "text", output: kept.output, ...options }), kept };
+}
+
+/** `host` as directory entries name it: server N of three has the address 10.0.0.N:9001. */
+export function fillDirectory(directory: Directory, upstream = "app"): void {
+  directory.begin();
+  directory.add("listeners", { number: LISTENER, name: "web", bind: "[::]:9000", upstream });
+  directory.add("upstreams", { number: UPSTREAM, name: upstream, servers: SERVERS });
+  SERVERS.forEach((number, index) => {
+    const address = `10.0.0.${index + 1}:9001`;
+    const probe = PROBES[index];
+    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe });
+    directory.add("probes", {
+      number: probe,
+      address,
+      servers: [number],
+      intervalMs: 2000,
+      fall: 3,
+      rise: 2,
+    });
+  });
+}
+
+export interface Fixture {
+  readonly sight: Sight;
+  readonly reactors: (ReactorView & { readonly log: LogRing })[];
+  readonly kept: Kept;
+  phase: Phase;
+}
+
+export function makeFixture(options: { readonly upstream?: string } = {}): Fixture {
+  const { log, kept } = keptLog();
+  const directory = new Directory();
+  fillDirectory(directory, options.upstream);
+  const reactors = [1, 2, 3].map((room) => ({
+    room,
+    role: room === 3 ? "health" as const : "reactor" as const,
+    stats: openStats(makeStats()),
+    worker: {},
+    log: new LogRing(LogRing.make()),
+  }));
+  const fixture: Fixture = {
+    phase: "ready",
+    reactors,
+    kept,
+    sight: {
+      startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+      phase: () => fixture.phase,
+      generation: () => 5,
+      maxConnections: 1000,
+      reactors,
+      deaths: () => 1,
+      shared: openShared(makeShared()),
+      directory,
+      health: new HealthHistory(),
+      log,
+      accessLog: AccessLog.open({ to: { kind: "off" }, format: "text", log }),
+    },
+  };
+  return fixture;
+}
+
+/** Pushes a record into a ring, as a reactor does; false when the ring is full. */
+export function pushRecord(
+  ring: LogRing,
+  fields: Readonly<Partial<Record<Field, number>>>,
+  peer?: readonly number[],
+): boolean {
+  const row = ring.room();
+  if (row < 0) return false;
+  for (const [field, value] of Object.entries(fields)) ring.numbers[row + Number(field)] = value ?? 0;
+  const bytes = new Uint8Array(24);
+  bytes.set(peer ?? [4, 0, 0x9c, 0x40, 192, 0, 2, 7]); // 192.0.2.7:40000
+  ring.setPeer(row, bytes, 0);
+  ring.push();
+  return true;
+}

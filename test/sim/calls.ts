@@ -1,0 +1,419 @@
+// The fake calls: the table of src/sys/symbols.ts, each answered as its contract in ffi/ says. Same seed,
+// same answers. The bytes are honest, the timing is hostile. What sits on no socket stays the library's.
+import {
+  ADDRESS_BYTES,
+  ARENA_BYTES,
+  ARENA_CLOCK,
+  EVENT_INTS,
+  LISTENERS_MAX,
+  PEER_BYTES,
+} from "../../src/base/limits.ts";
+import { BugError, TableError } from "../../src/base/assert.ts";
+import {
+  EACCES,
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EBUG,
+  EBUSY,
+  ECONNABORTED,
+  EEXIST,
+  EHOSTDOWN,
+  EINPROGRESS,
+  EINVAL,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  ENOSPC,
+  ENOTCONN,
+  EPROTO,
+  errnoName,
+} from "../../src/sys/errno.ts";
+import { ABI, type Kernel, LIBRARY_SYMBOLS, type Provider, type SymbolName } from "../../src/sys/symbols.ts";
+import { BrokenContract, type FakeKernel, ROOMS_MAX, type Row } from "./kernel.ts";
+import { Pipe } from "./pipe.ts";
+
+const PATTERNS_MAX = 4096;
+const EVENTS_MAX = 512;
+/** How long a call that lied about being unready takes until epoll tells the truth. */
+const LATE_EDGE_MS = 20;
+const PRIVILEGED_PORTS = 1024;
+
+/** "symbol ERRNO" -> how often, over all runs. */
+export type Tally = Map<string, number>;
+
+/** What was thrown on purpose: told apart from what Sluice threw. */
+export const injected = new WeakSet<Error>();
+
+type Call = (a: number, b: number, c: number, d: number) => number;
+
+/** Allowed behind a close in one turn: the sweep is the last thing that a turn does. */
+const IN_SWEEP: ReadonlySet<string> = new Set(["close", "pipe_close", "poll", "leave"]);
+/** Where a broken promise about one connection is staged. */
+const OF_ONE: ReadonlySet<string> = new Set(["recv", "send", "splice_in", "splice_out", "shutdown", "outcome"]);
+
+export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally): Provider {
+  const arena = library.arena(1, ARENA_BYTES);
+  const calls = makeCalls(kernel, new Uint8Array(arena));
+  const kept: ReadonlySet<string> = new Set(LIBRARY_SYMBOLS);
+  const guarded = Object.fromEntries(
+    Object.entries(calls).map(([name, call]) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
+  );
+  for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
+  return { kernel: guarded as unknown as Kernel, arena: () => arena };
+}
+
+/** A call takes time, may be the thread's last one, and is noted with its result. */
+function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): Call {
+  const { weather, clock, random } = kernel;
+  return (a, b, c, d) => {
+    if (kernel.me > 0) {
+      if (weather.deathAfter > 0 && --weather.deathAfter === 0) throw stage(new TableError(`staged in ${name}`));
+      if (weather.bugAfter > 0 && OF_ONE.has(name) && --weather.bugAfter === 0) {
+        throw stage(new BugError(`staged in ${name}`));
+      }
+      if (weather.callMs > 0 && name !== "poll") clock.advance(clock.nowMs + (random.below(1000) * weather.callMs) / 1000);
+    }
+    const told = `${name}(${[a, b, c, d].slice(0, call.length).join(", ")})`;
+    try {
+      kernel.check(!kernel.sweeping || IN_SWEEP.has(name), "a socket was closed before the end of the turn");
+      kernel.check(kernel.held === 0 || name === "hand" || name === "refuse", "an accepted connection was left lying");
+      const result = call(a, b, c, d);
+      kernel.note(`${clock.nowMs.toFixed(3)} ${told} = ${result < 0 ? errnoName(-result) : result}`);
+      if (result < 0) tally.set(`${name} ${errnoName(-result)}`, (tally.get(`${name} ${errnoName(-result)}`) ?? 0) + 1);
+      else if (name !== "poll") kernel.work++;
+      return result;
+    } catch (error) {
+      if (error instanceof BrokenContract) error.message = `${told}: ${error.message}`;
+      throw error;
+    }
+  };
+}
+
+function stage(error: Error): Error {
+  injected.add(error);
+  return error;
+}
+
+type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS)[number]>;
+
+function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
+  const { random, weather, clock } = kernel;
+  const ints = new Int32Array(arena.buffer), doubles = new Float64Array(arena.buffer);
+
+  const checkArena = (off: number, bytes: number) =>
+    kernel.check(bytes >= 0 && off >= 0 && off + bytes <= arena.length, "out of the arena");
+  const tellTime = () => doubles[ARENA_CLOCK] = clock.nowMs;
+  const address = (off: number) => {
+    checkArena(off, ADDRESS_BYTES);
+    return arena.slice(off, off + ADDRESS_BYTES);
+  };
+  /** The kernel says no although it could say yes: an edge follows. */
+  const isSpurious = (row: Row) => {
+    if (!random.oneIn(weather.spurious)) return false;
+    clock.in((random.below(1000) * LATE_EDGE_MS) / 1000, () => kernel.edge(row));
+    return true;
+  };
+  const shortened = (bytes: number) => random.oneIn(weather.short) ? random.size(bytes) : bytes;
+
+  const reap = (index: number) => {
+    const room = kernel.room(index);
+    kernel.check(kernel.me !== index, "its thread is not gone");
+    let clients = 0;
+    for (const row of room.slots) {
+      if (row === undefined) continue;
+      if (row.listener >= 0) clients++;
+      kernel.closeRow(row, true);
+    }
+    room.slots.length = 0;
+    for (const pipe of room.pipes) pipe?.fds.forEach((fd) => kernel.giveFd(fd));
+    room.pipes.length = 0;
+    room.gens.clear(); // the replacement's tables begin anew
+    room.stale.length = 0;
+    for (const row of kernel.fds) {
+      if (row === undefined || typeof row === "string" || row.room !== index) continue;
+      if (row.registered) kernel.edge(row);
+      else kernel.closeRow(row, true);
+    }
+    room.entered = false;
+    return clients;
+  };
+
+  return {
+    abi: () => ABI,
+    record_bytes: (which) =>
+      [ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, PATTERNS_MAX, EBUG][which] ?? -EINVAL,
+    setup: () => weather.fds,
+
+    room_open(index, slots, pipes, bytes) {
+      kernel.check(index >= 0 && index < ROOMS_MAX && slots > 0 && pipes > 0 && bytes > 0, "bad sizes");
+      if (kernel.rooms[index] !== undefined) return -EEXIST;
+      kernel.rooms[index] = {
+        slotCount: slots,
+        pipeCount: pipes,
+        slots: [],
+        pipes: [],
+        watched: new Set(),
+        stale: [],
+        gens: new Map(),
+        fds: [kernel.takeFd("epoll"), kernel.takeFd("eventfd")],
+        ready: [],
+        woken: false,
+        entered: false,
+      };
+      return 0;
+    },
+    room_close(index) {
+      const room = kernel.room(index);
+      kernel.check(!room.entered, "its thread has not left");
+      reap(index);
+      kernel.turnAway(index);
+      for (const fd of room.fds) kernel.giveFd(fd);
+      kernel.rooms[index] = undefined;
+      return 0;
+    },
+    enter(index) {
+      kernel.check(kernel.me === -1, "the thread is in a room already");
+      const room = kernel.room(index);
+      if (room.entered) return -EBUSY;
+      room.entered = true;
+      kernel.me = index;
+      tellTime();
+      return 0;
+    },
+    leave() {
+      kernel.mine.entered = false;
+      kernel.me = -1;
+      kernel.sweeping = false;
+      return 0;
+    },
+    reap,
+    wake(index) {
+      kernel.room(index).woken = true;
+      return 0;
+    },
+    held(index, which) {
+      const room = kernel.room(index);
+      kernel.check(which >= 0 && which <= 2, "there are three kinds");
+      if (which === 0) return room.slots.filter((row) => row !== undefined).length;
+      if (which === 1) return room.pipes.filter((pipe) => pipe !== undefined).length;
+      return kernel.fds.filter((row) => typeof row === "object" && row.room === index && row.slot === 0).length;
+    },
+    poll(off, max, timeoutMs) {
+      kernel.check(max > 0 && max <= EVENTS_MAX && off % 4 === 0, "bad events");
+      kernel.check(timeoutMs >= 0, "would sleep for ever");
+      checkArena(off, max * EVENT_INTS * 4);
+      const room = kernel.mine;
+      kernel.sweeping = false;
+      kernel.world.betweenTurns();
+      const sleepMs = random.oneIn(weather.signal) ? random.below(timeoutMs + 1) : timeoutMs;
+      if (sleepMs > 0 && !kernel.isReady(room)) clock.advance(clock.nowMs + sleepMs, () => kernel.isReady(room));
+      tellTime();
+      const events = kernel.takeEvents(room, max);
+      events.forEach((event, index) => ints.set(event, off / 4 + index * EVENT_INTS));
+      for (const [what, who, bits] of events) kernel.note(`  event ${what} ${who} bits ${bits}`);
+      return events.length;
+    },
+
+    listen(index, addressOff, _flags, backlog) {
+      kernel.check(index >= 0 && index < LISTENERS_MAX && backlog > 0, "bad listening socket");
+      kernel.check(kernel.listeners[index] === undefined, `listening socket ${index} is open already`);
+      const record = address(addressOff);
+      const port = (record[2] << 8) | record[3];
+      kernel.check([1, 4, 6].includes(record[0]), "no family");
+      if (record[0] !== 1 && port < PRIVILEGED_PORTS) return -EACCES;
+      if (record[0] === 4 && record[4] !== 127) return -EADDRNOTAVAIL;
+      if (kernel.listeners.some((other) => other !== undefined && Buffer.compare(other.address, record) === 0)) {
+        return -EADDRINUSE;
+      }
+      const fd = kernel.takeFd("listener");
+      if (fd < 0) return -EMFILE;
+      kernel.listeners[index] = { fd, address: record, backlog, queue: [] };
+      return 0;
+    },
+    listener_address(index, off) {
+      checkArena(off, ADDRESS_BYTES);
+      arena.set(kernel.listener(index).address, off);
+      return 0;
+    },
+    listener_close(index) {
+      const listener = kernel.listener(index);
+      for (const room of kernel.rooms) kernel.check(!room?.watched.has(index), "a reactor still watches it");
+      for (const { socket } of listener.queue) socket.close(true);
+      kernel.giveFd(listener.fd);
+      kernel.listeners[index] = undefined;
+      return 0;
+    },
+    watch(index, on) {
+      kernel.listener(index);
+      if (on) kernel.mine.watched.add(index);
+      else kernel.mine.watched.delete(index);
+      return 0;
+    },
+    accept(index) {
+      const { queue } = kernel.listener(index);
+      kernel.check(kernel.me > 0, "not a reactor");
+      if (queue.length === 0 || random.oneIn(weather.spurious)) return -EAGAIN;
+      if (random.oneIn(weather.scarce)) return -random.pick([ENFILE, ENOBUFS, ENOMEM]);
+      const { socket, peer } = queue[0];
+      if (socket.broken && random.oneIn(2)) {
+        queue.shift();
+        return -random.pick([ECONNABORTED, ECONNABORTED, EPROTO, EHOSTDOWN]);
+      }
+      const row = kernel.takeRow(socket, peer, index);
+      if (row === undefined) return -EMFILE;
+      queue.shift();
+      kernel.accepted++;
+      return kernel.held = row.fd;
+    },
+    hand(token, room) {
+      const row = kernel.token(token);
+      kernel.check(room > 0, "room 0 is no reactor");
+      kernel.room(room);
+      kernel.check(!row.registered, `token ${token} was handed on already`);
+      if (random.oneIn(weather.scarce)) return -random.pick([ENOMEM, ENOSPC]);
+      kernel.held = 0;
+      kernel.register(row, room);
+      return 0;
+    },
+    newcomer: (token) => kernel.token(token).listener,
+    adopt(token, slot, gen) {
+      const row = kernel.token(token);
+      kernel.check(row.registered && row.room === kernel.me, `token ${token} was not handed to this room`);
+      kernel.freeSlot(slot, gen).slots[slot] = row;
+      row.slot = slot;
+      row.gen = gen;
+      kernel.world.adopted(row.socket, slot);
+      return 0;
+    },
+    refuse(token, reset) {
+      const row = kernel.token(token);
+      kernel.held = 0;
+      kernel.closeRow(row, reset === 1);
+      return 0;
+    },
+
+    connect(slot, gen, addressOff) {
+      const room = kernel.freeSlot(slot, gen), record = address(addressOff);
+      kernel.check([1, 4, 6].includes(record[0]), "no family");
+      if (kernel.fdCount >= weather.fds) return -EMFILE;
+      const socket = kernel.world.connect(record, slot);
+      if (typeof socket === "number") return -socket;
+      const row = kernel.takeRow(socket, record.subarray(0, PEER_BYTES), -1)!;
+      row.slot = slot;
+      row.gen = gen;
+      room.slots[slot] = row;
+      kernel.register(row, kernel.me);
+      return socket.connecting ? -EINPROGRESS : 0;
+    },
+    outcome: (slot) => kernel.slot(slot).socket.takeError(),
+    recv(slot, off, bytes) {
+      const row = kernel.slot(slot);
+      checkArena(off, bytes);
+      kernel.check(bytes > 0, "reads nothing");
+      if (row.socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
+      let at = off;
+      return row.socket.recv(bytes, (view) => {
+        arena.set(view, at);
+        at += view.length;
+      });
+    },
+    send(slot, off, bytes, _more) {
+      const row = kernel.slot(slot);
+      checkArena(off, bytes);
+      kernel.check(bytes > 0, "sends nothing");
+      kernel.check(!row.shut, "sends behind its own end of stream");
+      const room = row.socket.room();
+      if (room < 0) return room;
+      if (isSpurious(row)) return -EAGAIN;
+      const taken = shortened(Math.min(room, bytes));
+      row.socket.send(arena.slice(off, off + taken), taken < bytes);
+      return taken;
+    },
+    shutdown(slot) {
+      const row = kernel.slot(slot);
+      kernel.check(!row.shut, "has sent its end of stream already");
+      row.shut = true;
+      return row.socket.shutdown();
+    },
+    close(slot, reset) {
+      const row = kernel.slot(slot), room = kernel.mine;
+      kernel.sweeping = true;
+      room.slots[slot] = undefined;
+      kernel.remember(room, slot, row.gen);
+      kernel.closeRow(row, reset === 1);
+      return 0;
+    },
+    option(slot, option, _value) {
+      kernel.slot(slot);
+      kernel.check(option >= 0 && option <= 8, "no such option");
+      return 0;
+    },
+    client(slot, off) {
+      checkArena(off, PEER_BYTES);
+      arena.set(kernel.slot(slot).peer, off);
+      return 0;
+    },
+    sockname(slot, off) {
+      kernel.slot(slot);
+      checkArena(off, ADDRESS_BYTES);
+      arena.fill(0, off, off + ADDRESS_BYTES);
+      return 0;
+    },
+    peername(slot, off) {
+      const { socket, peer } = kernel.slot(slot);
+      checkArena(off, ADDRESS_BYTES);
+      if (socket.connecting || socket.broken) return -ENOTCONN;
+      arena.fill(0, off, off + ADDRESS_BYTES);
+      arena.set(peer, off);
+      return 0;
+    },
+
+    pipe_open(pipe, bytes) {
+      const room = kernel.mine;
+      kernel.check(pipe > 0 && pipe < room.pipeCount, `pipe ${pipe} is out of range`);
+      kernel.check(room.pipes[pipe] === undefined && bytes > 0, `pipe ${pipe} is open already`);
+      if (kernel.fdCount + 2 > weather.fds) return -EMFILE;
+      const trouble = random.oneIn(weather.pipeTrouble);
+      if (trouble && random.oneIn(2)) return -ENFILE;
+      const capacity = trouble ? random.pick([4096, 8192, 65536]) : bytes;
+      room.pipes[pipe] = new Pipe(capacity, [kernel.takeFd("pipe"), kernel.takeFd("pipe")]);
+      return capacity;
+    },
+    pipe_close(pipe) {
+      for (const fd of kernel.pipe(pipe).fds) kernel.giveFd(fd);
+      kernel.mine.pipes[pipe] = undefined;
+      return 0;
+    },
+    pipe_write(pipe, off, bytes) {
+      const { bytes: inside, room } = kernel.pipe(pipe);
+      checkArena(off, bytes);
+      kernel.check(bytes > 0, "writes nothing");
+      const trouble = random.oneIn(weather.pipeTrouble);
+      if (room === 0 || (trouble && random.oneIn(2))) return -EAGAIN;
+      const taken = trouble ? random.size(Math.min(room, bytes)) : Math.min(room, bytes);
+      inside.push(arena.slice(off, off + taken));
+      return taken;
+    },
+    splice_in(slot, number, bytes) {
+      const row = kernel.slot(slot), pipe = kernel.pipe(number);
+      kernel.check(bytes > 0, "moves nothing");
+      if (pipe.room === 0) return -EAGAIN;
+      if (row.socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
+      const most = shortened(Math.min(bytes, pipe.room));
+      return row.socket.recv(most, (view) => pipe.bytes.push(view), pipe.buffersLeft);
+    },
+    splice_out(number, slot, bytes, _more) {
+      const row = kernel.slot(slot), { bytes: inside } = kernel.pipe(number);
+      kernel.check(bytes > 0, "moves nothing");
+      kernel.check(!row.shut, "sends behind its own end of stream");
+      if (inside.length === 0) return -EAGAIN;
+      const room = row.socket.room();
+      if (room < 0) return room;
+      if (isSpurious(row)) return -EAGAIN;
+      const most = Math.min(bytes, inside.length), taken = shortened(Math.min(room, most));
+      return inside.take(taken, (view) => row.socket.send(view, taken < most));
+    },
+  };
+}

@@ -1,0 +1,107 @@
+// Plans for the runs, from a few lines of what they say.
+import { ADDRESS_BYTES } from "../../src/base/limits.ts";
+import { ARENA_FIRST, checkPlan, makePlan, type Plan, ProbeKind } from "../../src/plan/plan.ts";
+
+export interface ProbeSpec {
+  readonly server: number;
+  readonly kind: ProbeKind;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly fall: number;
+  readonly rise: number;
+  readonly send: Uint8Array;
+  readonly expect: Uint8Array;
+  /** A compiled expression instead of `expect`, or 0. */
+  readonly pattern: number;
+}
+
+export interface PlanSpec {
+  readonly generation: number;
+  /** Listener n (from 1) has socket n - 1. */
+  readonly listeners: readonly { readonly upstream: number; readonly idleMs: number }[];
+  /** Numbered from 1. */
+  readonly upstreams: readonly { readonly servers: readonly number[]; readonly connectMs: number }[];
+  /** Address records by server number; none for number 0. */
+  readonly addresses: readonly (Uint8Array | undefined)[];
+  readonly probes: readonly ProbeSpec[];
+}
+
+/** 127.0.0.1 or 10.0.0.`host`, with a port. */
+export function ipAddress(first: 10 | 127, host: number, port: number): Uint8Array {
+  const record = new Uint8Array(ADDRESS_BYTES);
+  record.set([4, 0, port >> 8, port & 255, first, 0, 0, host]);
+  return record;
+}
+
+export function unixAddress(number: number): Uint8Array {
+  const record = new Uint8Array(ADDRESS_BYTES);
+  const path = new TextEncoder().encode(`/run/${number}`);
+  record.set([1, path.length]);
+  record.set(path, 4);
+  return record;
+}
+
+/** The port of a client: its number. */
+export function portOf(peer: Uint8Array): number {
+  return (peer[2] << 8) | peer[3];
+}
+
+export function buildPlan(spec: PlanSpec): Plan {
+  const { listeners, upstreams, addresses, probes } = spec;
+  const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
+  const plan = makePlan(spec.generation, {
+    sockets: listeners.length,
+    listeners: listeners.length + 1,
+    upstreams: upstreams.length + 1,
+    servers: addresses.length,
+    members: upstreams.reduce((sum, { servers }) => sum + servers.length, 0),
+    probes: probes.length + 1,
+    probeMembers: probes.length,
+    arenaBytes: ARENA_FIRST + addresses.length * ADDRESS_BYTES + texts,
+    accessAll: 1,
+  });
+  let at = ARENA_FIRST;
+  const put = (bytes: Uint8Array, length = bytes.length): number => {
+    plan.arena.set(bytes, at);
+    at += length;
+    return at - length;
+  };
+  addresses.forEach((record, server) => {
+    if (record !== undefined) plan.serverAddressAt[server] = put(record, ADDRESS_BYTES);
+  });
+  listeners.forEach(({ upstream, idleMs }, index) => {
+    plan.socketListener[index] = index + 1;
+    plan.listenerUpstream[index + 1] = upstream;
+    plan.listenerTunnelIdleMs[index + 1] = idleMs;
+  });
+  let member = 0;
+  upstreams.forEach(({ servers, connectMs }, index) => {
+    plan.upstreamFirst[index + 1] = member;
+    plan.upstreamCount[index + 1] = servers.length;
+    plan.upstreamConnectMs[index + 1] = connectMs;
+    for (const server of servers) {
+      plan.upstreamMember[member++] = server;
+      plan.serverUpstream[server] = index + 1;
+    }
+  });
+  probes.forEach((probe, index) => {
+    const number = index + 1;
+    plan.probeKind[number] = probe.kind;
+    plan.probeAddressAt[number] = plan.serverAddressAt[probe.server];
+    plan.probeFirst[number] = index;
+    plan.probeCount[number] = 1;
+    plan.probeMember[index] = probe.server;
+    plan.probeIntervalMs[number] = probe.intervalMs;
+    plan.probeTimeoutMs[number] = probe.timeoutMs;
+    plan.probeFall[number] = probe.fall;
+    plan.probeRise[number] = probe.rise;
+    plan.probeSendAt[number] = put(probe.send);
+    plan.probeSendBytes[number] = probe.send.length;
+    plan.probeExpectAt[number] = put(probe.expect);
+    plan.probeExpectBytes[number] = probe.expect.length;
+    plan.probePattern[number] = probe.pattern;
+  });
+  checkPlan(plan);
+  return plan;
+}
+

@@ -1,0 +1,335 @@
+// One run: a reactor with everything above sys/ as it is, on a fake kernel, through a scenario. What must
+// always hold is asserted after every turn, what must hold at the end at the end. A reactor that is made
+// to die is accounted for and replaced, as the control plane does it.
+import { ARENA_BYTES, BLOCKS_MAX, CONTROL_ARENA_BYTES, NONE } from "../../src/base/limits.ts";
+import { blocksTaken, giveBlock, takeBlock } from "../../src/net/blocks.ts";
+import { starvedCount } from "../../src/net/holds.ts";
+import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
+import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
+import { timersArmed, timersCheck } from "../../src/net/timers.ts";
+import type { Plan } from "../../src/plan/plan.ts";
+import { plansHeld } from "../../src/proxy/context.ts";
+import { exchangesTaken } from "../../src/proxy/exchanges.ts";
+import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
+import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
+import { makeTable } from "../../src/shared/columns.ts";
+import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
+import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
+import { Reason } from "../../src/shared/reason.ts";
+import { makeShared, openShared } from "../../src/shared/servers.ts";
+import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
+import {
+  EXCHANGES,
+  ExState,
+  openExchanges,
+  SLOTS,
+  type TableMemory,
+  type TableSizes,
+  TIMERS,
+} from "../../src/shared/tables.ts";
+import { enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
+import type { Provider } from "../../src/sys/symbols.ts";
+import { fakeProvider, injected, type Tally } from "./calls.ts";
+import { Clock } from "./clock.ts";
+import { FakeKernel, type Weather } from "./kernel.ts";
+import type { Random } from "./random.ts";
+import type { Socket } from "./socket.ts";
+
+/** The reactor's room, and one whose thread is not simulated: what is handed to it is only counted. */
+export const ROOM = 1;
+export const OTHER_ROOM = 2;
+
+const START_MS = 5_000;
+/** Longer than any deadline of a run: after this long without work nothing will happen any more. */
+const QUIET_MS = 12_000;
+/** Turns without work until it is a busy loop. */
+const IDLE_TURNS_MAX = 3_000;
+const TURNS_MAX = 1_000_000;
+/** Rows of the statistics that runs use. */
+const NUMBERS_MAX = 64;
+
+/** What must hold does not. */
+export class Broken extends Error {
+  override name = "Broken";
+}
+
+export function must(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Broken(what);
+}
+
+/** What a run is about. */
+export interface Scenario {
+  readonly role: WorkerBirth["role"];
+  readonly weather: Weather;
+  readonly sizes: TableSizes;
+  readonly maxConnections: number;
+  /** Blocks that the reactor has; the others are taken away. */
+  readonly blocks: number;
+  readonly handTo: readonly number[];
+  readonly listeners: readonly number[];
+  /** The Plan of now. */
+  plan(): Plan;
+  /** Plans what the world does. */
+  start(run: Run): void;
+  connect(run: Run, address: Uint8Array, slot: number): Socket | number;
+  adopted(socket: Socket, slot: number): void;
+  /** A record of the log. */
+  record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void;
+  /** The world has nothing more planned: whether the reactor may be told to end. */
+  isThrough(run: Run, quietMs: number): boolean;
+  /** The reactor's thread is about to be reaped. */
+  died(): void;
+  /** At the end, when everything has been given back. */
+  check(run: Run): void;
+}
+
+/** Kept from run to run: what is large is made once. */
+export class Memory {
+  readonly library: Provider;
+  readonly stats = makeStats();
+  readonly shared = makeShared();
+  readonly log = LogRing.make();
+
+  constructor(library: Provider) {
+    this.library = library;
+    library.kernel.setup();
+    library.kernel.room_open(ROOM, 1, 1, ARENA_BYTES);
+    library.kernel.enter(ROOM);
+  }
+
+  clear(): void {
+    for (const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]) {
+      column.fill(0, 0, NUMBERS_MAX);
+    }
+  }
+}
+
+export class Run {
+  readonly seed: number;
+  readonly random: Random;
+  readonly clock = new Clock(START_MS);
+  readonly kernel: FakeKernel;
+  readonly stats;
+  readonly shared;
+  readonly messages: Message[] = [];
+  readonly lost: { exchange: number; down: number }[] = [];
+  deaths = 0;
+  turns = 0;
+  /** Connections handed to the room that is only counted. */
+  elsewhere = 0;
+  /** Accepted, and lost with their reactor before they were handed on. */
+  unhanded = 0;
+  stage: "running" | "unwatching" | "ending" | "leaving" = "running";
+  readonly #scenario: Scenario;
+  readonly #memory: Memory;
+  readonly #ring: LogRing;
+  #tables!: TableMemory;
+  #work = 0;
+  #workMs = START_MS;
+  #idleTurns = 0;
+  readonly #reserved: number[] = [];
+
+  constructor(seed: number, random: Random, scenario: Scenario, memory: Memory, tally: Tally) {
+    this.seed = seed;
+    this.random = random;
+    this.#scenario = scenario;
+    this.#memory = memory;
+    memory.clear();
+    this.stats = openStats(memory.stats);
+    this.shared = openShared(memory.shared);
+    this.#ring = new LogRing(memory.log);
+    this.#ring.drain(() => {}); // of a run that failed
+    this.kernel = new FakeKernel(random, this.clock, scenario.weather);
+    this.kernel.world = {
+      connect: (address, slot) => scenario.connect(this, address, slot),
+      adopted: (socket, slot) => scenario.adopted(socket, slot),
+      betweenTurns: () => this.#betweenTurns(),
+    };
+    useProvider(fakeProvider(this.kernel, memory.library, tally));
+  }
+
+  run(): void {
+    const { sizes, listeners } = this.#scenario;
+    sys.room_open(0, 1, 1, CONTROL_ARENA_BYTES);
+    sys.room_open(ROOM, sizes.slots, sizes.pipes, ARENA_BYTES);
+    sys.room_open(OTHER_ROOM, 1, 1, ARENA_BYTES);
+    enterRoom(0);
+    this.#scenario.start(this);
+    sys.leave();
+    this.#born(listeners);
+    while (!this.#runUntilItLeavesOrDies());
+    sys.leave();
+    this.#checkEnd();
+    this.#scenario.check(this);
+  }
+
+  /** Tells the reactor something, as the control plane does. */
+  tell(message: Message): void {
+    this.messages.push(message);
+    this.kernel.rooms[ROOM]!.woken = true;
+  }
+
+  // ---- the control plane's part ----
+
+  #runUntilItLeavesOrDies(): boolean {
+    try {
+      reactorRun(() => this.messages.shift());
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error) || !injected.has(error)) throw error;
+      this.#takeOver();
+      return false;
+    }
+  }
+
+  #born(listeners: readonly number[]): void {
+    const { role, sizes, handTo, maxConnections, blocks } = this.#scenario;
+    this.#tables = {
+      slots: makeTable(SLOTS, sizes.slots),
+      exchanges: makeTable(EXCHANGES, sizes.exchanges),
+      timers: makeTable(TIMERS, sizes.timers),
+    };
+    enterRoom(ROOM);
+    reactorOpen({
+      library: "",
+      room: ROOM,
+      role,
+      handTo,
+      counted: handTo,
+      maxConnections,
+      sizes,
+      tables: this.#tables,
+      stats: this.#memory.stats,
+      shared: this.#memory.shared,
+      log: this.#memory.log,
+      plan: this.#scenario.plan().memory,
+      seed: this.random.next() | 1,
+      listeners,
+    });
+    this.#reserved.length = 0;
+    for (let left = BLOCKS_MAX - 1; left > blocks; left--) this.#reserved.push(takeBlock());
+  }
+
+  /** As control/reactors.ts does when a Worker has died. */
+  #takeOver(): void {
+    this.deaths++;
+    this.#drainLog();
+    this.#scenario.died();
+    this.unhanded += this.kernel.held === 0 ? 0 : 1;
+    this.kernel.threadDied();
+    const clients = sys.reap(ROOM);
+    this.#settle();
+    Atomics.add(this.shared.reactorEnded, ROOM, Math.max(clients, 0));
+    this.messages.length = 0;
+    this.#born(this.stage === "running" ? this.#scenario.listeners : []);
+    if (this.stage === "ending") this.tell({ kind: "end-all" });
+    if (this.stage === "leaving") this.tell({ kind: "exit" });
+  }
+
+  #settle(): void {
+    const { sizes } = this.#scenario;
+    const { exState, exDown } = openExchanges(this.#tables.exchanges, sizes.exchanges);
+    let lost = 0;
+    for (let exchange = 1; exchange < sizes.exchanges; exchange++) {
+      const state = exState[exchange], down = exDown[exchange];
+      if (state === ExState.Free || state === ExState.Done || down === NONE) continue;
+      this.lost.push({ exchange, down });
+      lost++;
+    }
+    this.stats.ended[Reason.ReactorDied] += lost;
+    this.stats.listenerCurrent.fill(0, 0, NUMBERS_MAX);
+    this.stats.serverCurrent.fill(0, 0, NUMBERS_MAX);
+    for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken]) this.stats.count[gauge] = 0;
+  }
+
+  // ---- what always holds ----
+
+  #betweenTurns(): void {
+    slotsCheck();
+    pipesCheck();
+    timersCheck();
+    tunnelsCheck();
+    this.#drainLog();
+    this.#watchForBusyLoop();
+    const gone = this.kernel.rooms[OTHER_ROOM]!.ready.length > 0 && this.random.oneIn(20);
+    if (gone || this.stage !== "running") this.#turnAway();
+    if (this.stage === "leaving") return;
+    if (this.stage === "running" && !this.#isThrough()) return;
+    this.#endOrderly();
+  }
+
+  #isThrough(): boolean {
+    const quietMs = this.clock.nowMs - this.#workMs;
+    return this.clock.nextMs === Infinity && this.#scenario.isThrough(this, quietMs);
+  }
+
+  get isQuiet(): boolean {
+    return this.clock.nowMs - this.#workMs > QUIET_MS;
+  }
+
+  /** Stop accepting, end what is left, leave. */
+  #endOrderly(): void {
+    const accepting = Atomics.load(this.shared.reactorAccepting, ROOM);
+    if (this.stage === "running") {
+      this.stage = "unwatching";
+      this.tell({ kind: "unwatch", listeners: this.#scenario.listeners });
+    } else if (this.stage === "unwatching" && accepting === 0) {
+      this.stage = "ending";
+      for (const listener of this.#scenario.listeners) sys.listener_close(listener);
+      this.tell({ kind: "end-all" });
+    } else if (this.stage === "ending" && exchangesTaken() === 0 && this.#newcomers === 0) {
+      this.stage = "leaving";
+      this.tell({ kind: "exit" });
+    }
+  }
+
+  /** The room that is only counted has ended its connections. */
+  #turnAway(): void {
+    const gone = this.kernel.turnAway(OTHER_ROOM);
+    this.kernel.rooms[OTHER_ROOM]!.ready = [];
+    this.elsewhere += gone;
+    Atomics.add(this.shared.reactorEnded, OTHER_ROOM, gone);
+  }
+
+  get #newcomers(): number {
+    return this.kernel.fds.filter((row) => typeof row === "object" && row.room === ROOM && row.slot === 0).length;
+  }
+
+  #drainLog(): void {
+    this.#ring.drain((numbers, peer) => this.#scenario.record(numbers[Field.Kind] as RecordKind, numbers, peer));
+  }
+
+  #watchForBusyLoop(): void {
+    must(++this.turns < TURNS_MAX, `no end after ${TURNS_MAX} turns`);
+    if (this.kernel.work !== this.#work) {
+      this.#work = this.kernel.work;
+      this.#workMs = this.clock.nowMs;
+      this.#idleTurns = 0;
+    } else must(++this.#idleTurns < IDLE_TURNS_MAX, `busy loop: ${IDLE_TURNS_MAX} turns without any work`);
+  }
+
+  #checkEnd(): void {
+    const { kernel, stats, shared } = this;
+    must(this.#reserved.length === blocksTaken(), "a block was not given back");
+    for (const block of this.#reserved) giveBlock(block);
+    must(exchangesTaken() === 0, "an exchange was not given back");
+    must(slotsTaken() === 0, "a slot was not given back");
+    must(pipesTaken() === 0 && pipesOpenCount() === 0, "a pipe was not given back");
+    must(plansHeld() === 0, "a Plan was not given back");
+    must(starvedCount() === 0, "a starved source was forgotten");
+    if (this.#scenario.role === "reactor") must(timersArmed() === 0, "a timer was not given back");
+    for (const room of [ROOM, OTHER_ROOM]) {
+      const handed = Atomics.load(shared.reactorHanded, room), ended = Atomics.load(shared.reactorEnded, room);
+      must(handed === ended, `room ${room}: ${handed} connections handed to it, ${ended} ended`);
+    }
+    for (let number = 0; number < NUMBERS_MAX; number++) {
+      must(stats.listenerCurrent[number] === 0, `listener ${number}: gauge ${stats.listenerCurrent[number]}`);
+      must(stats.serverCurrent[number] === 0, `server ${number}: gauge ${stats.serverCurrent[number]}`);
+    }
+    must(stats.count[Count.LogDropped] === 0, "a record was dropped");
+    must(sys.held(ROOM, 0) === 0 && sys.held(ROOM, 1) === 0, "the room still holds sockets or pipes");
+    for (const room of [0, ROOM, OTHER_ROOM]) sys.room_close(room);
+    must(kernel.fdCount === 0, `${kernel.fdCount} fds leaked: ${kernel.fds.map((what) => typeof what === "string" ? what : "connection").join(" ")}`);
+  }
+}
+

@@ -1,0 +1,37 @@
+// Runs by seed: which scenario a seed is, and what is told when it fails.
+import { fileURLToPath } from "node:url";
+import type { Tally } from "./calls.ts";
+import { Random } from "./random.ts";
+import { Memory, Run, type Scenario } from "./run.ts";
+import { Traffic } from "./traffic.ts";
+
+/** Opens the library once for this thread: its pattern calls and one room's arena are used. */
+export async function openMemory(): Promise<Memory> {
+  const path = fileURLToPath(new URL("../../dist/libsluice.so", import.meta.url));
+  const opener = "Deno" in globalThis ? await import("../../src/sys/deno.ts") : await import("../../src/sys/bun.ts");
+  return new Memory(opener.open(path));
+}
+
+/** @throws with the seed, what was broken, the last calls and how to see it again. */
+export function runSeed(seed: number, memory: Memory, tally: Tally): Run {
+  const random = new Random(seed);
+  const scenario: Scenario = new Traffic(random);
+  const run = new Run(seed, random, scenario, memory, tally);
+  try {
+    run.run();
+  } catch (error) {
+    throw new Error(tellOf(run, scenario, error), { cause: error });
+  }
+  return run;
+}
+
+function tellOf(run: Run, scenario: Scenario, error: unknown): string {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  return [
+    `seed ${run.seed}: ${name}: ${message}`,
+    ...(stack ?? "").split("\n").slice(1, 8),
+    `weather ${JSON.stringify(scenario.weather)} sizes ${JSON.stringify(scenario.sizes)} stage ${run.stage}`,
+    ...run.kernel.lastCalls.map((call) => `  ${call}`),
+    `again: SLUICE_SIM_SEED=${run.seed} node_modules/.bin/bun test test/sim/sim_test.ts`,
+  ].join("\n");
+}

@@ -1,0 +1,180 @@
+// One TCP socket of Sluice as Linux keeps it, with its other end in the world. What the calls answer and
+// what epoll says follow tcp_recvmsg, tcp_sendmsg, tcp_poll and tcp_reset: an error is told once; after
+// an end of stream a read says 0, reset or not; a close with unread bytes is a reset; room to write is
+// told only to whom lacked it, and only when a third is free.
+import { EAGAIN, ECONNRESET, ENOTCONN, EPIPE } from "../../src/sys/errno.ts";
+import { Bytes } from "./bytes.ts";
+
+/** As in <sys/epoll.h>. */
+export const EPOLLIN = 0x001, EPOLLOUT = 0x004, EPOLLERR = 0x008, EPOLLHUP = 0x010, EPOLLRDHUP = 0x2000;
+
+export class Socket {
+  /** Arrived and not yet read. */
+  readonly rx = new Bytes();
+  /** Sent and not yet read by the other end: both buffers and the network between them. */
+  readonly tx = new Bytes();
+  readonly rxMax: number;
+  readonly txMax: number;
+  connecting: boolean;
+  /** The other end's end of stream has arrived: everything before it is in `rx` or read. */
+  finIn = false;
+  /** Ours is sent, behind what is in `tx`. */
+  shut = false;
+  /** Reset, or never connected (TCP_CLOSE). */
+  broken = false;
+  /** SO_ERROR. */
+  error = 0;
+  /** We have closed it. */
+  closed = false;
+  /** The other end is told of a reset. */
+  resetOut = false;
+  /** When something last happened to it that its owner could see. */
+  touchedMs = 0;
+
+  /** Epoll is to look at it again. */
+  onEdge: () => void = () => {};
+  /** The other end is to look at it again. */
+  onFar: () => void = () => {};
+  #lacksRoom = false;
+
+  constructor(rxMax: number, txMax: number, connecting: boolean) {
+    this.rxMax = rxMax;
+    this.txMax = txMax;
+    this.connecting = connecting;
+  }
+
+  // ---- what the world does to it ----
+
+  /** How many bytes the other end may send now. */
+  get window(): number {
+    return this.connecting || this.broken ? 0 : Math.max(0, this.rxMax - this.rx.length);
+  }
+
+  /** The other end sees the end of our stream. */
+  get finOut(): boolean {
+    return this.shut && this.tx.length === 0 && !this.resetOut && !this.broken;
+  }
+
+  established(): void {
+    if (this.closed) return;
+    this.connecting = false;
+    this.onEdge();
+  }
+
+  /** A connect that came to nothing. */
+  failed(errno: number): void {
+    if (this.closed) return;
+    this.connecting = false;
+    this.broken = true;
+    this.error = errno;
+    this.onEdge();
+  }
+
+  arrive(view: Uint8Array): void {
+    if (this.broken) return;
+    if (this.closed) return this.#resetOther(); // nobody will ever read it
+    this.rx.push(view);
+    this.onEdge();
+  }
+
+  arriveFin(): void {
+    if (this.broken || this.closed) return;
+    this.finIn = true;
+    this.onEdge();
+  }
+
+  arriveReset(): void {
+    if (this.broken || (this.finIn && this.shut && this.tx.length === 0)) return; // already over
+    this.broken = true;
+    this.tx.clear();
+    if (this.closed) return;
+    this.error = this.finIn && !this.shut ? EPIPE : ECONNRESET;
+    this.onEdge();
+  }
+
+  /** The other end reads. */
+  pull(most: number, take: (view: Uint8Array) => void): number {
+    const taken = this.tx.take(most, take);
+    if (this.#lacksRoom && this.#isWritable && !this.closed && !this.broken) {
+      this.#lacksRoom = false;
+      this.onEdge();
+    }
+    return taken;
+  }
+
+  // ---- what we do with it: bytes or -errno ----
+
+  recv(most: number, give: (view: Uint8Array) => void, pieces?: number): number {
+    if (this.rx.length > 0) {
+      const taken = this.rx.take(most, give, pieces);
+      this.onFar();
+      return taken;
+    }
+    if (this.finIn) return 0;
+    if (this.error !== 0) return this.takeError();
+    return this.broken ? 0 : -EAGAIN;
+  }
+
+  /** How many bytes it would take now, or -errno. */
+  room(): number {
+    if (this.error !== 0) return this.takeError();
+    if (this.shut || this.broken) return -EPIPE;
+    if (this.txMax > this.tx.length) return this.txMax - this.tx.length;
+    this.#lacksRoom = true;
+    return -EAGAIN;
+  }
+
+  /** Takes bytes that there is room for; a caller who had more (`short`) is told when more fits. */
+  send(view: Uint8Array, short: boolean): void {
+    this.tx.push(view);
+    if (short) this.#lacksRoom = true;
+    this.onFar();
+  }
+
+  shutdown(): number {
+    if (this.broken) return -ENOTCONN;
+    this.shut = true;
+    this.onEdge();
+    this.onFar();
+    return 0;
+  }
+
+  close(reset: boolean): void {
+    this.closed = true;
+    this.onEdge = () => {};
+    if (reset || this.rx.length > 0) return this.#resetOther();
+    this.shut = true;
+    this.onFar();
+  }
+
+  takeError(): number {
+    const errno = this.error;
+    this.error = 0;
+    return errno === 0 ? 0 : -errno;
+  }
+
+  /** tcp_poll. */
+  events(): number {
+    if (this.connecting) return 0;
+    let events = 0;
+    if (this.broken || (this.finIn && this.shut)) events |= EPOLLHUP;
+    if (this.broken || this.finIn) events |= EPOLLIN | EPOLLRDHUP;
+    if (this.rx.length > 0) events |= EPOLLIN;
+    if (this.shut || this.broken || this.#isWritable) events |= EPOLLOUT;
+    else this.#lacksRoom = true;
+    if (this.error !== 0) events |= EPOLLERR;
+    return events;
+  }
+
+  get #isWritable(): boolean {
+    return 3 * (this.txMax - this.tx.length) >= this.txMax;
+  }
+
+  #resetOther(): void {
+    if (this.broken) return;
+    this.broken = true;
+    this.resetOut = true;
+    this.tx.clear();
+    this.onFar();
+  }
+}

@@ -1,0 +1,472 @@
+// Clients and servers with a reactor between them: what they say, how they misbehave, what the control
+// plane changes meanwhile; and what both must have seen in the end.
+import type { Plan } from "../../src/plan/plan.ts";
+import { exDown, exState, exUp } from "../../src/proxy/exchanges.ts";
+import { Field, RecordKind } from "../../src/shared/log_ring.ts";
+import { Reason, REASONS } from "../../src/shared/reason.ts";
+import { Verdict } from "../../src/shared/servers.ts";
+import { Count } from "../../src/shared/stats.ts";
+import { ExState, type TableSizes } from "../../src/shared/tables.ts";
+import {
+  EACCES,
+  EADDRNOTAVAIL,
+  EAGAIN,
+  ECONNREFUSED,
+  ECONNRESET,
+  EHOSTUNREACH,
+  ENETUNREACH,
+  ENOBUFS,
+  ENOENT,
+  ETIMEDOUT,
+} from "../../src/sys/errno.ts";
+import { arenaBytes, sys } from "../../src/sys/sys.ts";
+import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
+import { someBytes } from "./bytes.ts";
+import type { Weather } from "./kernel.ts";
+import { type Manner, Peer, Trouble } from "./peer.ts";
+import { buildPlan, ipAddress, type PlanSpec, portOf, unixAddress } from "./plans.ts";
+import type { Random } from "./random.ts";
+import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
+import { Socket } from "./socket.ts";
+
+export const CONNECTIONS = 50;
+const ARRIVE_WITHIN_MS = 2_000;
+const BACKLOG = 40;
+/** A client whose SYN found the queue full. */
+const KNOCK_AGAIN_MS = 300;
+
+type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
+
+interface Server {
+  readonly address: Uint8Array;
+  readonly isUnix: boolean;
+  mood: ServerMood;
+}
+
+/** What one client and its server have to say to each other. */
+interface Dialogue {
+  readonly up: Uint8Array;
+  readonly down: Uint8Array;
+  readonly client: Manner;
+  readonly server: Manner;
+}
+
+interface Connection {
+  readonly number: number;
+  readonly listener: number;
+  readonly client: Peer;
+  readonly dialogue: Dialogue;
+  readonly tried: Set<number>;
+  server: Peer | undefined;
+  /** The sockets of its server's side that were given up, or are not yet there. */
+  attempts: Socket[];
+  adopted: boolean;
+  /** It was open when its reactor died. */
+  died: boolean;
+  /** It was there when all were told to end. */
+  endedByUs: boolean;
+  reason: Reason;
+  errno: number;
+}
+
+export class Traffic implements Scenario {
+  readonly role = "reactor";
+  readonly weather: Weather;
+  readonly sizes: TableSizes;
+  readonly maxConnections: number;
+  readonly blocks: number;
+  readonly handTo: readonly number[];
+  readonly listeners: readonly number[];
+  readonly connections: Connection[] = [];
+  readonly #random: Random;
+  readonly #servers: Server[];
+  readonly #spec: PlanSpec;
+  readonly #bySlot = new Map<number, Connection>();
+  readonly #bulky: boolean;
+  readonly #steady: boolean;
+  #plan: Plan;
+  #run!: Run;
+  #bugs = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+    this.#bulky = random.oneIn(12);
+    this.#steady = random.oneIn(2);
+    this.maxConnections = random.pick([3, 20, 200, 200]);
+    this.blocks = random.pick([1, 2, 6, BLOCKS_MAX - 1, BLOCKS_MAX - 1]);
+    this.handTo = random.oneIn(6) ? [ROOM, OTHER_ROOM] : [ROOM];
+    this.listeners = random.oneIn(2) ? [0] : [0, 1];
+    this.weather = weatherOf(random);
+    const slots = random.oneIn(8) ? random.between(6, 30) : 2 * this.maxConnections + (this.maxConnections >>> 3) + 64;
+    this.sizes = {
+      slots,
+      exchanges: this.maxConnections + 1,
+      timers: slots,
+      pipes: random.pick([2, 3, 9, 257]),
+    };
+    const sick = random.pick([0, 0, 3, 8]);
+    this.#servers = Array.from({ length: random.between(1, 6) }, (_, index) => {
+      const isUnix = random.oneIn(6);
+      return {
+        address: isUnix ? unixAddress(index + 1) : ipAddress(10, index + 1, 80),
+        isUnix,
+        mood: sick > 0 && random.oneIn(10 - sick) ? this.#someMood() : "well",
+      };
+    });
+    const idleMs = random.pick([0, 0, 1_500, 4_000]);
+    const upstreams = random.oneIn(2) ? 1 : 2;
+    this.#spec = {
+      generation: 1,
+      listeners: this.listeners.map((index) => ({ upstream: 1 + index % upstreams, idleMs })),
+      upstreams: Array.from({ length: upstreams }, () => ({
+        servers: this.#someServers(),
+        connectMs: random.pick([200, 1_000, 3_000]),
+      })),
+      addresses: [undefined, ...this.#servers.map(({ address }) => address)],
+      probes: [],
+    };
+    this.#plan = buildPlan(this.#spec);
+  }
+
+  plan(): Plan {
+    return this.#plan;
+  }
+
+  // ---- the world's doings ----
+
+  start(run: Run): void {
+    this.#run = run;
+    const random = this.#random;
+    for (const listener of this.listeners) {
+      arenaBytes.set(ipAddress(127, 1, 8000 + listener), ARENA_SCRATCH);
+      must(sys.listen(listener, ARENA_SCRATCH, 0, BACKLOG) === 0, "cannot listen");
+    }
+    const within = random.pick([0, 100, ARRIVE_WITHIN_MS]);
+    for (let number = 1; number <= CONNECTIONS; number++) {
+      run.clock.in(random.below(within + 1), () => this.#arrive(this.#make(number)));
+    }
+    if (this.#steady) return;
+    for (let change = random.between(1, 12); change > 0; change--) {
+      run.clock.in(random.below(ARRIVE_WITHIN_MS), () => this.#change());
+    }
+    if (random.oneIn(12)) {
+      run.clock.in(random.below(ARRIVE_WITHIN_MS), () => {
+        for (const connection of this.connections) connection.endedByUs = true;
+        run.tell({ kind: "end-all" });
+      });
+    }
+  }
+
+  #change(): void {
+    const random = this.#random, { shared } = this.#run;
+    const server = random.below(this.#servers.length);
+    switch (random.below(4)) {
+      case 0:
+        this.#servers[server].mood = random.oneIn(2) ? "well" : this.#someMood();
+        return;
+      case 1: {
+        const spec = {
+          ...this.#spec,
+          generation: this.#plan.generation + 1,
+          upstreams: this.#spec.upstreams.map(({ connectMs }) => ({ servers: this.#someServers(), connectMs })),
+        };
+        this.#plan = buildPlan(spec);
+        return this.#run.tell({ kind: "plan", plan: this.#plan.memory });
+      }
+      default:
+        shared.serverVerdict[server + 1] = random.pick([Verdict.Unchecked, Verdict.Up, Verdict.Down]);
+        Atomics.add(shared.verdictVersion, 0, 1);
+    }
+  }
+
+  #make(number: number): Connection {
+    const random = this.#random;
+    const dialogue = this.#someDialogue();
+    const socket = new Socket(this.#someBuffer(), this.#someBuffer(), false);
+    const { up, down, client } = dialogue;
+    const connection: Connection = {
+      number,
+      listener: random.pick(this.listeners),
+      client: new Peer(`client ${number}`, socket, up, down, client, this.#run.clock, random),
+      dialogue,
+      tried: new Set(),
+      server: undefined,
+      attempts: [],
+      adopted: false,
+      died: false,
+      endedByUs: false,
+      reason: Reason.None,
+      errno: 0,
+    };
+    this.connections.push(connection);
+    return connection;
+  }
+
+  #arrive(connection: Connection): void {
+    const { client, listener, number } = connection;
+    const waiting = { socket: client.socket, peer: ipAddress(10, 200, number).slice(0, PEER_BYTES) };
+    if (this.#run.kernel.knock(listener, waiting)) client.start(0);
+    else if (this.#run.kernel.listeners[listener] !== undefined) {
+      this.#run.clock.in(KNOCK_AGAIN_MS, () => this.#arrive(connection));
+    }
+  }
+
+  adopted(socket: Socket, slot: number): void {
+    const connection = this.connections.find(({ client }) => client.socket === socket)!;
+    connection.adopted = true;
+    this.#bySlot.set(slot, connection);
+  }
+
+  connect(run: Run, address: Uint8Array, _slot: number): Socket | number {
+    const index = this.#servers.findIndex((server) => Buffer.compare(server.address, address) === 0 ||
+      (!server.isUnix && Buffer.compare(server.address.subarray(0, PEER_BYTES), address.subarray(0, PEER_BYTES)) === 0));
+    must(index >= 0, "connects to an address that no server has");
+    const connection = this.#connecting();
+    must(!connection.tried.has(index), `connection ${connection.number}: server ${index + 1} is tried twice`);
+    connection.tried.add(index);
+    const random = this.#random, { mood, isUnix } = this.#servers[index];
+    if (isUnix && mood !== "well") return random.pick([ENOENT, ECONNREFUSED, EAGAIN, EACCES]);
+    if (mood === "portless") return random.pick([EADDRNOTAVAIL, ENOBUFS]);
+    if (mood === "refuses" && random.oneIn(2)) return ECONNREFUSED;
+    if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
+
+    const socket = new Socket(this.#someBuffer(), this.#someBuffer(), !isUnix);
+    connection.attempts.push(socket);
+    if (isUnix) this.#serve(connection, socket);
+    else if (mood === "well" || mood === "slow") {
+      run.clock.in(mood === "well" ? random.below(20) : random.below(4_000), () => {
+        socket.established();
+        if (!socket.closed) this.#serve(connection, socket);
+      });
+    } else {
+      const errno = mood === "refuses"
+        ? random.pick([ECONNREFUSED, ECONNREFUSED, ECONNRESET])
+        : mood === "silent"
+        ? ETIMEDOUT
+        : EHOSTUNREACH;
+      if (mood !== "silent" || random.oneIn(2)) run.clock.in(random.below(400), () => socket.failed(errno));
+    }
+    return socket;
+  }
+
+  /** The one exchange that is about to connect. */
+  #connecting(): Connection {
+    for (let ex = 1; ex < exState.length; ex++) {
+      if (exState[ex] === ExState.Connect && exUp[ex] === NONE) return this.#bySlot.get(exDown[ex])!;
+    }
+    throw new Error("a connect without an exchange");
+  }
+
+  #serve(connection: Connection, socket: Socket): void {
+    const { dialogue: { up, down, server }, number } = connection;
+    const random = this.#random;
+    connection.server = new Peer(`server of ${number}`, socket, down, up, server, this.#run.clock, random);
+    connection.server.start(random.oneIn(4) ? random.below(500) : 0);
+  }
+
+  record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void {
+    if (kind === RecordKind.Bug) this.#bugs++;
+    if (kind !== RecordKind.Access) return;
+    const connection = this.connections.find(({ number }) => number === portOf(peer));
+    must(connection !== undefined, "an access record of nobody");
+    must(connection.reason === Reason.None, `connection ${connection.number}: two access records`);
+    connection.reason = numbers[Field.Reason] as Reason;
+    connection.errno = numbers[Field.Errno];
+    if (connection.reason === Reason.TunnelIdle) this.#checkIdle(connection);
+    if (this.#run.stage !== "running") connection.endedByUs = true;
+    const { client, server } = connection;
+    must(numbers[Field.UpBytes] <= client.sent, `connection ${connection.number}: read more than was sent`);
+    if (server !== undefined) must(numbers[Field.DownBytes] <= server.sent, `connection ${connection.number}: read more than was sent`);
+    must(numbers[Field.Tried] >= connection.tried.size, `connection ${connection.number}: tried more than it says`);
+  }
+
+  /** Ended for idleness: nothing had happened to either socket for as long. */
+  #checkIdle({ number, listener, client, server }: Connection): void {
+    const { idleMs } = this.#spec.listeners[listener];
+    const touchedMs = Math.max(client.socket.touchedMs, server?.socket.touchedMs ?? 0);
+    const idleForMs = this.#run.clock.nowMs - touchedMs;
+    must(idleMs > 0, `connection ${number}: ended as idle without a limit`);
+    must(idleForMs >= idleMs - 1, `connection ${number}: ended as idle after ${idleForMs} of ${idleMs} ms`);
+  }
+
+  died(): void {
+    for (const connection of this.connections) {
+      if (connection.adopted && !connection.client.socket.closed) connection.died = true;
+      const { server } = connection;
+      if (server !== undefined && !server.socket.closed) connection.died = true;
+    }
+    this.#bySlot.clear();
+  }
+
+  // ---- what must have come of it ----
+
+  isThrough(run: Run): boolean {
+    if (this.connections.every(({ client }) => client.socket.closed)) return true;
+    if (!run.isQuiet) return false;
+    this.#checkNoStall(run);
+    return true;
+  }
+
+  #checkNoStall(run: Run): void {
+    const { kernel, shared } = run;
+    const open = this.handTo.reduce((sum, room) => sum + shared.reactorHanded[room] - shared.reactorEnded[room], 0);
+    const isFull = open >= this.maxConnections || kernel.fdCount >= this.weather.fds;
+    for (const { number, adopted, client, server, listener } of this.connections) {
+      if (client.socket.closed) continue;
+      if (!adopted) {
+        must(isFull, `stall: client ${number} waits to be accepted, though there is room`);
+        continue;
+      }
+      const vanished = client.vanished || server?.vanished === true;
+      must(vanished, `stall: connection ${number} is not through, though both its peers are there`);
+      const { idleMs } = this.#spec.listeners[listener];
+      must(idleMs === 0, `stall: connection ${number} has outlived its idle limit`);
+    }
+  }
+
+  check(run: Run): void {
+    const { stats, kernel } = run;
+    let records = 0;
+    for (const connection of this.connections) {
+      if (connection.reason !== Reason.None) records++;
+      this.#checkConnection(connection);
+    }
+    const opened = stats.count[Count.Opened], lost = run.lost.length;
+    must(records + lost === opened, `${opened} connections opened, ${records} access records, ${lost} lost`);
+    const ended = stats.ended.reduce((sum, count) => sum + count, 0);
+    const expected = kernel.accepted - run.elsewhere - run.unhanded;
+    must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
+    must(this.#bugs === 0 || this.weather.bugAfter === 0, "a bug that was not staged");
+  }
+
+  #checkConnection(connection: Connection): void {
+    const { number, client, server, reason } = connection;
+    if (!connection.adopted || connection.died) return;
+    const told = `connection ${number} (${REASONS[reason].name})`;
+    must(client.socket.closed, `${told}: the client's socket is open`);
+    for (const socket of connection.attempts) {
+      must(socket.closed, `${told}: a server's socket is open`);
+      if (socket !== server?.socket) must(socket.rx.length === 0 || !socket.finOut, `${told}: a given-up connect ended well`);
+    }
+    const byUs = connection.endedByUs || reason === Reason.TunnelIdle || reason === Reason.Drained;
+    if (server !== undefined && reason !== Reason.Bug) {
+      if (!byUs) checkPassedOn(told, client, server), checkPassedOn(told, server, client);
+      const isClean = isPolite(client) && isPolite(server);
+      if (isClean && !byUs) checkComplete(told, client, server, reason);
+    } else if (server === undefined && !byUs && isPolite(client)) {
+      must(client.socket.resetOut, `${told}: nobody served the client, and it got no reset`);
+      if (this.#steady && this.weather.fds > 500) this.#checkAllTried(connection, told);
+    }
+  }
+
+  /** No server was left: then all of them were tried. Only where nothing changed meanwhile. */
+  #checkAllTried({ tried, listener, reason }: Connection, told: string): void {
+    if (reason === Reason.Bug || reason === Reason.None) return;
+    const { servers } = this.#spec.upstreams[this.#spec.listeners[listener].upstream - 1];
+    const slotsWereShort = this.sizes.slots < 2 * CONNECTIONS;
+    must(tried.size === servers.length || slotsWereShort, `${told}: ${tried.size} of ${servers.length} servers were tried`);
+  }
+
+  // ---- what the dice say ----
+
+  #someMood(): ServerMood {
+    return this.#random.pick(["slow", "refuses", "silent", "unreachable", "portless"]);
+  }
+
+  #someServers(): number[] {
+    const all = this.#servers.map((_, index) => index + 1);
+    this.#random.shuffle(all);
+    return all.slice(0, this.#random.oneIn(15) ? 0 : this.#random.between(1, all.length));
+  }
+
+  #someBuffer(): number {
+    const random = this.#random;
+    if (this.#bulky) return random.pick([65_536, 4 << 20, 6 << 20]);
+    return random.pick([random.between(1, 300), 4_096, 16_384, 70_000, 300_000]);
+  }
+
+  #someLength(): number {
+    const random = this.#random;
+    if (this.#bulky && random.oneIn(6)) return random.between(2 << 20, 5 << 20);
+    return random.pick([0, 1, random.below(200), random.below(5_000), 16_384, 16_385, 32_768, random.below(120_000)]);
+  }
+
+  #someDialogue(): Dialogue {
+    const random = this.#random;
+    const up = someBytes(random, this.#someLength()), down = someBytes(random, this.#someLength());
+    const client = this.#someManner(up.length + down.length), server = this.#someManner(up.length + down.length);
+    switch (random.below(5)) {
+      case 0: // a request, then its answer
+        server.talkAfterBytes = up.length;
+        break;
+      case 1: // the client hangs up first, once it has heard everything
+        server.talkAfterBytes = random.below(up.length + 1);
+        client.finAfterBytes = down.length;
+        break;
+      case 2: // the server speaks first
+        client.talkAfterBytes = Math.min(1, down.length);
+        break;
+      case 3: // an answer only after the end of the question
+        server.talkAfterFin = true;
+        break;
+    }
+    if (random.oneIn(3)) (random.oneIn(2) ? client : server).trouble = random.between(Trouble.Reset, Trouble.Stall);
+    return { up, down, client, server };
+  }
+
+  #someManner(bytes: number): Manner {
+    const random = this.#random;
+    return {
+      paceMs: random.pick([0, 0.5, 5, 60]),
+      pieceBytes: Math.max(1 + (bytes >>> 5), random.pick([1, 100, 20_000, 1 << 20])),
+      talkAfterBytes: 0,
+      talkAfterFin: false,
+      finAfterBytes: 0,
+      trouble: Trouble.None,
+      troubleAfterBytes: random.oneIn(4) ? 0 : random.below(bytes + 1),
+    };
+  }
+}
+
+/** It neither reset nor left: what it was sent it would have read. */
+function isPolite(peer: Peer): boolean {
+  return peer.manner.trouble === Trouble.None || peer.manner.trouble === Trouble.Stall;
+}
+
+/** What `from` did to its stream is what `to` has seen of it. */
+function checkPassedOn(told: string, from: Peer, to: Peer): void {
+  const sawFin = to.socket.finOut || to.finSeen, sawReset = to.socket.resetOut;
+  const complete = from.finSent && (to.received === from.sent || !isPolite(to));
+  if (sawFin) must(complete, `${told}: ${to.name} saw an end of stream that ${from.name} did not send`);
+  if (!from.resetSent || to.resetSent || to.socket.broken !== sawReset) return;
+  const wasOver = from.finSent && to.finSent;
+  if (!wasOver) must(sawReset, `${told}: ${from.name} reset, and ${to.name} was not told`);
+}
+
+/** Nobody misbehaved: everything has arrived, both ways, and nothing was reset. */
+function checkComplete(told: string, client: Peer, server: Peer, reason: Reason): void {
+  for (const [from, to] of [[client, server], [server, client]]) {
+    must(!to.socket.resetOut, `${told}: ${to.name} was reset for nothing`);
+    must(to.received === from.outgoing.length, `${told}: ${to.name} got ${to.received} of ${from.outgoing.length} bytes`);
+    must(to.finSeen, `${told}: ${to.name} did not see the end of the stream`);
+  }
+  must(reason === Reason.Finished, `${told}: it did not say that it finished`);
+}
+
+function weatherOf(random: Random): Weather {
+  const calm = random.oneIn(5);
+  const some = (...choices: number[]): number => calm ? 0 : random.pick(choices);
+  return {
+    fds: calm ? 10_000 : random.pick([14, 40, 90, 10_000, 10_000, 10_000]),
+    spurious: some(0, 30, 8),
+    short: some(0, 20, 4),
+    stale: some(0, 10, 2),
+    disorder: some(0, 4, 2),
+    signal: some(0, 20),
+    scarce: some(0, 60),
+    pipeTrouble: some(0, 10, 2),
+    callMs: some(0, 0.02, 0.2),
+    deathAfter: some(0, 0, 0, random.between(1, 3_000)),
+    bugAfter: some(0, 0, 0, random.between(1, 1_000)),
+  };
+}
