@@ -20,7 +20,7 @@ import { closeListeners, ListenError, openListeners, type Socket } from "./liste
 import { Log } from "./log.ts";
 import { OutputError } from "./output.ts";
 import { compilePattern } from "./patterns.ts";
-import { Reactors } from "./reactors.ts";
+import { ReactorError, Reactors } from "./reactors.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
 import { type Status, statusOf } from "./status.ts";
@@ -189,7 +189,7 @@ export class App {
       },
       hopeless: (why) => {
         this.#log.error("reactors", `${why}; Sluice ends`);
-        void this.end(1);
+        if (this.#phase !== "starting") void this.end(1);
       },
     });
     this.#records = new Records({
@@ -327,7 +327,8 @@ export class App {
 
 /** What the user can mend has its line and status; anything else is a bug and stays what it is. */
 function startError(error: unknown): unknown {
-  if (error instanceof ListenError || error instanceof AdminError || error instanceof OutputError) {
+  const told = [ListenError, AdminError, OutputError, ReactorError].some((kind) => error instanceof kind);
+  if (error instanceof Error && told) {
     return new StartError([error.message], 1);
   }
   return error;

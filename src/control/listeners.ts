@@ -33,7 +33,11 @@ export function openListeners(
   try {
     for (const [name, listener] of Object.entries(config.listeners)) {
       for (const bind of listener.bind) {
-        for (const address of resolve(bind.address)) {
+        const addresses = resolve(bind.address);
+        if (addresses.length === 0) {
+          throw new ListenError(`${bind.text}: the name does not resolve; write an address of this machine`);
+        }
+        for (const address of addresses) {
           const copies = config.accept === "reuseport" && address.kind === "ip" ? reactors : 1;
           openCopies(open, name, bind.text, address, copies);
         }

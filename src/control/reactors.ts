@@ -57,6 +57,11 @@ export interface LostConnection {
   readonly downBytes: number;
 }
 
+/** The Workers could not be started: one line. */
+export class ReactorError extends Error {
+  override name = "ReactorError";
+}
+
 export interface ReactorEvents {
   /** A Worker died by a bug; `lost` are its connections. It is being replaced. */
   died(room: number, role: string, error: string, lost: readonly LostConnection[]): void;
@@ -104,6 +109,7 @@ export class Reactors {
   /** Listening sockets by room. */
   #listeners = new Map<number, readonly number[]>();
   #deaths: number[] = [];
+  #hopeless = false;
   /** Workers that died and were replaced. */
   deaths = 0;
   /** Whether there are rooms and Workers to be ended. */
@@ -124,14 +130,15 @@ export class Reactors {
     return this.all.filter(({ role }) => role === "reactor");
   }
 
-  /** Opens the rooms and starts the Workers; resolves when all of them work by `plan`. */
+  /** Opens the rooms and starts the Workers; resolves when all of them work by `plan`. Rejects with one
+   * line when a Worker cannot be started. */
   async start(plan: Plan, listeners: ReadonlyMap<number, readonly number[]>): Promise<void> {
     this.#plan = plan;
     this.#listeners = new Map(listeners);
     this.started = true;
     for (const { room, sizes } of this.all) {
       const result = sys.room_open(room, sizes.slots, sizes.pipes, ARENA_BYTES);
-      if (result < 0) throw new Error(`cannot open room ${room}: ${errnoName(-result)}`);
+      if (result < 0) throw new ReactorError(`cannot open the tables of room ${room}: ${errnoName(-result)}`);
     }
     for (const reactor of this.all) this.#spawn(reactor);
     await this.#confirmed(plan.generation);
@@ -259,14 +266,19 @@ export class Reactors {
     this.#deaths = [...this.#deaths.filter((at) => now - at < 60_000), now];
     if (this.#deaths.length > DEATHS_PER_MINUTE_MAX) {
       reactor.leaving = true;
+      this.#hopeless = true;
       return this.#events.hopeless(`${this.#deaths.length} Workers died within a minute`);
     }
     this.#spawn(reactor);
   }
 
   async #confirmed(generation: number): Promise<void> {
-    const done = () => this.oldestGeneration >= generation;
-    if (!await until(done, BIRTH_DEADLINE_MS)) throw new Error("a reactor did not start in time");
+    const done = () => this.oldestGeneration >= generation || this.#hopeless;
+    const inTime = await until(done, BIRTH_DEADLINE_MS);
+    if (this.#hopeless) {
+      throw new ReactorError("the Workers die as soon as they are started; the log says why");
+    }
+    if (!inTime) throw new ReactorError(`a Worker did not start within ${BIRTH_DEADLINE_MS / 1_000} s`);
   }
 }
 

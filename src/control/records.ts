@@ -69,10 +69,10 @@ export class Records {
     this.#drain();
     const { directory, accessLog } = this.#options;
     const atMs = Date.now();
-    for (const { listener, upstream, server, upBytes, downBytes } of connections) {
+    for (const { listener, upstream, server, peer, upBytes, downBytes } of connections) {
       accessLog.add({
         atMs,
-        client: "",
+        client: clientOf(peer),
         listener: directory.listeners.get(listener)?.name ?? "",
         upstream: directory.upstreams.get(upstream)?.name ?? "",
         server: directory.servers.get(server)?.address ?? "",
@@ -148,7 +148,7 @@ export class Records {
     const { directory, accessLog } = this.#options;
     accessLog.add({
       atMs,
-      client: peer[0] === 0 ? "" : formatAddress(peer, 0),
+      client: clientOf(peer),
       listener: directory.listeners.get(numbers[Field.Listener])?.name ?? "",
       upstream: directory.upstreams.get(numbers[Field.Upstream])?.name ?? "",
       server: directory.servers.get(numbers[Field.Server])?.address ?? "",
@@ -176,6 +176,11 @@ export class Records {
     const before = health.note(result);
     tellHealth(log, directory, before, result);
   }
+}
+
+/** The address of a peer record; "" when it is not known. */
+function clientOf(peer: Uint8Array): string {
+  return peer[0] === 0 ? "" : formatAddress(peer, 0);
 }
 
 /** The control room's clock is told by each of its polls; nothing else happens in this one. */

@@ -61,7 +61,12 @@ export function probesSchedule(): void {
       continue;
     }
     probeKnown[probe] = 1;
-    publish(probe); // what another check said of them no longer holds
+    // What was known of its servers holds until it is checked: a health Worker that died, or another
+    // check that asked before, need not be paid for with a server that is down.
+    if (plan.probeCount[probe] > 0) {
+      probeVerdict[probe] = shared.serverVerdict[plan.probeMember[plan.probeFirst[probe]]];
+    }
+    publish(probe);
     const spread = plan.probes < SPREAD_FROM ? 0 : Math.min(FIRST_SPREAD_MS, plan.probeIntervalMs[probe]);
     timerSet(timerRows + probe, clockMs() + spread * random());
   }

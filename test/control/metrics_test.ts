@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { metricsText } from "../../src/control/metrics.ts";
 import { Family } from "../../src/control/prometheus.ts";
 import { Reason } from "../../src/shared/reason.ts";
-import { Verdict } from "../../src/shared/servers.ts";
+import { PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
 import { LISTENER, makeFixture, SERVERS } from "./sight_fixture.ts";
 
@@ -101,8 +101,8 @@ test("counters are summed over reactors, gauges too", () => {
   health.stats.count[Count.ProbesLate] = 8;
   health.stats.count[Count.Turns] = 12;
   sight.shared.serverVerdict[SERVERS[1]] = Verdict.Down;
-  sight.shared.reactorHanded[2] = 10;
-  sight.shared.reactorEnded[2] = 8;
+  sight.shared.reactorHanded[2 * PER_LINE] = 10;
+  sight.shared.reactorEnded[2 * PER_LINE] = 8;
   const { samples } = scrape(metricsText(sight));
   const expected: [key: string, value: number][] = [
     ['sluice_listener_connections_total{bind="[::]:9000",listener="web"}', 7],

@@ -267,9 +267,19 @@ test("a contained bug is an error line with its row", async () => {
 test("connections that died with their reactor come after what it had told", async () => {
   const it = setup();
   pushRecord(it.rings[0], accessRecord());
+  const peer = new Uint8Array(24);
+  peer.set([4, 0, 0, 80, 192, 0, 2, 9]);
   it.records.lost([
-    { room: 1, listener: LISTENER, upstream: UPSTREAM, server: SERVERS[0], upBytes: 5, downBytes: 6 },
-    { room: 1, listener: LISTENER, upstream: UPSTREAM, server: 0, upBytes: 0, downBytes: 0 },
+    { room: 1, listener: LISTENER, upstream: UPSTREAM, server: SERVERS[0], peer, upBytes: 5, downBytes: 6 },
+    {
+      room: 1,
+      listener: LISTENER,
+      upstream: UPSTREAM,
+      server: 0,
+      peer: new Uint8Array(24),
+      upBytes: 0,
+      downBytes: 0,
+    },
   ]);
   await it.access.output.flush(1_000);
   const lines = it.access.lines.map((line) => JSON.parse(line));
@@ -278,9 +288,9 @@ test("connections that died with their reactor come after what it had told", asy
     "10.0.0.1:9001",
     5,
     6,
-    null,
+    "192.0.2.9:80",
   ]);
-  deepEqual([lines[2].server, lines[2].tried], [null, 0]);
+  deepEqual([lines[2].server, lines[2].tried, lines[2].client], [null, 0, null]);
 });
 
 test("start drains soon after a bell, many records in few writes, and stops when it is told to", async () => {

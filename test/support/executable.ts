@@ -1,0 +1,316 @@
+// Sluice as a user runs it: a process of its own, known by its command line, its log, its admin API, its
+// signals and its exit status. Every process has a deadline, and none outlives its test.
+import { type ChildProcess, spawn } from "node:child_process";
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { type Answer, ask, openFds, parseMetrics, type Status } from "./status.ts";
+import { PATIENCE_MS, until, within } from "./waiting.ts";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+export const EXECUTABLE = `${ROOT}dist/sluice`;
+
+/** What Sluice runs on: the built executable, or its sources. */
+export type Launcher = "executable" | "bun" | "deno";
+
+/** The command that is Sluice; `sources` is the folder that holds src/. */
+export function command(launcher: Launcher, sources: string = ROOT): string[] {
+  switch (launcher) {
+    case "executable":
+      return [EXECUTABLE];
+    case "bun":
+      return [`${ROOT}node_modules/.bin/bun`, `${sources}src/main.ts`];
+    case "deno":
+      return [`${ROOT}node_modules/.bin/deno`, "run", "-A", `${sources}src/main.ts`];
+  }
+}
+
+export interface RunOptions {
+  /** The whole command; the executable if not given. */
+  readonly command?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** The process is killed after this. */
+  readonly deadlineMs?: number;
+}
+
+/** For one process. */
+const DEADLINE_MS = 90_000;
+
+/** A process that runs. */
+class Running {
+  readonly child: ChildProcess;
+  stdout = "";
+  stderr = "";
+  /** Exit status, or the signal that ended it. */
+  readonly ended: Promise<number | string>;
+  /** Called at every piece of output and at the end. */
+  changed: () => void = () => {};
+
+  constructor(words: readonly string[], options: RunOptions) {
+    const [program, ...rest] = [...(options.command ?? command("executable")), ...words];
+    const env = { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...options.env };
+    const child = spawn(program, rest, {
+      env: options.env?.PATH === "" ? {} : env,
+      cwd: options.cwd ?? ROOT,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child = child;
+    const end = () => child.kill("SIGKILL");
+    const timer = setTimeout(end, options.deadlineMs ?? DEADLINE_MS);
+    process.on("exit", end);
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text;
+      this.changed();
+    });
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+      this.changed();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (status, signal) => {
+        clearTimeout(timer);
+        process.off("exit", end);
+        resolve(status ?? signal ?? "no status");
+        this.changed();
+      });
+    });
+    this.ended.catch(() => {});
+  }
+
+  get over(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+}
+
+export interface Outcome {
+  readonly status: number | string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs what ends by itself. */
+export async function run(words: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const running = new Running(words, { deadlineMs: PATIENCE_MS, ...options });
+  const status = await running.ended;
+  return { status, stdout: running.stdout, stderr: running.stderr };
+}
+
+/** A line of the log, as JSON has it. */
+export interface LogLine {
+  readonly time: string;
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly topic: string;
+  readonly message: string;
+  readonly [field: string]: unknown;
+}
+
+/** An access record, as JSON has it. */
+export interface AccessLine {
+  readonly time: string;
+  readonly client: string | null;
+  readonly listener: string | null;
+  readonly upstream: string | null;
+  readonly server: string | null;
+  readonly up_bytes: number;
+  readonly down_bytes: number;
+  readonly duration_ms: number | null;
+  readonly reason: string;
+  readonly type: string | null;
+  readonly errno: string | null;
+  readonly tried: number;
+}
+
+/** What must be as before once traffic is over. */
+interface Held {
+  readonly connections: number;
+  readonly slots: number;
+  readonly blocks: number;
+  /** Without those of the pipes that reactors keep. */
+  readonly fds: number;
+}
+
+/** A Sluice that listens. Its log is JSON; its admin API is on a port of its own unless --admin is given. */
+export class Sluice {
+  readonly #running: Running;
+  readonly #lines: (LogLine | AccessLine)[] = [];
+  #parsed = 0;
+  #waiting = new Set<() => void>();
+  #before!: Held;
+  /** `http://127.0.0.1:PORT`, `unix:/PATH`; "" when it has none. */
+  admin = "";
+
+  private constructor(words: readonly string[], options: RunOptions) {
+    this.#running = new Running(words, options);
+    this.#running.changed = () => this.#read();
+  }
+
+  /** Starts one and waits until it listens everywhere. */
+  static async start(words: readonly string[], options: RunOptions = {}): Promise<Sluice> {
+    const own = [
+      ...(words.includes("--admin") ? [] : ["--admin", "http://127.0.0.1:0"]),
+      ...(words.includes("--log-format") ? [] : ["--log-format", "json"]),
+    ];
+    const sluice = new Sluice([...own, ...words], options);
+    try {
+      const admin = await sluice.line("admin", /^admin API on /, 2 * PATIENCE_MS);
+      sluice.admin = admin.message.slice("admin API on ".length);
+      await sluice.get("/healthz"); // whatever the first request opens for good is open now
+      sluice.#before = await sluice.#settled();
+    } catch (error) {
+      sluice.#running.child.kill("SIGKILL");
+      throw error;
+    }
+    return sluice;
+  }
+
+  get pid(): number {
+    return this.#running.child.pid!;
+  }
+
+  get stdout(): string {
+    return this.#running.stdout;
+  }
+
+  get stderr(): string {
+    return this.#running.stderr;
+  }
+
+  /** The port that the kernel chose for the listener of that number, in the order given. */
+  port(listener = 0): number {
+    return Number(/:([0-9]+)$/.exec(this.binds[listener])?.[1]);
+  }
+
+  /** Where it listens. */
+  get binds(): string[] {
+    return this.log("listen").map(({ bind }) => String(bind));
+  }
+
+  /** Lines of the log about a topic. */
+  log(topic: string): LogLine[] {
+    return this.#lines.filter((line): line is LogLine => "topic" in line && line.topic === topic);
+  }
+
+  /** Access records so far. */
+  get records(): AccessLine[] {
+    return this.#lines.filter((line): line is AccessLine => !("topic" in line));
+  }
+
+  /** The first line of a topic that says this; waits for it. */
+  line(topic: string, message: RegExp, deadlineMs?: number): Promise<LogLine> {
+    return this.#until(`the log to say ${message}`, () => this.log(topic).find((line) => message.test(line.message)), deadlineMs);
+  }
+
+  /** The access records, once there are so many. */
+  ended(count: number): Promise<AccessLine[]> {
+    return this.#until(`${count} access records`, () => this.records.length >= count ? this.records : undefined);
+  }
+
+  async get(path: string): Promise<Answer> {
+    return await ask(this.admin, path);
+  }
+
+  async status(): Promise<Status> {
+    return JSON.parse((await this.get("/status")).body);
+  }
+
+  async metrics(): Promise<Map<string, number>> {
+    return parseMetrics((await this.get("/metrics")).body);
+  }
+
+  /** Looks at /status until it is so. */
+  async until(what: string, condition: (status: Status) => boolean): Promise<Status> {
+    return await until(what, async () => {
+      const status = await this.status();
+      return condition(status) ? status : undefined;
+    });
+  }
+
+  signal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1"): void {
+    this.#running.child.kill(signal);
+  }
+
+  /** The exit status, once it has ended. */
+  exit(): Promise<number | string> {
+    return within("Sluice to end", this.#running.ended);
+  }
+
+  /** Traffic is over: everything it took is back where it was, to the last fd. */
+  async assertQuiet(): Promise<void> {
+    const same = (now: Held) =>
+      now.connections === 0 && now.slots === 0 && now.blocks === 0 && now.fds <= this.#before.fds;
+    try {
+      await until("everything to be given back", async () => same(await this.#held()));
+    } catch {
+      deepStrictEqual(await this.#held(), { connections: 0, slots: 0, blocks: 0, fds: this.#before.fds });
+    }
+  }
+
+  /** Nothing leaked, and SIGTERM ends it with status 0. */
+  async finish(): Promise<void> {
+    await this.assertQuiet();
+    this.signal("SIGTERM");
+    strictEqual(await this.exit(), 0, this.stderr);
+  }
+
+  /** At the end of a block: gone, if it is still there. */
+  [Symbol.dispose](): void {
+    if (!this.#running.over) this.#running.child.kill("SIGKILL");
+  }
+
+  /** Health checks come and go: fds are counted when none is under way. */
+  async #settled(): Promise<Held> {
+    return await until("a moment without connections", async () => {
+      const held = await this.#held();
+      return held.slots === 0 && held.connections === 0 ? held : undefined;
+    });
+  }
+
+  async #held(): Promise<Held> {
+    const { reactors, totals } = await this.status();
+    const total = (field: "slots" | "blocks" | "pipes") => reactors.reduce((sum, reactor) => sum + reactor[field], 0);
+    const fds = openFds(this.pid).length - 2 * total("pipes");
+    return { connections: totals.connections.now, slots: total("slots"), blocks: total("blocks"), fds };
+  }
+
+  #read(): void {
+    const text = this.stderr;
+    for (let end = text.indexOf("\n", this.#parsed); end >= 0; end = text.indexOf("\n", this.#parsed)) {
+      const line = text.slice(this.#parsed, end);
+      this.#parsed = end + 1;
+      if (line.startsWith("{")) this.#lines.push(JSON.parse(line));
+    }
+    for (const look of this.#waiting) look();
+  }
+
+  async #until<T>(what: string, look: () => T | undefined, deadlineMs?: number): Promise<T> {
+    let settle: () => void = () => {};
+    const seen = new Promise<T>((resolve, reject) => {
+      settle = () => {
+        const value = look();
+        if (value !== undefined) resolve(value);
+        else if (this.#running.over) reject(new Error(`Sluice ended before ${what}:\n${this.stderr}`));
+      };
+    });
+    this.#waiting.add(settle);
+    settle();
+    try {
+      return await within(what, seen, deadlineMs);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; its log:\n${this.stderr.slice(-4_000)}`);
+    } finally {
+      this.#waiting.delete(settle);
+    }
+  }
+}
+
+/** Starts a Sluice for a test: at the end of it nothing may have leaked, and SIGTERM ends it well. */
+export async function withSluice(
+  words: readonly string[],
+  test: (sluice: Sluice) => Promise<void>,
+  options: RunOptions = {},
+): Promise<void> {
+  using sluice = await Sluice.start(words, options);
+  await test(sluice);
+  await sluice.finish();
+}
