@@ -1,34 +1,13 @@
 // One record for each connection, at its end. Formatting shares a core with traffic: no object is built
 // for a line, the date is made once a second, and all lines of a drain are one write.
-import { type Reason, REASONS } from "../shared/reason.ts";
+import { REASONS } from "../shared/reason.ts";
 import { errnoName } from "../sys/errno.ts";
 import { shown } from "./config/errors.ts";
+import type { AccessRecord } from "./access_record.ts";
 import type { AccessLogTarget } from "./config/schema.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
 import { Output, OutputError } from "./output.ts";
-
-/** A connection that ended. Names are "" where there is none. */
-export interface AccessRecord {
-  /** Wall clock at its end. */
-  readonly atMs: number;
-  /** The client's address; "" when it is not known. */
-  readonly client: string;
-  readonly listener: string;
-  readonly upstream: string;
-  /** The address of the server that had it last. */
-  readonly server: string;
-  /** Read from the client, and read from the server. */
-  readonly upBytes: number;
-  readonly downBytes: number;
-  /** From accept to end; negative when it is not known. */
-  readonly durationMs: number;
-  readonly reason: Reason;
-  /** Behind the reason, or 0. */
-  readonly errno: number;
-  /** Servers tried or passed over. */
-  readonly tried: number;
-}
 
 export interface AccessLogOptions {
   readonly to: AccessLogTarget;

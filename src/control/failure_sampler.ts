@@ -2,7 +2,7 @@
 // a second for each reason, then how many more there were. A server that is down must not fill a disk.
 import { REASON_COUNT, REASONS } from "../shared/reason.ts";
 import { errnoName } from "../sys/errno.ts";
-import type { AccessRecord } from "./access_log.ts";
+import type { AccessRecord } from "./access_record.ts";
 import type { Log } from "./log.ts";
 
 /** Lines a second for each reason. */

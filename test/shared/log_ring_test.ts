@@ -51,10 +51,12 @@ describe("LogRing", () => {
     put(writer, 1);
     await reader.bell(60_000); // at once: there is something
     take(reader);
+    const alive = setInterval(() => {}, 1_000); // Deno ends a process that only waits for a bell
     const woken = reader.bell(60_000);
     put(writer, 2);
     writer.ring();
     await woken;
+    clearInterval(alive);
     deepEqual(take(reader), [2]);
   });
 
