@@ -13,69 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-
 /* Flags of sl_listen. */
 enum { LISTEN_REUSEPORT = 1 };
 
-static _Atomic int32_t listeners[SL_LISTENERS_MAX]; /* fd + 1; zero means closed */
 /* Which file a unix listener made: another process may have put its own in its place since. */
 static struct { dev_t device; ino_t inode; } made[SL_LISTENERS_MAX];
-
-/* Reads an address record; returns the length for the kernel, 0 if the family is none of ours. */
-socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address)
-{
-    memset(address, 0, sizeof *address);
-    if (record[0] == 4) {
-        struct sockaddr_in *in = (struct sockaddr_in *)address;
-        in->sin_family = AF_INET;
-        memcpy(&in->sin_port, record + 2, 2);
-        memcpy(&in->sin_addr, record + 4, 4);
-        return sizeof *in;
-    }
-    if (record[0] == 6) {
-        struct sockaddr_in6 *in = (struct sockaddr_in6 *)address;
-        in->sin6_family = AF_INET6;
-        memcpy(&in->sin6_port, record + 2, 2);
-        memcpy(&in->sin6_addr, record + 4, 16);
-        memcpy(&in->sin6_scope_id, record + 20, 4);
-        return sizeof *in;
-    }
-    if (record[0] == 1 && record[1] > 0 && record[1] < sizeof ((struct sockaddr_un *)0)->sun_path) {
-        struct sockaddr_un *un = (struct sockaddr_un *)address;
-        un->sun_family = AF_UNIX;
-        memcpy(un->sun_path, record + 4, record[1]);
-        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + record[1] + 1);
-    }
-    return 0;
-}
-
-/* Writes an address as a record of <bytes> (SL_PEER_BYTES: without a unix path). An IPv4 address
- * mapped into IPv6 becomes plain IPv4: a dual-stack listener's clients are what they are. */
-void sl_address_write(const struct sockaddr_storage *address, socklen_t length, uint8_t *record, int32_t bytes)
-{
-    memset(record, 0, (size_t)bytes);
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        record[0] = 4;
-        memcpy(record + 2, &in->sin_port, 2);
-        memcpy(record + 4, &in->sin_addr, 4);
-    } else if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)address;
-        int mapped = IN6_IS_ADDR_V4MAPPED(&in->sin6_addr);
-        record[0] = mapped ? 4 : 6;
-        memcpy(record + 2, &in->sin6_port, 2);
-        memcpy(record + 4, in->sin6_addr.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
-        if (!mapped)
-            memcpy(record + 20, &in->sin6_scope_id, 4);
-    } else if (address->ss_family == AF_UNIX) {
-        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
-        record[0] = 1;
-        if (bytes >= SL_ADDRESS_BYTES && length > offsetof(struct sockaddr_un, sun_path)) {
-            record[1] = (uint8_t)strnlen(un->sun_path, sizeof un->sun_path - 1);
-            memcpy(record + 4, un->sun_path, record[1]);
-        }
-    }
-}
 
 /* A unix path left by a process that is gone answers ECONNREFUSED: only then it is removed. */
 static int stale(const struct sockaddr_storage *address, socklen_t length)
@@ -97,7 +39,7 @@ static int stale(const struct sockaddr_storage *address, socklen_t length)
  * it. <flags> 1: SO_REUSEPORT. Returns 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as bind does. */
 int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog)
 {
-    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) == 0 && backlog > 0);
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) == 0 && backlog > 0);
     CHECK_ARENA(address_off, SL_ADDRESS_BYTES);
     struct sockaddr_storage address;
     socklen_t length = sl_address_read(me->arena + address_off, &address);
@@ -134,7 +76,7 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
     made[listener].inode = 0;
     if (family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0)
         made[listener].device = status.st_dev, made[listener].inode = status.st_ino;
-    atomic_store(&listeners[listener], fd + 1);
+    atomic_store(&sl_listeners[listener], fd + 1);
     return 0;
 failed:;
     int error = errno;
@@ -145,11 +87,11 @@ failed:;
 /* Writes the address a listening socket is bound to (the port the kernel chose): getsockname(2). */
 int32_t sl_listener_address(int32_t listener, uint32_t off)
 {
-    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
     CHECK_ARENA(off, SL_ADDRESS_BYTES);
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
-    if (getsockname(atomic_load(&listeners[listener]) - 1, (struct sockaddr *)&address, &length) == -1)
+    if (getsockname(atomic_load(&sl_listeners[listener]) - 1, (struct sockaddr *)&address, &length) == -1)
         return -errno;
     sl_address_write(&address, length, me->arena + off, SL_ADDRESS_BYTES);
     return 0;
@@ -158,8 +100,8 @@ int32_t sl_listener_address(int32_t listener, uint32_t off)
 /* Closes a listening socket; a unix path that it made is unlinked. Reactors must have stopped watching. */
 int32_t sl_listener_close(int32_t listener)
 {
-    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
-    int fd = atomic_load(&listeners[listener]) - 1;
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    int fd = atomic_load(&sl_listeners[listener]) - 1;
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     struct stat status;
@@ -167,7 +109,7 @@ int32_t sl_listener_close(int32_t listener)
         address.ss_family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0 &&
         status.st_dev == made[listener].device && status.st_ino == made[listener].inode)
         unlink(((struct sockaddr_un *)&address)->sun_path);
-    atomic_store(&listeners[listener], 0);
+    atomic_store(&sl_listeners[listener], 0);
     return close(fd) == -1 ? -errno : 0;
 }
 
@@ -175,22 +117,12 @@ int32_t sl_listener_close(int32_t listener)
  * Asking for what already is so is no error. */
 int32_t sl_watch(int32_t listener, int32_t on)
 {
-    CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
     struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)TAG_LISTENER << 32 | (uint32_t)listener };
-    int fd = atomic_load(&listeners[listener]) - 1;
+    int fd = atomic_load(&sl_listeners[listener]) - 1;
     if (epoll_ctl(me->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) == -1)
         return errno == (on ? EEXIST : ENOENT) ? 0 : -errno;
     return 0;
-}
-
-/* Takes every listening socket out of a room's epoll set: its next thread watches anew. */
-void sl_unwatch_all(struct sl_room *room)
-{
-    for (int32_t listener = 0; listener < SL_LISTENERS_MAX; listener++) {
-        int32_t fd = atomic_load(&listeners[listener]) - 1;
-        if (fd >= 0)
-            epoll_ctl(room->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    }
 }
 
 /* Takes one connection from a listening socket: accept4(2). Returns its token (> 0), to be given to
@@ -199,11 +131,11 @@ void sl_unwatch_all(struct sl_room *room)
  * is already gone (accept(2): go on with the next). */
 int32_t sl_accept(int32_t listener)
 {
-    CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&listeners[listener]) != 0);
+    CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     int fd;
-    do fd = accept4(atomic_load(&listeners[listener]) - 1, (struct sockaddr *)&address, &length,
+    do fd = accept4(atomic_load(&sl_listeners[listener]) - 1, (struct sockaddr *)&address, &length,
                     SOCK_CLOEXEC | SOCK_NONBLOCK);
     while (fd == -1 && errno == EINTR);
     if (fd == -1)

@@ -49,8 +49,12 @@ struct sl_fd {
 extern struct sl_room sl_rooms[SL_ROOMS_MAX];
 extern struct sl_fd *sl_fds;
 extern int32_t sl_fds_max;
+extern _Atomic int32_t sl_listeners[SL_LISTENERS_MAX]; /* fd + 1; zero means closed */
 extern _Thread_local struct sl_room *me;
 extern _Thread_local int32_t my_index;
+
+/* What epoll keeps with an fd: which use of it, and the number. */
+static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)serial << 32 | low; }
 
 /* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
@@ -68,13 +72,16 @@ extern _Thread_local int32_t my_index;
 #define RAW_SPLICE(in, out, len, flags) syscall(SYS_splice, in, NULL, out, NULL, len, flags)
 #define RAW_EPOLL_WAIT(epfd, events, max, ms) syscall(SYS_epoll_pwait, epfd, events, max, ms, NULL, 8)
 
+/* room.c */
+void sl_tell_time(void);
 int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener);
 void sl_fd_seen(int32_t fd);
 void sl_fd_forget(int32_t fd);
-void sl_unwatch_all(struct sl_room *room);
+void sl_close_fd(int32_t fd, int32_t reset);
+/* address.c */
 socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address);
 void sl_address_write(const struct sockaddr_storage *address, socklen_t length, uint8_t *record, int32_t bytes);
-void sl_close_fd(int32_t fd, int32_t reset);
+/* pattern.c */
 void sl_pattern_leave(void);
 
 #endif

@@ -12,18 +12,6 @@
 enum { OPTION_NODELAY, OPTION_KEEPALIVE, OPTION_KEEPIDLE, OPTION_KEEPINTVL, OPTION_KEEPCNT,
        OPTION_USER_TIMEOUT, OPTION_SNDBUF, OPTION_RCVBUF, OPTION_QUICKACK, OPTION_COUNT };
 
-/* Forgets and closes an fd of a connection. A reset is close(2) after SO_LINGER of 0 seconds: unsent
- * data is dropped, the peer gets RST and no TIME_WAIT stays here. */
-void sl_close_fd(int32_t fd, int32_t reset)
-{
-    sl_fd_forget(fd);
-    if (reset) {
-        struct linger now = { .l_onoff = 1, .l_linger = 0 };
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    }
-    close(fd); /* Linux frees the fd whatever it returns: close(2), "Dealing with error returns" */
-}
-
 /* Starts a connection for <slot> to the address record at <address_off>: socket(2), connect(2), and
  * registration. Returns 0 when it is already there (unix sockets), -EINPROGRESS while it is on its way
  * (readiness to write ends it: ask sl_outcome); any other -errno means that there is no socket:

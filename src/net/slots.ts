@@ -4,6 +4,7 @@
 import { assert, assertTable } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import { openSlots, SlotState } from "../shared/tables.ts";
+import { Rows } from "./rows.ts";
 
 export let slotState: Uint8Array;
 export let slotFlags: Uint16Array;
@@ -17,12 +18,7 @@ export let slotHoldBytes: Uint32Array;
 export let slotTookBytes: Uint32Array;
 export let slotMovedBytes: Float64Array;
 
-let rows: number;
-/** First row of the free list, linked through slotEx. */
-let free: number;
-/** Rows from here on were never used: their memory is not touched before they are needed. */
-let fresh: number;
-let taken: number;
+let rows: Rows;
 
 export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
   ({
@@ -38,10 +34,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotTookBytes,
     slotMovedBytes,
   } = openSlots(memory, slots));
-  rows = slots;
-  free = NONE;
-  fresh = 1;
-  taken = 0;
+  rows = new Rows(slotEx, slots);
 }
 
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
@@ -60,16 +53,8 @@ export function slotSetState(slot: number, next: SlotState): void {
 
 /** Takes a free slot in the given state; NONE when all are taken. */
 export function takeSlot(state: SlotState.Connecting | SlotState.Open): number {
-  let slot = free;
-  if (slot !== NONE) {
-    free = slotEx[slot];
-    slotEx[slot] = NONE;
-  } else {
-    if (fresh === rows) return NONE;
-    slot = fresh++;
-  }
-  slotSetState(slot, state);
-  taken++;
+  const slot = rows.take();
+  if (slot !== NONE) slotSetState(slot, state);
   return slot;
 }
 
@@ -83,9 +68,7 @@ export function giveSlot(slot: number): void {
   slotPeer[slot] = NONE;
   slotMovedBytes[slot] = 0;
   slotTookBytes[slot] = 0;
-  slotEx[slot] = free;
-  free = slot;
-  taken--;
+  rows.give(slot);
 }
 
 /** Gives back a slot that never got a socket: nothing can be late for it. */
@@ -95,25 +78,20 @@ export function giveUntouchedSlot(slot: number): void {
 }
 
 export function slotsTaken(): number {
-  return taken;
+  return rows.taken;
 }
 
 /** Slots that can still be taken. */
 export function slotsLeft(): number {
-  return rows - 1 - taken;
+  return rows.left;
 }
 
 /** First row that was never used: no scan need go further. */
 export function slotsEnd(): number {
-  return fresh;
+  return rows.end;
 }
 
 /** The free list is whole. For tests. */
 export function slotsCheck(): void {
-  let length = 0;
-  for (let slot = free; slot !== NONE; slot = slotEx[slot]) {
-    assertTable(slotState[slot] === SlotState.Free, "slots: a slot on the free list is not free");
-    assertTable(++length < rows, "slots: the free list is a ring");
-  }
-  assertTable(length + taken === fresh - 1, "slots: taken and free do not add up");
+  rows.check((slot) => slotState[slot] === SlotState.Free);
 }

@@ -1,7 +1,8 @@
 // The exchange table: one row per connection through us, or per health check under way. States and
 // their legal moves; what happens in them is told in exchange.ts.
-import { assert, assertTable } from "../base/assert.ts";
+import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { Rows } from "../net/rows.ts";
 import { ExState, openExchanges } from "../shared/tables.ts";
 
 export let exState: Uint8Array;
@@ -18,10 +19,7 @@ export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exStartMs: Float64Array;
 
-let rows: number;
-let free: number; // linked through exDown
-let fresh: number;
-let taken: number;
+let rows: Rows; // linked through exDown
 
 export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): void {
   ({
@@ -39,10 +37,7 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exIdleTicks,
     exStartMs,
   } = openExchanges(memory, exchanges));
-  rows = exchanges;
-  free = NONE;
-  fresh = 1;
-  taken = 0;
+  rows = new Rows(exDown, exchanges);
 }
 
 const to = (...states: ExState[]): number => states.reduce((mask, state) => mask | (1 << state), 0);
@@ -64,16 +59,8 @@ export function exSetState(ex: number, next: ExState): void {
 
 /** Takes a row, in state Connect; NONE when all are taken. */
 export function takeExchange(): number {
-  let ex = free;
-  if (ex !== NONE) {
-    free = exDown[ex];
-    exDown[ex] = NONE;
-  } else {
-    if (fresh === rows) return NONE;
-    ex = fresh++;
-  }
-  exSetState(ex, ExState.Connect);
-  taken++;
+  const ex = rows.take();
+  if (ex !== NONE) exSetState(ex, ExState.Connect);
   return ex;
 }
 
@@ -84,21 +71,18 @@ export function giveExchange(ex: number): void {
   exTried[ex] = 0;
   exUp[ex] = NONE;
   exServer[ex] = NONE;
-  exDown[ex] = free;
-  free = ex;
-  taken--;
-  assertTable(taken >= 0, "exchanges: gave more rows than were taken");
+  rows.give(ex);
 }
 
 export function exchangesTaken(): number {
-  return taken;
+  return rows.taken;
 }
 
 export function exchangesLeft(): number {
-  return rows - 1 - taken;
+  return rows.left;
 }
 
 /** First row that was never used. */
 export function exchangesEnd(): number {
-  return fresh;
+  return rows.end;
 }
