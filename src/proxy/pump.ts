@@ -16,7 +16,7 @@ import {
 import { blockAt } from "../net/blocks.ts";
 import { holdGive, holdLeftover, holdPipe, holdsLeft } from "../net/holds.ts";
 import { pipeCapacity } from "../net/pipes.ts";
-import { Ready, readyClear, runAgain } from "../net/ready.ts";
+import { Ready, readyAdd, readyClear, runAgain } from "../net/ready.ts";
 import {
   slotFlags,
   slotHold,
@@ -127,7 +127,10 @@ function topUp(from: number): void {
   const room = spliceLength(from, pipe) - slotHoldBytes[from];
   if (room <= 0 || !(slotReady[from] & Ready.In)) return;
   const read = sys.splice_in(from, pipe, room);
-  if (read > 0) spliced(from, read);
+  if (read > 0) return spliced(from, read);
+  assert(read !== -EBUG, "pump: a splice broke its contract");
+  // The kernel tells a socket's error once: remembered here, `passFin` knows that its end was no end.
+  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);
 }
 
 function spliced(from: number, bytes: number): void {

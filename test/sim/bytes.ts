@@ -52,6 +52,18 @@ export class Bytes {
     return taken;
   }
 
+  /** Shows up to `most` bytes, and keeps them. */
+  peek(most: number, show: (view: Uint8Array) => void): number {
+    let shown = 0;
+    for (const view of this.#views) {
+      if (shown === most) break;
+      const part = view.subarray(0, most - shown);
+      show(part);
+      shown += part.length;
+    }
+    return shown;
+  }
+
   clear(): void {
     this.#views = [];
     this.length = 0;

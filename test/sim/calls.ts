@@ -24,6 +24,7 @@ import {
   EMFILE,
   ENFILE,
   ENOBUFS,
+  ENOENT,
   ENOMEM,
   ENOSPC,
   ENOTCONN,
@@ -50,6 +51,8 @@ type Call = (a: number, b: number, c: number, d: number) => number;
 
 /** Allowed behind a close in one turn: the sweep is the last thing that a turn does. */
 const IN_SWEEP: ReadonlySet<string> = new Set(["close", "pipe_close", "poll", "leave"]);
+/** Calls that move nothing on. */
+const IDLE: ReadonlySet<string> = new Set(["poll", "watch", "wake", "held", "can_splice"]);
 /** Where a broken promise about one connection is staged. */
 const OF_ONE: ReadonlySet<string> = new Set(["recv", "send", "splice_in", "splice_out", "shutdown", "outcome"]);
 
@@ -69,7 +72,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
   const { weather, clock, random } = kernel;
   return (a, b, c, d) => {
     if (kernel.me > 0) {
-      if (weather.deathAfter > 0 && --weather.deathAfter === 0) throw stage(new TableError(`staged in ${name}`));
+      if (weather.deathAfter > 0 && name !== "client" && --weather.deathAfter === 0) throw stage(new TableError(`staged in ${name}`));
       if (weather.bugAfter > 0 && OF_ONE.has(name) && --weather.bugAfter === 0) {
         throw stage(new BugError(`staged in ${name}`));
       }
@@ -82,7 +85,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
       const result = call(a, b, c, d);
       kernel.note(`${clock.nowMs.toFixed(3)} ${told} = ${result < 0 ? errnoName(-result) : result}`);
       if (result < 0) tally.set(`${name} ${errnoName(-result)}`, (tally.get(`${name} ${errnoName(-result)}`) ?? 0) + 1);
-      else if (name !== "poll") kernel.work++;
+      else if (!IDLE.has(name)) kernel.work++;
       return result;
     } catch (error) {
       if (error instanceof BrokenContract) error.message = `${told}: ${error.message}`;
@@ -115,6 +118,11 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     clock.in((random.below(1000) * LATE_EDGE_MS) / 1000, () => kernel.edge(row));
     return true;
   };
+  /** Writes what it is given to the arena, one after the other. */
+  const writer = (off: number) => (view: Uint8Array) => {
+    arena.set(view, off);
+    off += view.length;
+  };
   const shortened = (bytes: number) => random.oneIn(weather.short) ? random.size(bytes) : bytes;
 
   const reap = (index: number) => {
@@ -131,6 +139,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     room.pipes.length = 0;
     room.gens.clear(); // the replacement's tables begin anew
     room.stale.length = 0;
+    room.watched.clear();
     for (const row of kernel.fds) {
       if (row === undefined || typeof row === "string" || row.room !== index) continue;
       if (row.registered) kernel.edge(row);
@@ -191,6 +200,15 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     reap,
     wake(index) {
       kernel.room(index).woken = true;
+      return 0;
+    },
+    peer_of(index, slot, off) {
+      const room = kernel.room(index);
+      kernel.check(slot > 0 && slot < room.slotCount, `slot ${slot} is out of range`);
+      checkArena(off, PEER_BYTES);
+      const row = room.slots[slot];
+      if (row === undefined) return -ENOENT;
+      arena.set(row.peer, off);
       return 0;
     },
     held(index, which) {
@@ -259,6 +277,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       const { socket, peer } = queue[0];
       if (socket.broken && random.oneIn(2)) {
         queue.shift();
+        socket.close(true);
         return -random.pick([ECONNABORTED, ECONNABORTED, EPROTO, EHOSTDOWN]);
       }
       const row = kernel.takeRow(socket, peer, index);
@@ -309,15 +328,22 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     },
     outcome: (slot) => kernel.slot(slot).socket.takeError(),
     recv(slot, off, bytes) {
-      const row = kernel.slot(slot);
+      const row = kernel.slot(slot), { socket, peeked } = row;
       checkArena(off, bytes);
       kernel.check(bytes > 0, "reads nothing");
-      if (row.socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
-      let at = off;
-      return row.socket.recv(bytes, (view) => {
-        arena.set(view, at);
-        at += view.length;
-      });
+      row.peeked = 0;
+      if (peeked === 0 && socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
+      const isCut = peeked === 0 && socket.pieces && socket.rx.length > 0;
+      return socket.recv(isCut ? shortened(Math.min(bytes, socket.rx.length)) : bytes, writer(off));
+    },
+    peek(slot, off, bytes) {
+      const row = kernel.slot(slot), { socket } = row;
+      checkArena(off, bytes);
+      kernel.check(bytes > 0, "reads nothing");
+      if (socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
+      const shown = socket.peek(bytes, writer(off));
+      row.peeked = Math.max(0, shown);
+      return shown;
     },
     send(slot, off, bytes, _more) {
       const row = kernel.slot(slot);
@@ -396,6 +422,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       inside.push(arena.slice(off, off + taken));
       return taken;
     },
+    can_splice: (slot) => kernel.slot(slot) && 1,
     splice_in(slot, number, bytes) {
       const row = kernel.slot(slot), pipe = kernel.pipe(number);
       kernel.check(bytes > 0, "moves nothing");

@@ -3,7 +3,7 @@
 import type { Random } from "./random.ts";
 import type { Clock } from "./clock.ts";
 import type { Pipe } from "./pipe.ts";
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, type Socket } from "./socket.ts";
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Socket } from "./socket.ts";
 import { EventKind } from "../../src/sys/symbols.ts";
 import { LISTENERS_MAX } from "../../src/base/limits.ts";
 
@@ -60,6 +60,8 @@ export interface Row {
   /** On that set's ready list. */
   ready: boolean;
   shut: boolean;
+  /** Bytes that a peek has shown: the next read finds them. */
+  peeked: number;
 }
 
 export interface Room {
@@ -116,7 +118,7 @@ export class FakeKernel {
   held = 0;
   /** A socket was closed in this turn: what follows may only close. */
   sweeping = false;
-  /** Calls that did something, for the watch against busy loops. */
+  /** What has happened so far, here and in the world: the watch against busy loops looks at it. */
   work = 0;
   #lowest = FDS_BEFORE;
   readonly #calls: string[] = [];
@@ -169,6 +171,7 @@ export class FakeKernel {
       registered: false,
       ready: false,
       shut: false,
+      peeked: 0,
     };
     this.fds[fd] = row;
     socket.onEdge = () => this.edge(row);
@@ -255,7 +258,7 @@ export class FakeKernel {
 
   /** Something happened to a socket: it goes on the ready list, once. */
   edge(row: Row): void {
-    row.socket.touchedMs = this.clock.nowMs;
+    this.work++;
     if (!row.registered || row.ready) return;
     row.ready = true;
     this.rooms[row.room]!.ready.push(row);
@@ -289,12 +292,13 @@ export class FakeKernel {
       row.ready = false;
       const bits = bitsOf(row.socket.events());
       if (bits === 0) continue;
+      row.socket.touchedMs = this.clock.nowMs;
       if (row.slot === 0) events.push([EventKind.Newcomer, row.fd, bits]);
       else events.push([row.slot, row.gen, bits]);
     }
     room.ready = late;
     if (room.stale.length > 0 && random.oneIn(weather.stale) && events.length < most) {
-      events.push([...random.pick(room.stale), 1 + random.below(15)]);
+      events.push([...random.pick(room.stale), 1 + random.below(31)]);
     }
     if (disorder) random.shuffle(events);
     return events;
@@ -343,6 +347,7 @@ function bitsOf(events: number): number {
   if (events & EPOLLRDHUP) bits |= 1 | 4;
   if (events & EPOLLHUP) bits |= 1 | 2 | 4;
   if (events & EPOLLERR) bits |= 1 | 2 | 8;
+  if (events & EPOLLPRI) bits |= 16;
   return bits;
 }
 

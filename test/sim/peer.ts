@@ -29,6 +29,8 @@ export interface Manner {
   talkAfterFin: boolean;
   /** Keeps its end of stream back until it has read this much, or the end. */
   finAfterBytes: number;
+  /** Some of it is urgent. */
+  urgent: boolean;
   trouble: Trouble;
   /** After so many bytes either way. */
   troubleAfterBytes: number;
@@ -136,12 +138,13 @@ export class Peer {
   }
 
   #write(): void {
-    const { socket, outgoing } = this;
+    const { socket, outgoing, manner } = this;
     if (this.finSent) return;
     if (this.sent < outgoing.length) {
       if (!this.#mayTalk) return;
       const bytes = Math.min(socket.window, outgoing.length - this.sent, this.#random.size(this.manner.pieceBytes));
       if (bytes === 0) return;
+      if (manner.urgent && this.#random.oneIn(8)) socket.arriveUrgent();
       socket.arrive(outgoing.subarray(this.sent, this.sent + bytes));
       this.sent += bytes;
       if (this.sent < outgoing.length || this.#random.oneIn(2)) return;

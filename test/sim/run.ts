@@ -3,7 +3,6 @@
 // to die is accounted for and replaced, as the control plane does it.
 import { ARENA_BYTES, BLOCKS_MAX, CONTROL_ARENA_BYTES, NONE } from "../../src/base/limits.ts";
 import { blocksTaken, giveBlock, takeBlock } from "../../src/net/blocks.ts";
-import { starvedCount } from "../../src/net/holds.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
@@ -16,7 +15,7 @@ import { makeTable } from "../../src/shared/columns.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
 import { Reason } from "../../src/shared/reason.ts";
-import { makeShared, openShared } from "../../src/shared/servers.ts";
+import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import {
   EXCHANGES,
@@ -42,8 +41,9 @@ export const OTHER_ROOM = 2;
 const START_MS = 5_000;
 /** Longer than any deadline of a run: after this long without work nothing will happen any more. */
 const QUIET_MS = 12_000;
-/** Turns without work until it is a busy loop. */
-const IDLE_TURNS_MAX = 3_000;
+/** Turns in a row without work and without sleep until it is a busy loop. */
+const RESTLESS_TURNS_MAX = 300;
+const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
 /** Rows of the statistics that runs use. */
 const NUMBERS_MAX = 64;
@@ -126,7 +126,8 @@ export class Run {
   #tables!: TableMemory;
   #work = 0;
   #workMs = START_MS;
-  #idleTurns = 0;
+  #turnMs = START_MS;
+  #restlessTurns = 0;
   readonly #reserved: number[] = [];
 
   constructor(seed: number, random: Random, scenario: Scenario, memory: Memory, tally: Tally) {
@@ -217,9 +218,9 @@ export class Run {
     this.#scenario.died();
     this.unhanded += this.kernel.held === 0 ? 0 : 1;
     this.kernel.threadDied();
-    const clients = sys.reap(ROOM);
     this.#settle();
-    Atomics.add(this.shared.reactorEnded, ROOM, Math.max(clients, 0));
+    const clients = sys.reap(ROOM);
+    Atomics.add(this.shared.reactorEnded, ROOM * PER_LINE, Math.max(clients, 0));
     this.messages.length = 0;
     this.#born(this.stage === "running" ? this.#scenario.listeners : []);
     if (this.stage === "ending") this.tell({ kind: "end-all" });
@@ -251,8 +252,7 @@ export class Run {
     tunnelsCheck();
     this.#drainLog();
     this.#watchForBusyLoop();
-    const gone = this.kernel.rooms[OTHER_ROOM]!.ready.length > 0 && this.random.oneIn(20);
-    if (gone || this.stage !== "running") this.#turnAway();
+    if (this.clock.nextMs === Infinity || this.random.oneIn(20)) this.#turnAway();
     if (this.stage === "leaving") return;
     if (this.stage === "running" && !this.#isThrough()) return;
     this.#endOrderly();
@@ -285,10 +285,12 @@ export class Run {
 
   /** The room that is only counted has ended its connections. */
   #turnAway(): void {
+    const other = this.kernel.rooms[OTHER_ROOM]!;
+    if (other.ready.length === 0) return;
+    other.ready = [];
     const gone = this.kernel.turnAway(OTHER_ROOM);
-    this.kernel.rooms[OTHER_ROOM]!.ready = [];
     this.elsewhere += gone;
-    Atomics.add(this.shared.reactorEnded, OTHER_ROOM, gone);
+    Atomics.add(this.shared.reactorEnded, OTHER_ROOM * PER_LINE, gone);
   }
 
   get #newcomers(): number {
@@ -301,25 +303,28 @@ export class Run {
 
   #watchForBusyLoop(): void {
     must(++this.turns < TURNS_MAX, `no end after ${TURNS_MAX} turns`);
-    if (this.kernel.work !== this.#work) {
-      this.#work = this.kernel.work;
-      this.#workMs = this.clock.nowMs;
-      this.#idleTurns = 0;
-    } else must(++this.#idleTurns < IDLE_TURNS_MAX, `busy loop: ${IDLE_TURNS_MAX} turns without any work`);
+    const slept = this.clock.nowMs - this.#turnMs >= SLEEP_MS, worked = this.kernel.work !== this.#work;
+    this.#turnMs = this.clock.nowMs;
+    this.#restlessTurns = slept || worked ? 0 : this.#restlessTurns + 1;
+    must(this.#restlessTurns < RESTLESS_TURNS_MAX, `busy loop: ${RESTLESS_TURNS_MAX} turns without work or sleep`);
+    if (!worked) return;
+    this.#work = this.kernel.work;
+    this.#workMs = this.clock.nowMs;
   }
 
   #checkEnd(): void {
     const { kernel, stats, shared } = this;
+    this.#drainLog();
     must(this.#reserved.length === blocksTaken(), "a block was not given back");
     for (const block of this.#reserved) giveBlock(block);
     must(exchangesTaken() === 0, "an exchange was not given back");
     must(slotsTaken() === 0, "a slot was not given back");
     must(pipesTaken() === 0 && pipesOpenCount() === 0, "a pipe was not given back");
     must(plansHeld() === 0, "a Plan was not given back");
-    must(starvedCount() === 0, "a starved source was forgotten");
     if (this.#scenario.role === "reactor") must(timersArmed() === 0, "a timer was not given back");
     for (const room of [ROOM, OTHER_ROOM]) {
-      const handed = Atomics.load(shared.reactorHanded, room), ended = Atomics.load(shared.reactorEnded, room);
+      const at = room * PER_LINE;
+      const handed = Atomics.load(shared.reactorHanded, at), ended = Atomics.load(shared.reactorEnded, at);
       must(handed === ended, `room ${room}: ${handed} connections handed to it, ${ended} ended`);
     }
     for (let number = 0; number < NUMBERS_MAX; number++) {

@@ -6,7 +6,12 @@ import { EAGAIN, ECONNRESET, ENOTCONN, EPIPE } from "../../src/sys/errno.ts";
 import { Bytes } from "./bytes.ts";
 
 /** As in <sys/epoll.h>. */
-export const EPOLLIN = 0x001, EPOLLOUT = 0x004, EPOLLERR = 0x008, EPOLLHUP = 0x010, EPOLLRDHUP = 0x2000;
+export const EPOLLIN = 0x001,
+  EPOLLPRI = 0x002,
+  EPOLLOUT = 0x004,
+  EPOLLERR = 0x008,
+  EPOLLHUP = 0x010,
+  EPOLLRDHUP = 0x2000;
 
 export class Socket {
   /** Arrived and not yet read. */
@@ -26,9 +31,11 @@ export class Socket {
   error = 0;
   /** We have closed it. */
   closed = false;
+  /** A read may stop at a boundary though there is more: a unix socket, or one with urgent data. */
+  pieces = false;
   /** The other end is told of a reset. */
   resetOut = false;
-  /** When something last happened to it that its owner could see. */
+  /** When its owner was last told of it. */
   touchedMs = 0;
 
   /** Epoll is to look at it again. */
@@ -77,6 +84,13 @@ export class Socket {
     this.onEdge();
   }
 
+  /** Urgent data among what comes. */
+  arriveUrgent(): void {
+    if (this.broken || this.closed) return;
+    this.pieces = true;
+    this.onEdge();
+  }
+
   arriveFin(): void {
     if (this.broken || this.closed) return;
     this.finIn = true;
@@ -113,6 +127,11 @@ export class Socket {
     if (this.finIn) return 0;
     if (this.error !== 0) return this.takeError();
     return this.broken ? 0 : -EAGAIN;
+  }
+
+  /** Like recv, and nothing is taken. */
+  peek(most: number, give: (view: Uint8Array) => void): number {
+    return this.rx.length > 0 ? this.rx.peek(most, give) : this.recv(most, give);
   }
 
   /** How many bytes it would take now, or -errno. */
@@ -163,6 +182,7 @@ export class Socket {
     if (this.shut || this.broken || this.#isWritable) events |= EPOLLOUT;
     else this.#lacksRoom = true;
     if (this.error !== 0) events |= EPOLLERR;
+    if (this.pieces) events |= EPOLLPRI;
     return events;
   }
 

@@ -4,7 +4,7 @@ import type { Plan } from "../../src/plan/plan.ts";
 import { exDown, exState, exUp } from "../../src/proxy/exchanges.ts";
 import { Field, RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
-import { Verdict } from "../../src/shared/servers.ts";
+import { reactorCurrent, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
 import { ExState, type TableSizes } from "../../src/shared/tables.ts";
 import {
@@ -87,6 +87,7 @@ export class Traffic implements Scenario {
   #plan: Plan;
   #run!: Run;
   #bugs = 0;
+  #refused = 0;
 
   constructor(random: Random) {
     this.#random = random;
@@ -182,8 +183,8 @@ export class Traffic implements Scenario {
   #make(number: number): Connection {
     const random = this.#random;
     const dialogue = this.#someDialogue();
-    const socket = new Socket(this.#someBuffer(), this.#someBuffer(), false);
     const { up, down, client } = dialogue;
+    const socket = this.#someSocket(dialogue, false);
     const connection: Connection = {
       number,
       listener: random.pick(this.listeners),
@@ -230,8 +231,9 @@ export class Traffic implements Scenario {
     if (mood === "refuses" && random.oneIn(2)) return ECONNREFUSED;
     if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
 
-    const socket = new Socket(this.#someBuffer(), this.#someBuffer(), !isUnix);
+    const socket = this.#someSocket(connection.dialogue, !isUnix);
     connection.attempts.push(socket);
+    socket.pieces = isUnix;
     if (isUnix) this.#serve(connection, socket);
     else if (mood === "well" || mood === "slow") {
       run.clock.in(mood === "well" ? random.below(20) : random.below(4_000), () => {
@@ -267,6 +269,11 @@ export class Traffic implements Scenario {
   record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void {
     if (kind === RecordKind.Bug) this.#bugs++;
     if (kind !== RecordKind.Access) return;
+    if (peer[0] === 0) {
+      must(numbers[Field.Reason] === Reason.LimitReached, "an access record without an address");
+      this.#refused++;
+      return;
+    }
     const connection = this.connections.find(({ number }) => number === portOf(peer));
     must(connection !== undefined, "an access record of nobody");
     must(connection.reason === Reason.None, `connection ${connection.number}: two access records`);
@@ -309,7 +316,7 @@ export class Traffic implements Scenario {
 
   #checkNoStall(run: Run): void {
     const { kernel, shared } = run;
-    const open = this.handTo.reduce((sum, room) => sum + shared.reactorHanded[room] - shared.reactorEnded[room], 0);
+    const open = this.handTo.reduce((sum, room) => sum + reactorCurrent(shared, room), 0);
     const isFull = open >= this.maxConnections || kernel.fdCount >= this.weather.fds;
     for (const { number, adopted, client, server, listener } of this.connections) {
       if (client.socket.closed) continue;
@@ -334,6 +341,7 @@ export class Traffic implements Scenario {
     const opened = stats.count[Count.Opened], lost = run.lost.length;
     must(records + lost === opened, `${opened} connections opened, ${records} access records, ${lost} lost`);
     const ended = stats.ended.reduce((sum, count) => sum + count, 0);
+    must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no record, or two");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
     must(this.#bugs === 0 || this.weather.bugAfter === 0, "a bug that was not staged");
@@ -379,10 +387,13 @@ export class Traffic implements Scenario {
     return all.slice(0, this.#random.oneIn(15) ? 0 : this.#random.between(1, all.length));
   }
 
-  #someBuffer(): number {
+  /** Tiny buffers only for little: nobody waits an hour. */
+  #someSocket({ up, down }: Dialogue, connecting: boolean): Socket {
     const random = this.#random;
-    if (this.#bulky) return random.pick([65_536, 4 << 20, 6 << 20]);
-    return random.pick([random.between(1, 300), 4_096, 16_384, 70_000, 300_000]);
+    const most = Math.max(up.length, down.length);
+    const sizes = most < 5_000 ? [1, random.between(1, 300), 4_096] : [4_096, 16_384, 70_000, 300_000];
+    const some = () => random.pick(this.#bulky ? [65_536, 4 << 20, 6 << 20] : sizes);
+    return new Socket(some(), some(), connecting);
   }
 
   #someLength(): number {
@@ -422,6 +433,7 @@ export class Traffic implements Scenario {
       talkAfterBytes: 0,
       talkAfterFin: false,
       finAfterBytes: 0,
+      urgent: random.oneIn(20),
       trouble: Trouble.None,
       troubleAfterBytes: random.oneIn(4) ? 0 : random.below(bytes + 1),
     };

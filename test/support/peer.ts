@@ -12,6 +12,8 @@ export type Ending = "fin" | "reset";
 
 export class Peer {
   readonly socket: Socket;
+  /** The own address as an access record shows it: `127.0.0.1:40000`. */
+  readonly address: string;
   #parts: Buffer[] = [];
   #bytes = 0;
   #ending: Ending | undefined;
@@ -21,6 +23,8 @@ export class Peer {
   /** Takes over a socket with `allowHalfOpen`, before its first byte. */
   constructor(socket: Socket) {
     this.socket = socket;
+    const { localAddress = "", localPort } = socket;
+    this.address = `${localAddress.includes(":") ? `[${localAddress}]` : localAddress}:${localPort}`;
     socket.setNoDelay(true);
     socket.on("data", (part: Buffer) => {
       this.#parts.push(part);
@@ -45,12 +49,6 @@ export class Peer {
       });
     });
     return within(`a connection to ${JSON.stringify(where)}`, connected);
-  }
-
-  /** The own address as an access record shows it: `127.0.0.1:40000`. */
-  get address(): string {
-    const { localAddress = "", localPort } = this.socket;
-    return localAddress.includes(":") ? `[${localAddress}]:${localPort}` : `${localAddress}:${localPort}`;
   }
 
   /** Resolves when the kernel has taken all of it; rejects when the connection broke. */
@@ -145,5 +143,16 @@ export class Peer {
   /** At the end of a block: gone, whatever it was doing. */
   [Symbol.dispose](): void {
     this.socket.destroy();
+  }
+}
+
+/** How a connection ends that nobody serves. A reset may be faster than the news that it was accepted. */
+export async function knock(where: Where): Promise<Ending> {
+  try {
+    using client = await Peer.connect(where);
+    return await client.ending();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ECONNRESET") return "reset";
+    throw error;
   }
 }
