@@ -1,9 +1,13 @@
 // Runs by seed: which scenario a seed is, and what is told when it fails.
 import { fileURLToPath } from "node:url";
 import type { Tally } from "./calls.ts";
+import { Health } from "./health.ts";
 import { Random } from "./random.ts";
 import { Memory, Run, type Scenario } from "./run.ts";
 import { Traffic } from "./traffic.ts";
+
+/** Every so many seeds the reactor checks servers instead of serving clients. */
+const HEALTH_EVERY = 10;
 
 /** Opens the library once for this thread: its pattern calls and one room's arena are used. */
 export async function openMemory(): Promise<Memory> {
@@ -15,7 +19,7 @@ export async function openMemory(): Promise<Memory> {
 /** @throws with the seed, what was broken, the last calls and how to see it again. */
 export function runSeed(seed: number, memory: Memory, tally: Tally): Run {
   const random = new Random(seed);
-  const scenario: Scenario = new Traffic(random);
+  const scenario: Scenario = seed % HEALTH_EVERY === 0 ? new Health(random, memory) : new Traffic(random);
   const run = new Run(seed, random, scenario, memory, tally);
   try {
     run.run();
