@@ -80,7 +80,7 @@ function copy(from: number, to: number): Pumped {
   const next = read === RECEIVE_BYTES ? becomeBulk(from, to) : shortRead(from);
   const sent = sys.send(to, ARENA_RECEIVE, read, 0);
   if (sent === read) return next;
-  if (sent < 0 && sent !== -EAGAIN) return sinkBroken(sent);
+  if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
   becomeBulk(from, to);
   const taken = sent < 0 ? 0 : sent;
   holdLeftover(from, ARENA_RECEIVE + taken, read - taken);
@@ -97,7 +97,7 @@ function copyPeeked(from: number, to: number): Pumped {
     readyClear(to, Ready.Out);
     return Pumped.Waiting;
   }
-  if (sent < 0) return sinkBroken(sent);
+  if (sent < 0) return sinkBroken(to, sent);
   const read = sys.recv(from, ARENA_RECEIVE, sent);
   assert(read === sent, "pump: what was peeked at is no longer there");
   slotMovedBytes[from] += read;
@@ -163,7 +163,7 @@ function drain(from: number, to: number): Pumped {
       if (piped && !(slotFlags[from] & SlotFlag.Finished)) topUp(from);
       return Pumped.Waiting;
     }
-    if (sent <= 0) return sinkBroken(sent);
+    if (sent <= 0) return sinkBroken(to, sent);
     assert(sent <= slotHoldBytes[from], "pump: the sink took more than was held");
     took += sent;
     slotHoldBytes[from] -= sent;
@@ -212,8 +212,10 @@ function sourceSays(from: number, read: number): Pumped {
   return Pumped.SourceBroken;
 }
 
-function sinkBroken(sent: number): Pumped {
+/** The sink's error is remembered: the kernel has told it, and would call the sink's own stream ended. */
+function sinkBroken(to: number, sent: number): Pumped {
   assert(sent !== -EBUG, "pump: a send broke its contract");
+  readyAdd(to, Ready.In | Ready.Err);
   pumpErrno = -sent;
   return Pumped.SinkBroken;
 }
@@ -229,7 +231,7 @@ function passFin(from: number, to: number): Pumped {
   if (slotFlags[to] & SlotFlag.FinSent) return Pumped.Waiting;
   if (slotFlags[from] & SlotFlag.FinSent) return Pumped.Done;
   const result = sys.shutdown(to);
-  if (result < 0) return sinkBroken(result);
+  if (result < 0) return sinkBroken(to, result);
   slotFlags[to] |= SlotFlag.FinSent;
   return Pumped.Waiting;
 }
