@@ -5,6 +5,7 @@
  * is a token (opaque to TypeScript); its row in fds[] says which room it was handed to. */
 #include "room.h"
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -95,6 +96,20 @@ int32_t sl_listener_address(int32_t listener, uint32_t off)
         return -errno;
     sl_address_write(&address, length, me->arena + off, SL_ADDRESS_BYTES);
     return 0;
+}
+
+/* Lets no further connection into a listening socket's queue: a filter that drops what arrives
+ * (SO_ATTACH_FILTER, socket(7)). What is in the queue can still be accepted; only then it is closed, and
+ * nobody who was let in is reset. Unix sockets have no such filter: 0 all the same. */
+int32_t sl_listener_stop(int32_t listener)
+{
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    if (made[listener].inode != 0)
+        return 0;
+    struct sock_filter drop = { .code = BPF_RET | BPF_K, .k = 0 };
+    struct sock_fprog program = { .len = 1, .filter = &drop };
+    int fd = atomic_load(&sl_listeners[listener]) - 1;
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == -1 ? -errno : 0;
 }
 
 /* Closes a listening socket; a unix path that it made is unlinked. Reactors must have stopped watching. */

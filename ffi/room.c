@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVERYTHING (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 struct sl_room sl_rooms[SL_ROOMS_MAX];
 struct sl_fd *sl_fds;
@@ -262,6 +261,20 @@ int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int
     f->serial = before.serial, f->slot = before.slot;
     atomic_store(&f->room, (int16_t)room_before);
     return -error;
+}
+
+/* Whether bytes that arrive for <slot> make an event (<on> 1, as it is from the start) or not (0): a
+ * source whose sink is full would wake us for each segment, for nothing. Errors, the end of stream and
+ * readiness to write are told all the same. epoll_ctl(2) with EPOLL_CTL_MOD: switching on tells at once
+ * what has come meanwhile. */
+int32_t sl_hear(int32_t slot, int32_t on)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0);
+    int32_t fd = me->slots[slot] - 1;
+    struct epoll_event event = { .events = on ? EVERYTHING : MUTED,
+                                 .data.u64 = tag(sl_fds[fd].serial, (uint32_t)fd) };
+    return epoll_ctl(me->epoll_fd, EPOLL_CTL_MOD, fd, &event) == -1 ? -errno : 0;
 }
 
 /* Raises the end of the scans over fds[]. */

@@ -56,6 +56,11 @@ extern _Thread_local int32_t my_index;
 /* What epoll keeps with an fd: which use of it, and the number. */
 static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)serial << 32 | low; }
 
+/* What every connection is registered for, once. */
+#define EVERYTHING (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+/* Without what arriving bytes wake up: the kernel wakes readers of urgent data with them too. */
+#define MUTED (EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
 /* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
 #define CHECK_SLOT(slot) CHECK(me != NULL && (slot) > 0 && (slot) < me->slot_count)

@@ -53,11 +53,13 @@ SL_API int32_t sl_reap(int32_t room);
 SL_API int32_t sl_wake(int32_t room);
 SL_API int32_t sl_peer_of(int32_t room, int32_t slot, uint32_t off);
 SL_API int32_t sl_held(int32_t room, int32_t which);
+SL_API int32_t sl_hear(int32_t slot, int32_t on);
 SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 
 /* ---- listening sockets and newcomers (accept.c) ---- */
 SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog);
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
+SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_close(int32_t listener);
 SL_API int32_t sl_watch(int32_t listener, int32_t on);
 SL_API int32_t sl_accept(int32_t listener);

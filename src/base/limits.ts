@@ -50,6 +50,8 @@ export const ACCEPTS_PER_TURN = 64;
 /** How long accepting pauses when fds or memory have run out, and when all connections are taken. */
 export const ACCEPT_PAUSE_MS = 100;
 export const ACCEPT_FULL_PAUSE_MS = 5;
+/** So long without a pause, and accepting is said to go on. */
+export const ACCEPT_QUIET_MS = 1_000;
 /** Deadlines served, and connects of one exchange that fail at once, before others have their turn. */
 export const TIMEOUTS_PER_TURN = 256;
 export const CONNECTS_PER_TURN = 16;

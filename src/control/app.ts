@@ -16,7 +16,7 @@ import { formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
 import { Discovery } from "./discovery.ts";
 import { HealthHistory } from "./health_history.ts";
-import { closeListeners, ListenError, openListeners, type Socket } from "./listeners.ts";
+import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
 import { Log } from "./log.ts";
 import { OutputError } from "./output.ts";
 import { compilePattern } from "./patterns.ts";
@@ -301,6 +301,7 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
+    stopListeners(this.#sockets);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
     closeListeners(this.#sockets);
     this.#sockets = [];

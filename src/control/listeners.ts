@@ -50,6 +50,11 @@ export function openListeners(
   return open;
 }
 
+/** Lets nobody further into the queues; those who are in can still be taken. */
+export function stopListeners(sockets: readonly Socket[]): void {
+  for (const { socket } of sockets) sys.listener_stop(socket);
+}
+
 export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }

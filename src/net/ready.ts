@@ -4,6 +4,7 @@
 // Invariant at the end of a turn: ready and wanted implies on the again-list.
 import { assertTable } from "../base/assert.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
+import { sys } from "../sys/sys.ts";
 import { slotFlags, slotReady, slotState } from "./slots.ts";
 
 /** As ffi/sluice.h has them. */
@@ -38,6 +39,25 @@ export function readyAdd(slot: number, bits: number): void {
 
 export function readyClear(slot: number, bits: number): void {
   slotReady[slot] &= ~bits;
+}
+
+/** The source's sink is full: its arriving bytes shall wake nobody. It counts as ready until a read
+ * answers EAGAIN (`readyDry`), so a stream that keeps its sink full costs this once, not each time. */
+export function readyMute(slot: number): void {
+  if (slotFlags[slot] & SlotFlag.Muted) return;
+  slotFlags[slot] |= SlotFlag.Muted;
+  slotReady[slot] |= Ready.In;
+  const muted = sys.hear(slot, 0);
+  assertTable(muted === 0, "ready: a slot could not be muted");
+}
+
+/** A read answered EAGAIN: the next bytes must make an event. */
+export function readyDry(slot: number): void {
+  slotReady[slot] &= ~Ready.In;
+  if (!(slotFlags[slot] & SlotFlag.Muted)) return;
+  slotFlags[slot] &= ~SlotFlag.Muted;
+  const heard = sys.hear(slot, 1);
+  assertTable(heard === 0, "ready: a slot could not be heard again");
 }
 
 /** Serves the slot once more in the next round, without waiting for an event. */

@@ -6,6 +6,7 @@ import { assertTable, unreachable } from "../base/assert.ts";
 import {
   ACCEPT_FULL_PAUSE_MS,
   ACCEPT_PAUSE_MS,
+  ACCEPT_QUIET_MS,
   ACCEPTS_PER_TURN,
   ARENA_SCRATCH,
   NONE,
@@ -33,8 +34,9 @@ let counted: readonly number[];
 let maxConnections: number;
 let watched: number[];
 let pausedUntilMs: number;
-/** Told once for each time of trouble, not for each pause in it. */
+/** Told once for each time of trouble, not for each pause in it: it is over after a while without one. */
 let pauseTold: boolean;
+let lastPauseMs: number;
 let nextChoice: number;
 
 export function acceptOpen(rooms: readonly number[], all: readonly number[], connections: number): void {
@@ -44,6 +46,7 @@ export function acceptOpen(rooms: readonly number[], all: readonly number[], con
   watched = [];
   pausedUntilMs = 0;
   pauseTold = false;
+  lastPauseMs = 0;
   nextChoice = 0;
 }
 
@@ -95,7 +98,6 @@ export function acceptFrom(socket: number): number {
     }
     Atomics.add(shared.reactorHanded, to * PER_LINE, 1);
   }
-  if (taken > 0) resumed();
   return taken;
 }
 
@@ -157,28 +159,29 @@ function isExhaustion(errno: number): boolean {
 /** Stops accepting for a while: 0 for the limit on connections, else the errno of what ran out. */
 function pause(errno: number, ms: number): void {
   for (const socket of watched) sys.watch(socket, 0);
-  pausedUntilMs = clockMs() + ms;
+  lastPauseMs = clockMs();
+  pausedUntilMs = lastPauseMs + ms;
   count(Count.AcceptPauses);
   if (!pauseTold) tell(RecordKind.AcceptPaused, errno);
   pauseTold = true;
 }
 
-/** Ends a pause whose time is over. Once a turn. */
+/** Ends a pause whose time is over, and tells when the last one lies back long enough. Once a turn. */
 export function acceptResume(): void {
-  if (pausedUntilMs === 0 || pausedUntilMs > clockMs()) return;
-  pausedUntilMs = 0;
-  for (const socket of watched) sys.watch(socket, 1);
+  if (pausedUntilMs !== 0 && pausedUntilMs <= clockMs()) {
+    pausedUntilMs = 0;
+    for (const socket of watched) sys.watch(socket, 1);
+  }
+  if (pauseTold && pausedUntilMs === 0 && clockMs() >= lastPauseMs + ACCEPT_QUIET_MS) {
+    pauseTold = false;
+    tell(RecordKind.AcceptResumed, 0);
+  }
 }
 
-/** Milliseconds until a pause is over, or -1 when there is none. */
+/** Milliseconds until `acceptResume` has something to do, or -1. */
 export function acceptPauseMs(): number {
-  return pausedUntilMs === 0 ? -1 : Math.max(1, Math.ceil(pausedUntilMs - clockMs()));
-}
-
-function resumed(): void {
-  if (!pauseTold || pausedUntilMs !== 0) return;
-  pauseTold = false;
-  tell(RecordKind.AcceptResumed, 0);
+  const due = pausedUntilMs !== 0 ? pausedUntilMs : pauseTold ? lastPauseMs + ACCEPT_QUIET_MS : 0;
+  return due === 0 ? -1 : Math.max(1, Math.ceil(due - clockMs()));
 }
 
 function tell(kind: RecordKind, errno: number): void {

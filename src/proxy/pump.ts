@@ -16,7 +16,7 @@ import {
 import { blockAt } from "../net/blocks.ts";
 import { holdGive, holdLeftover, holdPipe, holdsLeft } from "../net/holds.ts";
 import { pipeCapacity } from "../net/pipes.ts";
-import { Ready, readyAdd, readyClear, runAgain } from "../net/ready.ts";
+import { Ready, readyAdd, readyClear, readyDry, readyMute, runAgain } from "../net/ready.ts";
 import {
   slotFlags,
   slotHold,
@@ -144,7 +144,7 @@ function spliced(from: number, bytes: number): void {
 function spliceLength(from: number, pipe: number): number {
   const took = slotTookBytes[from];
   const wanted = took === 0 ? SPLICE_FIRST_BYTES : Math.max(SPLICE_LEAST_BYTES, 2 * took);
-  return Math.min(wanted, pipeCapacity(pipe));
+  return Math.min(wanted, 2 * pipeCapacity(pipe));
 }
 
 /** Sends what is held, until it is gone or the sink is full. */
@@ -160,7 +160,10 @@ function drain(from: number, to: number): Pumped {
     if (sent === -EAGAIN) {
       readyClear(to, Ready.Out);
       slotTookBytes[from] = took;
-      if (piped && !(slotFlags[from] & SlotFlag.Finished)) topUp(from);
+      if (piped && !(slotFlags[from] & SlotFlag.Finished)) {
+        topUp(from);
+        readyMute(from);
+      }
       return Pumped.Waiting;
     }
     if (sent <= 0) return sinkBroken(to, sent);
@@ -193,7 +196,7 @@ function shortRead(from: number): Pumped {
     slotFlags[from] |= SlotFlag.Finished;
     return Pumped.Moved;
   }
-  slotReady[from] = ready & ~Ready.In;
+  readyDry(from);
   return Pumped.Waiting;
 }
 
@@ -205,7 +208,7 @@ function sourceSays(from: number, read: number): Pumped {
     return Pumped.Moved;
   }
   if (read === -EAGAIN) {
-    readyClear(from, Ready.In);
+    readyDry(from);
     return Pumped.Waiting;
   }
   pumpErrno = -read;

@@ -23,6 +23,8 @@ export const enum SlotFlag {
   FinSent = 8,
   /** What it read and its sink did not take is in a pipe (else, if anything, in a block). */
   HoldsPipe = 16,
+  /** Arriving bytes make no event: its sink is full, and it counts as ready to be read until EAGAIN. */
+  Muted = 32,
   /** The accepted side of a connection. */
   Down = 64,
   /** To be closed with a reset. */

@@ -21,10 +21,12 @@ export const SYMBOLS = {
   wake: [["i32"], "i32"],
   peer_of: [["i32", "i32", "u32"], "i32"], // room, slot, offset
   held: [["i32", "i32"], "i32"], // room, which
+  hear: [["i32", "i32"], "i32"], // slot, on
   poll: [["u32", "i32", "i32"], "i32"], // offset of the events, how many, timeout ms
 
   listen: [["i32", "u32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog
   listener_address: [["i32", "u32"], "i32"],
+  listener_stop: [["i32"], "i32"],
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
   accept: [["i32"], "i32"], // listener -> token

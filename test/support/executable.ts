@@ -27,6 +27,7 @@ export function command(launcher: Launcher, sources: string = ROOT): string[] {
 export interface RunOptions {
   /** The whole command; the executable if not given. */
   readonly command?: readonly string[];
+  /** Added to the environment of the test. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** The process is killed after this. */
@@ -48,9 +49,8 @@ class Running {
 
   constructor(words: readonly string[], options: RunOptions) {
     const [program, ...rest] = [...(options.command ?? command("executable")), ...words];
-    const env = { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...options.env };
     const child = spawn(program, rest, {
-      env: options.env?.PATH === "" ? {} : env,
+      env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...options.env },
       cwd: options.cwd ?? ROOT,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -96,7 +96,7 @@ export async function run(words: readonly string[], options: RunOptions = {}): P
   return { status, stdout: running.stdout, stderr: running.stderr };
 }
 
-/** A line of the log, as JSON has it. */
+/** A line of the log; as text it has no further fields. */
 export interface LogLine {
   readonly time: string;
   readonly level: "debug" | "info" | "warn" | "error";
@@ -130,7 +130,7 @@ interface Held {
   readonly fds: number;
 }
 
-/** A Sluice that listens. Its log is JSON; its admin API is on a port of its own unless --admin is given. */
+/** A Sluice that listens. Its log is JSON unless asked otherwise; its admin API is on a port of its own unless --admin is given. */
 export class Sluice {
   readonly #running: Running;
   readonly #lines: (LogLine | AccessLine)[] = [];
@@ -164,6 +164,14 @@ export class Sluice {
     return sluice;
   }
 
+  /** Starts one whose admin API is off, or is left alone: nothing but traffic opens fds. */
+  static async startWithoutAdmin(words: readonly string[], options: RunOptions = {}): Promise<Sluice> {
+    const own = words.includes("--admin") ? [] : ["--admin", "off"];
+    const sluice = new Sluice([...own, "--log-format", "json", ...words], options);
+    await sluice.line("listen", /^listening on /, 2 * PATIENCE_MS);
+    return sluice;
+  }
+
   get pid(): number {
     return this.#running.child.pid!;
   }
@@ -183,7 +191,7 @@ export class Sluice {
 
   /** Where it listens. */
   get binds(): string[] {
-    return this.log("listen").map(({ bind }) => String(bind));
+    return this.log("listen").map(({ message }) => message.slice("listening on ".length));
   }
 
   /** Lines of the log about a topic. */
@@ -278,7 +286,8 @@ export class Sluice {
     for (let end = text.indexOf("\n", this.#parsed); end >= 0; end = text.indexOf("\n", this.#parsed)) {
       const line = text.slice(this.#parsed, end);
       this.#parsed = end + 1;
-      if (line.startsWith("{")) this.#lines.push(JSON.parse(line));
+      const parsed = line.startsWith("{") ? JSON.parse(line) : textLine(line);
+      if (parsed !== undefined) this.#lines.push(parsed);
     }
     for (const look of this.#waiting) look();
   }
@@ -302,6 +311,13 @@ export class Sluice {
       this.#waiting.delete(settle);
     }
   }
+}
+
+/** `2026-01-02T03:04:05.678Z info  health: message`; undefined for anything else. */
+function textLine(line: string): LogLine | undefined {
+  const match = /^([0-9T:.-]+Z) (debug|info|warn|error) +([a-z-]+): (.*)$/.exec(line);
+  if (match === null) return undefined;
+  return { time: match[1], level: match[2] as LogLine["level"], topic: match[3], message: match[4] };
 }
 
 /** Starts a Sluice for a test: at the end of it nothing may have leaked, and SIGTERM ends it well. */
