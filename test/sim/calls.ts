@@ -37,12 +37,31 @@ import { Pipe } from "./pipe.ts";
 
 const PATTERNS_MAX = 4096;
 const EVENTS_MAX = 512;
+const ERRNOS_MAX = 256;
 /** How long a call that lied about being unready takes until epoll tells the truth. */
 const LATE_EDGE_MS = 20;
 const PRIVILEGED_PORTS = 1024;
 
-/** "symbol ERRNO" -> how often, over all runs. */
-export type Tally = Map<string, number>;
+/** Which errors the calls have returned, and how often, over all runs. */
+export class Tally {
+  readonly #counts = new Map<string, Uint32Array>();
+
+  /** The counts of one symbol, by errno. */
+  of(symbol: string): Uint32Array {
+    let counts = this.#counts.get(symbol);
+    if (counts === undefined) this.#counts.set(symbol, counts = new Uint32Array(ERRNOS_MAX));
+    return counts;
+  }
+
+  /** "symbol ERRNO" -> how often. */
+  get named(): Map<string, number> {
+    const named = new Map<string, number>();
+    for (const [symbol, counts] of this.#counts) {
+      counts.forEach((count, errno) => count > 0 && named.set(`${symbol} ${errnoName(errno)}`, count));
+    }
+    return named;
+  }
+}
 
 /** What was thrown on purpose: told apart from what Sluice threw. */
 export const injected = new WeakSet<Error>();
@@ -70,25 +89,28 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
 /** A call takes time, may be the thread's last one, and is noted with its result. */
 function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): Call {
   const { weather, clock, random } = kernel;
+  const errnos = tally.of(name), length = call.length;
+  const isIdle = IDLE.has(name), isOfOne = OF_ONE.has(name), mayEnd = IN_SWEEP.has(name);
   return (a, b, c, d) => {
     if (kernel.me > 0) {
       if (weather.deathAfter > 0 && name !== "client" && --weather.deathAfter === 0) throw stage(new TableError(`staged in ${name}`));
-      if (weather.bugAfter > 0 && OF_ONE.has(name) && --weather.bugAfter === 0) {
+      if (weather.bugAfter > 0 && isOfOne && --weather.bugAfter === 0) {
         throw stage(new BugError(`staged in ${name}`));
       }
       if (weather.callMs > 0 && name !== "poll") clock.advance(clock.nowMs + (random.below(1000) * weather.callMs) / 1000);
     }
-    const told = `${name}(${[a, b, c, d].slice(0, call.length).join(", ")})`;
     try {
-      kernel.check(!kernel.sweeping || IN_SWEEP.has(name), "a socket was closed before the end of the turn");
+      kernel.check(!kernel.sweeping || mayEnd, "a socket was closed before the end of the turn");
       kernel.check(kernel.held === 0 || name === "hand" || name === "refuse", "an accepted connection was left lying");
       const result = call(a, b, c, d);
-      kernel.note(`${clock.nowMs.toFixed(3)} ${told} = ${result < 0 ? errnoName(-result) : result}`);
-      if (result < 0) tally.set(`${name} ${errnoName(-result)}`, (tally.get(`${name} ${errnoName(-result)}`) ?? 0) + 1);
-      else if (!IDLE.has(name)) kernel.work++;
+      kernel.note(name, length, a, b, c, d, result);
+      if (result < 0) errnos[-result]++;
+      else if (!isIdle) kernel.work++;
       return result;
     } catch (error) {
-      if (error instanceof BrokenContract) error.message = `${told}: ${error.message}`;
+      if (error instanceof BrokenContract) {
+        error.message = `${name}(${[a, b, c, d].slice(0, length).join(", ")}): ${error.message}`;
+      }
       throw error;
     }
   };
@@ -122,6 +144,12 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   const writer = (off: number) => (view: Uint8Array) => {
     arena.set(view, off);
     off += view.length;
+  };
+  /** The row of a slot whose socket is about to be read or written. */
+  const touched = (slot: number, writing: boolean): Row => {
+    const row = kernel.slot(slot);
+    row.socket.onTouch(writing);
+    return row;
   };
   const shortened = (bytes: number) => random.oneIn(weather.short) ? random.size(bytes) : bytes;
 
@@ -218,6 +246,12 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       if (which === 1) return room.pipes.filter((pipe) => pipe !== undefined).length;
       return kernel.fds.filter((row) => typeof row === "object" && row.room === index && row.slot === 0).length;
     },
+    hear(slot, on) {
+      const row = kernel.slot(slot);
+      row.muted = on === 0;
+      kernel.edge(row);
+      return 0;
+    },
     poll(off, max, timeoutMs) {
       kernel.check(max > 0 && max <= EVENTS_MAX && off % 4 === 0, "bad events");
       kernel.check(timeoutMs >= 0, "would sleep for ever");
@@ -230,7 +264,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       tellTime();
       const events = kernel.takeEvents(room, max);
       events.forEach((event, index) => ints.set(event, off / 4 + index * EVENT_INTS));
-      for (const [what, who, bits] of events) kernel.note(`  event ${what} ${who} bits ${bits}`);
+      for (const [what, who, bits] of events) kernel.note("event", 3, what, who, bits, 0, 0);
       return events.length;
     },
 
@@ -247,12 +281,16 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       }
       const fd = kernel.takeFd("listener");
       if (fd < 0) return -EMFILE;
-      kernel.listeners[index] = { fd, address: record, backlog, queue: [] };
+      kernel.listeners[index] = { fd, address: record, backlog, queue: [], stopped: false };
       return 0;
     },
     listener_address(index, off) {
       checkArena(off, ADDRESS_BYTES);
       arena.set(kernel.listener(index).address, off);
+      return 0;
+    },
+    listener_stop(index) {
+      kernel.listener(index).stopped = true;
       return 0;
     },
     listener_close(index) {
@@ -328,7 +366,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     },
     outcome: (slot) => kernel.slot(slot).socket.takeError(),
     recv(slot, off, bytes) {
-      const row = kernel.slot(slot), { socket, peeked } = row;
+      const row = touched(slot, false), { socket, peeked } = row;
       checkArena(off, bytes);
       kernel.check(bytes > 0, "reads nothing");
       row.peeked = 0;
@@ -337,7 +375,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return socket.recv(isCut ? shortened(Math.min(bytes, socket.rx.length)) : bytes, writer(off));
     },
     peek(slot, off, bytes) {
-      const row = kernel.slot(slot), { socket } = row;
+      const row = touched(slot, false), { socket } = row;
       checkArena(off, bytes);
       kernel.check(bytes > 0, "reads nothing");
       if (socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
@@ -346,7 +384,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return shown;
     },
     send(slot, off, bytes, _more) {
-      const row = kernel.slot(slot);
+      const row = touched(slot, true);
       checkArena(off, bytes);
       kernel.check(bytes > 0, "sends nothing");
       kernel.check(!row.shut, "sends behind its own end of stream");
@@ -362,9 +400,10 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return taken;
     },
     shutdown(slot) {
-      const row = kernel.slot(slot);
+      const row = touched(slot, true);
       kernel.check(!row.shut, "has sent its end of stream already");
       row.shut = true;
+      kernel.world.shut(row.socket);
       return row.socket.shutdown();
     },
     close(slot, reset) {
@@ -428,7 +467,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     },
     can_splice: (slot) => kernel.slot(slot) && 1,
     splice_in(slot, number, bytes) {
-      const row = kernel.slot(slot), pipe = kernel.pipe(number);
+      const row = touched(slot, false), pipe = kernel.pipe(number);
       kernel.check(bytes > 0, "moves nothing");
       if (pipe.room === 0) return -EAGAIN;
       if (row.socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
@@ -436,7 +475,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return row.socket.recv(most, (view) => pipe.bytes.push(view), pipe.buffersLeft);
     },
     splice_out(number, slot, bytes, _more) {
-      const row = kernel.slot(slot), { bytes: inside } = kernel.pipe(number);
+      const row = touched(slot, true), { bytes: inside } = kernel.pipe(number);
       kernel.check(bytes > 0, "moves nothing");
       kernel.check(!row.shut, "sends behind its own end of stream");
       if (inside.length === 0) return -EAGAIN;

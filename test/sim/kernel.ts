@@ -4,6 +4,7 @@ import type { Random } from "./random.ts";
 import type { Clock } from "./clock.ts";
 import type { Pipe } from "./pipe.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Socket } from "./socket.ts";
+import { errnoName } from "../../src/sys/errno.ts";
 import { EventKind } from "../../src/sys/symbols.ts";
 import { LISTENERS_MAX } from "../../src/base/limits.ts";
 
@@ -60,6 +61,8 @@ export interface Row {
   /** On that set's ready list. */
   ready: boolean;
   shut: boolean;
+  /** Arriving bytes make no event. */
+  muted: boolean;
   /** Bytes that a peek has shown: the next read finds them. */
   peeked: number;
 }
@@ -90,6 +93,7 @@ export interface Listener {
   readonly address: Uint8Array;
   readonly backlog: number;
   readonly queue: Waiting[];
+  stopped: boolean;
 }
 
 /** What a connect to an address record comes to: an errno (no socket), or a socket. */
@@ -97,6 +101,8 @@ export interface World {
   connect(address: Uint8Array, slot: number): Socket | number;
   /** A client's connection became a slot. */
   adopted(socket: Socket, slot: number): void;
+  /** The end of a stream is about to be sent. */
+  shut(socket: Socket): void;
   /** Between two turns of the reactor. */
   betweenTurns(): void;
 }
@@ -121,7 +127,8 @@ export class FakeKernel {
   /** What has happened so far, here and in the world: the watch against busy loops looks at it. */
   work = 0;
   #lowest = FDS_BEFORE;
-  readonly #calls: string[] = [];
+  readonly #calls = Array.from({ length: CALLS_KEPT }, () => ({ atMs: 0, name: "", args: [0], result: 0 }));
+  #noted = 0;
 
   constructor(random: Random, clock: Clock, weather: Weather) {
     this.random = random;
@@ -135,13 +142,25 @@ export class FakeKernel {
 
   // ---- who called what, for the report of a failure ----
 
-  note(call: string): void {
-    if (this.#calls.length >= 2 * CALLS_KEPT) this.#calls.splice(0, CALLS_KEPT);
-    this.#calls.push(call);
+  note(name: string, length: number, a: number, b: number, c: number, d: number, result: number): void {
+    const call = this.#calls[this.#noted++ % CALLS_KEPT];
+    call.atMs = this.clock.nowMs;
+    call.name = name;
+    call.args.length = length;
+    if (length > 0) call.args[0] = a;
+    if (length > 1) call.args[1] = b;
+    if (length > 2) call.args[2] = c;
+    if (length > 3) call.args[3] = d;
+    call.result = result;
   }
 
-  get lastCalls(): readonly string[] {
-    return this.#calls.slice(-CALLS_KEPT);
+  /** The last ones, the latest at the end. */
+  get lastCalls(): string[] {
+    const first = Math.max(0, this.#noted - CALLS_KEPT);
+    return Array.from({ length: this.#noted - first }, (_, index) => {
+      const { atMs, name, args, result } = this.#calls[(first + index) % CALLS_KEPT];
+      return `${atMs.toFixed(3)} ${name}(${args.join(", ")}) = ${result < 0 ? errnoName(-result) : result}`;
+    });
   }
 
   // ---- fds ----
@@ -171,10 +190,11 @@ export class FakeKernel {
       registered: false,
       ready: false,
       shut: false,
+      muted: false,
       peeked: 0,
     };
     this.fds[fd] = row;
-    socket.onEdge = () => this.edge(row);
+    socket.onEdge = (bytes) => this.edge(row, bytes);
     return row;
   }
 
@@ -257,8 +277,9 @@ export class FakeKernel {
   }
 
   /** Something happened to a socket: it goes on the ready list, once. */
-  edge(row: Row): void {
+  edge(row: Row, bytes = false): void {
     this.work++;
+    if (bytes && row.muted) return;
     if (!row.registered || row.ready) return;
     row.ready = true;
     this.rooms[row.room]!.ready.push(row);
@@ -268,7 +289,7 @@ export class FakeKernel {
   isReady(room: Room): boolean {
     if (room.woken) return true;
     for (const index of room.watched) if (this.listeners[index]!.queue.length > 0) return true;
-    return room.ready.some((row) => row.ready && row.socket.events() !== 0);
+    return room.ready.some((row) => row.ready && eventsOf(row) !== 0);
   }
 
   /** Takes at most `most` events off the ready list. */
@@ -290,7 +311,7 @@ export class FakeKernel {
         continue;
       }
       row.ready = false;
-      const bits = bitsOf(row.socket.events());
+      const bits = bitsOf(eventsOf(row));
       if (bits === 0) continue;
       row.socket.touchedMs = this.clock.nowMs;
       if (row.slot === 0) events.push([EventKind.Newcomer, row.fd, bits]);
@@ -322,7 +343,7 @@ export class FakeKernel {
   /** A client's SYN: its place in the queue of a listening socket, or false. */
   knock(index: number, waiting: Waiting): boolean {
     const listener = this.listeners[index];
-    if (listener === undefined || listener.queue.length >= listener.backlog) return false;
+    if (listener === undefined || listener.stopped || listener.queue.length >= listener.backlog) return false;
     listener.queue.push(waiting);
     return true;
   }
@@ -337,6 +358,11 @@ export class FakeKernel {
     }
     return count;
   }
+}
+
+/** What epoll tells of a socket: what it is registered for, and what is always told. */
+function eventsOf({ socket, muted }: Row): number {
+  return muted ? socket.events() & ~(EPOLLIN | EPOLLPRI) : socket.events();
 }
 
 /** As bits_of in ffi/poll.c. */

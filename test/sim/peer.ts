@@ -15,7 +15,10 @@ export const enum Trouble {
   Stall,
 }
 
-const STALL_MS = 20_000;
+const STALL_MS = 6_000;
+
+/** Once in so many calls that touch its socket. */
+const AMBUSH = 12;
 
 /** How a peer goes about it. */
 export interface Manner {
@@ -32,6 +35,8 @@ export interface Manner {
   /** Some of it is urgent. */
   urgent: boolean;
   trouble: Trouble;
+  /** A reset may come right before we write to it, else right before we read. */
+  ambushesWrites: boolean;
   /** After so many bytes either way. */
   troubleAfterBytes: number;
 }
@@ -83,6 +88,7 @@ export class Peer {
   start(delayMs: number): void {
     this.#plan(delayMs);
     this.socket.onFar = () => this.#plan(this.#pace());
+    if (this.manner.trouble === Trouble.Reset) this.socket.onTouch = (writing) => writing === this.manner.ambushesWrites && this.#ambush();
   }
 
   /** It is through: nothing it does or sees can change any more. */
@@ -189,6 +195,14 @@ export class Peer {
         return true;
       case Trouble.None:
         return false;
+    }
+  }
+
+  /** Resets in the middle of a turn, right before the call that finds out. */
+  #ambush(): void {
+    const done = this.sent + this.received;
+    if (!this.over && done > 0 && 2 * done >= this.manner.troubleAfterBytes && this.#random.oneIn(AMBUSH)) {
+      this.#reset();
     }
   }
 

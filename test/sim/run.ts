@@ -40,7 +40,7 @@ export const OTHER_ROOM = 2;
 
 const START_MS = 5_000;
 /** Longer than any deadline of a run: after this long without work nothing will happen any more. */
-const QUIET_MS = 12_000;
+const QUIET_MS = 6_000;
 /** Turns in a row without work and without sleep until it is a busy loop. */
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
@@ -73,6 +73,8 @@ export interface Scenario {
   start(run: Run): void;
   connect(run: Run, address: Uint8Array, slot: number): Socket | number;
   adopted(socket: Socket, slot: number): void;
+  /** Sluice ends its stream to a socket. */
+  shut(socket: Socket): void;
   /** A record of the log. */
   record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void;
   /** The world has nothing more planned: whether the reactor may be told to end. */
@@ -144,6 +146,7 @@ export class Run {
     this.kernel.world = {
       connect: (address, slot) => scenario.connect(this, address, slot),
       adopted: (socket, slot) => scenario.adopted(socket, slot),
+      shut: (socket) => scenario.shut(socket),
       betweenTurns: () => this.#betweenTurns(),
     };
     useProvider(fakeProvider(this.kernel, memory.library, tally));
@@ -272,15 +275,23 @@ export class Run {
     const accepting = Atomics.load(this.shared.reactorAccepting, ROOM);
     if (this.stage === "running") {
       this.stage = "unwatching";
+      this.#ofListeners(sys.listener_stop);
       this.tell({ kind: "unwatch", listeners: this.#scenario.listeners });
     } else if (this.stage === "unwatching" && accepting === 0) {
       this.stage = "ending";
-      for (const listener of this.#scenario.listeners) sys.listener_close(listener);
+      this.#ofListeners(sys.listener_close);
       this.tell({ kind: "end-all" });
     } else if (this.stage === "ending" && exchangesTaken() === 0 && this.#newcomers === 0) {
       this.stage = "leaving";
       this.tell({ kind: "exit" });
     }
+  }
+
+  /** A call on each listening socket, by the control plane's thread. */
+  #ofListeners(call: (listener: number) => number): void {
+    this.kernel.me = 0;
+    for (const listener of this.#scenario.listeners) call(listener);
+    this.kernel.me = ROOM;
   }
 
   /** The room that is only counted has ended its connections. */

@@ -38,10 +38,12 @@ export class Socket {
   /** When its owner was last told of it. */
   touchedMs = 0;
 
-  /** Epoll is to look at it again. */
-  onEdge: () => void = () => {};
+  /** Epoll is to look at it again; `bytes`: only because bytes have come. */
+  onEdge: (bytes: boolean) => void = () => {};
   /** The other end is to look at it again. */
   onFar: () => void = () => {};
+  /** We are about to read or write: what the other end does now, no event has told. */
+  onTouch: (writing: boolean) => void = () => {};
   #lacksRoom = false;
 
   constructor(rxMax: number, txMax: number, connecting: boolean) {
@@ -65,7 +67,7 @@ export class Socket {
   established(): void {
     if (this.closed) return;
     this.connecting = false;
-    this.onEdge();
+    this.onEdge(false);
   }
 
   /** A connect that came to nothing. */
@@ -74,27 +76,27 @@ export class Socket {
     this.connecting = false;
     this.broken = true;
     this.error = errno;
-    this.onEdge();
+    this.onEdge(false);
   }
 
   arrive(view: Uint8Array): void {
     if (this.broken) return;
     if (this.closed) return this.#resetOther(); // nobody will ever read it
     this.rx.push(view);
-    this.onEdge();
+    this.onEdge(true);
   }
 
   /** Urgent data among what comes. */
   arriveUrgent(): void {
     if (this.broken || this.closed) return;
     this.pieces = true;
-    this.onEdge();
+    this.onEdge(true);
   }
 
   arriveFin(): void {
     if (this.broken || this.closed) return;
     this.finIn = true;
-    this.onEdge();
+    this.onEdge(false);
   }
 
   arriveReset(): void {
@@ -103,7 +105,7 @@ export class Socket {
     this.tx.clear();
     if (this.closed) return;
     this.error = this.finIn && !this.shut ? EPIPE : ECONNRESET;
-    this.onEdge();
+    this.onEdge(false);
   }
 
   /** The other end reads. */
@@ -111,7 +113,7 @@ export class Socket {
     const taken = this.tx.take(most, take);
     if (this.#lacksRoom && this.#isWritable && !this.closed && !this.broken) {
       this.#lacksRoom = false;
-      this.onEdge();
+      this.onEdge(false);
     }
     return taken;
   }
@@ -153,7 +155,7 @@ export class Socket {
   shutdown(): number {
     if (this.broken) return -ENOTCONN;
     this.shut = true;
-    this.onEdge();
+    this.onEdge(false);
     this.onFar();
     return 0;
   }

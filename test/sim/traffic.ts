@@ -34,6 +34,10 @@ const ARRIVE_WITHIN_MS = 2_000;
 const BACKLOG = 40;
 /** A client whose SYN found the queue full. */
 const KNOCK_AGAIN_MS = 300;
+const KNOCKS_MAX = 8;
+
+/** Resets find the most. */
+const TROUBLES = [Trouble.Reset, Trouble.Reset, Trouble.Reset, Trouble.Vanish, Trouble.Close, Trouble.Stall];
 
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
@@ -82,7 +86,11 @@ export class Traffic implements Scenario {
   readonly #servers: Server[];
   readonly #spec: PlanSpec;
   readonly #bySlot = new Map<number, Connection>();
+  /** Streams of megabytes, through large buffers. */
   readonly #bulky: boolean;
+  /** Both sides speak at once and a lot, and many reset. */
+  readonly #crowded: boolean;
+  /** Nothing changes on the way. */
   readonly #steady: boolean;
   #plan: Plan;
   #run!: Run;
@@ -92,6 +100,7 @@ export class Traffic implements Scenario {
   constructor(random: Random) {
     this.#random = random;
     this.#bulky = random.oneIn(12);
+    this.#crowded = random.oneIn(6);
     this.#steady = random.oneIn(2);
     this.maxConnections = random.pick([3, 20, 200, 200]);
     this.blocks = random.pick([1, 2, 6, BLOCKS_MAX - 1, BLOCKS_MAX - 1]);
@@ -203,13 +212,12 @@ export class Traffic implements Scenario {
     return connection;
   }
 
-  #arrive(connection: Connection): void {
+  #arrive(connection: Connection, knocks = 1): void {
     const { client, listener, number } = connection;
     const waiting = { socket: client.socket, peer: ipAddress(10, 200, number).slice(0, PEER_BYTES) };
     if (this.#run.kernel.knock(listener, waiting)) client.start(0);
-    else if (this.#run.kernel.listeners[listener] !== undefined) {
-      this.#run.clock.in(KNOCK_AGAIN_MS, () => this.#arrive(connection));
-    }
+    else if (knocks < KNOCKS_MAX) this.#run.clock.in(KNOCK_AGAIN_MS, () => this.#arrive(connection, knocks + 1));
+    else client.vanished = client.socket.closed = true;
   }
 
   adopted(socket: Socket, slot: number): void {
@@ -264,6 +272,16 @@ export class Traffic implements Scenario {
     const random = this.#random;
     connection.server = new Peer(`server of ${number}`, socket, down, up, server, this.#run.clock, random);
     connection.server.start(random.oneIn(4) ? random.below(500) : 0);
+  }
+
+  /** An end of stream is passed on only when it was read: after a reset there is none. */
+  shut(socket: Socket): void {
+    for (const { client, server, number } of this.connections) {
+      if (server === undefined || (client.socket !== socket && server.socket !== socket)) continue;
+      const from = client.socket === socket ? server : client;
+      const wasRead = from.socket.finIn && from.socket.rx.length === 0;
+      must(wasRead, `connection ${number}: an end of stream is passed on that ${from.name} did not send`);
+    }
   }
 
   record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void {
@@ -348,7 +366,8 @@ export class Traffic implements Scenario {
   }
 
   #checkConnection(connection: Connection): void {
-    const { number, client, server, reason } = connection;
+    const { number, client, reason } = connection;
+    const server = UNSERVED.has(reason) ? undefined : connection.server;
     if (!connection.adopted || connection.died) return;
     const told = `connection ${number} (${REASONS[reason].name})`;
     must(client.socket.closed, `${told}: the client's socket is open`);
@@ -392,12 +411,14 @@ export class Traffic implements Scenario {
     const random = this.#random;
     const most = Math.max(up.length, down.length);
     const sizes = most < 5_000 ? [1, random.between(1, 300), 4_096] : [4_096, 16_384, 70_000, 300_000];
+    if (this.#crowded) sizes.length = 2;
     const some = () => random.pick(this.#bulky ? [65_536, 4 << 20, 6 << 20] : sizes);
     return new Socket(some(), some(), connecting);
   }
 
   #someLength(): number {
     const random = this.#random;
+    if (this.#crowded) return random.between(16_384, 100_000);
     if (this.#bulky && random.oneIn(6)) return random.between(2 << 20, 5 << 20);
     return random.pick([0, 1, random.below(200), random.below(5_000), 16_384, 16_385, 32_768, random.below(120_000)]);
   }
@@ -406,7 +427,7 @@ export class Traffic implements Scenario {
     const random = this.#random;
     const up = someBytes(random, this.#someLength()), down = someBytes(random, this.#someLength());
     const client = this.#someManner(up.length + down.length), server = this.#someManner(up.length + down.length);
-    switch (random.below(5)) {
+    switch (random.below(this.#crowded ? 40 : 7)) { // else both speak at once
       case 0: // a request, then its answer
         server.talkAfterBytes = up.length;
         break;
@@ -421,7 +442,7 @@ export class Traffic implements Scenario {
         server.talkAfterFin = true;
         break;
     }
-    if (random.oneIn(3)) (random.oneIn(2) ? client : server).trouble = random.between(Trouble.Reset, Trouble.Stall);
+    if (random.oneIn(this.#crowded ? 2 : 3)) (random.oneIn(2) ? client : server).trouble = this.#crowded ? Trouble.Reset : random.pick(TROUBLES);
     return { up, down, client, server };
   }
 
@@ -435,10 +456,20 @@ export class Traffic implements Scenario {
       finAfterBytes: 0,
       urgent: random.oneIn(20),
       trouble: Trouble.None,
+      ambushesWrites: this.#crowded || random.oneIn(2),
       troubleAfterBytes: random.oneIn(4) ? 0 : random.below(bytes + 1),
     };
   }
 }
+
+/** No server was reached, as far as Sluice could know: one may have answered in the moment of giving up. */
+const UNSERVED: ReadonlySet<Reason> = new Set([
+  Reason.ConnectionRefused,
+  Reason.ConnectionTimeout,
+  Reason.Unroutable,
+  Reason.DestinationUnavailable,
+  Reason.OutOfResources,
+]);
 
 /** It neither reset nor left: what it was sent it would have read. */
 function isPolite(peer: Peer): boolean {

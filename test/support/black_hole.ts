@@ -36,7 +36,9 @@ export class BlackHole {
     this.#fd = libc.socket(AF_INET, SOCK_STREAM_CLOEXEC, 0);
     if (libc.bind(this.#fd, address, ADDRESS_BYTES) !== 0) throw new Error("cannot bind");
     if (libc.listen(this.#fd, 0) !== 0) throw new Error("cannot listen");
-    if (libc.getsockname(this.#fd, address, new Uint32Array([ADDRESS_BYTES])) !== 0) throw new Error("no address");
+    if (libc.getsockname(this.#fd, address, new Uint32Array([ADDRESS_BYTES])) !== 0) {
+      throw new Error("no address");
+    }
     this.address = `127.0.0.1:${address.readUInt16BE(2)}`;
   }
 

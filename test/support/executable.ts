@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { PIPES_KEPT_MAX } from "../../src/base/limits.ts";
 import { type Answer, ask, openFds, parseMetrics, type Status } from "./status.ts";
 import { PATIENCE_MS, until, within } from "./waiting.ts";
 
@@ -23,6 +24,10 @@ export function command(launcher: Launcher, sources: string = ROOT): string[] {
       return [`${ROOT}node_modules/.bin/deno`, "run", "-A", `${sources}src/main.ts`];
   }
 }
+
+/** Before a command: runs it as a user without any privilege. Takes root. */
+export const AS_NOBODY: readonly string[] =
+  "setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all".split(" ");
 
 export interface RunOptions {
   /** The whole command; the executable if not given. */
@@ -126,6 +131,8 @@ interface Held {
   readonly connections: number;
   readonly slots: number;
   readonly blocks: number;
+  /** More pipes than reactors keep open for the next stream. */
+  readonly pipes: number;
   /** Without those of the pipes that reactors keep. */
   readonly fds: number;
 }
@@ -206,12 +213,19 @@ export class Sluice {
 
   /** The first line of a topic that says this; waits for it. */
   line(topic: string, message: RegExp, deadlineMs?: number): Promise<LogLine> {
-    return this.#until(`the log to say ${message}`, () => this.log(topic).find((line) => message.test(line.message)), deadlineMs);
+    return this.#until(
+      `the log to say ${message}`,
+      () => this.log(topic).find((line) => message.test(line.message)),
+      deadlineMs,
+    );
   }
 
   /** The access records, once there are so many. */
   ended(count: number): Promise<AccessLine[]> {
-    return this.#until(`${count} access records`, () => this.records.length >= count ? this.records : undefined);
+    return this.#until(
+      `${count} access records`,
+      () => this.records.length >= count ? this.records : undefined,
+    );
   }
 
   async get(path: string): Promise<Answer> {
@@ -246,11 +260,17 @@ export class Sluice {
   /** Traffic is over: everything it took is back where it was, to the last fd. */
   async assertQuiet(): Promise<void> {
     const same = (now: Held) =>
-      now.connections === 0 && now.slots === 0 && now.blocks === 0 && now.fds <= this.#before.fds;
+      now.connections + now.slots + now.blocks + now.pipes === 0 && now.fds <= this.#before.fds;
     try {
       await until("everything to be given back", async () => same(await this.#held()));
     } catch {
-      deepStrictEqual(await this.#held(), { connections: 0, slots: 0, blocks: 0, fds: this.#before.fds });
+      deepStrictEqual(await this.#held(), {
+        connections: 0,
+        slots: 0,
+        blocks: 0,
+        pipes: 0,
+        fds: this.#before.fds,
+      });
     }
   }
 
@@ -276,9 +296,17 @@ export class Sluice {
 
   async #held(): Promise<Held> {
     const { reactors, totals } = await this.status();
-    const total = (field: "slots" | "blocks" | "pipes") => reactors.reduce((sum, reactor) => sum + reactor[field], 0);
+    const total = (field: "slots" | "blocks" | "pipes") =>
+      reactors.reduce((sum, reactor) => sum + reactor[field], 0);
     const fds = openFds(this.pid).length - 2 * total("pipes");
-    return { connections: totals.connections.now, slots: total("slots"), blocks: total("blocks"), fds };
+    const pipes = Math.max(...reactors.map(({ pipes }) => Math.max(0, pipes - PIPES_KEPT_MAX)));
+    return {
+      connections: totals.connections.now,
+      slots: total("slots"),
+      blocks: total("blocks"),
+      pipes,
+      fds,
+    };
   }
 
   #read(): void {

@@ -1,8 +1,11 @@
 // Sluice with a fault built in: a copy of the sources in a folder of its own, with some lines replaced. A
 // replacement that does not fit exactly once fails the test: it would prove nothing.
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { command, type Launcher, ROOT } from "./executable.ts";
 import { Folder } from "./folder.ts";
+
+const BUILD_DEADLINE_MS = 60_000;
 
 export interface Patch {
   /** Below src/. */
@@ -15,12 +18,12 @@ export class PatchedSluice {
   readonly #folder = new Folder();
 
   constructor(patches: readonly Patch[]) {
-    cpSync(`${ROOT}src`, this.#folder.at("src"), { recursive: true });
+    for (const name of ["src", "ffi", "build.ts", "package.json", "package-lock.json", "tsconfig.json"]) {
+      cpSync(`${ROOT}${name}`, this.#folder.at(name), { recursive: true });
+    }
     symlinkSync(`${ROOT}node_modules`, this.#folder.at("node_modules"));
-    symlinkSync(`${ROOT}package.json`, this.#folder.at("package.json"));
-    symlinkSync(`${ROOT}tsconfig.json`, this.#folder.at("tsconfig.json"));
     mkdirSync(this.#folder.at("dist"));
-    symlinkSync(`${ROOT}dist/libsluice.so`, this.#folder.at("dist/libsluice.so"));
+    cpSync(`${ROOT}dist/libsluice.so`, this.#folder.at("dist/libsluice.so"));
     for (const { file, find, replace } of patches) {
       const path = this.#folder.at(`src/${file}`), text = readFileSync(path, "utf8");
       const found = text.split(find).length - 1;
@@ -29,9 +32,14 @@ export class PatchedSluice {
     }
   }
 
-  /** The command that runs it. */
+  /** The command that runs it. The executable is built when it is first asked for. */
   command(launcher: Launcher): string[] {
-    return command(launcher, `${this.#folder.path}/`);
+    if (launcher !== "executable") return command(launcher, `${this.#folder.path}/`);
+    const executable = this.#folder.at("dist/sluice");
+    if (!existsSync(executable)) {
+      execFileSync(command("bun")[0], [this.#folder.at("build.ts")], { timeout: BUILD_DEADLINE_MS });
+    }
+    return [executable];
   }
 
   [Symbol.dispose](): void {

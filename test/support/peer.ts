@@ -40,7 +40,11 @@ export class Peer {
   /** Resolves once connected, rejects when refused. `from` is the source address. */
   static connect(where: Where, from?: string): Promise<Peer> {
     const target = typeof where === "number" ? { host: "127.0.0.1", port: where } : where;
-    const socket = connect({ ...target, allowHalfOpen: true, ...(from === undefined ? {} : { localAddress: from }) });
+    const socket = connect({
+      ...target,
+      allowHalfOpen: true,
+      ...(from === undefined ? {} : { localAddress: from }),
+    });
     const connected = new Promise<Peer>((resolve, reject) => {
       socket.once("error", reject);
       socket.once("connect", () => {

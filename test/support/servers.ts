@@ -102,9 +102,6 @@ export const sayAndEnd = (name: string): Serve => async (peer) => {
   peer.end();
 };
 
-/** Ends at once with a reset. */
-export const resetAtOnce: Serve = (peer) => peer.reset();
-
 /** Takes connections and never says anything. */
 export const silent: Serve = () => {};
 

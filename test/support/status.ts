@@ -39,7 +39,9 @@ export function parseMetrics(text: string): Map<string, number> {
   const values = new Map<string, number>();
   for (const line of text.split("\n")) {
     if (line === "" || /^# (HELP|TYPE) [a-z_]+ \S/.test(line)) continue;
-    const match = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)+\})?) (-?[0-9.e+-]+|NaN|[+-]Inf)$/.exec(line);
+    const match = /^([a-z_]+(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)+\})?) (-?[0-9.e+-]+|NaN|[+-]Inf)$/.exec(
+      line,
+    );
     if (match === null) throw new Error(`no line of metrics: ${line}`);
     if (values.has(match[1])) throw new Error(`twice in the metrics: ${match[1]}`);
     values.set(match[1], Number(match[2].replace("Inf", "Infinity")));

@@ -48,7 +48,9 @@ export async function readStream(peer: Peer, { between }: ReadStreamOptions = {}
     for (let at = 0; at < part.length; at += PART_BYTES) {
       const piece = part.subarray(at, at + PART_BYTES);
       const from = count % PERIOD_BYTES;
-      if (piece.compare(pattern, from, from + piece.length) !== 0) throw new Error(`a wrong byte after ${count}`);
+      if (piece.compare(pattern, from, from + piece.length) !== 0) {
+        throw new Error(`a wrong byte after ${count}`);
+      }
       count += piece.length;
     }
   };

@@ -15,7 +15,9 @@ export class Tools {
 
   constructor() {
     for (const name of ["churn", "origin"]) {
-      execFileSync("gcc", ["-O2", "-o", this.#folder.at(name), `${ROOT}bench/${name}.c`], { timeout: 60_000 });
+      execFileSync("gcc", ["-O2", "-o", this.#folder.at(name), `${ROOT}bench/${name}.c`], {
+        timeout: 60_000,
+      });
     }
   }
 
@@ -36,10 +38,15 @@ export class Tools {
 
   /** A server for `churn`: one answer to each request. */
   async origin(): Promise<Origin> {
-    const child = spawn(this.#folder.at("origin"), ["--seconds", "600"], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(this.#folder.at("origin"), ["--seconds", "600"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     const end = () => child.kill("SIGKILL");
     process.on("exit", end);
-    const line = await within("origin to listen", new Promise<Buffer>((resolve) => child.stdout.on("data", resolve)));
+    const line = await within(
+      "origin to listen",
+      new Promise<Buffer>((resolve) => child.stdout.on("data", resolve)),
+    );
     return {
       port: Number(report(line.toString()).port),
       [Symbol.dispose]: () => {

@@ -59,7 +59,9 @@ describe("addresses", () => {
     await withSluice([...ALONE, `tcp://127.0.0.1:0=localhost:${server.port}`], async (sluice) => {
       await roundTrip(sluice.port());
       strictEqual((await sluice.ended(1))[0].server, server.address);
-      const known = (await sluice.status()).upstreams[0].servers.find(({ address }) => address === server.address);
+      const known = (await sluice.status()).upstreams[0].servers.find(({ address }) =>
+        address === server.address
+      );
       strictEqual(known?.target, `localhost:${server.port}`);
     });
   });

@@ -1,9 +1,10 @@
 // A hundred megabytes each way: every byte arrives in its place, most of them are never copied, and memory
 // stays flat however slow a reader is.
 import { ok, strictEqual } from "node:assert/strict";
+import { chmodSync, copyFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Sluice, withSluice } from "../support/executable.ts";
+import { AS_NOBODY, EXECUTABLE, type Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { Peer, type Where } from "../support/peer.ts";
 import { Server } from "../support/servers.ts";
@@ -16,6 +17,8 @@ const MANY = 100 << 20;
 const GROWTH_BYTES_MAX = 16 << 20;
 /** The kernel's own buffers between a sender and a reader that does not read. */
 const IN_FLIGHT_BYTES_MAX = 32 << 20;
+
+const isRoot = process.getuid?.() === 0;
 
 async function sendAll(peer: Peer, count: number): Promise<void> {
   await sendStream(peer, count);
@@ -145,6 +148,31 @@ describe("bulk", () => {
       server.end();
       await sluice.ended(1);
     }));
+
+  it("more streams than an unprivileged user has pipes for", {
+    skip: !isRoot && "needs root, to become nobody",
+  }, async () => {
+    using folder = new Folder();
+    copyFileSync(EXECUTABLE, folder.at("sluice"));
+    chmodSync(folder.at("sluice"), 0o755);
+    chmodSync(folder.path, 0o755);
+    const count = 6 << 20, streams = 100;
+    await using server = await Server.listen((peer) => sendAll(peer, count));
+    const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
+    await withSluice(words, async (sluice) => {
+      const clients = await Promise.all(Array.from({ length: streams }, () => Peer.connect(sluice.port())));
+      const { reactors } = await sluice.until(
+        "pipes and blocks to be in use",
+        ({ reactors }) =>
+          reactors.some(({ pipes }) => pipes > 0) && reactors.some(({ blocks }) => blocks > 0),
+      );
+      ok(reactors.reduce((sum, { pipes }) => sum + pipes, 0) < streams);
+      const counts = await Promise.all(clients.map((client) => readStream(client)));
+      for (const received of counts) strictEqual(received, count);
+      for (const client of clients) client.end();
+      await sluice.ended(streams);
+    }, { command: [...AS_NOBODY, folder.at("sluice")], cwd: folder.path });
+  });
 });
 
 describe("slow readers", () => {

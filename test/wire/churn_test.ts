@@ -35,7 +35,9 @@ describe("churn", () => {
           strictEqual(totals.connections.total, MANY);
           strictEqual(server.connections.total, MANY);
           strictEqual(server.connections.failed, 0);
-          const shares = all.filter(({ role }) => role === "reactor").map(({ connections }) => connections.total);
+          const shares = all.filter(({ role }) => role === "reactor").map(({ connections }) =>
+            connections.total
+          );
           strictEqual(shares.reduce((sum, share) => sum + share), MANY);
           if (accept === "balanced") {
             for (const share of shares) ok(share > MANY / Number(reactors) / 2, `shares ${shares.join()}`);
@@ -51,37 +53,54 @@ describe("churn", () => {
       const words = ["--reactors", "2", "--access-log", "off", "--health", "off"];
       await withSluice([...words, `tcp://127.0.0.1:0=127.0.0.1:${origin.port}`], async (sluice) => {
         await churn(sluice, MANY, mode);
-        const { totals } = await sluice.until("all to be over", ({ totals }) =>
-          totals.connections.now === 0 && Object.values(totals.ended).reduce((sum, count) => sum + count, 0) >= MANY / 2);
+        const { totals } = await sluice.until(
+          "all to be over",
+          ({ totals }) =>
+            totals.connections.now === 0 &&
+            Object.values(totals.ended).reduce((sum, count) => sum + count, 0) >= MANY / 2,
+        );
         for (const reason of Object.keys(totals.ended)) ok(/^(finished|client_reset)$/.test(reason), reason);
         await churn(sluice, 1_000, "request");
       });
     });
   }
 
-  it("100,000 connections leave memory and file descriptors where they were", { timeout: 120_000 }, async () => {
-    using origin = await tools.origin();
-    await withSluice(["--reactors", "2", "--access-log", "off", `tcp://127.0.0.1:0=127.0.0.1:${origin.port}`], async (sluice) => {
-      await churn(sluice, WARM_UP, "request");
-      await sluice.assertQuiet();
-      const before = residentBytes(sluice.pid);
-      await churn(sluice, 80_000, "request");
-      await sluice.assertQuiet();
-      const growth = residentBytes(sluice.pid) - before;
-      ok(growth < GROWTH_BYTES_MAX, `grew by ${growth} bytes`);
-      strictEqual((await sluice.status()).totals.connections.total, WARM_UP + 80_000);
-    });
-  });
+  it(
+    "100,000 connections leave memory and file descriptors where they were",
+    { timeout: 120_000 },
+    async () => {
+      using origin = await tools.origin();
+      await withSluice([
+        "--reactors",
+        "2",
+        "--access-log",
+        "off",
+        `tcp://127.0.0.1:0=127.0.0.1:${origin.port}`,
+      ], async (sluice) => {
+        await churn(sluice, WARM_UP, "request");
+        await sluice.assertQuiet();
+        const before = residentBytes(sluice.pid);
+        await churn(sluice, 80_000, "request");
+        await sluice.assertQuiet();
+        const growth = residentBytes(sluice.pid) - before;
+        ok(growth < GROWTH_BYTES_MAX, `grew by ${growth} bytes`);
+        strictEqual((await sluice.status()).totals.connections.total, WARM_UP + 80_000);
+      });
+    },
+  );
 
   it("with an access log: a record for each, none lost", { timeout: 120_000 }, async () => {
     using origin = await tools.origin();
-    await withSluice(["--reactors", "2", "--health", "off", `tcp://127.0.0.1:0=127.0.0.1:${origin.port}`], async (sluice) => {
-      await churn(sluice, MANY, "request");
-      const records = await sluice.ended(MANY);
-      strictEqual(records.length, MANY);
-      for (const { reason, client } of records) ok(reason === "finished" && client !== null);
-      const { log_dropped } = (await sluice.status()).totals;
-      strictEqual(log_dropped.records + log_dropped.log + log_dropped.access_log, 0);
-    });
+    await withSluice(
+      ["--reactors", "2", "--health", "off", `tcp://127.0.0.1:0=127.0.0.1:${origin.port}`],
+      async (sluice) => {
+        await churn(sluice, MANY, "request");
+        const records = await sluice.ended(MANY);
+        strictEqual(records.length, MANY);
+        for (const { reason, client } of records) ok(reason === "finished" && client !== null);
+        const { log_dropped } = (await sluice.status()).totals;
+        strictEqual(log_dropped.records + log_dropped.log + log_dropped.access_log, 0);
+      },
+    );
   });
 });

@@ -3,13 +3,12 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { describe, it } from "node:test";
-import { command, run, Sluice } from "../support/executable.ts";
+import { AS_NOBODY, command, run, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, freePort, Server } from "../support/servers.ts";
 
 const TARGET = "127.0.0.1:1";
-const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
 
 interface Case {
   readonly what: string;
@@ -20,7 +19,11 @@ interface Case {
 
 const mistakes: readonly Case[] = [
   { what: "nothing at all", words: [], says: /no LISTEN=TARGETS.*sluice --help/ },
-  { what: "an unknown flag", words: ["--reaktors", "2", `tcp://:0=${TARGET}`], says: /--reaktors: unknown flag.*--reactors/ },
+  {
+    what: "an unknown flag",
+    words: ["--reaktors", "2", `tcp://:0=${TARGET}`],
+    says: /--reaktors: unknown flag.*--reactors/,
+  },
   { what: "an unknown command", words: ["dmeo"], says: /dmeo.*demo/ },
   { what: "a listener without targets", words: ["tcp://:9000"], says: /tcp:\/\/:9000/ },
   { what: "a target without a port", words: ["tcp://:9000=10.0.0.1"], says: /10\.0\.0\.1.*10\.0\.0\.1:PORT/ },
@@ -29,17 +32,61 @@ const mistakes: readonly Case[] = [
   { what: "an address that is none", words: ["tcp://:9000=10.0.0.256:80"], says: /10\.0\.0\.256.*0 to 255/ },
   { what: "an IPv6 address without brackets", words: ["tcp://:9000=::1:80"], says: /\[::1\]:80/ },
   { what: "an unknown scheme", words: [`tpc://:9000=${TARGET}`], says: /tpc.*tcp/ },
-  { what: "a flag without its value", words: [`tcp://:0=${TARGET}`, "--reactors"], says: /--reactors: no value/ },
-  { what: "a value out of range", words: ["--reactors", "65", `tcp://:0=${TARGET}`], says: /--reactors:.*65.*1 to 64|--reactors:.*1 to 64/ },
-  { what: "a duration without a unit", words: ["--drain-timeout", "30", `tcp://:0=${TARGET}`], says: /--drain-timeout:.*30/ },
-  { what: "two values for one flag", words: ["--reactors", "1", "--reactors", "2", `tcp://:0=${TARGET}`], says: /--reactors.*given twice/ },
-  { what: "a check that is off and described", words: ["--health", "off", "--health-fall", "2", `tcp://:0=${TARGET}`], says: /--health-fall.*contradicts --health off/ },
-  { what: "a text to send without one to expect", words: ["--health-send", "PING", `tcp://:0=${TARGET}`], says: /--health-send.*expect/ },
-  { what: "a bad escape", words: ["--health-expect", "\\xZZ", `tcp://:0=${TARGET}`], says: /--health-expect:.*\\/ },
-  { what: "a bad regular expression", words: ["--health-expect", "/(/", `tcp://127.0.0.1:0=${TARGET}`, "--admin", "off"], says: /--health-expect.*byte [0-9]+/ },
-  { what: "an address listened on twice", words: [`tcp://:9000=${TARGET}`, `tcp://127.0.0.1:9000=${TARGET}`], says: /127\.0\.0\.1:9000.*taken/ },
-  { what: "an admin API for everybody without a token", words: ["--admin", "http://0.0.0.0:9900", `tcp://:0=${TARGET}`], says: /--admin:.*token/ },
-  { what: "something designed for later", words: ["--cert", "c.pem", `tcp://:0=${TARGET}`], says: /--cert: .*not supported/ },
+  {
+    what: "a flag without its value",
+    words: [`tcp://:0=${TARGET}`, "--reactors"],
+    says: /--reactors: no value/,
+  },
+  {
+    what: "a value out of range",
+    words: ["--reactors", "65", `tcp://:0=${TARGET}`],
+    says: /--reactors:.*65.*1 to 64|--reactors:.*1 to 64/,
+  },
+  {
+    what: "a duration without a unit",
+    words: ["--drain-timeout", "30", `tcp://:0=${TARGET}`],
+    says: /--drain-timeout:.*30/,
+  },
+  {
+    what: "two values for one flag",
+    words: ["--reactors", "1", "--reactors", "2", `tcp://:0=${TARGET}`],
+    says: /--reactors.*given twice/,
+  },
+  {
+    what: "a check that is off and described",
+    words: ["--health", "off", "--health-fall", "2", `tcp://:0=${TARGET}`],
+    says: /--health-fall.*contradicts --health off/,
+  },
+  {
+    what: "a text to send without one to expect",
+    words: ["--health-send", "PING", `tcp://:0=${TARGET}`],
+    says: /--health-send.*expect/,
+  },
+  {
+    what: "a bad escape",
+    words: ["--health-expect", "\\xZZ", `tcp://:0=${TARGET}`],
+    says: /--health-expect:.*\\/,
+  },
+  {
+    what: "a bad regular expression",
+    words: ["--health-expect", "/(/", `tcp://127.0.0.1:0=${TARGET}`, "--admin", "off"],
+    says: /--health-expect.*byte [0-9]+/,
+  },
+  {
+    what: "an address listened on twice",
+    words: [`tcp://:9000=${TARGET}`, `tcp://127.0.0.1:9000=${TARGET}`],
+    says: /127\.0\.0\.1:9000.*taken/,
+  },
+  {
+    what: "an admin API for everybody without a token",
+    words: ["--admin", "http://0.0.0.0:9900", `tcp://:0=${TARGET}`],
+    says: /--admin:.*token/,
+  },
+  {
+    what: "something designed for later",
+    words: ["--cert", "c.pem", `tcp://:0=${TARGET}`],
+    says: /--cert: .*not supported/,
+  },
 ];
 
 describe("mistakes on the command line", () => {
@@ -70,15 +117,30 @@ describe("problems at run time", () => {
     const { status, stdout, stderr } = await run(words);
     strictEqual(status, 1);
     strictEqual(stdout, "");
-    match(stderr, new RegExp(`^sluice: tcp://127\\.0\\.0\\.1:${other.port}: the address is already in use; .+\n$`));
+    match(
+      stderr,
+      new RegExp(`^sluice: tcp://127\\.0\\.0\\.1:${other.port}: the address is already in use; .+\n$`),
+    );
     ok(!existsSync(first), "the first listener's file is gone");
   });
 
   it("a port that another Sluice has, in either accept mode: not shared silently", async () => {
     for (const accept of ["balanced", "reuseport"]) {
       await using server = await Server.listen(echo);
-      using sluice = await Sluice.start(["--health", "off", "--reactors", "2", `tcp://127.0.0.1:0=${server.address}`]);
-      const words = ["--accept", accept, `tcp://127.0.0.1:${sluice.port()}=${server.address}`, "--admin", "off"];
+      using sluice = await Sluice.start([
+        "--health",
+        "off",
+        "--reactors",
+        "2",
+        `tcp://127.0.0.1:0=${server.address}`,
+      ]);
+      const words = [
+        "--accept",
+        accept,
+        `tcp://127.0.0.1:${sluice.port()}=${server.address}`,
+        "--admin",
+        "off",
+      ];
       const { status, stderr } = await run(words);
       strictEqual(status, 1);
       match(stderr, /already in use/);
@@ -124,14 +186,18 @@ describe("problems at run time", () => {
     match(stderr.trimEnd().split("\n").at(-1)!, /^sluice: .*access\.log/);
   });
 
-  it("a privileged port", { skip: process.getuid?.() !== 0 && "needs root, to become somebody else" }, async () => {
-    const { status, stdout, stderr } = await run([`tcp://127.0.0.1:80=${TARGET}`, "--admin", "off"], {
-      command: [...AS_NOBODY, ...command("executable")],
-    });
-    strictEqual(stdout, "");
-    match(stderr, /^sluice: tcp:\/\/127\.0\.0\.1:80: port 80 is privileged; run as root, .+\n$/);
-    strictEqual(status, 1);
-  });
+  it(
+    "a privileged port",
+    { skip: process.getuid?.() !== 0 && "needs root, to become somebody else" },
+    async () => {
+      const { status, stdout, stderr } = await run([`tcp://127.0.0.1:80=${TARGET}`, "--admin", "off"], {
+        command: [...AS_NOBODY, ...command("executable")],
+      });
+      strictEqual(stdout, "");
+      match(stderr, /^sluice: tcp:\/\/127\.0\.0\.1:80: port 80 is privileged; run as root, .+\n$/);
+      strictEqual(status, 1);
+    },
+  );
 });
 
 describe("questions", () => {
@@ -141,7 +207,9 @@ describe("questions", () => {
       strictEqual(status, 0);
       strictEqual(stderr, "");
       match(stdout, /^Sluice .*\n\nUsage: sluice /);
-      for (const flag of ["--reactors", "--health-expect", "--drain-timeout"]) ok(stdout.includes(flag), flag);
+      for (const flag of ["--reactors", "--health-expect", "--drain-timeout"]) {
+        ok(stdout.includes(flag), flag);
+      }
       ok(stdout.split("\n").every((line) => line.length <= 120));
     });
   }

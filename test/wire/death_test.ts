@@ -47,13 +47,17 @@ const ALONE = ["--health", "off"];
 function deathAtNewcomer(number: number, find: string): Patch[] {
   const fault = `if (++newcomers === ${number}) throw new TypeError("a planted death");`;
   return [
-    { file: "proxy/accept.ts", find: "let nextChoice: number;", replace: "let nextChoice: number;\nlet newcomers = 0;" },
+    {
+      file: "proxy/accept.ts",
+      find: "let nextChoice: number;",
+      replace: "let nextChoice: number;\nlet newcomers = 0;",
+    },
     { file: "proxy/accept.ts", find, replace: `${fault}\n  ${find}` },
   ];
 }
 
 function withFaults(words: readonly string[], test: (sluice: Sluice) => Promise<void>): Promise<void> {
-  return withSluice([...ALONE, ...words], test, { command: patched.command("bun") });
+  return withSluice([...ALONE, ...words], test, { command: patched.command("executable") });
 }
 
 interface Placed {
@@ -81,8 +85,10 @@ async function placeInBoth(sluice: Sluice): Promise<Record<1 | 2, Peer>> {
 }
 
 async function untilReplaced(sluice: Sluice, deaths: number): Promise<void> {
-  await sluice.until("the replacement to live", ({ totals, reactors }) =>
-    totals.reactor_deaths === deaths && reactors.every(({ alive }) => alive));
+  await sluice.until(
+    "the replacement to live",
+    ({ totals, reactors }) => totals.reactor_deaths === deaths && reactors.every(({ alive }) => alive),
+  );
 }
 
 describe("a reactor that dies", () => {
@@ -99,7 +105,10 @@ describe("a reactor that dies", () => {
 
         const line = await sluice.line("reactors", /^the reactor Worker in room/);
         strictEqual(line.level, "error");
-        match(line.message, new RegExp(`room ${room} died and is replaced; 1 connections are lost: .*a planted death`, "s"));
+        match(
+          line.message,
+          new RegExp(`room ${room} died and is replaced; 1 connections are lost: .*a planted death`, "s"),
+        );
         const [record] = await sluice.ended(1);
         strictEqual(record.reason, "reactor_died");
         strictEqual(record.type, "proxy_internal_error");
@@ -129,10 +138,12 @@ describe("a reactor that dies", () => {
     });
   }
 
-  for (const [what, words] of [
-    ["the only one", ["--reactors", "1"]],
-    ["one that accepts for itself", ["--reactors", "2", "--accept", "reuseport"]],
-  ] as const) {
+  for (
+    const [what, words] of [
+      ["the only one", ["--reactors", "1"]],
+      ["one that accepts for itself", ["--reactors", "2", "--accept", "reuseport"]],
+    ] as const
+  ) {
     it(`${what}: new connections are served`, async () => {
       await using server = await Server.listen(echo);
       await withFaults([...words, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
@@ -200,7 +211,10 @@ describe("a reactor that dies", () => {
       strictEqual(await living.ask("still here"), "still here");
       for (const client of [living, ...waiting]) client.end();
       const records = await sluice.ended(12);
-      deepStrictEqual(records.map(({ reason }) => reason).sort(), [...Array(11).fill("finished"), "reactor_died"]);
+      deepStrictEqual(records.map(({ reason }) => reason).sort(), [
+        ...Array(11).fill("finished"),
+        "reactor_died",
+      ]);
     });
   });
 
@@ -253,10 +267,41 @@ describe("a reactor that dies", () => {
     }, { command: dying.command("bun") });
   });
 
+  it("at the limit on connections: its places are free again", async () => {
+    await using server = await Server.listen(echo);
+    const words = ["--reactors", "2", "--max-connections", "4", `tcp://127.0.0.1:0=${server.address}`];
+    await withFaults(words, async (sluice) => {
+      const { 1: living, 2: dying } = await placeInBoth(sluice);
+      const others = [await place(sluice), await place(sluice)];
+      const waiting = await Promise.all([Peer.connect(sluice.port()), Peer.connect(sluice.port())]);
+      const answers = waiting.map((client) => client.ask("patient"));
+      await sluice.line("accept", /^paused: the limit of 4 connections/);
+      await dying.send("die!");
+      for (const answer of answers) strictEqual(await answer, "patient");
+      strictEqual((await sluice.status()).totals.connections.now, 4);
+      const survivors = [
+        living,
+        ...others.filter(({ room }) => room === 1).map(({ client }) => client),
+        ...waiting,
+      ];
+      for (const client of survivors) strictEqual(await client.ask("still here"), "still here");
+      for (const client of survivors) client.end();
+      const records = await sluice.ended(6);
+      strictEqual(records.filter(({ reason }) => reason === "reactor_died").length, 2);
+    });
+  });
+
   it("a drain that waits for it ends all the same", async () => {
     await using server = await Server.listen(echo);
-    const words = [...ALONE, "--reactors", "2", "--drain-timeout", "30s", `tcp://127.0.0.1:0=${server.address}`];
-    using sluice = await Sluice.start(words, { command: patched.command("bun") });
+    const words = [
+      ...ALONE,
+      "--reactors",
+      "2",
+      "--drain-timeout",
+      "30s",
+      `tcp://127.0.0.1:0=${server.address}`,
+    ];
+    using sluice = await Sluice.start(words, { command: patched.command("executable") });
     const { 1: one, 2: two } = await placeInBoth(sluice);
     sluice.signal("SIGTERM");
     await sluice.line("drain", /^stopped accepting/);
@@ -265,13 +310,13 @@ describe("a reactor that dies", () => {
     strictEqual(await two.ask("still here"), "still here");
     two.end();
     strictEqual(await sluice.exit(), 0);
-    deepStrictEqual(sluice.records.map(({ reason }) => reason), ["reactor_died", "finished"]);
+    deepStrictEqual(sluice.records.map(({ reason }) => reason).sort(), ["finished", "reactor_died"]);
   });
 
   it("more than ten times a minute: Sluice ends with 1, for a service manager to see", async () => {
     await using server = await Server.listen(echo);
     using sluice = await Sluice.start([...ALONE, "--reactors", "1", `tcp://127.0.0.1:0=${server.address}`], {
-      command: patched.command("bun"),
+      command: patched.command("executable"),
     });
     for (let death = 1; death <= 11; death++) {
       using client = await Peer.connect(sluice.port());
@@ -326,11 +371,23 @@ describe("a health Worker that dies", () => {
       return sayAndEnd(answer)(peer);
     });
     const port = await freePort();
-    const words = ["--reactors", "1", "--health-interval", "300ms", "--health-timeout", "100ms", "--health-expect", "ok"];
+    const words = [
+      "--reactors",
+      "1",
+      "--health-interval",
+      "300ms",
+      "--health-timeout",
+      "100ms",
+      "--health-expect",
+      "ok",
+    ];
     await withSluice([...words, `tcp://127.0.0.1:0=${server.address},127.0.0.1:${port}`], async (sluice) => {
       await sluice.line("health", new RegExp(`server 127\\.0\\.0\\.1:${port} .* is down`));
       answer = "!";
-      const line = await sluice.line("reactors", /^the health Worker in room 2 died and is replaced; 0 connections/);
+      const line = await sluice.line(
+        "reactors",
+        /^the health Worker in room 2 died and is replaced; 0 connections/,
+      );
       match(line.message, /a planted death/);
       [answer, checks] = ["ok", 0];
       await until("the replacement to check", () => checks > 0);
@@ -343,23 +400,25 @@ describe("a health Worker that dies", () => {
   });
 });
 
-describe("on deno", () => {
-  it("a reactor that dies is replaced, and nothing leaks", async () => {
-    await using server = await Server.listen(echo);
-    const words = [...ALONE, "--reactors", "2", `tcp://127.0.0.1:0=${server.address}`];
-    await withSluice(words, async (sluice) => {
-      for (let death = 1; death <= 2; death++) {
-        const clients = await placeInBoth(sluice);
-        await clients[1].send("die!");
-        strictEqual(await clients[1].ending(), "reset");
-        strictEqual(await clients[2].ask("never noticed"), "never noticed");
-        await untilReplaced(sluice, death);
-        clients[2].end();
-        await sluice.ended(2 * death);
-      }
-      using client = await Peer.connect(sluice.port());
-      client.end();
-      strictEqual(await readStream(client), 0);
-    }, { command: patched.command("deno") });
-  });
+describe("on the runtimes", () => {
+  for (const launcher of ["bun", "deno"] as const) {
+    it(`${launcher}: a reactor that dies is replaced, and nothing leaks`, async () => {
+      await using server = await Server.listen(echo);
+      const words = [...ALONE, "--reactors", "2", `tcp://127.0.0.1:0=${server.address}`];
+      await withSluice(words, async (sluice) => {
+        for (let death = 1; death <= 2; death++) {
+          const clients = await placeInBoth(sluice);
+          await clients[1].send("die!");
+          strictEqual(await clients[1].ending(), "reset");
+          strictEqual(await clients[2].ask("never noticed"), "never noticed");
+          await untilReplaced(sluice, death);
+          clients[2].end();
+          await sluice.ended(2 * death);
+        }
+        using client = await Peer.connect(sluice.port());
+        client.end();
+        strictEqual(await readStream(client), 0);
+      }, { command: patched.command(launcher) });
+    });
+  }
 });

@@ -112,7 +112,10 @@ describe("half-close", () => {
 describe("resets", () => {
   it("of the client reach the server as a reset", () =>
     withPair(async ({ sluice, client, server }) => {
-      strictEqual(await Promise.all([client.send("hello"), server.readText(5)]).then(([, text]) => text), "hello");
+      strictEqual(
+        await Promise.all([client.send("hello"), server.readText(5)]).then(([, text]) => text),
+        "hello",
+      );
       client.reset();
       strictEqual(await server.ending(), "reset");
       const [record] = await sluice.ended(1);
@@ -183,6 +186,27 @@ describe("resets", () => {
       strictEqual((await sluice.ended(1))[0].reason, "client_reset");
       strictEqual(await server.ending(), "reset");
     }));
+
+  for (const leaver of ["clients", "servers"]) {
+    it(`of forty ${leaver} in mid-stream give every pipe back`, async () => {
+      const accepted: Peer[] = [];
+      await using server = await Server.listen(async (peer) => {
+        accepted.push(peer);
+        await sendStream(peer, 64 << 20);
+      });
+      await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+        const clients = await Promise.all(Array.from({ length: 40 }, () => Peer.connect(sluice.port())));
+        for (const client of clients) await client.read(1 << 20);
+        await sluice.until("a pipe for each stream", ({ reactors }) => reactors[0].pipes >= 40);
+        for (const peer of leaver === "clients" ? clients : accepted) peer.reset();
+        const records = await sluice.ended(40);
+        const reason = leaver === "clients" ? "client_reset" : "server_reset";
+        for (const record of records) strictEqual(record.reason, reason);
+        for (const client of clients) client.reset();
+        await sluice.assertQuiet();
+      });
+    });
+  }
 
   it("a server that answers and closes without reading the request: its answer arrives", () =>
     withPair(async ({ sluice, client, server }) => {

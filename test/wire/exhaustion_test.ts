@@ -31,12 +31,24 @@ describe("--max-connections", () => {
     for (const accept of ["balanced", "reuseport"]) {
       it(`10 with 30 clients, --reactors ${reactors}, --accept ${accept}: the rest waits and is served`, async () => {
         await using server = await Server.listen(echo);
-        const words = ["--health", "off", "--reactors", reactors, "--accept", accept, "--max-connections", "10"];
+        const words = [
+          "--health",
+          "off",
+          "--reactors",
+          reactors,
+          "--accept",
+          accept,
+          "--max-connections",
+          "10",
+        ];
         await withSluice([...words, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
           const all: Asking[] = [];
           for (let number = 0; number < 30; number++) all.push(await ask(sluice.port(), `client ${number}`));
           const status = await sluice.until("accepting to pause", ({ totals }) => totals.accept_pauses > 0);
-          ok(status.totals.connections.now <= 10 + Number(reactors) - 1, `${status.totals.connections.now} at once`);
+          ok(
+            status.totals.connections.now <= 10 + Number(reactors) - 1,
+            `${status.totals.connections.now} at once`,
+          );
           strictEqual(status.totals.connections.max, 10);
           strictEqual((await sluice.line("accept", /^paused/)).level, "warn");
           let left = all;
@@ -55,42 +67,48 @@ describe("--max-connections", () => {
 
   it("is told once, however long it lasts, and once when it is over", async () => {
     await using server = await Server.listen(echo);
-    await withSluice([...ALONE, "--max-connections", "2", `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
-      const first = [await ask(sluice.port(), "1"), await ask(sluice.port(), "2")];
-      for (const { answer } of first) await answer;
-      const waiting = await ask(sluice.port(), "3");
-      await sluice.until("many pauses", ({ totals }) => totals.accept_pauses >= 20);
-      deepStrictEqual(pausesOf(sluice), ["paused"]);
-      match(sluice.log("accept")[0].message, /limit of 2 connections.*--max-connections/);
-      strictEqual(waiting.answered, false);
-      first[0].client.end();
-      strictEqual(await waiting.answer, "3");
-      first[1].client.end();
-      waiting.client.end();
-      await sluice.ended(3);
-      const later = await ask(sluice.port(), "4");
-      strictEqual(await later.answer, "4");
-      await sluice.line("accept", /^goes on/);
-      deepStrictEqual(pausesOf(sluice), ["paused", "goes on"]);
-      later.client.end();
-      await sluice.ended(4);
-    });
+    await withSluice(
+      [...ALONE, "--max-connections", "2", `tcp://127.0.0.1:0=${server.address}`],
+      async (sluice) => {
+        const first = [await ask(sluice.port(), "1"), await ask(sluice.port(), "2")];
+        for (const { answer } of first) await answer;
+        const waiting = await ask(sluice.port(), "3");
+        await sluice.until("many pauses", ({ totals }) => totals.accept_pauses >= 20);
+        deepStrictEqual(pausesOf(sluice), ["paused"]);
+        match(sluice.log("accept")[0].message, /limit of 2 connections.*--max-connections/);
+        strictEqual(waiting.answered, false);
+        first[0].client.end();
+        strictEqual(await waiting.answer, "3");
+        first[1].client.end();
+        waiting.client.end();
+        await sluice.ended(3);
+        const later = await ask(sluice.port(), "4");
+        strictEqual(await later.answer, "4");
+        await sluice.line("accept", /^goes on/);
+        deepStrictEqual(pausesOf(sluice), ["paused", "goes on"]);
+        later.client.end();
+        await sluice.ended(4);
+      },
+    );
   });
 
   it("a client that waits and gives up costs nobody anything", async () => {
     await using server = await Server.listen(echo);
-    await withSluice([...ALONE, "--max-connections", "1", `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
-      const first = await ask(sluice.port(), "1");
-      await first.answer;
-      const gone = await ask(sluice.port(), "gone");
-      const patient = await ask(sluice.port(), "patient");
-      gone.answer.catch(() => {});
-      gone.client.reset();
-      first.client.end();
-      strictEqual(await patient.answer, "patient");
-      patient.client.end();
-      await sluice.until("all to be over", ({ totals }) => totals.connections.now === 0);
-    });
+    await withSluice(
+      [...ALONE, "--max-connections", "1", `tcp://127.0.0.1:0=${server.address}`],
+      async (sluice) => {
+        const first = await ask(sluice.port(), "1");
+        await first.answer;
+        const gone = await ask(sluice.port(), "gone");
+        const patient = await ask(sluice.port(), "patient");
+        gone.answer.catch(() => {});
+        gone.client.reset();
+        first.client.end();
+        strictEqual(await patient.answer, "patient");
+        patient.client.end();
+        await sluice.until("all to be over", ({ totals }) => totals.connections.now === 0);
+      },
+    );
   });
 });
 
@@ -99,7 +117,10 @@ describe("file descriptors", () => {
     await using server = await Server.listen(echo);
     const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(words, async (sluice) => {
-      const line = await sluice.line("limits", /^256 file descriptors carry [0-9]+ connections, not 100000; .*ulimit -n/);
+      const line = await sluice.line(
+        "limits",
+        /^256 file descriptors carry [0-9]+ connections, not 100000; .*ulimit -n/,
+      );
       strictEqual(line.level, "warn");
       const { max } = (await sluice.status()).totals.connections;
       strictEqual(line.connections, max);
@@ -127,7 +148,12 @@ describe("file descriptors", () => {
   });
 
   it("a limit too low to work: status 1 and one line", async () => {
-    const { status, stdout, stderr } = await run([...ALONE, "--admin", "off", "tcp://127.0.0.1:0=127.0.0.1:1"], {
+    const { status, stdout, stderr } = await run([
+      ...ALONE,
+      "--admin",
+      "off",
+      "tcp://127.0.0.1:0=127.0.0.1:1",
+    ], {
       command: ["sh", "-c", 'ulimit -n 128; exec "$0" "$@"', EXECUTABLE],
     });
     strictEqual(stdout, "");

@@ -53,7 +53,8 @@ describe("forwarding", () => {
       const start = answers.slice(0, 3);
       strictEqual([...start].sort().join(""), "123");
       strictEqual(answers, start.repeat(10));
-      const [{ servers }] = (await sluice.until("30 ends", ({ totals }) => totals.ended.finished === 30)).upstreams;
+      const [{ servers }] = (await sluice.until("30 ends", ({ totals }) =>
+        totals.ended.finished === 30)).upstreams;
       deepStrictEqual(servers.map(({ connections }) => connections.total), [10, 10, 10]);
     });
   });

@@ -15,7 +15,9 @@ const skip = process.getuid?.() !== 0 && "needs root, to give a process a hosts 
 
 /** Sluice with other files in the place of those in /etc, seen by it alone. */
 function withFiles(files: Readonly<Record<string, string>>): { command: string[] } {
-  const mounts = Object.entries(files).map(([etc, path]) => `mount --bind '${path}' /etc/${etc} && `).join("");
+  const mounts = Object.entries(files).map(([etc, path]) => `mount --bind '${path}' /etc/${etc} && `).join(
+    "",
+  );
   return { command: ["unshare", "-m", "sh", "-c", `${mounts}exec "$0" "$@"`, ...command("executable")] };
 }
 
@@ -70,13 +72,21 @@ describe("names in DNS", { skip }, () => {
     const conf = folder.at("resolv.conf"), at = (ip: string) => `${ip}:${one.port}`;
     writeFileSync(conf, `nameserver ${names.address}\n`);
     names.names.set("db.sluice.test", ["127.0.1.1"]);
-    const words = ["--reactors", "1", "--health-interval", "100ms", `tcp://127.0.0.1:0=db.sluice.test:${one.port}`];
+    const words = [
+      "--reactors",
+      "1",
+      "--health-interval",
+      "100ms",
+      `tcp://127.0.0.1:0=db.sluice.test:${one.port}`,
+    ];
     await withSluice(words, async (sluice) => {
       deepStrictEqual(await addressesOf(sluice), [at("127.0.1.1")]);
       names.names.set("db.sluice.test", ["127.0.1.2", "127.0.1.1"]);
       await untilServers(sluice, [at("127.0.1.1"), at("127.0.1.2")]);
-      await sluice.until("both to be up", ({ upstreams: [{ servers }] }) =>
-        servers.every(({ health }) => health === "up"));
+      await sluice.until(
+        "both to be up",
+        ({ upstreams: [{ servers }] }) => servers.every(({ health }) => health === "up"),
+      );
     }, withFiles({ "resolv.conf": conf }));
   });
 

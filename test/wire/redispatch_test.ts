@@ -45,7 +45,12 @@ describe("redispatch", () => {
   it("what the client has sent meanwhile reaches the server that answers", async () => {
     using hole = await BlackHole.open();
     await using server = await Server.listen();
-    const words = [...ALONE, "--connect-timeout", "300ms", `tcp://127.0.0.1:0=${hole.address},${server.address}`];
+    const words = [
+      ...ALONE,
+      "--connect-timeout",
+      "300ms",
+      `tcp://127.0.0.1:0=${hole.address},${server.address}`,
+    ];
     await withSluice(words, async (sluice) => {
       using client = await Peer.connect(sluice.port());
       await client.send("sent into the dark");
@@ -100,7 +105,12 @@ describe("redispatch", () => {
   it("a server that does not answer costs --connect-timeout, then the next one serves", async () => {
     using hole = await BlackHole.open();
     await using server = await Server.listen(echo);
-    const words = [...ALONE, "--connect-timeout", "200ms", `tcp://127.0.0.1:0=${hole.address},${server.address}`];
+    const words = [
+      ...ALONE,
+      "--connect-timeout",
+      "200ms",
+      `tcp://127.0.0.1:0=${hole.address},${server.address}`,
+    ];
     await withSluice(words, async (sluice) => {
       await roundTrips(sluice.port(), 4);
       const records = await sluice.ended(4);
@@ -111,36 +121,46 @@ describe("redispatch", () => {
 
   it("none answers: connection_timeout", async () => {
     using hole = await BlackHole.open();
-    await withSluice([...ALONE, "--connect-timeout", "200ms", `tcp://127.0.0.1:0=${hole.address}`], async (sluice) => {
-      strictEqual(await knock(sluice.port()), "reset");
-      const [record] = await sluice.ended(1);
-      strictEqual(record.reason, "connection_timeout");
-      strictEqual(record.type, "connection_timeout");
-      strictEqual(record.errno, "ETIMEDOUT");
-      ok(record.duration_ms! >= 190 && record.duration_ms! < 2_000, `after ${record.duration_ms} ms`);
-    });
+    await withSluice(
+      [...ALONE, "--connect-timeout", "200ms", `tcp://127.0.0.1:0=${hole.address}`],
+      async (sluice) => {
+        strictEqual(await knock(sluice.port()), "reset");
+        const [record] = await sluice.ended(1);
+        strictEqual(record.reason, "connection_timeout");
+        strictEqual(record.type, "connection_timeout");
+        strictEqual(record.errno, "ETIMEDOUT");
+        ok(record.duration_ms! >= 190 && record.duration_ms! < 2_000, `after ${record.duration_ms} ms`);
+      },
+    );
   });
 
   it("a client that leaves while its server is being connected", async () => {
     using hole = await BlackHole.open();
-    await withSluice([...ALONE, "--connect-timeout", "1h", `tcp://127.0.0.1:0=${hole.address}`], async (sluice) => {
-      using client = await Peer.connect(sluice.port());
-      await client.send("anybody there?");
-      await sluice.until("the connect to be under way", ({ upstreams }) =>
-        upstreams[0].servers[0].connections.now === 1);
-      client.reset();
-      const [record] = await sluice.ended(1);
-      strictEqual(record.reason, "client_reset");
-      strictEqual((await sluice.status()).upstreams[0].servers[0].connections.now, 0);
-    });
+    await withSluice(
+      [...ALONE, "--connect-timeout", "1h", `tcp://127.0.0.1:0=${hole.address}`],
+      async (sluice) => {
+        using client = await Peer.connect(sluice.port());
+        await client.send("anybody there?");
+        await sluice.until(
+          "the connect to be under way",
+          ({ upstreams }) => upstreams[0].servers[0].connections.now === 1,
+        );
+        client.reset();
+        const [record] = await sluice.ended(1);
+        strictEqual(record.reason, "client_reset");
+        strictEqual((await sluice.status()).upstreams[0].servers[0].connections.now, 0);
+      },
+    );
   });
 
   it("no healthy server: refused at once, nobody is tried", async () => {
     const closed = [await freePort(), await freePort()].map((port) => `127.0.0.1:${port}`);
     const checks = ["--health-interval", "100ms", "--health-fall", "1"];
     await withSluice(["--reactors", "1", ...checks, `tcp://127.0.0.1:0=${closed.join()}`], async (sluice) => {
-      await sluice.until("both servers to be down", ({ upstreams: [{ servers }] }) =>
-        servers.every(({ health }) => health === "down"));
+      await sluice.until(
+        "both servers to be down",
+        ({ upstreams: [{ servers }] }) => servers.every(({ health }) => health === "down"),
+      );
       strictEqual(await knock(sluice.port()), "reset");
       const [record] = await sluice.ended(1);
       strictEqual(record.reason, "no_server");

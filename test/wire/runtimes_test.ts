@@ -49,7 +49,11 @@ for (const launcher of LAUNCHERS) {
         ]);
         deepStrictEqual([up, down], [64 << 20, 64 << 20]);
         const [record] = await sluice.ended(1);
-        deepStrictEqual([record.reason, record.up_bytes, record.down_bytes], ["finished", 64 << 20, 64 << 20]);
+        deepStrictEqual([record.reason, record.up_bytes, record.down_bytes], [
+          "finished",
+          64 << 20,
+          64 << 20,
+        ]);
         ok((await sluice.status()).totals.bytes.spliced > 100 << 20);
       }, options);
     });
@@ -64,7 +68,10 @@ for (const launcher of LAUNCHERS) {
           from.reset();
           strictEqual(await to.ending(), "reset");
         }
-        deepStrictEqual((await sluice.ended(2)).map(({ reason }) => reason), ["client_reset", "server_reset"]);
+        deepStrictEqual((await sluice.ended(2)).map(({ reason }) => reason), [
+          "client_reset",
+          "server_reset",
+        ]);
       }, options);
     });
 
@@ -79,7 +86,10 @@ for (const launcher of LAUNCHERS) {
           strictEqual(await client.ask("hello"), "hello");
           client.end();
         }
-        match((await sluice.line("health", / is down: /)).message, /connection_refused \(ECONNREFUSED\), 3 checks in a row/);
+        match(
+          (await sluice.line("health", / is down: /)).message,
+          /connection_refused \(ECONNREFUSED\), 3 checks in a row/,
+        );
         await using _back = await Server.listen(echo, port);
         await sluice.line("health", / is up again: /);
       }, options);
@@ -90,10 +100,21 @@ for (const launcher of LAUNCHERS) {
         await peer.readText(5);
         await peer.send("+PONG 7\r\n");
       });
-      const checks = ["--health-send", "PING\\n", "--health-expect", "/^\\+PONG [0-9]/", "--health-interval", "100ms"];
-      await withSluice(["--reactors", "1", ...checks, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
-        await sluice.line("health", / is up: /);
-      }, options);
+      const checks = [
+        "--health-send",
+        "PING\\n",
+        "--health-expect",
+        "/^\\+PONG [0-9]/",
+        "--health-interval",
+        "100ms",
+      ];
+      await withSluice(
+        ["--reactors", "1", ...checks, `tcp://127.0.0.1:0=${server.address}`],
+        async (sluice) => {
+          await sluice.line("health", / is up: /);
+        },
+        options,
+      );
     });
 
     it("SIGTERM drains, SIGINT ends", async () => {

@@ -23,7 +23,9 @@ async function roundTrip(port: number, text: string): Promise<string> {
 
 /** What an access log of text says of one connection, by name; the rest under `""`. */
 function fieldsOf(line: string): Record<string, string> {
-  const fields = [...line.matchAll(/ ([a-z]+)=("(?:[^"\\]|\\.)*"|[^ ]*)/g)].map(([, name, value]) => [name, value]);
+  const fields = [...line.matchAll(/ ([a-z]+)=("(?:[^"\\]|\\.)*"|[^ ]*)/g)].map((
+    [, name, value],
+  ) => [name, value]);
   return { "": line.slice(0, line.indexOf(" listener=")), ...Object.fromEntries(fields) };
 }
 
@@ -82,12 +84,15 @@ describe("access records", () => {
 
   it("on standard output, where nothing else is", async () => {
     await using server = await Server.listen(echo);
-    await withSluice([...ALONE, "--access-log", "stdout", `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
-      const client = await roundTrip(sluice.port(), "hello");
-      await until("a record", () => sluice.stdout.endsWith("\n"));
-      const lines = sluice.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-      deepStrictEqual(lines.map((line) => line.client), [client]);
-    });
+    await withSluice(
+      [...ALONE, "--access-log", "stdout", `tcp://127.0.0.1:0=${server.address}`],
+      async (sluice) => {
+        const client = await roundTrip(sluice.port(), "hello");
+        await until("a record", () => sluice.stdout.endsWith("\n"));
+        const lines = sluice.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+        deepStrictEqual(lines.map((line) => line.client), [client]);
+      },
+    );
   });
 
   it("off: what went wrong is told in the log, as samples", async () => {
@@ -128,10 +133,19 @@ describe("status and metrics", () => {
       const metrics = await sluice.metrics();
       const bind = `bind="${first.bind}"`;
       strictEqual(metrics.get(`sluice_listener_connections_total{listener="tcp://127.0.0.1:0",${bind}}`), 6);
-      strictEqual(metrics.get(`sluice_listener_bytes_total{listener="tcp://127.0.0.1:0",${bind},direction="up"}`), 21_000);
-      strictEqual(metrics.get(`sluice_listener_bytes_total{listener="tcp://127.0.0.1:0",${bind},direction="down"}`), 21_000);
+      strictEqual(
+        metrics.get(`sluice_listener_bytes_total{listener="tcp://127.0.0.1:0",${bind},direction="up"}`),
+        21_000,
+      );
+      strictEqual(
+        metrics.get(`sluice_listener_bytes_total{listener="tcp://127.0.0.1:0",${bind},direction="down"}`),
+        21_000,
+      );
       strictEqual(metrics.get('sluice_connections_ended_total{reason="finished",type=""}'), 9);
-      strictEqual(metrics.get(`sluice_server_connects_total{upstream="tcp://127.0.0.1:0#2",server="${one.address}"}`), 3);
+      strictEqual(
+        metrics.get(`sluice_server_connects_total{upstream="tcp://127.0.0.1:0#2",server="${one.address}"}`),
+        3,
+      );
     });
   });
 
@@ -151,7 +165,11 @@ describe("status and metrics", () => {
       ]);
       const metrics = await sluice.metrics();
       strictEqual(metrics.get('sluice_reactor_slots{reactor="1",role="reactor"}'), 6);
-      strictEqual(metrics.get('sluice_reactor_connections{reactor="2"}') ?? metrics.get('sluice_reactor_connections{reactor="2",role="reactor"}'), 3);
+      strictEqual(
+        metrics.get('sluice_reactor_connections{reactor="2"}') ??
+          metrics.get('sluice_reactor_connections{reactor="2",role="reactor"}'),
+        3,
+      );
       for (const client of clients) client.end();
       await sluice.ended(6);
     });
@@ -179,13 +197,16 @@ describe("the admin API", () => {
     using folder = new Folder();
     await using server = await Server.listen(echo);
     const path = folder.at("admin.sock");
-    await withSluice([...ALONE, "--admin", `unix:${path}`, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
-      strictEqual(sluice.admin, `unix:${path}`);
-      strictEqual(statSync(path).mode & 0o777, 0o600);
-      strictEqual((await sluice.get("/healthz")).status, 200);
-      strictEqual((await sluice.status()).phase, "ready");
-      ok((await sluice.metrics()).size > 20);
-    });
+    await withSluice(
+      [...ALONE, "--admin", `unix:${path}`, `tcp://127.0.0.1:0=${server.address}`],
+      async (sluice) => {
+        strictEqual(sluice.admin, `unix:${path}`);
+        strictEqual(statSync(path).mode & 0o777, 0o600);
+        strictEqual((await sluice.get("/healthz")).status, 200);
+        strictEqual((await sluice.status()).phase, "ready");
+        ok((await sluice.metrics()).size > 20);
+      },
+    );
     ok(!existsSync(path));
   });
 

@@ -3,6 +3,7 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Sluice } from "../support/executable.ts";
+import { type Patch, PatchedSluice } from "../support/patched.ts";
 import { knock, Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
 import { readStream, sendStream } from "../support/stream.ts";
@@ -60,9 +61,33 @@ describe("SIGTERM", () => {
     deepStrictEqual(sluice.records.map(({ reason }) => reason), clients.map(() => "finished"));
   });
 
+  it("more of them than a reactor takes in one turn, and it was busy when told", async () => {
+    const busy: readonly Patch[] = [{
+      file: "proxy/reactor.ts",
+      find: "count(Count.Turns);",
+      replace:
+        "count(Count.Turns);\n  if (events > 0 && !health) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);",
+    }];
+    using slow = new PatchedSluice(busy);
+    await using server = await Server.listen(echo);
+    const words = ["--reactors", "1", "--health", "off", `tcp://127.0.0.1:0=${server.address}`];
+    using sluice = await Sluice.start(words, { command: slow.command("bun") });
+    const clients = await Promise.all(Array.from({ length: 200 }, () => Peer.connect(sluice.port())));
+    sluice.signal("SIGTERM");
+    const answers = await Promise.allSettled(clients.map((client) => client.ask("in time")));
+    strictEqual(answers.filter(({ status }) => status === "fulfilled").length, clients.length);
+    for (const client of clients) client.end();
+    strictEqual(await sluice.exit(), 0);
+  });
+
   it("what is left after --drain-timeout is closed, with the reason drained", async () => {
     await using server = await Server.listen(echo);
-    using sluice = await Sluice.start([...ALONE, "--drain-timeout", "300ms", `tcp://127.0.0.1:0=${server.address}`]);
+    using sluice = await Sluice.start([
+      ...ALONE,
+      "--drain-timeout",
+      "300ms",
+      `tcp://127.0.0.1:0=${server.address}`,
+    ]);
     const clients = await Promise.all([1, 2, 3].map(() => Peer.connect(sluice.port())));
     for (const client of clients) strictEqual(await client.ask("hello"), "hello");
     clients[0].end();
@@ -83,7 +108,12 @@ describe("SIGTERM", () => {
 
   it("--drain-timeout 0s: at once", async () => {
     await using server = await Server.listen(echo);
-    using sluice = await Sluice.start([...ALONE, "--drain-timeout", "0s", `tcp://127.0.0.1:0=${server.address}`]);
+    using sluice = await Sluice.start([
+      ...ALONE,
+      "--drain-timeout",
+      "0s",
+      `tcp://127.0.0.1:0=${server.address}`,
+    ]);
     using client = await Peer.connect(sluice.port());
     strictEqual(await client.ask("hello"), "hello");
     sluice.signal("SIGTERM");
@@ -94,10 +124,20 @@ describe("SIGTERM", () => {
 });
 
 describe("ending now", () => {
-  for (const [what, signals] of [["a second SIGTERM", ["SIGTERM", "SIGTERM"]], ["SIGINT", ["SIGINT"]], ["SIGINT while it drains", ["SIGTERM", "SIGINT"]]] as const) {
+  for (
+    const [what, signals] of [["a second SIGTERM", ["SIGTERM", "SIGTERM"]], ["SIGINT", ["SIGINT"]], [
+      "SIGINT while it drains",
+      ["SIGTERM", "SIGINT"],
+    ]] as const
+  ) {
     it(`${what}: connections are closed, each with its record, exit 0`, async () => {
       await using server = await Server.listen(echo);
-      using sluice = await Sluice.start([...ALONE, "--drain-timeout", "1h", `tcp://127.0.0.1:0=${server.address}`]);
+      using sluice = await Sluice.start([
+        ...ALONE,
+        "--drain-timeout",
+        "1h",
+        `tcp://127.0.0.1:0=${server.address}`,
+      ]);
       const clients = await Promise.all([1, 2, 3, 4].map(() => Peer.connect(sluice.port())));
       for (const client of clients) strictEqual(await client.ask("hello"), "hello");
       const from = performance.now();
@@ -108,7 +148,12 @@ describe("ending now", () => {
       for (const client of clients) await client.ending();
       strictEqual(await sluice.exit(), 0);
       ok(performance.now() - from < 4_000, "at once");
-      deepStrictEqual(sluice.records.map(({ reason }) => reason), ["drained", "drained", "drained", "drained"]);
+      deepStrictEqual(sluice.records.map(({ reason }) => reason), [
+        "drained",
+        "drained",
+        "drained",
+        "drained",
+      ]);
     });
   }
 

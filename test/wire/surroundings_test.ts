@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, it } from "node:test";
-import { EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
+import { AS_NOBODY, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
@@ -23,7 +23,6 @@ import { until } from "../support/waiting.ts";
 
 const ALONE = ["--reactors", "2", "--health", "off"];
 const isRoot = process.getuid?.() === 0;
-const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
 
 async function serves(sluice: Sluice): Promise<void> {
   using client = await Peer.connect(sluice.port());
@@ -92,28 +91,41 @@ describe("surroundings", () => {
     await using server = await Server.listen(echo);
     await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
       await serves(sluice);
-      const files = openFds(sluice.pid).filter((path) => !/^(socket|pipe|anon_inode):|^\/dev\/|^\/memfd:/.test(path));
+      const files = openFds(sluice.pid).filter((path) =>
+        !/^(socket|pipe|anon_inode):|^\/dev\/|^\/memfd:/.test(path)
+      );
       const own = files.filter((path) => path !== EXECUTABLE);
       deepStrictEqual(own.filter((path) => !path.startsWith("/proc/")), []);
     });
   });
 
-  it("a read-only disk, and no other program on the machine", { skip: !isRoot && "needs root, to mount" }, async () => {
-    using folder = new Folder();
-    await using server = await Server.listen(echo);
-    mkdirSync(folder.at("bin"));
-    copyFileSync(EXECUTABLE, folder.at("bin/sluice"));
-    chmodSync(folder.at("bin/sluice"), 0o555);
-    // Everything is remounted read-only for this process alone, and then hidden behind an empty PATH.
-    const script = 'mount --make-rprivate / && mount -o remount,bind,ro / 2>/dev/null; mount --bind "$0" "$0" && ' +
-      'mount -o remount,bind,ro "$0" && cd "$0/bin" && ! touch file 2>/dev/null && exec env -i ./sluice "$@"';
-    const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
-    await withSluice(words, serves, { command: ["unshare", "-m", "sh", "-c", script, folder.path], cwd: folder.path });
-  });
+  it(
+    "a read-only disk, and no other program on the machine",
+    { skip: !isRoot && "needs root, to mount" },
+    async () => {
+      using folder = new Folder();
+      await using server = await Server.listen(echo);
+      mkdirSync(folder.at("bin"));
+      copyFileSync(EXECUTABLE, folder.at("bin/sluice"));
+      chmodSync(folder.at("bin/sluice"), 0o555);
+      // Everything is remounted read-only for this process alone, and then hidden behind an empty PATH.
+      const script =
+        'mount --make-rprivate / && mount -o remount,bind,ro / 2>/dev/null; mount --bind "$0" "$0" && ' +
+        'mount -o remount,bind,ro "$0" && cd "$0/bin" && ! touch file 2>/dev/null && exec env -i ./sluice "$@"';
+      const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
+      await withSluice(words, serves, {
+        command: ["unshare", "-m", "sh", "-c", script, folder.path],
+        cwd: folder.path,
+      });
+    },
+  );
 
-  it("a disk that forbids to execute what is on it cannot stop the library", { skip: !isRoot && "needs root" }, async () => {
+  it("a disk that forbids to execute what is on it cannot stop the library", {
+    skip: !isRoot && "needs root",
+  }, async () => {
     await using server = await Server.listen(echo);
-    const script = "for at in /tmp /dev/shm /var/tmp; do mount -t tmpfs -o noexec,ro none $at || exit 9; done; exec \"$0\" \"$@\"";
+    const script =
+      'for at in /tmp /dev/shm /var/tmp; do mount -t tmpfs -o noexec,ro none $at || exit 9; done; exec "$0" "$@"';
     const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(words, serves, { command: ["unshare", "-m", "sh", "-c", script, EXECUTABLE] });
   });
@@ -132,7 +144,9 @@ describe("surroundings", () => {
   it("a standard error that nobody reads stops neither traffic nor the end", async () => {
     using folder = new Folder();
     await using server = await Server.listen(echo);
-    const fifo = folder.at("stderr"), listen = folder.at("listen.sock"), admin = `unix:${folder.at("admin.sock")}`;
+    const fifo = folder.at("stderr"),
+      listen = folder.at("listen.sock"),
+      admin = `unix:${folder.at("admin.sock")}`;
     execFileSync("mkfifo", [fifo]);
     const reader = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
     const running = run([...ALONE, "--admin", admin, `unix:${listen}=${server.address}`], {

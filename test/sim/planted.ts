@@ -1,0 +1,169 @@
+// Bugs to plant into a copy of the sources: the simulation must find each of them, or it would not find
+// their like. A search that does not match exactly once says that the sources have moved on.
+
+export interface Planted {
+  readonly name: string;
+  /** Below the root. */
+  readonly file: string;
+  readonly edits: readonly (readonly [search: string, replace: string])[];
+}
+
+const pump = "src/proxy/pump.ts", exchange = "src/proxy/exchange.ts", tunnel = "src/proxy/tunnel.ts";
+
+export const PLANTED: readonly Planted[] = [
+  {
+    name: "no again-list after a budget",
+    file: pump,
+    edits: [["      runAgain(from);\n", ""]],
+  },
+  {
+    name: "no generation check at the door",
+    file: "src/proxy/reactor.ts",
+    edits: [["  if (slotGen[slot] !== gen >>> 0) return;\n", ""]],
+  },
+  {
+    name: "closed before the sweep",
+    file: "src/proxy/close.ts",
+    edits: [
+      ["  marked[markedCount++] = slot;\n", "  marked[markedCount++] = slot;\n  sys.close(slot, reset ? 1 : 0);\n"],
+      ["sys.close(slot, slotFlags[slot] & SlotFlag.Reset ? 1 : 0) === 0", "true"],
+    ],
+  },
+  {
+    name: "a full pipe taken for a dry socket",
+    file: pump,
+    edits: [[
+      "if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);",
+      "if (read === -EAGAIN) readyClear(from, Ready.In);",
+    ]],
+  },
+  {
+    name: "an error met while topping up a pipe is forgotten",
+    file: pump,
+    edits: [["  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);\n", ""]],
+  },
+  {
+    name: "a broken sink's error is forgotten",
+    file: pump,
+    edits: [["  readyAdd(to, Ready.In | Ready.Err);\n", ""]],
+  },
+  {
+    name: "half-close passed on as close",
+    file: pump,
+    edits: [["if (slotFlags[from] & SlotFlag.FinSent) return Pumped.Done;", "return Pumped.Done;"]],
+  },
+  {
+    name: "an end of stream behind a short read is lost",
+    file: pump,
+    edits: [["  if (ready & Ready.Fin) {\n", "  if (ready === 0) {\n"]],
+  },
+  {
+    name: "pieces taken for a dry socket",
+    file: pump,
+    edits: [["if (ready & (Ready.Err | Ready.Pieces)) return", "if (ready & Ready.Err) return"]],
+  },
+  {
+    name: "a leftover from the wrong place",
+    file: pump,
+    edits: [["holdLeftover(from, ARENA_RECEIVE + taken, read - taken)", "holdLeftover(from, ARENA_RECEIVE, read - taken)"]],
+  },
+  {
+    name: "a block sent twice from its beginning",
+    file: pump,
+    edits: [["    if (!piped) slotHoldFrom[from] += sent;\n", ""]],
+  },
+  {
+    name: "a source without a place for leftovers is never read",
+    file: pump,
+    edits: [["      : copyPeeked(from, to);", "      : Pumped.Waiting;"]],
+  },
+  {
+    name: "bytes only peeked at are sent twice",
+    file: pump,
+    edits: [["  const read = sys.recv(from, ARENA_RECEIVE, sent);\n", "  const read = sent;\n"]],
+  },
+  {
+    name: "a sink that opened is not served",
+    file: tunnel,
+    edits: [["return opened ? move(ex, slotPeer[slot]) : Reason.None;", "return opened && ex < 0 ? move(ex, slotPeer[slot]) : Reason.None;"]],
+  },
+  {
+    name: "a reset passed on as an end of stream",
+    file: exchange,
+    edits: [["const reset = isReset[reason] === 1;", "const reset = isReset[reason] === 2;"]],
+  },
+  {
+    name: "the connect's deadline goes on",
+    file: exchange,
+    edits: [["  timerClear(up);\n", ""]],
+  },
+  {
+    name: "a server is tried twice",
+    file: exchange,
+    edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
+  },
+  {
+    name: "a Plan is never given back",
+    file: exchange,
+    edits: [["  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  exReason", "  exGeneration[ex] = 0;\n  exReason"]],
+  },
+  {
+    name: "a given-up server stays in the gauge",
+    file: exchange,
+    edits: [["  stats.serverCurrent[exServer[ex]]--;\n  connectFailed", "  connectFailed"]],
+  },
+  {
+    name: "a server that speaks first is not heard",
+    file: exchange,
+    edits: [["exUp[ex] === up) serveTunnel(ex, up, 0);", "exUp[ex] === NONE) serveTunnel(ex, up, 0);"]],
+  },
+  {
+    name: "a pipe is not given back on a reset",
+    file: "src/proxy/close.ts",
+    edits: [[
+      "if (slotHold[slot] !== NONE) holdGive(slot, false);",
+      "if (slotFlags[slot] & SlotFlag.Reset) slotHold[slot] = NONE;\n    else if (slotHold[slot] !== NONE) holdGive(slot, false);",
+    ]],
+  },
+  {
+    name: "a block is not given back",
+    file: "src/net/holds.ts",
+    edits: [["    giveBlock(hold);\n", "    if (hold === NONE) giveBlock(hold);\n"]],
+  },
+  {
+    name: "a deadline that moved falls off the wheel",
+    file: "src/net/timers.ts",
+    edits: [["    if (timerTick[row] > now) {\n      hang(row);\n", "    if (timerTick[row] > now) {\n      buckets[0] += 0;\n"]],
+  },
+  {
+    name: "a refused newcomer is not counted as ended",
+    file: "src/proxy/accept.ts",
+    edits: [["  Atomics.add(shared.reactorEnded, room * PER_LINE, 1);\n", ""]],
+  },
+  {
+    name: "a pause in accepting never ends",
+    file: "src/proxy/accept.ts",
+    edits: [["    pausedUntilMs = 0;\n    for (const socket of watched) sys.watch(socket, 1);\n", ""]],
+  },
+  {
+    name: "one failed check less takes a server out",
+    file: "src/policy/health.ts",
+    edits: [["return streak + 1 >= fall ?", "return streak + 2 >= fall ?"]],
+  },
+  {
+    name: "a newcomer's event dies with its reactor",
+    file: "test/sim/calls.ts",
+    edits: [["if (row.registered) kernel.edge(row);", "if (row.registered) row.ready = false;"]],
+  },
+];
+
+/** @throws where the text has not exactly one place for an edit. */
+export function plant(source: string, { name, file, edits }: Planted): string {
+  return edits.reduce((text, [search, replace]) => {
+    const parts = text.split(search);
+    if (parts.length !== 2) {
+      throw new Error(`planted bug "${name}": its place was found ${parts.length - 1} times in ${file}, not once`);
+    }
+    return parts.join(replace);
+  }, source);
+}
