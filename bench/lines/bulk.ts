@@ -12,11 +12,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 type Direction = "up" | "down";
 
+const MEASURED = ["-P", "2"];
+/** Many small writes: the proxy does in seconds as often what the measurement asks for in minutes. */
+const WARM_UP = ["-P", "8", "-l", "20K"];
+
 /** Bytes received in one test. The server takes one test at a time, and a proxy's health check for
  * the start of one: then it says "busy" and is asked again. */
-async function iperf3(port: number, seconds: number, direction: Direction): Promise<number> {
+async function iperf3(port: number, seconds: number, direction: Direction, shape: string[]): Promise<number> {
   const reverse = direction === "down" ? ["-R"] : [];
-  const command = ["iperf3", "-c", "127.0.0.1", "-p", String(port), "-P", "2", "-J", ...reverse];
+  const command = ["iperf3", "-c", "127.0.0.1", "-p", String(port), "-J", ...reverse, ...shape];
   command.push("-t", String(seconds));
   for (let attempt = 1;; attempt++) {
     try {
@@ -38,9 +42,9 @@ async function through(proxy: Proxy, load: Load, direction: Direction) {
     await listening(origin, server);
     const { child, port } = await startProxy(proxy, origin, 1, { deadlineMs, core: PROXY_CORE });
     try {
-      await iperf3(port, load.warmupSeconds, direction);
+      await iperf3(port, load.warmupSeconds, direction, WARM_UP);
       const before = cpu(child.pid);
-      const gbit = await iperf3(port, load.seconds, direction) * 8 / 1e9;
+      const gbit = await iperf3(port, load.seconds, direction, MEASURED) * 8 / 1e9;
       const used = cpuSince(child.pid, before);
       return { perCpuS: gbit / used.totalS, perS: gbit / load.seconds };
     } finally {

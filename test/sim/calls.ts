@@ -72,15 +72,26 @@ type Call = (a: number, b: number, c: number, d: number) => number;
 const IN_SWEEP: ReadonlySet<string> = new Set(["close", "pipe_close", "poll", "leave"]);
 /** Calls that move nothing on. */
 const IDLE: ReadonlySet<string> = new Set(["poll", "watch", "wake", "held", "can_splice"]);
+/** Between a record and its account nothing can throw. */
+const IN_RECORD: ReadonlySet<string> = new Set(["client", "refuse"]);
 /** Where a broken promise about one connection is staged. */
-const OF_ONE: ReadonlySet<string> = new Set(["recv", "send", "splice_in", "splice_out", "shutdown", "outcome"]);
+const OF_ONE: ReadonlySet<string> = new Set([
+  "recv",
+  "send",
+  "splice_in",
+  "splice_out",
+  "shutdown",
+  "outcome",
+]);
 
 export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally): Provider {
   const arena = library.arena(1, ARENA_BYTES);
   const calls = makeCalls(kernel, new Uint8Array(arena));
   const kept: ReadonlySet<string> = new Set(LIBRARY_SYMBOLS);
   const guarded = Object.fromEntries(
-    Object.entries(calls).map(([name, call]) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
+    Object.entries(calls).map((
+      [name, call],
+    ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
   return { kernel: guarded as unknown as Kernel, arena: () => arena };
@@ -91,17 +102,25 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
   const { weather, clock, random } = kernel;
   const errnos = tally.of(name), length = call.length;
   const isIdle = IDLE.has(name), isOfOne = OF_ONE.has(name), mayEnd = IN_SWEEP.has(name);
+  const mayDie = !IN_RECORD.has(name);
   return (a, b, c, d) => {
     if (kernel.me > 0) {
-      if (weather.deathAfter > 0 && name !== "client" && --weather.deathAfter === 0) throw stage(new TableError(`staged in ${name}`));
+      if (weather.deathAfter > 0 && mayDie && --weather.deathAfter === 0) {
+        throw stage(new TableError(`staged in ${name}`));
+      }
       if (weather.bugAfter > 0 && isOfOne && --weather.bugAfter === 0) {
         throw stage(new BugError(`staged in ${name}`));
       }
-      if (weather.callMs > 0 && name !== "poll") clock.advance(clock.nowMs + (random.below(1000) * weather.callMs) / 1000);
+      if (weather.callMs > 0 && name !== "poll") {
+        clock.advance(clock.nowMs + (random.below(1000) * weather.callMs) / 1000);
+      }
     }
     try {
       kernel.check(!kernel.sweeping || mayEnd, "a socket was closed before the end of the turn");
-      kernel.check(kernel.held === 0 || name === "hand" || name === "refuse", "an accepted connection was left lying");
+      kernel.check(
+        kernel.held === 0 || name === "hand" || name === "refuse",
+        "an accepted connection was left lying",
+      );
       const result = call(a, b, c, d);
       kernel.note(name, length, a, b, c, d, result);
       if (result < 0) errnos[-result]++;
@@ -244,7 +263,8 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       kernel.check(which >= 0 && which <= 2, "there are three kinds");
       if (which === 0) return room.slots.filter((row) => row !== undefined).length;
       if (which === 1) return room.pipes.filter((pipe) => pipe !== undefined).length;
-      return kernel.fds.filter((row) => typeof row === "object" && row.room === index && row.slot === 0).length;
+      return kernel.fds.filter((row) => typeof row === "object" && row.room === index && row.slot === 0)
+        .length;
     },
     hear(slot, on) {
       const row = kernel.slot(slot);
@@ -260,7 +280,9 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       kernel.sweeping = false;
       kernel.world.betweenTurns();
       const sleepMs = random.oneIn(weather.signal) ? random.below(timeoutMs + 1) : timeoutMs;
-      if (sleepMs > 0 && !kernel.isReady(room)) clock.advance(clock.nowMs + sleepMs, () => kernel.isReady(room));
+      if (sleepMs > 0 && !kernel.isReady(room)) {
+        clock.advance(clock.nowMs + sleepMs, () => kernel.isReady(room));
+      }
       tellTime();
       const events = kernel.takeEvents(room, max);
       events.forEach((event, index) => ints.set(event, off / 4 + index * EVENT_INTS));
@@ -276,7 +298,9 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       kernel.check([1, 4, 6].includes(record[0]), "no family");
       if (record[0] !== 1 && port < PRIVILEGED_PORTS) return -EACCES;
       if (record[0] === 4 && record[4] !== 127) return -EADDRNOTAVAIL;
-      if (kernel.listeners.some((other) => other !== undefined && Buffer.compare(other.address, record) === 0)) {
+      if (
+        kernel.listeners.some((other) => other !== undefined && Buffer.compare(other.address, record) === 0)
+      ) {
         return -EADDRINUSE;
       }
       const fd = kernel.takeFd("listener");

@@ -7,7 +7,8 @@ interface Planned {
   readonly run: () => void;
 }
 
-const before = (a: Planned, b: Planned): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+const before = (a: Planned, b: Planned): boolean =>
+  a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
 export class Clock {
   nowMs: number;

@@ -18,7 +18,8 @@ const BEYOND_REACH: Readonly<Record<string, string>> = {
   "pattern_match ENOMEM": "the library's own, and it would take all memory",
 };
 
-const CALM: Weather = {
+/** Nothing goes wrong. */
+export const CALM: Weather = {
   fds: 1_000,
   spurious: 0,
   short: 0,
@@ -38,7 +39,9 @@ export function namedErrors(): string[] {
   const named = new Set<string>();
   for (const file of readdirSync(ffi).filter((name) => name.endsWith(".c"))) {
     const source = readFileSync(ffi + file, "utf8");
-    for (const [, comment, symbol] of source.matchAll(/\/\*((?:(?!\*\/)[\s\S])*)\*\/\s*int32_t sl_(\w+)\(/g)) {
+    for (
+      const [, comment, symbol] of source.matchAll(/\/\*((?:(?!\*\/)[\s\S])*)\*\/\s*int32_t sl_(\w+)\(/g)
+    ) {
       for (const [, errno] of comment.matchAll(/-(E[A-Z]+)\b/g)) named.add(`${symbol} ${errno}`);
     }
   }
@@ -83,7 +86,10 @@ function provokeLibrary({ library: { kernel } }: Memory, arena: Uint8Array, tall
   };
   const compile = (expression: string): number => {
     arena.set(new TextEncoder().encode(expression), ARENA_SCRATCH);
-    return call("pattern_compile", kernel.pattern_compile(ARENA_SCRATCH, expression.length, ARENA_SCRATCH + 1_000));
+    return call(
+      "pattern_compile",
+      kernel.pattern_compile(ARENA_SCRATCH, expression.length, ARENA_SCRATCH + 1_000),
+    );
   };
   compile("(");
   const patterns = [compile("(a+)+$")];

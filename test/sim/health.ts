@@ -37,7 +37,10 @@ interface Server {
 }
 
 const text = (words: string): Uint8Array => new TextEncoder().encode(words);
-const PING = text("PING\n"), PONG = text("PONG"), ANSWER = text("hello PONG, and more"), NOPE = text("POPING");
+const PING = text("PING\n"),
+  PONG = text("PONG"),
+  ANSWER = text("hello PONG, and more"),
+  NOPE = text("POPING");
 const CHATTER = new Uint8Array(9_000).fill(0x2e);
 const PATTERN = text("P[OQ]NG, .* m");
 
@@ -89,7 +92,11 @@ export class Health implements Scenario {
     this.#run = run;
     if (pattern === 0) {
       arenaBytes.set(PATTERN, ARENA_SCRATCH);
-      pattern = this.#memory.library.kernel.pattern_compile(ARENA_SCRATCH, PATTERN.length, ARENA_SCRATCH + 512);
+      pattern = this.#memory.library.kernel.pattern_compile(
+        ARENA_SCRATCH,
+        PATTERN.length,
+        ARENA_SCRATCH + 512,
+      );
       must(pattern > 0, "the pattern does not compile");
     }
     for (let number = 1; number <= CHECKS; number++) this.#servers.push(this.#make(number));
@@ -168,8 +175,10 @@ export class Health implements Scenario {
   }
 
   connect(run: Run, address: Uint8Array): Socket | number {
-    const server = this.#servers.find((server) => Buffer.compare(server.address, address) === 0 ||
-      (!server.isUnix && Buffer.compare(server.address.subarray(0, 24), address.subarray(0, 24)) === 0));
+    const server = this.#servers.find((server) =>
+      Buffer.compare(server.address, address) === 0 ||
+      (!server.isUnix && Buffer.compare(server.address.subarray(0, 24), address.subarray(0, 24)) === 0)
+    );
     must(server !== undefined, "checks an address that no server has");
     const random = this.#random;
     server.checks++;
@@ -202,8 +211,16 @@ export class Health implements Scenario {
       ambushesWrites: false,
       troubleAfterBytes: 0,
     };
-    const said = mind === "mute" ? new Uint8Array() : mind === "wrong" || mind === "resets" ? NOPE : mind === "talks" ? CHATTER : ANSWER;
-    new Peer(`server ${probe.server}`, socket, said, probe.send, manner, this.#run.clock, this.#random).start(0);
+    const said = mind === "mute"
+      ? new Uint8Array()
+      : mind === "wrong" || mind === "resets"
+      ? NOPE
+      : mind === "talks"
+      ? CHATTER
+      : ANSWER;
+    new Peer(`server ${probe.server}`, socket, said, probe.send, manner, this.#run.clock, this.#random).start(
+      0,
+    );
   }
 
   adopted(): void {}
@@ -220,10 +237,16 @@ export class Health implements Scenario {
     const reason: Reason = numbers[Field.Reason], ms = numbers[Field.DurationMs];
     must(ms <= probe.timeoutMs + LATE_MS, `check ${probe.server}: took ${ms} of ${probe.timeoutMs} ms`);
     const late = reason === Reason.NoAnswer || reason === Reason.ConnectionTimeout;
-    must(!late || ms >= probe.timeoutMs, `check ${probe.server}: gave up after ${ms} of ${probe.timeoutMs} ms`);
+    must(
+      !late || ms >= probe.timeoutMs,
+      `check ${probe.server}: gave up after ${ms} of ${probe.timeoutMs} ms`,
+    );
     const before: Verdict = numbers[Field.Detail] >> 8;
     if (server.verdict !== Verdict.Down || before === Verdict.Down || !steady || this.#run.deaths > 0) return;
-    must(checks === probe.fall, `check ${probe.server}: down after ${checks} checks, ${probe.fall} make it fall`);
+    must(
+      checks === probe.fall,
+      `check ${probe.server}: down after ${checks} checks, ${probe.fall} make it fall`,
+    );
   }
 
   died(): void {}
@@ -238,7 +261,9 @@ export class Health implements Scenario {
       const number = server.probe.server, verdict: Verdict = shared.serverVerdict[number];
       const expected = isWell(server) ? Verdict.Up : Verdict.Down;
       must(verdict === expected, `check ${number}: a server that is ${server.mind} has verdict ${verdict}`);
-      if (this.#run.deaths === 0) must(server.verdict === verdict, `check ${number}: its verdict was not logged`);
+      if (this.#run.deaths === 0) {
+        must(server.verdict === verdict, `check ${number}: its verdict was not logged`);
+      }
     }
   }
 }

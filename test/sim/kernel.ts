@@ -376,4 +376,3 @@ function bitsOf(events: number): number {
   if (events & EPOLLPRI) bits |= 16;
   return bits;
 }
-

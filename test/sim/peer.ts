@@ -88,7 +88,9 @@ export class Peer {
   start(delayMs: number): void {
     this.#plan(delayMs);
     this.socket.onFar = () => this.#plan(this.#pace());
-    if (this.manner.trouble === Trouble.Reset) this.socket.onTouch = (writing) => writing === this.manner.ambushesWrites && this.#ambush();
+    if (this.manner.trouble === Trouble.Reset) {
+      this.socket.onTouch = (writing) => writing === this.manner.ambushesWrites && this.#ambush();
+    }
   }
 
   /** It is through: nothing it does or sees can change any more. */
@@ -110,7 +112,7 @@ export class Peer {
   }
 
   #step(): void {
-    const { socket, manner } = this;
+    const { socket } = this;
     if (socket.resetOut) {
       this.resetSeen = true;
       return;
@@ -135,7 +137,9 @@ export class Peer {
       socket.pull(this.#random.size(this.manner.pieceBytes), (view) => {
         const part = this.expected.subarray(this.received, this.received + view.length);
         if (Buffer.compare(view, part) !== 0) {
-          throw new Mismatch(`${this.name}: bytes ${this.received} to ${this.received + view.length} are not the ones sent`);
+          throw new Mismatch(
+            `${this.name}: bytes ${this.received} to ${this.received + view.length} are not the ones sent`,
+          );
         }
         this.received += view.length;
       });
@@ -148,7 +152,11 @@ export class Peer {
     if (this.finSent) return;
     if (this.sent < outgoing.length) {
       if (!this.#mayTalk) return;
-      const bytes = Math.min(socket.window, outgoing.length - this.sent, this.#random.size(this.manner.pieceBytes));
+      const bytes = Math.min(
+        socket.window,
+        outgoing.length - this.sent,
+        this.#random.size(this.manner.pieceBytes),
+      );
       if (bytes === 0) return;
       if (manner.urgent && this.#random.oneIn(8)) socket.arriveUrgent();
       socket.arrive(outgoing.subarray(this.sent, this.sent + bytes));

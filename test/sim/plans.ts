@@ -104,4 +104,3 @@ export function buildPlan(spec: PlanSpec): Plan {
   checkPlan(plan);
   return plan;
 }
-

@@ -25,7 +25,10 @@ export const PLANTED: readonly Planted[] = [
     name: "closed before the sweep",
     file: "src/proxy/close.ts",
     edits: [
-      ["  marked[markedCount++] = slot;\n", "  marked[markedCount++] = slot;\n  sys.close(slot, reset ? 1 : 0);\n"],
+      [
+        "  marked[markedCount++] = slot;\n",
+        "  marked[markedCount++] = slot;\n  sys.close(slot, reset ? 1 : 0);\n",
+      ],
       ["sys.close(slot, slotFlags[slot] & SlotFlag.Reset ? 1 : 0) === 0", "true"],
     ],
   },
@@ -65,7 +68,10 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a leftover from the wrong place",
     file: pump,
-    edits: [["holdLeftover(from, ARENA_RECEIVE + taken, read - taken)", "holdLeftover(from, ARENA_RECEIVE, read - taken)"]],
+    edits: [[
+      "holdLeftover(from, ARENA_RECEIVE + taken, read - taken)",
+      "holdLeftover(from, ARENA_RECEIVE, read - taken)",
+    ]],
   },
   {
     name: "a block sent twice from its beginning",
@@ -85,7 +91,10 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a sink that opened is not served",
     file: tunnel,
-    edits: [["return opened ? move(ex, slotPeer[slot]) : Reason.None;", "return opened && ex < 0 ? move(ex, slotPeer[slot]) : Reason.None;"]],
+    edits: [[
+      "return opened ? move(ex, slotPeer[slot]) : Reason.None;",
+      "return opened && ex < 0 ? move(ex, slotPeer[slot]) : Reason.None;",
+    ]],
   },
   {
     name: "a reset passed on as an end of stream",
@@ -105,7 +114,10 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a Plan is never given back",
     file: exchange,
-    edits: [["  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  exReason", "  exGeneration[ex] = 0;\n  exReason"]],
+    edits: [[
+      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  exReason",
+      "  exGeneration[ex] = 0;\n  exReason",
+    ]],
   },
   {
     name: "a given-up server stays in the gauge",
@@ -131,9 +143,17 @@ export const PLANTED: readonly Planted[] = [
     edits: [["    giveBlock(hold);\n", "    if (hold === NONE) giveBlock(hold);\n"]],
   },
   {
+    name: "a source that was muted is not heard again",
+    file: "src/net/ready.ts",
+    edits: [["const heard = sys.hear(slot, 1);", "const heard = 0;"]],
+  },
+  {
     name: "a deadline that moved falls off the wheel",
     file: "src/net/timers.ts",
-    edits: [["    if (timerTick[row] > now) {\n      hang(row);\n", "    if (timerTick[row] > now) {\n      buckets[0] += 0;\n"]],
+    edits: [[
+      "    if (timerTick[row] > now) {\n      hang(row);\n",
+      "    if (timerTick[row] > now) {\n      buckets[0] += 0;\n",
+    ]],
   },
   {
     name: "a refused newcomer is not counted as ended",
@@ -162,7 +182,9 @@ export function plant(source: string, { name, file, edits }: Planted): string {
   return edits.reduce((text, [search, replace]) => {
     const parts = text.split(search);
     if (parts.length !== 2) {
-      throw new Error(`planted bug "${name}": its place was found ${parts.length - 1} times in ${file}, not once`);
+      throw new Error(
+        `planted bug "${name}": its place was found ${parts.length - 1} times in ${file}, not once`,
+      );
     }
     return parts.join(replace);
   }, source);

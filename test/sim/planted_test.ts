@@ -22,14 +22,20 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 function runWith(planted: Planted, seeds: number): string {
   const root = mkdtempSync(join(scratch, "bug-"));
   mkdirSync(join(root, "test"));
-  for (const folder of ["src", "test/sim"]) cpSync(join(ROOT, folder), join(root, folder), { recursive: true });
+  for (const folder of ["src", "test/sim"]) {
+    cpSync(join(ROOT, folder), join(root, folder), { recursive: true });
+  }
   symlinkSync(join(ROOT, "dist"), join(root, "dist"));
   const file = join(root, planted.file);
   writeFileSync(file, plant(readFileSync(file, "utf8"), planted));
   const program = [join(root, "test/sim/planted_run.ts"), String(seeds)];
   const words = "Deno" in globalThis ? ["run", "-A", "--no-check", ...program] : program;
   const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
-  const { stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8", timeout: DEADLINE_MS, env });
+  const { stdout, stderr } = spawnSync(process.execPath, words, {
+    encoding: "utf8",
+    timeout: DEADLINE_MS,
+    env,
+  });
   rmSync(root, { recursive: true });
   return stdout.trim() + stderr.slice(-2_000);
 }

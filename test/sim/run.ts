@@ -78,7 +78,7 @@ export interface Scenario {
   /** A record of the log. */
   record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void;
   /** The world has nothing more planned: whether the reactor may be told to end. */
-  isThrough(run: Run, quietMs: number): boolean;
+  isThrough(run: Run): boolean;
   /** The reactor's thread is about to be reaped. */
   died(): void;
   /** At the end, when everything has been given back. */
@@ -100,7 +100,9 @@ export class Memory {
   }
 
   clear(): void {
-    for (const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]) {
+    for (
+      const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]
+    ) {
       column.fill(0, 0, NUMBERS_MAX);
     }
   }
@@ -262,10 +264,10 @@ export class Run {
   }
 
   #isThrough(): boolean {
-    const quietMs = this.clock.nowMs - this.#workMs;
-    return this.clock.nextMs === Infinity && this.#scenario.isThrough(this, quietMs);
+    return this.clock.nextMs === Infinity && this.#scenario.isThrough(this);
   }
 
+  /** Nothing has happened for so long that nothing will. */
   get isQuiet(): boolean {
     return this.clock.nowMs - this.#workMs > QUIET_MS;
   }
@@ -305,11 +307,14 @@ export class Run {
   }
 
   get #newcomers(): number {
-    return this.kernel.fds.filter((row) => typeof row === "object" && row.room === ROOM && row.slot === 0).length;
+    return this.kernel.fds.filter((row) => typeof row === "object" && row.room === ROOM && row.slot === 0)
+      .length;
   }
 
   #drainLog(): void {
-    this.#ring.drain((numbers, peer) => this.#scenario.record(numbers[Field.Kind] as RecordKind, numbers, peer));
+    this.#ring.drain((numbers, peer) =>
+      this.#scenario.record(numbers[Field.Kind] as RecordKind, numbers, peer)
+    );
   }
 
   #watchForBusyLoop(): void {
@@ -317,7 +322,10 @@ export class Run {
     const slept = this.clock.nowMs - this.#turnMs >= SLEEP_MS, worked = this.kernel.work !== this.#work;
     this.#turnMs = this.clock.nowMs;
     this.#restlessTurns = slept || worked ? 0 : this.#restlessTurns + 1;
-    must(this.#restlessTurns < RESTLESS_TURNS_MAX, `busy loop: ${RESTLESS_TURNS_MAX} turns without work or sleep`);
+    must(
+      this.#restlessTurns < RESTLESS_TURNS_MAX,
+      `busy loop: ${RESTLESS_TURNS_MAX} turns without work or sleep`,
+    );
     if (!worked) return;
     this.#work = this.kernel.work;
     this.#workMs = this.clock.nowMs;
@@ -345,7 +353,11 @@ export class Run {
     must(stats.count[Count.LogDropped] === 0, "a record was dropped");
     must(sys.held(ROOM, 0) === 0 && sys.held(ROOM, 1) === 0, "the room still holds sockets or pipes");
     for (const room of [0, ROOM, OTHER_ROOM]) sys.room_close(room);
-    must(kernel.fdCount === 0, `${kernel.fdCount} fds leaked: ${kernel.fds.map((what) => typeof what === "string" ? what : "connection").join(" ")}`);
+    must(
+      kernel.fdCount === 0,
+      `${kernel.fdCount} fds leaked: ${
+        kernel.fds.map((what) => typeof what === "string" ? what : "connection").join(" ")
+      }`,
+    );
   }
 }
-

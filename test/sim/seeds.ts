@@ -12,7 +12,9 @@ const HEALTH_EVERY = 10;
 /** Opens the library once for this thread: its pattern calls and one room's arena are used. */
 export async function openMemory(): Promise<Memory> {
   const path = fileURLToPath(new URL("../../dist/libsluice.so", import.meta.url));
-  const opener = "Deno" in globalThis ? await import("../../src/sys/deno.ts") : await import("../../src/sys/bun.ts");
+  const opener = "Deno" in globalThis
+    ? await import("../../src/sys/deno.ts")
+    : await import("../../src/sys/bun.ts");
   return new Memory(opener.open(path));
 }
 

@@ -10,6 +10,8 @@ const ONE = Number(process.env.SLUICE_SIM_SEED ?? 0);
 /** Deno is slower at this and runs the same code: a third of the seeds will do. */
 const SEEDS = Number(process.env.SLUICE_SIM_SEEDS ?? ("Deno" in globalThis ? 340 : 1_000));
 const GROUPS = 10;
+/** Fewer cannot be expected to meet every error. */
+const SEEDS_FOR_ALL = 300;
 /** Far more than a seed takes. */
 const SEED_MS = 1_000;
 
@@ -43,6 +45,7 @@ function run(): void {
     console.log(`${SEEDS} seeds, ${turns} turns, ${deaths} reactors taken over; errors returned:`);
     console.log(`  ${counts.join(", ")}`);
     const returned = tally.named;
+    if (SEEDS < SEEDS_FOR_ALL) return;
     deepStrictEqual(namedErrors().filter((name) => !returned.has(name)), []);
     notStrictEqual(deaths, 0);
   });

@@ -21,13 +21,13 @@ import {
 } from "../../src/sys/errno.ts";
 import { arenaBytes, sys } from "../../src/sys/sys.ts";
 import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
-import { someBytes } from "./bytes.ts";
+import { type Dialogue, Dice, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
-import { type Manner, Peer, Trouble } from "./peer.ts";
+import { Peer, Trouble } from "./peer.ts";
 import { buildPlan, ipAddress, type PlanSpec, portOf, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
-import { Socket } from "./socket.ts";
+import type { Socket } from "./socket.ts";
 
 export const CONNECTIONS = 50;
 const ARRIVE_WITHIN_MS = 2_000;
@@ -36,23 +36,12 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 
-/** Resets find the most. */
-const TROUBLES = [Trouble.Reset, Trouble.Reset, Trouble.Reset, Trouble.Vanish, Trouble.Close, Trouble.Stall];
-
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
 interface Server {
   readonly address: Uint8Array;
   readonly isUnix: boolean;
   mood: ServerMood;
-}
-
-/** What one client and its server have to say to each other. */
-interface Dialogue {
-  readonly up: Uint8Array;
-  readonly down: Uint8Array;
-  readonly client: Manner;
-  readonly server: Manner;
 }
 
 interface Connection {
@@ -86,10 +75,7 @@ export class Traffic implements Scenario {
   readonly #servers: Server[];
   readonly #spec: PlanSpec;
   readonly #bySlot = new Map<number, Connection>();
-  /** Streams of megabytes, through large buffers. */
-  readonly #bulky: boolean;
-  /** Both sides speak at once and a lot, and many reset. */
-  readonly #crowded: boolean;
+  readonly #dice: Dice;
   /** Nothing changes on the way. */
   readonly #steady: boolean;
   #plan: Plan;
@@ -99,15 +85,16 @@ export class Traffic implements Scenario {
 
   constructor(random: Random) {
     this.#random = random;
-    this.#bulky = random.oneIn(12);
-    this.#crowded = random.oneIn(6);
+    this.#dice = new Dice(random);
     this.#steady = random.oneIn(2);
     this.maxConnections = random.pick([3, 20, 200, 200]);
     this.blocks = random.pick([1, 2, 6, BLOCKS_MAX - 1, BLOCKS_MAX - 1]);
     this.handTo = random.oneIn(6) ? [ROOM, OTHER_ROOM] : [ROOM];
     this.listeners = random.oneIn(2) ? [0] : [0, 1];
     this.weather = weatherOf(random);
-    const slots = random.oneIn(8) ? random.between(6, 30) : 2 * this.maxConnections + (this.maxConnections >>> 3) + 64;
+    const slots = random.oneIn(8)
+      ? random.between(6, 30)
+      : 2 * this.maxConnections + (this.maxConnections >>> 3) + 64;
     this.sizes = {
       slots,
       exchanges: this.maxConnections + 1,
@@ -178,7 +165,10 @@ export class Traffic implements Scenario {
         const spec = {
           ...this.#spec,
           generation: this.#plan.generation + 1,
-          upstreams: this.#spec.upstreams.map(({ connectMs }) => ({ servers: this.#someServers(), connectMs })),
+          upstreams: this.#spec.upstreams.map(({ connectMs }) => ({
+            servers: this.#someServers(),
+            connectMs,
+          })),
         };
         this.#plan = buildPlan(spec);
         return this.#run.tell({ kind: "plan", plan: this.#plan.memory });
@@ -191,9 +181,9 @@ export class Traffic implements Scenario {
 
   #make(number: number): Connection {
     const random = this.#random;
-    const dialogue = this.#someDialogue();
+    const dialogue = this.#dice.dialogue();
     const { up, down, client } = dialogue;
-    const socket = this.#someSocket(dialogue, false);
+    const socket = this.#dice.socket(dialogue, false);
     const connection: Connection = {
       number,
       listener: random.pick(this.listeners),
@@ -216,8 +206,9 @@ export class Traffic implements Scenario {
     const { client, listener, number } = connection;
     const waiting = { socket: client.socket, peer: ipAddress(10, 200, number).slice(0, PEER_BYTES) };
     if (this.#run.kernel.knock(listener, waiting)) client.start(0);
-    else if (knocks < KNOCKS_MAX) this.#run.clock.in(KNOCK_AGAIN_MS, () => this.#arrive(connection, knocks + 1));
-    else client.vanished = client.socket.closed = true;
+    else if (knocks < KNOCKS_MAX) {
+      this.#run.clock.in(KNOCK_AGAIN_MS, () => this.#arrive(connection, knocks + 1));
+    } else client.vanished = client.socket.closed = true;
   }
 
   adopted(socket: Socket, slot: number): void {
@@ -227,8 +218,11 @@ export class Traffic implements Scenario {
   }
 
   connect(run: Run, address: Uint8Array, _slot: number): Socket | number {
-    const index = this.#servers.findIndex((server) => Buffer.compare(server.address, address) === 0 ||
-      (!server.isUnix && Buffer.compare(server.address.subarray(0, PEER_BYTES), address.subarray(0, PEER_BYTES)) === 0));
+    const index = this.#servers.findIndex((server) =>
+      Buffer.compare(server.address, address) === 0 ||
+      (!server.isUnix &&
+        Buffer.compare(server.address.subarray(0, PEER_BYTES), address.subarray(0, PEER_BYTES)) === 0)
+    );
     must(index >= 0, "connects to an address that no server has");
     const connection = this.#connecting();
     must(!connection.tried.has(index), `connection ${connection.number}: server ${index + 1} is tried twice`);
@@ -239,7 +233,7 @@ export class Traffic implements Scenario {
     if (mood === "refuses" && random.oneIn(2)) return ECONNREFUSED;
     if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
 
-    const socket = this.#someSocket(connection.dialogue, !isUnix);
+    const socket = this.#dice.socket(connection.dialogue, !isUnix);
     connection.attempts.push(socket);
     socket.pieces = isUnix;
     if (isUnix) this.#serve(connection, socket);
@@ -301,8 +295,16 @@ export class Traffic implements Scenario {
     if (this.#run.stage !== "running") connection.endedByUs = true;
     const { client, server } = connection;
     must(numbers[Field.UpBytes] <= client.sent, `connection ${connection.number}: read more than was sent`);
-    if (server !== undefined) must(numbers[Field.DownBytes] <= server.sent, `connection ${connection.number}: read more than was sent`);
-    must(numbers[Field.Tried] >= connection.tried.size, `connection ${connection.number}: tried more than it says`);
+    if (server !== undefined) {
+      must(
+        numbers[Field.DownBytes] <= server.sent,
+        `connection ${connection.number}: read more than was sent`,
+      );
+    }
+    must(
+      numbers[Field.Tried] >= connection.tried.size,
+      `connection ${connection.number}: tried more than it says`,
+    );
   }
 
   /** Ended for idleness: nothing had happened to either socket for as long. */
@@ -373,7 +375,9 @@ export class Traffic implements Scenario {
     must(client.socket.closed, `${told}: the client's socket is open`);
     for (const socket of connection.attempts) {
       must(socket.closed, `${told}: a server's socket is open`);
-      if (socket !== server?.socket) must(socket.rx.length === 0 || !socket.finOut, `${told}: a given-up connect ended well`);
+      if (socket !== server?.socket) {
+        must(socket.rx.length === 0 || !socket.finOut, `${told}: a given-up connect ended well`);
+      }
     }
     const byUs = connection.endedByUs || reason === Reason.TunnelIdle || reason === Reason.Drained;
     if (server !== undefined && reason !== Reason.Bug) {
@@ -391,7 +395,10 @@ export class Traffic implements Scenario {
     if (reason === Reason.Bug || reason === Reason.None) return;
     const { servers } = this.#spec.upstreams[this.#spec.listeners[listener].upstream - 1];
     const slotsWereShort = this.sizes.slots < 2 * CONNECTIONS;
-    must(tried.size === servers.length || slotsWereShort, `${told}: ${tried.size} of ${servers.length} servers were tried`);
+    must(
+      tried.size === servers.length || slotsWereShort,
+      `${told}: ${tried.size} of ${servers.length} servers were tried`,
+    );
   }
 
   // ---- what the dice say ----
@@ -404,61 +411,6 @@ export class Traffic implements Scenario {
     const all = this.#servers.map((_, index) => index + 1);
     this.#random.shuffle(all);
     return all.slice(0, this.#random.oneIn(15) ? 0 : this.#random.between(1, all.length));
-  }
-
-  /** Tiny buffers only for little: nobody waits an hour. */
-  #someSocket({ up, down }: Dialogue, connecting: boolean): Socket {
-    const random = this.#random;
-    const most = Math.max(up.length, down.length);
-    const sizes = most < 5_000 ? [1, random.between(1, 300), 4_096] : [4_096, 16_384, 70_000, 300_000];
-    if (this.#crowded) sizes.length = 2;
-    const some = () => random.pick(this.#bulky ? [65_536, 4 << 20, 6 << 20] : sizes);
-    return new Socket(some(), some(), connecting);
-  }
-
-  #someLength(): number {
-    const random = this.#random;
-    if (this.#crowded) return random.between(16_384, 100_000);
-    if (this.#bulky && random.oneIn(6)) return random.between(2 << 20, 5 << 20);
-    return random.pick([0, 1, random.below(200), random.below(5_000), 16_384, 16_385, 32_768, random.below(120_000)]);
-  }
-
-  #someDialogue(): Dialogue {
-    const random = this.#random;
-    const up = someBytes(random, this.#someLength()), down = someBytes(random, this.#someLength());
-    const client = this.#someManner(up.length + down.length), server = this.#someManner(up.length + down.length);
-    switch (random.below(this.#crowded ? 40 : 7)) { // else both speak at once
-      case 0: // a request, then its answer
-        server.talkAfterBytes = up.length;
-        break;
-      case 1: // the client hangs up first, once it has heard everything
-        server.talkAfterBytes = random.below(up.length + 1);
-        client.finAfterBytes = down.length;
-        break;
-      case 2: // the server speaks first
-        client.talkAfterBytes = Math.min(1, down.length);
-        break;
-      case 3: // an answer only after the end of the question
-        server.talkAfterFin = true;
-        break;
-    }
-    if (random.oneIn(this.#crowded ? 2 : 3)) (random.oneIn(2) ? client : server).trouble = this.#crowded ? Trouble.Reset : random.pick(TROUBLES);
-    return { up, down, client, server };
-  }
-
-  #someManner(bytes: number): Manner {
-    const random = this.#random;
-    return {
-      paceMs: random.pick([0, 0.5, 5, 60]),
-      pieceBytes: Math.max(1 + (bytes >>> 5), random.pick([1, 100, 20_000, 1 << 20])),
-      talkAfterBytes: 0,
-      talkAfterFin: false,
-      finAfterBytes: 0,
-      urgent: random.oneIn(20),
-      trouble: Trouble.None,
-      ambushesWrites: this.#crowded || random.oneIn(2),
-      troubleAfterBytes: random.oneIn(4) ? 0 : random.below(bytes + 1),
-    };
   }
 }
 
@@ -490,26 +442,11 @@ function checkPassedOn(told: string, from: Peer, to: Peer): void {
 function checkComplete(told: string, client: Peer, server: Peer, reason: Reason): void {
   for (const [from, to] of [[client, server], [server, client]]) {
     must(!to.socket.resetOut, `${told}: ${to.name} was reset for nothing`);
-    must(to.received === from.outgoing.length, `${told}: ${to.name} got ${to.received} of ${from.outgoing.length} bytes`);
+    must(
+      to.received === from.outgoing.length,
+      `${told}: ${to.name} got ${to.received} of ${from.outgoing.length} bytes`,
+    );
     must(to.finSeen, `${told}: ${to.name} did not see the end of the stream`);
   }
   must(reason === Reason.Finished, `${told}: it did not say that it finished`);
-}
-
-function weatherOf(random: Random): Weather {
-  const calm = random.oneIn(5);
-  const some = (...choices: number[]): number => calm ? 0 : random.pick(choices);
-  return {
-    fds: calm ? 10_000 : random.pick([14, 40, 90, 10_000, 10_000, 10_000]),
-    spurious: some(0, 30, 8),
-    short: some(0, 20, 4),
-    stale: some(0, 10, 2),
-    disorder: some(0, 4, 2),
-    signal: some(0, 20),
-    scarce: some(0, 60),
-    pipeTrouble: some(0, 10, 2),
-    callMs: some(0, 0.02, 0.2),
-    deathAfter: some(0, 0, 0, random.between(1, 3_000)),
-    bugAfter: some(0, 0, 0, random.between(1, 1_000)),
-  };
 }

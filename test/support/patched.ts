@@ -14,6 +14,14 @@ export interface Patch {
   readonly replace: string;
 }
 
+/** Its reactors take a nap of 300 ms after each poll that brings something: meanwhile anything may happen. */
+export const DROWSY: readonly Patch[] = [{
+  file: "proxy/reactor.ts",
+  find: "count(Count.Turns);",
+  replace: `count(Count.Turns);
+  if (events > 0 && !health) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);`,
+}];
+
 export class PatchedSluice {
   readonly #folder = new Folder();
 

@@ -3,6 +3,7 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Sluice, withSluice } from "../support/executable.ts";
+import { DROWSY, PatchedSluice } from "../support/patched.ts";
 import { Peer } from "../support/peer.ts";
 import { Server } from "../support/servers.ts";
 import { readStream, sendStream } from "../support/stream.ts";
@@ -199,6 +200,10 @@ describe("resets", () => {
         for (const client of clients) await client.read(1 << 20);
         await sluice.until("a pipe for each stream", ({ reactors }) => reactors[0].pipes >= 40);
         for (const peer of leaver === "clients" ? clients : accepted) peer.reset();
+        // What a server had sent is delivered first: the client must take it.
+        if (leaver === "servers") {
+          for (const client of clients) strictEqual(await client.ending(), "reset");
+        }
         const records = await sluice.ended(40);
         const reason = leaver === "clients" ? "client_reset" : "server_reset";
         for (const record of records) strictEqual(record.reason, reason);
@@ -217,6 +222,25 @@ describe("resets", () => {
       strictEqual(await client.readText(13), "413 too large");
       strictEqual((await sluice.ended(1))[0].reason, "server_reset");
     }));
+
+  it("of a server that is found out by sending to it: what it had said is delivered first", async () => {
+    using drowsy = new PatchedSluice(DROWSY);
+    await using server = await Server.listen();
+    await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      using client = await Peer.connect(sluice.port());
+      using accepted = await server.accept();
+      await client.send("first");
+      strictEqual(await accepted.readText(5), "first");
+      const { reactors: [before] } = await sluice.status();
+      await client.send("second");
+      await sluice.until("the reactor to nap", ({ reactors }) => reactors[0].turns > before.turns);
+      await accepted.send("last words");
+      accepted.reset();
+      strictEqual(await client.readText(10), "last words");
+      strictEqual(await client.ending(), "reset");
+      strictEqual((await sluice.ended(1))[0].reason, "server_reset");
+    }, { command: drowsy.command("bun") });
+  });
 });
 
 describe("stalls", () => {

@@ -3,7 +3,7 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Sluice } from "../support/executable.ts";
-import { type Patch, PatchedSluice } from "../support/patched.ts";
+import { DROWSY, PatchedSluice } from "../support/patched.ts";
 import { knock, Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
 import { readStream, sendStream } from "../support/stream.ts";
@@ -62,13 +62,7 @@ describe("SIGTERM", () => {
   });
 
   it("more of them than a reactor takes in one turn, and it was busy when told", async () => {
-    const busy: readonly Patch[] = [{
-      file: "proxy/reactor.ts",
-      find: "count(Count.Turns);",
-      replace:
-        "count(Count.Turns);\n  if (events > 0 && !health) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);",
-    }];
-    using slow = new PatchedSluice(busy);
+    using slow = new PatchedSluice(DROWSY);
     await using server = await Server.listen(echo);
     const words = ["--reactors", "1", "--health", "off", `tcp://127.0.0.1:0=${server.address}`];
     using sluice = await Sluice.start(words, { command: slow.command("bun") });
