@@ -19,7 +19,7 @@ import { GLIBC_FLOOR } from "./src/sys/floor.ts";
 const PACKAGES: [name: string, why: string][] = [
   ["gcc", "compiles ffi/"],
   ["libc6-dev", "the C library's headers"],
-  ["libpcre2-dev", "regular expressions in routes; linked statically"],
+  ["libpcre2-dev", "regular expressions in health checks; linked statically"],
 ];
 
 const LIBRARY = "dist/libsluice.so";

@@ -5,6 +5,7 @@
 
 #define EVENTS_MAX 512
 
+/* epoll's words in ours: what a reactor must try, not only what was said. */
 static uint32_t bits_of(uint32_t events)
 {
     uint32_t bits = 0;

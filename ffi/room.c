@@ -24,6 +24,7 @@ _Atomic int32_t sl_listeners[SL_LISTENERS_MAX];
 _Thread_local struct sl_room *me;
 _Thread_local int32_t my_index = -1;
 
+/* Zeroed pages, committed by touch; NULL when there are none. */
 static void *map(size_t bytes)
 {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -250,6 +251,7 @@ int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int
     struct sl_fd *f = &sl_fds[fd], before = { .serial = f->serial, .slot = f->slot };
     int32_t room_before = atomic_load(&f->room);
     uint32_t serial = atomic_fetch_add(&serials, 1) % SERIAL_MAX + 1;
+    atomic_store(&f->room, -1);
     f->slot = slot, f->gen = gen, f->listener = (int16_t)listener;
     f->serial = serial;
     atomic_store(&f->room, (int16_t)room);
@@ -258,6 +260,7 @@ int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int
     if (epoll_ctl(sl_rooms[room].epoll_fd, EPOLL_CTL_ADD, fd, &all) == 0)
         return 0;
     int error = errno;
+    atomic_store(&f->room, -1);
     f->serial = before.serial, f->slot = before.slot;
     atomic_store(&f->room, (int16_t)room_before);
     return -error;
@@ -285,8 +288,10 @@ void sl_fd_seen(int32_t fd)
         ;
 }
 
+/* Frees the row of an fd. Its room goes first: a reap of that room looks no further then. */
 void sl_fd_forget(int32_t fd)
 {
+    atomic_store(&sl_fds[fd].room, -1);
     sl_fds[fd].serial = 0, sl_fds[fd].slot = 0, sl_fds[fd].peer[0] = 0;
 }
 

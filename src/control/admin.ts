@@ -159,7 +159,11 @@ function listen(
         ),
       );
     });
-    server.listen(where, () => resolve());
+    server.listen(where, () => {
+      // Later errors are of an accept (no fds left): the next one may go well, and nobody else is hurt.
+      server.on("error", () => {});
+      resolve();
+    });
   });
 }
 

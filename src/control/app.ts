@@ -77,6 +77,7 @@ export class App {
   #sockets: Socket[] = [];
   #generation = 0;
   #phase: Phase = "starting";
+  #stale = false;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
   #finish!: (status: number) => void;
 
@@ -132,6 +133,7 @@ export class App {
     this.#phase = "draining";
     const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
     await this.#stopAccepting(reactors);
+    if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
     this.#log.info(
       "drain",
@@ -206,6 +208,7 @@ export class App {
     this.#records.start(this.#stopping.signal);
     this.#releaseTimer = setInterval(() => this.#releaseNumbers(), RELEASE_EVERY_MS);
     this.#phase = "ready";
+    if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
     for (const { bind, upstream } of this.listeners) {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
@@ -247,6 +250,7 @@ export class App {
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
     if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
+    else this.#stale = true;
   }
 
   /** How many connections the limit on fds carries; said when it is fewer than asked. */

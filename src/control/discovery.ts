@@ -11,6 +11,8 @@ const TTL_S_MIN = 1;
 const TTL_S_MAX = 60;
 /** For answers that come without a TTL. */
 const TTL_S_UNKNOWN = 5;
+/** Nobody waits longer for DNS at start: the other servers are there. */
+const START_DEADLINE_MS = 5_000;
 const QUERY_TIMEOUT_MS = 2_000;
 const QUERY_TRIES = 2;
 const HOSTS_FILE = "/etc/hosts";
@@ -44,18 +46,25 @@ export class Discovery {
   readonly #events: DiscoveryEvents;
   readonly #ask: Ask;
   #stopped = false;
+  #started = false;
 
   constructor(events: DiscoveryEvents, ask: Ask = askSystem) {
     this.#events = events;
     this.#ask = ask;
   }
 
-  /** Resolves every name for the first time, at once; then each again when its answer has aged. */
+  /** Resolves every name for the first time, at once; then each again when its answer has aged. Waits for
+   * at most START_DEADLINE_MS: what comes later is told as a change. */
   async start(names: Iterable<string>): Promise<void> {
     for (const name of names) {
       if (!this.#names.has(name)) this.#names.set(name, { ips: [], failures: 0, timer: undefined });
     }
-    await Promise.all([...this.#names.keys()].map((name) => this.#refresh(name, true)));
+    const answered = Promise.all([...this.#names.keys()].map((name) => this.#refresh(name, true)));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, START_DEADLINE_MS));
+    await Promise.race([answered, late]);
+    clearTimeout(timer);
+    this.#started = true;
   }
 
   stop(): void {
@@ -75,7 +84,7 @@ export class Discovery {
 
   async #refresh(name: string, first: boolean): Promise<void> {
     const entry = this.#names.get(name)!;
-    let again: number;
+    let again: number, tell = false;
     try {
       const { ips, ttlS } = await this.#ask(name);
       again = Math.min(Math.max(ttlS, TTL_S_MIN), TTL_S_MAX);
@@ -83,7 +92,7 @@ export class Discovery {
       const changed = sorted.join() !== entry.ips.join();
       entry.ips = sorted;
       entry.failures = 0;
-      if (changed && !first && !this.#stopped) this.#events.changed(name, sorted);
+      tell = changed && (!first || this.#started) && !this.#stopped;
     } catch (error) {
       const why = error instanceof Error
         ? (error as NodeJS.ErrnoException).code ?? error.message
@@ -92,6 +101,7 @@ export class Discovery {
       entry.failures++;
       if (entry.failures === 1 && !this.#stopped) this.#events.failed(name, why, entry.ips);
     }
+    if (tell) this.#events.changed(name, entry.ips);
     if (this.#stopped) return;
     entry.timer = setTimeout(() => void this.#refresh(name, false), again * 1_000);
   }

@@ -67,7 +67,7 @@ function openCopies(
   address: LiteralAddress,
   copies: number,
 ): void {
-  let record = encodeAddress(address);
+  let record = addressRecord(bind, address);
   for (let reactor = 0; reactor < copies; reactor++) {
     const socket = open.length;
     if (socket >= LISTENERS_MAX) {
@@ -81,6 +81,16 @@ function openCopies(
     if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
+  }
+}
+
+/** @throws ListenError when the address names an interface that is not there */
+function addressRecord(bind: string, address: LiteralAddress): Uint8Array {
+  try {
+    return encodeAddress(address);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ListenError(`${bind}: ${why}; \`ip -6 addr\` lists the interfaces`);
   }
 }
 

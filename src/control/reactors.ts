@@ -38,24 +38,13 @@ import {
   TIMERS,
 } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
+import { type LostConnection, settle } from "./settle.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 
 /** A Worker that dies more often than this in a minute takes the process with it: something is broken
  * for good, and a service manager must see it. */
 const DEATHS_PER_MINUTE_MAX = 10;
 const BIRTH_DEADLINE_MS = 10_000;
-
-/** A connection that died with its reactor. */
-export interface LostConnection {
-  readonly room: number;
-  readonly listener: number;
-  readonly upstream: number;
-  readonly server: number;
-  /** Its client, as a peer record (see ffi/sluice.h). */
-  readonly peer: Uint8Array;
-  readonly upBytes: number;
-  readonly downBytes: number;
-}
 
 /** The Workers could not be started: one line. */
 export class ReactorError extends Error {
@@ -249,6 +238,7 @@ export class Reactors {
       reactor.mailbox = undefined;
       port1.close();
       if (!reactor.leaving) this.#died(reactor, death ?? `exit status ${status}`);
+      else if (death !== undefined || status !== 0) sys.reap(room); // it did not leave, it died
     });
   }
 
@@ -329,33 +319,4 @@ function makeTables(sizes: TableSizes): TableMemory {
     exchanges: makeTable(EXCHANGES, sizes.exchanges),
     timers: makeTable(TIMERS, sizes.timers),
   };
-}
-
-/** Reads what a dead reactor was doing from its tables, and takes it out of its gauges. */
-function settle(reactor: Reactor): LostConnection[] {
-  const exchanges = openExchanges(reactor.tables.exchanges, reactor.sizes.exchanges);
-  const slots = openSlots(reactor.tables.slots, reactor.sizes.slots);
-  const lost: LostConnection[] = [];
-  for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
-    const state = exchanges.exState[ex];
-    if (state === ExState.Free || state === ExState.Done || exchanges.exDown[ex] === NONE) continue;
-    const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
-    const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
-    lost.push({
-      room: reactor.room,
-      listener: exchanges.exListener[ex],
-      upstream: exchanges.exUpstream[ex],
-      server: exchanges.exServer[ex],
-      peer: known ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES),
-      upBytes: slots.slotMovedBytes[down],
-      downBytes: up === NONE ? 0 : slots.slotMovedBytes[up],
-    });
-  }
-  const { stats } = reactor;
-  stats.ended[Reason.ReactorDied] += lost.length;
-  for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
-    for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
-  }
-  for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken]) stats.count[gauge] = 0;
-  return lost;
 }

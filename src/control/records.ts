@@ -1,7 +1,7 @@
 // What the reactors tell, on its way to whom it concerns: ends of connections to the access log, results
 // of health checks to their history and the log, trouble with accepting and contained bugs to the log.
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
-import { ARENA_EVENTS, NONE } from "../base/limits.ts";
+import { ARENA_EVENTS } from "../base/limits.ts";
 import { Field, type LogRing, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { clockMs, sys } from "../sys/sys.ts";
@@ -11,7 +11,7 @@ import type { Directory } from "./directory.ts";
 import { tellAcceptPaused, tellAcceptResumed, tellBug, tellHealth } from "./events.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { Log } from "./log.ts";
-import type { LostConnection } from "./reactors.ts";
+import type { LostConnection } from "./settle.ts";
 
 export interface RecordsOptions {
   /** `Reactors.all` is good. */
@@ -69,7 +69,7 @@ export class Records {
     this.#drain();
     const { directory, accessLog } = this.#options;
     const atMs = Date.now();
-    for (const { listener, upstream, server, peer, upBytes, downBytes } of connections) {
+    for (const { listener, upstream, server, peer, upBytes, downBytes, tried, durationMs } of connections) {
       accessLog.add({
         atMs,
         client: clientOf(peer),
@@ -78,10 +78,10 @@ export class Records {
         server: directory.servers.get(server)?.address ?? "",
         upBytes,
         downBytes,
-        durationMs: -1,
+        durationMs,
         reason: Reason.ReactorDied,
         errno: 0,
-        tried: server === NONE ? 0 : 1,
+        tried,
       });
     }
     accessLog.flush();

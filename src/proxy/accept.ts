@@ -2,7 +2,7 @@
 // the reactor with the fewest, by adding it to that one's epoll set; there it appears as a newcomer and
 // gets its slot. With one reactor, or in reuseport mode, a reactor hands to itself: one path.
 // When slots, connections or fds run out, accepting pauses: the queue waits in the kernel.
-import { assertTable, unreachable } from "../base/assert.ts";
+import { assertTable } from "../base/assert.ts";
 import {
   ACCEPT_FULL_PAUSE_MS,
   ACCEPT_PAUSE_MS,
@@ -54,9 +54,17 @@ export function acceptOpen(rooms: readonly number[], all: readonly number[], con
 export function acceptWatch(sockets: readonly number[]): void {
   for (const socket of sockets) {
     if (!watched.includes(socket)) watched.push(socket);
-    if (pausedUntilMs === 0) sys.watch(socket, 1);
   }
+  if (pausedUntilMs === 0) watchAll();
   Atomics.store(shared.reactorAccepting, room, watched.length);
+}
+
+/** Watches every socket (again); when the kernel has no memory for that, after a pause. */
+function watchAll(): void {
+  for (const socket of watched) {
+    const result = sys.watch(socket, 1);
+    if (result < 0 && result !== -EBUG) return pause(-result, ACCEPT_PAUSE_MS);
+  }
 }
 
 /** Takes what waits in the queues, as far as there is room, and watches them no more. */
@@ -88,7 +96,7 @@ export function acceptFrom(socket: number): number {
         pause(-token, ACCEPT_PAUSE_MS);
         return taken;
       }
-      if (token === -EBUG) unreachable("accept: the listening socket is closed");
+      if (token === -EBUG) return taken; // the control plane has closed it meanwhile
       continue; // accept(2): an error of that connection, which is gone; the next one may be well
     }
     if (sys.hand(token, to) < 0) {
@@ -120,8 +128,12 @@ function chooseReactor(): number {
   return best;
 }
 
+/** The slot of the newcomer that is being taken in, or NONE: whom a broken promise would be about. */
+export let newcomerSlot = NONE;
+
 /** A connection was handed to us: it gets its slot and its exchange. */
 export function acceptNewcomer(token: number, bits: number): void {
+  newcomerSlot = NONE;
   const socket = sys.newcomer(token);
   const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
   const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
@@ -129,6 +141,7 @@ export function acceptNewcomer(token: number, bits: number): void {
   slotFlags[slot] = SlotFlag.Down;
   const adopted = sys.adopt(token, slot, slotGen[slot]);
   assertTable(adopted === 0, "accept: a newcomer could not have its slot");
+  newcomerSlot = slot;
   exchangeOpen(slot, listener, bits);
 }
 
@@ -170,7 +183,7 @@ function pause(errno: number, ms: number): void {
 export function acceptResume(): void {
   if (pausedUntilMs !== 0 && pausedUntilMs <= clockMs()) {
     pausedUntilMs = 0;
-    for (const socket of watched) sys.watch(socket, 1);
+    watchAll();
   }
   if (pauseTold && pausedUntilMs === 0 && clockMs() >= lastPauseMs + ACCEPT_QUIET_MS) {
     pauseTold = false;

@@ -4,7 +4,7 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, TICK_MS } from "../base/limits.ts";
 import { Ready, readyAdd, runAgain } from "../net/ready.ts";
-import { slotEx, slotMovedBytes, slotPeer, slotSetState } from "../net/slots.ts";
+import { slotEx, slotHold, slotMovedBytes, slotPeer, slotSetState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
@@ -110,7 +110,7 @@ function connect(ex: number, place: number): void {
 
 /** Notes a failed connect: the last one's reason is the connection's, if none of the others answers. */
 function connectFailed(ex: number, reason: Reason, errno: number): void {
-  stats.serverFailed[exServer[ex]]++;
+  if (reason !== Reason.OutOfResources) stats.serverFailed[exServer[ex]]++; // else it is our own lack
   exReason[ex] = reason;
   exErrno[ex] = errno;
 }
@@ -232,8 +232,8 @@ function endIf(ex: number, reason: Reason): void {
   if (reason !== Reason.None) exchangeEnd(ex, reason, 0);
 }
 
-/** The end of an exchange, whatever came before: accounts, record, both slots marked. A reset is
- * passed on as one; so is "no server", since the client was already accepted. */
+/** The end of an exchange, whatever came before: accounts, record, both slots marked. A reset is passed
+ * on as one; so is "no server", since the client was already accepted, and any end with bytes still held. */
 export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   const down = exDown[ex], up = exUp[ex];
   exReason[ex] = reason;
@@ -245,7 +245,7 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
     exGeneration[ex] = 0;
   }
   if (down !== NONE) account(ex, down, up);
-  const reset = isReset[reason] === 1;
+  const reset = isReset[reason] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
   closeSlot(up, reset);
   closeSlot(down, reset);
   giveExchange(ex);

@@ -100,7 +100,7 @@ export function probeConnected(ex: number): Reason {
   if (bytes > 0) {
     for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = plan.arena[at + byte];
     const sent = sys.send(slot, ARENA_SCRATCH, bytes, 0);
-    if (sent < bytes) return sent < 0 ? Reason.ServerReset : Reason.OutOfResources;
+    if (sent < bytes) return sent < 0 && sent !== -EAGAIN ? Reason.ServerReset : Reason.OutOfResources;
   }
   if (plan.probeExpectBytes[probe] === 0) return Reason.Healthy;
   if (!holdBlock(slot)) return Reason.OutOfResources;
@@ -121,22 +121,24 @@ export function probeAnswered(ex: number): Reason {
     else if (read < 0) return Reason.ServerReset;
     else {
       slotHoldBytes[slot] = had + read;
-      if (expected(probe, at, had, had + read)) return Reason.Healthy;
+      const found = expected(probe, at, had, had + read);
+      if (found !== 0) return found > 0 ? Reason.Healthy : Reason.UnexpectedAnswer;
     }
   }
   return Reason.None;
 }
 
-/** Whether the answer, `bytes` long, has what is expected; what ended before `searched` was seen. */
-function expected(probe: number, at: number, searched: number, bytes: number): boolean {
-  if (plan.probePattern[probe] !== NONE) return sys.pattern_match(plan.probePattern[probe], at, bytes) === 1;
+/** Whether the answer, `bytes` long, has what is expected: 1, 0: not yet, below 0: the expression took too
+ * many steps on it (-errno). What ended before `searched` was seen. */
+function expected(probe: number, at: number, searched: number, bytes: number): number {
+  if (plan.probePattern[probe] !== NONE) return sys.pattern_match(plan.probePattern[probe], at, bytes);
   const text = plan.probeExpectAt[probe], length = plan.probeExpectBytes[probe];
   for (let from = Math.max(0, searched - length + 1); from + length <= bytes; from++) {
     let same = 0;
     while (same < length && arenaBytes[at + from + same] === plan.arena[text + same]) same++;
-    if (same === length) return true;
+    if (same === length) return 1;
   }
-  return false;
+  return 0;
 }
 
 /** The check is over, with exReason: judges, publishes, and makes it due again. What failed on our own

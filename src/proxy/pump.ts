@@ -98,9 +98,12 @@ function copyPeeked(from: number, to: number): Pumped {
     return Pumped.Waiting;
   }
   if (sent < 0) return sinkBroken(to, sent);
-  const read = sys.recv(from, ARENA_RECEIVE, sent);
-  assert(read === sent, "pump: what was peeked at is no longer there");
-  slotMovedBytes[from] += read;
+  for (let left = sent; left > 0;) { // in more than one piece when urgent data lies between
+    const read = sys.recv(from, ARENA_RECEIVE, left);
+    if (read <= 0) return sourceSays(from, read);
+    slotMovedBytes[from] += read;
+    left -= read;
+  }
   return Pumped.Moved;
 }
 

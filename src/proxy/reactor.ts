@@ -25,6 +25,7 @@ import {
   acceptResume,
   acceptUnwatch,
   acceptWatch,
+  newcomerSlot,
 } from "./accept.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, planSwap, stats } from "./context.ts";
@@ -114,7 +115,7 @@ function newcomer(token: number, bits: number): void {
   try {
     acceptNewcomer(token, bits);
   } catch (error) {
-    contain(NONE, error);
+    contain(newcomerSlot, error);
   }
 }
 

@@ -90,7 +90,7 @@ export const REASONS: readonly ReasonText[] = [
     name: "drained",
     type: "connection_terminated",
     text: "Sluice stopped before the connection ended",
-    reset: false,
+    reset: true,
   },
   { name: "bug", type: "proxy_internal_error", text: "a bug in Sluice; please report it", reset: true },
   {

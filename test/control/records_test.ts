@@ -270,7 +270,17 @@ test("connections that died with their reactor come after what it had told", asy
   const peer = new Uint8Array(24);
   peer.set([4, 0, 0, 80, 192, 0, 2, 9]);
   it.records.lost([
-    { room: 1, listener: LISTENER, upstream: UPSTREAM, server: SERVERS[0], peer, upBytes: 5, downBytes: 6 },
+    {
+      room: 1,
+      listener: LISTENER,
+      upstream: UPSTREAM,
+      server: SERVERS[0],
+      peer,
+      upBytes: 5,
+      downBytes: 6,
+      tried: 1,
+      durationMs: 7.5,
+    },
     {
       room: 1,
       listener: LISTENER,
@@ -279,6 +289,8 @@ test("connections that died with their reactor come after what it had told", asy
       peer: new Uint8Array(24),
       upBytes: 0,
       downBytes: 0,
+      tried: 0,
+      durationMs: 0,
     },
   ]);
   await it.access.output.flush(1_000);
@@ -290,6 +302,7 @@ test("connections that died with their reactor come after what it had told", asy
     6,
     "192.0.2.9:80",
   ]);
+  deepEqual([lines[1].tried, lines[1].duration_ms], [1, 7.5]);
   deepEqual([lines[2].server, lines[2].tried, lines[2].client], [null, 0, null]);
 });
 

@@ -101,6 +101,11 @@ export function compile(
         const key = `${name}\n${addressText(target)}\n${text}`;
         const nth = (seen.get(key) ?? 0) + 1;
         seen.set(key, nth);
+        const record = recordOf(address);
+        if (typeof record === "string") {
+          warnings.push(`upstream "${name}": ${text} is left out: ${record}`);
+          continue;
+        }
         const server = numbers.length < SERVERS_PER_UPSTREAM_MAX ? take("servers", `${key}\n${nth}`) : NONE;
         if (server === NONE) {
           warnings.push(`upstream "${name}": too many servers; ${text} is left out`);
@@ -221,6 +226,15 @@ export function compile(
   }
   checkPlan(plan);
   return { plan, warnings };
+}
+
+/** The address as C has it; or why it has no such form: an interface that is not there. */
+function recordOf(address: LiteralAddress): Uint8Array | string {
+  try {
+    return encodeAddress(address);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 /** One address is probed once, whoever names it, as long as it is asked the same thing. */
