@@ -24,6 +24,9 @@ import { pump, Pumped, pumpErrno } from "./pump.ts";
 /** The errno behind the last reason that `tunnelServe` gave. */
 export let tunnelErrno = 0;
 
+/** Whether the last direction that was moved ended because of its sink. */
+let sinkWasBroken = false;
+
 /**
  * Serves a tunnel after an event of one of its slots (`bits`, see Ready), or again (`bits` 0).
  *
@@ -56,8 +59,6 @@ function move(ex: number, from: number): Reason {
   }
   return reason;
 }
-
-let sinkWasBroken = false;
 
 /** Pumps and counts what was moved. */
 function moveOneWay(ex: number, from: number): Reason {

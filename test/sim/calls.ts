@@ -38,6 +38,8 @@ import { Pipe } from "./pipe.ts";
 const PATTERNS_MAX = 4096;
 const EVENTS_MAX = 512;
 const ERRNOS_MAX = 256;
+/** The most calls between two staged bugs. */
+const BUGS_APART = 400;
 /** How long a call that lied about being unready takes until epoll tells the truth. */
 const LATE_EDGE_MS = 20;
 const PRIVILEGED_PORTS = 1024;
@@ -109,6 +111,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
         throw stage(new TableError(`staged in ${name}`));
       }
       if (weather.bugAfter > 0 && isOfOne && --weather.bugAfter === 0) {
+        weather.bugAfter = random.between(1, BUGS_APART);
         throw stage(new BugError(`staged in ${name}`));
       }
       if (weather.callMs > 0 && name !== "poll") {

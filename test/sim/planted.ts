@@ -86,7 +86,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "bytes only peeked at are sent twice",
     file: pump,
-    edits: [["  const read = sys.recv(from, ARENA_RECEIVE, sent);\n", "  const read = sent;\n"]],
+    edits: [["    const read = sys.recv(from, ARENA_RECEIVE, left);\n", "    const read = left;\n"]],
   },
   {
     name: "a sink that opened is not served",
@@ -99,7 +99,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a reset passed on as an end of stream",
     file: exchange,
-    edits: [["const reset = isReset[reason] === 1;", "const reset = isReset[reason] === 2;"]],
+    edits: [["const reset = isReset[reason] === 1 ||", "const reset = isReset[reason] === 2 ||"]],
   },
   {
     name: "the connect's deadline goes on",
@@ -163,7 +163,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a pause in accepting never ends",
     file: "src/proxy/accept.ts",
-    edits: [["    pausedUntilMs = 0;\n    for (const socket of watched) sys.watch(socket, 1);\n", ""]],
+    edits: [["    pausedUntilMs = 0;\n    watchAll();\n", ""]],
   },
   {
     name: "one failed check less takes a server out",

@@ -155,15 +155,14 @@ export class Run {
   }
 
   run(): void {
-    const { sizes, listeners } = this.#scenario;
+    const { sizes } = this.#scenario;
     sys.room_open(0, 1, 1, CONTROL_ARENA_BYTES);
     sys.room_open(ROOM, sizes.slots, sizes.pipes, ARENA_BYTES);
     sys.room_open(OTHER_ROOM, 1, 1, ARENA_BYTES);
     enterRoom(0);
     this.#scenario.start(this);
     sys.leave();
-    this.#born(listeners);
-    while (!this.#runUntilItLeavesOrDies());
+    while (!this.#liveUntilItLeavesOrDies());
     sys.leave();
     this.#checkEnd();
     this.#scenario.check(this);
@@ -177,8 +176,11 @@ export class Run {
 
   // ---- the control plane's part ----
 
-  #runUntilItLeavesOrDies(): boolean {
+  #liveUntilItLeavesOrDies(): boolean {
     try {
+      this.#born(this.stage === "running" ? this.#scenario.listeners : []);
+      if (this.stage === "ending") this.tell({ kind: "end-all" });
+      if (this.stage === "leaving") this.tell({ kind: "exit" });
       reactorRun(() => this.messages.shift());
       return true;
     } catch (error) {
@@ -227,9 +229,6 @@ export class Run {
     const clients = sys.reap(ROOM);
     Atomics.add(this.shared.reactorEnded, ROOM * PER_LINE, Math.max(clients, 0));
     this.messages.length = 0;
-    this.#born(this.stage === "running" ? this.#scenario.listeners : []);
-    if (this.stage === "ending") this.tell({ kind: "end-all" });
-    if (this.stage === "leaving") this.tell({ kind: "exit" });
   }
 
   #settle(): void {

@@ -264,8 +264,9 @@ export class Traffic implements Scenario {
   #serve(connection: Connection, socket: Socket): void {
     const { dialogue: { up, down, server }, number } = connection;
     const random = this.#random;
-    connection.server = new Peer(`server of ${number}`, socket, down, up, server, this.#run.clock, random);
-    connection.server.start(random.oneIn(4) ? random.below(500) : 0);
+    const peer = new Peer(`server of ${number}`, socket, down, up, server, this.#run.clock, random);
+    peer.start(random.oneIn(4) ? random.below(500) : 0);
+    if (connection.attempts.at(-1) === socket) connection.server = peer; // else it was given up already
   }
 
   /** An end of stream is passed on only when it was read: after a reset there is none. */
