@@ -29,7 +29,9 @@ const CFLAGS = [
   ..."-Wall -Wextra -Werror -Wformat=2 -Wstrict-prototypes".split(" "),
   ..."-D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection".split(" "),
   // Thread-local variables by descriptor: a few instructions instead of a call to find each.
-  ...(process.arch === "arm64" ? ["-mbranch-protection=standard"] : ["-fcf-protection", "-mtls-dialect=gnu2"]),
+  ...(process.arch === "arm64"
+    ? ["-mbranch-protection=standard"]
+    : ["-fcf-protection", "-mtls-dialect=gnu2"]),
 ];
 /** Nothing of the static libraries is exported, nothing is left to be found at run time but libc. */
 const LDFLAGS = [

@@ -1,7 +1,7 @@
 // The rules that hold the house. They are the architecture diagram: when one fails, either the code or
 // the picture is wrong, and whoever changes the table says why in ARCHITECTURE.md.
 import { strictEqual } from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -135,6 +135,20 @@ describe("house", () => {
           `${path} imports ${target}`
         )
       );
+    strictEqual(wrong.join("\n"), "");
+  });
+
+  it("every link between the documents leads somewhere, and no place is left to be filled", () => {
+    const pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "bench/README.md", "ffi/README.md"];
+    const wrong = pages.flatMap((page) => {
+      const text = readFileSync(join(ROOT, page), "utf8");
+      const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target);
+      const dead = links.filter((target) => !existsSync(join(ROOT, dirname(page), target)));
+      return [
+        ...dead.map((target) => `${page}: ${target}`),
+        ...(/[A-Z]+_TABLE/.test(text) ? [`${page}: a gap`] : []),
+      ];
+    });
     strictEqual(wrong.join("\n"), "");
   });
 

@@ -3,20 +3,11 @@
 // record for each of its connections, gauges, the count of those that ended. The replacement takes
 // over the same room, epoll set and waiting newcomers included; the other reactors never notice.
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import {
-  ARENA_BYTES,
-  ARENA_SCRATCH,
-  NONE,
-  PEER_BYTES,
-  PROBES_IN_FLIGHT_MAX,
-  PROBES_MAX,
-  SLOTS_SPARE,
-} from "../base/limits.ts";
+import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { makeTable } from "../shared/columns.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
-import { Reason } from "../shared/reason.ts";
 import {
   makeShared,
   openShared,
@@ -26,20 +17,11 @@ import {
   type SharedMemory,
   Verdict,
 } from "../shared/servers.ts";
-import { Count, makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
-import {
-  EXCHANGES,
-  ExState,
-  openExchanges,
-  openSlots,
-  SLOTS,
-  type TableMemory,
-  type TableSizes,
-  TIMERS,
-} from "../shared/tables.ts";
+import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
+import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { type LostConnection, settle } from "./settle.ts";
-import { arenaBytes, sys } from "../sys/sys.ts";
+import { sys } from "../sys/sys.ts";
 
 /** A Worker that dies more often than this in a minute takes the process with it: something is broken
  * for good, and a service manager must see it. */

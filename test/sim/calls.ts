@@ -112,6 +112,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
       }
       if (weather.bugAfter > 0 && isOfOne && --weather.bugAfter === 0) {
         weather.bugAfter = random.between(1, BUGS_APART);
+        kernel.bugs++;
         throw stage(new BugError(`staged in ${name}`));
       }
       if (weather.callMs > 0 && name !== "poll") {

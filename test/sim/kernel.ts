@@ -120,6 +120,8 @@ export class FakeKernel {
   fdCount = 0;
   /** Connections given out by accept. */
   accepted = 0;
+  /** Broken promises that were staged and did not cost the reactor its life. */
+  bugs = 0;
   /** A token between accept and hand, or 0. */
   held = 0;
   /** A socket was closed in this turn: what follows may only close. */

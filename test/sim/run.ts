@@ -2,6 +2,7 @@
 // always hold is asserted after every turn, what must hold at the end at the end. A reactor that is made
 // to die is accounted for and replaced, as the control plane does it.
 import { ARENA_BYTES, BLOCKS_MAX, CONTROL_ARENA_BYTES, NONE } from "../../src/base/limits.ts";
+import { BugError } from "../../src/base/assert.ts";
 import { blocksTaken, giveBlock, takeBlock } from "../../src/net/blocks.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
@@ -185,6 +186,7 @@ export class Run {
       return true;
     } catch (error) {
       if (!(error instanceof Error) || !injected.has(error)) throw error;
+      if (error instanceof BugError) this.kernel.bugs--;
       this.#takeOver();
       return false;
     }

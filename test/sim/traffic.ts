@@ -365,7 +365,7 @@ export class Traffic implements Scenario {
     must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no record, or two");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
-    must(this.#bugs === 0 || this.weather.bugAfter === 0, "a bug that was not staged");
+    must(this.#bugs === kernel.bugs, `${kernel.bugs} bugs staged, ${this.#bugs} contained`);
   }
 
   #checkConnection(connection: Connection): void {
