@@ -147,6 +147,8 @@ export function acceptNewcomer(token: number, bits: number): void {
 
 /** Closes a connection that was handed to us and gets no slot, with its reason. */
 function acceptRefuse(token: number, listener: number, reason: Reason): void {
+  const refused = sys.refuse(token, 1);
+  assertTable(refused === 0, "accept: a newcomer could not be refused");
   const row = log.room();
   if (row < 0) count(Count.LogDropped);
   else {
@@ -159,8 +161,6 @@ function acceptRefuse(token: number, listener: number, reason: Reason): void {
     log.setPeer(row, arenaBytes, ARENA_SCRATCH);
     log.push();
   }
-  const refused = sys.refuse(token, 1);
-  assertTable(refused === 0, "accept: a newcomer could not be refused");
   Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
   stats.ended[reason]++;
 }

@@ -276,12 +276,12 @@ function account(ex: number, down: number, up: number): void {
   log.push();
 }
 
-/** Ends the exchange of a slot because of a bug of ours. */
-export function exchangeBug(slot: number): void {
-  const ex = slotEx[slot];
+/** Ends an exchange, and the slot whose event it was, because of a bug of ours. */
+export function exchangeBug(slot: number, ex: number): void {
   if (ex !== NONE && exState[ex] !== ExState.Free && exState[ex] !== ExState.Done) {
     exchangeEnd(ex, Reason.Bug, 0);
-  } else closeSlot(slot, true);
+  }
+  closeSlot(slot, true);
 }
 
 /** What a failed connect means, by errno. What our own machine lacks is not the server's fault; a unix

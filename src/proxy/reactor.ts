@@ -8,7 +8,7 @@ import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
-import { slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
+import { slotEx, slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
@@ -96,18 +96,20 @@ function door(slot: number, gen: number, bits: number): void {
   if (slotGen[slot] !== gen >>> 0) return;
   const state = slotState[slot];
   if (state !== SlotState.Open && state !== SlotState.Connecting) return;
+  const ex = slotEx[slot];
   try {
     exchangeEvent(slot, bits);
   } catch (error) {
-    contain(slot, error);
+    contain(slot, ex, error);
   }
 }
 
 function serveAgain(slot: number): void {
+  const ex = slotEx[slot];
   try {
     exchangeEvent(slot, 0);
   } catch (error) {
-    contain(slot, error);
+    contain(slot, ex, error);
   }
 }
 
@@ -115,23 +117,25 @@ function newcomer(token: number, bits: number): void {
   try {
     acceptNewcomer(token, bits);
   } catch (error) {
-    contain(newcomerSlot, error);
+    contain(newcomerSlot, slotEx[newcomerSlot], error);
   }
 }
 
 function timeout(row: number): void {
   const probe = health ? probeOfTimer(row) : NONE;
   if (probe === NONE && slotState[row] === SlotState.Closing) return;
+  const ex = probe === NONE ? slotEx[row] : NONE;
   try {
     if (probe === NONE) exchangeTimeout(row);
     else if (!exchangeProbe(probe)) probeLate(probe);
   } catch (error) {
-    contain(probe === NONE ? row : NONE, error);
+    contain(probe === NONE ? row : NONE, ex, error);
   }
 }
 
-/** A broken promise about one connection ends that connection; anything else goes on up. */
-function contain(slot: number, error: unknown): void {
+/** A broken promise about one connection ends that connection; anything else goes on up. `ex` is what the
+ * slot belonged to before: a redispatch may have parted the two. */
+function contain(slot: number, ex: number, error: unknown): void {
   if (!(error instanceof BugError) || slot === NONE) throw error;
   count(Count.Bugs);
   const row = log.room();
@@ -141,7 +145,7 @@ function contain(slot: number, error: unknown): void {
     log.numbers[row + Field.Detail] = slot;
     log.push();
   }
-  exchangeBug(slot);
+  exchangeBug(slot, ex);
 }
 
 function obey(message: Message): void {
