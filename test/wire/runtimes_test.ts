@@ -129,7 +129,7 @@ for (const launcher of LAUNCHERS) {
           strictEqual(await client.ask("still here"), "still here");
           client.end();
         }
-        strictEqual(await client.ending(), "fin");
+        strictEqual(await client.ending(), signal === "SIGTERM" ? "fin" : "reset");
         strictEqual(await sluice.exit(), 0);
         strictEqual(sluice.records[0].reason, signal === "SIGTERM" ? "finished" : "drained");
       }

@@ -124,8 +124,9 @@ describe("surroundings", () => {
     skip: !isRoot && "needs root",
   }, async () => {
     await using server = await Server.listen(echo);
-    const script =
-      'for at in /tmp /dev/shm /var/tmp; do mount -t tmpfs -o noexec,ro none $at || exit 9; done; exec "$0" "$@"';
+    // The executable may itself lie on one of the disks that are covered: it is started from another place.
+    const script = 'mount --bind "$(dirname "$0")" /mnt || exit 9; for at in /tmp /dev/shm /var/tmp; do ' +
+      'mount -t tmpfs -o noexec,ro none $at || exit 9; done; cd / && exec /mnt/sluice "$@"';
     const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(words, serves, { command: ["unshare", "-m", "sh", "-c", script, EXECUTABLE] });
   });
