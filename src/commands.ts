@@ -38,9 +38,11 @@ async function quick(argv: readonly string[], parts: Parts): Promise<number> {
   }
 }
 
-/** SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1 reopens the access log's file. */
+/** SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1 reopens the access log's file. SIGHUP, which would
+ * end the process where nobody listens for it, changes nothing and says so. */
 function obeySignals(app: App): void {
   process.on("SIGTERM", () => app.draining ? app.end() : app.drain());
   process.on("SIGINT", () => app.end());
   process.on("SIGUSR1", () => app.reopenLogs());
+  process.on("SIGHUP", () => app.hangUp());
 }

@@ -127,6 +127,14 @@ export class App {
     this.#accessLog?.reopen();
   }
 
+  /** SIGHUP: there is nothing to reload, and a terminal that closes is no reason to end. */
+  hangUp(): void {
+    this.#log.info(
+      "signals",
+      "SIGHUP changes nothing: this version has no reload; SIGUSR1 reopens the access log",
+    );
+  }
+
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
