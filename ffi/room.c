@@ -6,7 +6,6 @@
 #include "room.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -14,7 +13,6 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
 
 struct sl_room sl_rooms[SL_ROOMS_MAX];
 struct sl_fd *sl_fds;

@@ -59,7 +59,7 @@ export class Discovery {
     for (const name of names) {
       if (!this.#names.has(name)) this.#names.set(name, { ips: [], failures: 0, timer: undefined });
     }
-    const answered = Promise.all([...this.#names.keys()].map((name) => this.#refresh(name, true)));
+    const answered = Promise.all([...this.#names.keys()].map((name) => this.#refresh(name)));
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, START_DEADLINE_MS));
     await Promise.race([answered, late]);
@@ -82,7 +82,7 @@ export class Discovery {
     return this.#names.get(target.name)?.ips ?? [];
   }
 
-  async #refresh(name: string, first: boolean): Promise<void> {
+  async #refresh(name: string): Promise<void> {
     const entry = this.#names.get(name)!;
     let again: number, tell = false;
     try {
@@ -92,7 +92,7 @@ export class Discovery {
       const changed = sorted.join() !== entry.ips.join();
       entry.ips = sorted;
       entry.failures = 0;
-      tell = changed && (!first || this.#started) && !this.#stopped;
+      tell = changed && this.#started && !this.#stopped;
     } catch (error) {
       const why = error instanceof Error
         ? (error as NodeJS.ErrnoException).code ?? error.message
@@ -103,7 +103,7 @@ export class Discovery {
     }
     if (tell) this.#events.changed(name, entry.ips);
     if (this.#stopped) return;
-    entry.timer = setTimeout(() => void this.#refresh(name, false), again * 1_000);
+    entry.timer = setTimeout(() => void this.#refresh(name), again * 1_000);
   }
 }
 

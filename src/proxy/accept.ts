@@ -149,12 +149,9 @@ export function acceptNewcomer(token: number, bits: number): void {
 function acceptRefuse(token: number, listener: number, reason: Reason): void {
   const refused = sys.refuse(token, 1);
   assertTable(refused === 0, "accept: a newcomer could not be refused");
-  const row = log.room();
+  const row = log.begin(RecordKind.Access, clockMs());
   if (row < 0) count(Count.LogDropped);
   else {
-    for (let field = 0; field < Field.Length; field++) log.numbers[row + field] = 0;
-    log.numbers[row + Field.Kind] = RecordKind.Access;
-    log.numbers[row + Field.AtMs] = clockMs();
     log.numbers[row + Field.Listener] = listener;
     log.numbers[row + Field.Reason] = reason;
     arenaBytes[ARENA_SCRATCH] = 0; // its address is known to slots only
@@ -198,10 +195,8 @@ export function acceptPauseMs(): number {
 }
 
 function tell(kind: RecordKind, errno: number): void {
-  const row = log.room();
+  const row = log.begin(kind, clockMs());
   if (row < 0) return count(Count.LogDropped);
-  log.numbers[row + Field.Kind] = kind;
-  log.numbers[row + Field.AtMs] = clockMs();
   log.numbers[row + Field.Errno] = errno;
   log.push();
 }

@@ -257,11 +257,9 @@ function account(ex: number, down: number, up: number): void {
   stats.listenerCurrent[exListener[ex]]--;
   if (up !== NONE) stats.serverCurrent[exServer[ex]]--;
   if (plan.accessAll === 0 && isError[reason] === 0) return;
-  const row = log.room();
+  const row = log.begin(RecordKind.Access, clockMs());
   if (row < 0) return count(Count.LogDropped);
   const numbers = log.numbers;
-  numbers[row + Field.Kind] = RecordKind.Access;
-  numbers[row + Field.AtMs] = clockMs();
   numbers[row + Field.Listener] = exListener[ex];
   numbers[row + Field.Upstream] = exUpstream[ex];
   numbers[row + Field.Server] = exServer[ex];

@@ -187,11 +187,9 @@ function publish(probe: number): void {
 }
 
 function tell(ex: number, probe: number, before: Verdict): void {
-  const row = log.room();
+  const row = log.begin(RecordKind.Probe, clockMs());
   if (row < 0) return count(Count.LogDropped);
   const numbers = log.numbers;
-  numbers[row + Field.Kind] = RecordKind.Probe;
-  numbers[row + Field.AtMs] = clockMs();
   numbers[row + Field.Server] = probe;
   numbers[row + Field.Reason] = exReason[ex];
   numbers[row + Field.Errno] = exErrno[ex];

@@ -77,7 +77,9 @@ function copy(from: number, to: number): Pumped {
   const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);
   if (read <= 0) return sourceSays(from, read);
   slotMovedBytes[from] += read;
-  const next = read === RECEIVE_BYTES ? becomeBulk(from, to) : shortRead(from);
+  let next = Pumped.Moved;
+  if (read === RECEIVE_BYTES) becomeBulk(from, to);
+  else next = shortRead(from);
   const sent = sys.send(to, ARENA_RECEIVE, read, 0);
   if (sent === read) return next;
   if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
@@ -182,11 +184,10 @@ function drain(from: number, to: number): Pumped {
 }
 
 /** From here on by splice, where both sockets can. */
-function becomeBulk(from: number, to: number): Pumped {
+function becomeBulk(from: number, to: number): void {
   if (!(slotFlags[from] & SlotFlag.Bulk) && sys.can_splice(from) === 1 && sys.can_splice(to) === 1) {
     slotFlags[from] |= SlotFlag.Bulk;
   }
-  return Pumped.Moved;
 }
 
 /** A read that did not fill its buffer has emptied the socket (epoll(7), question 9): no second call

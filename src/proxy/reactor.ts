@@ -138,10 +138,8 @@ function timeout(row: number): void {
 function contain(slot: number, ex: number, error: unknown): void {
   if (!(error instanceof BugError) || slot === NONE) throw error;
   count(Count.Bugs);
-  const row = log.room();
+  const row = log.begin(RecordKind.Bug, clockMs());
   if (row >= 0) {
-    log.numbers[row + Field.Kind] = RecordKind.Bug;
-    log.numbers[row + Field.AtMs] = clockMs();
     log.numbers[row + Field.Detail] = slot;
     log.push();
   }

@@ -70,6 +70,16 @@ export class LogRing {
     return (head & (LOG_RECORDS - 1)) * RECORD_DOUBLES;
   }
 
+  /** `room`, with the row's numbers zeroed and the two that every record has written. */
+  begin(kind: RecordKind, atMs: number): number {
+    const row = this.room();
+    if (row < 0) return row;
+    for (let field = 0; field < Field.Length; field++) this.#numbers[row + field] = 0;
+    this.#numbers[row + Field.Kind] = kind;
+    this.#numbers[row + Field.AtMs] = atMs;
+    return row;
+  }
+
   get numbers(): Float64Array {
     return this.#numbers;
   }
