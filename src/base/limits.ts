@@ -99,5 +99,6 @@ assert(
   "limits: every connect given up in a turn must find a slot for the next",
 );
 assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
+assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16 bits");
 assert(PIPE_BYTES_MIN >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a pipe");
 assert(ARENA_BYTES < 2 ** 32, "limits: offsets into the arena are 32 bits");

@@ -13,9 +13,9 @@ export let slotGen: Uint32Array;
 export let slotPeer: Uint32Array;
 export let slotEx: Uint32Array;
 export let slotHold: Uint32Array;
-export let slotHoldFrom: Uint32Array;
+export let slotHoldFrom: Uint16Array;
 export let slotHoldBytes: Uint32Array;
-export let slotTookBytes: Uint32Array;
+export let slotTookKiB: Uint16Array;
 export let slotMovedBytes: Float64Array;
 
 let rows: Rows;
@@ -31,7 +31,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotHold,
     slotHoldFrom,
     slotHoldBytes,
-    slotTookBytes,
+    slotTookKiB,
     slotMovedBytes,
   } = openSlots(memory, slots));
   rows = new Rows(slotEx, slots);
@@ -67,7 +67,7 @@ export function giveSlot(slot: number): void {
   slotReady[slot] = 0;
   slotPeer[slot] = NONE;
   slotMovedBytes[slot] = 0;
-  slotTookBytes[slot] = 0;
+  slotTookKiB[slot] = 0;
   rows.give(slot);
 }
 

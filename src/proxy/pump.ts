@@ -25,13 +25,16 @@ import {
   slotMovedBytes,
   slotPeer,
   slotReady,
-  slotTookBytes,
+  slotTookKiB,
 } from "../net/slots.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
 import { count } from "./context.ts";
+
+const KIB = 1_024;
+const KIB_MAX = 65_535;
 
 /** What became of a direction. */
 export const enum Pumped {
@@ -147,9 +150,14 @@ function spliced(from: number, bytes: number): void {
 /** How much a pipe should hold for this sink: twice what it last took, so that a slow reader pins little
  * of the kernel's memory and a fast one finds its pipe full. */
 function spliceLength(from: number, pipe: number): number {
-  const took = slotTookBytes[from];
+  const took = slotTookKiB[from] * KIB;
   const wanted = took === 0 ? SPLICE_FIRST_BYTES : Math.max(SPLICE_LEAST_BYTES, 2 * took);
   return Math.min(wanted, 2 * pipeCapacity(pipe));
+}
+
+/** Bytes as a column of 16 bits keeps them: rounded up, so that something is never nothing. */
+function kibOf(bytes: number): number {
+  return Math.min(KIB_MAX, (bytes + KIB - 1) >>> 10);
 }
 
 /** Sends what is held, until it is gone or the sink is full. */
@@ -164,7 +172,7 @@ function drain(from: number, to: number): Pumped {
       : sys.send(to, blockAt(hold) + slotHoldFrom[from], slotHoldBytes[from], 0);
     if (sent === -EAGAIN) {
       readyClear(to, Ready.Out);
-      slotTookBytes[from] = took;
+      slotTookKiB[from] = kibOf(took);
       if (piped && !(slotFlags[from] & SlotFlag.Finished)) {
         topUp(from);
         readyMute(from);
@@ -178,7 +186,7 @@ function drain(from: number, to: number): Pumped {
     if (!piped) slotHoldFrom[from] += sent;
     assert(piped || slotHoldFrom[from] <= BLOCK_BYTES, "pump: ran over a block");
   }
-  slotTookBytes[from] = Math.max(slotTookBytes[from], took);
+  slotTookKiB[from] = Math.max(slotTookKiB[from], kibOf(took));
   holdGive(from, true);
   return Pumped.Moved;
 }

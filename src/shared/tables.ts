@@ -40,9 +40,9 @@ export const SLOTS = {
   slotPeer: [Uint32Array, 1], // the slot at the other end, or NONE
   slotEx: [Uint32Array, 1], // its exchange, or NONE; on a free slot the next free one
   slotHold: [Uint32Array, 1], // the pipe or block with bytes read here and not yet sent, or NONE
-  slotHoldFrom: [Uint32Array, 1], // where they begin (blocks)
+  slotHoldFrom: [Uint16Array, 1], // where they begin (blocks)
   slotHoldBytes: [Uint32Array, 1], // how many they are
-  slotTookBytes: [Uint32Array, 1], // what its sink took since it was last full: how much to splice next
+  slotTookKiB: [Uint16Array, 1], // what its sink took since it was last full: how much to splice next
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
 } as const satisfies Layout;
 
