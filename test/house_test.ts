@@ -36,7 +36,7 @@ const FORBIDDEN_IN_DATA_PLANE: readonly (readonly [pattern: RegExp, why: string]
   [/\bJSON\b/, "no text on the path"],
   [/\bTextDecoder\b|\bTextEncoder\b|\bfromCharCode\b|\.toString\(/, "no strings on the path"],
   [/\bRegExp\b|\.match\(|\.replace\(|\.split\(/, "expressions are PCRE2's, on bytes"],
-  [/\bDate\b|performance\.now/, "one clock per turn: clockMs"],
+  [/\bnew Date\b|\bDate[.(]|performance\.now/, "one clock per turn: clockMs"],
   [/\bconsole\b|\bprocess\./, "what is to be said goes to the log ring"],
   [/from "node:/, "the data plane needs no runtime"],
 ];

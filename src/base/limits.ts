@@ -25,8 +25,8 @@ export const SERVERS_PER_UPSTREAM_MAX = 65_535;
 export const EVENTS_MAX = 256;
 /** One reactor's receive block: a read that fills it makes its stream a bulk stream (splice). */
 export const RECEIVE_BYTES = 16_384;
-/** A block holds what a sink did not take when no pipe is to be had. */
-export const BLOCK_BYTES = RECEIVE_BYTES;
+/** A block holds what a sink did not take when no pipe is to be had, and what was read too early. */
+export const BLOCK_BYTES = 2 * RECEIVE_BYTES;
 /** Blocks of one reactor. When all are taken, bytes are peeked at and only what was sent is read. */
 export const BLOCKS_MAX = 4_096;
 
@@ -52,11 +52,17 @@ export const ACCEPT_PAUSE_MS = 100;
 export const ACCEPT_FULL_PAUSE_MS = 5;
 /** So long without a pause, and accepting is said to go on. */
 export const ACCEPT_QUIET_MS = 1_000;
+/** A client whose last answer is out is listened to for so long, and so many bytes of it are dropped. */
+export const LINGER_MS = 2_000;
+export const LINGER_BYTES_MAX = 1 << 20;
 /** Deadlines served, and connects of one exchange that fail at once, before others have their turn. */
 export const TIMEOUTS_PER_TURN = 256;
 export const CONNECTS_PER_TURN = 16;
 /** Slots beyond two for each connection: connects given up in this turn wait there for the sweep. */
 export const SLOTS_SPARE = 1_024;
+
+/** Exchanges of one reactor that wait for a place at a server; more are refused (503). */
+export const QUEUE_MAX = 1_024;
 
 /** One tick of the deadline wheel. Deadlines are late by at most two. */
 export const TICK_MS = 100;
@@ -68,6 +74,18 @@ export const PROBE_TEXT_BYTES_MAX = 4_096;
 /** Probes under way at once; the rest wait, and the stretched interval is reported. */
 export const PROBES_IN_FLIGHT_MAX = 2_048;
 
+/** Fields of one head; more are refused (431). */
+export const FIELDS_MAX = 128;
+/** Bytes of one head, first line and empty line included; more are refused (431, or 414 when the request
+ * target alone is longer than TARGET_BYTES_MAX; an answer's head: 502). */
+export const HEAD_BYTES_MAX = 16_384;
+export const TARGET_BYTES_MAX = 8_192;
+/** Bytes of a chunk's size line with its extensions, and of one trailer section; more are refused. */
+export const CHUNK_LINE_BYTES_MAX = 256;
+export const TRAILER_BYTES_MAX = 8_192;
+/** 1xx heads of one answer that are forwarded; a server that sends more is refused (502). */
+export const INTERIM_MAX = 16;
+
 /** Records between a reactor and the control plane. When full, records are dropped and counted. */
 export const LOG_RECORDS = 4_096;
 /** An address record, as C and the Plan have it (see ffi/sluice.h). */
@@ -75,16 +93,27 @@ export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
 export const EVENT_INTS = 3;
 
-/** A reactor's arena: clock, events, a scratch page for addresses and texts, receive block, blocks. */
+/** A small block keeps the head of a request until its exchange ends; larger heads take a block. */
+export const SMALL_BLOCK_BYTES = 2_048;
+export const SMALL_BLOCKS_MAX = 16_384;
+/** A head as it is printed, with bytes of the body behind it; what does not fit waits for the next send. */
+export const PRINT_BYTES = BLOCK_BYTES;
+
+/** A reactor's arena: clock, events, a scratch page for addresses and texts, the receive block with room
+ * before it for what was read too early, printed heads, a decoded path, small blocks, blocks. */
 export const ARENA_CLOCK = 0;
 export const ARENA_EVENTS = 64;
 export const ARENA_SCRATCH = 4_096;
 export const SCRATCH_BYTES = 12_288;
 export const ARENA_RECEIVE = ARENA_SCRATCH + SCRATCH_BYTES;
-export const ARENA_BLOCKS = ARENA_RECEIVE + RECEIVE_BYTES;
+export const ARENA_PRINT = ARENA_RECEIVE + 2 * RECEIVE_BYTES;
+export const ARENA_PATH = ARENA_PRINT + PRINT_BYTES;
+export const PATH_BYTES = 8_192;
+export const ARENA_SMALL_BLOCKS = ARENA_PATH + PATH_BYTES;
+export const ARENA_BLOCKS = ARENA_SMALL_BLOCKS + SMALL_BLOCKS_MAX * SMALL_BLOCK_BYTES;
 export const ARENA_BYTES = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
 /** The control plane's arena has no blocks. */
-export const CONTROL_ARENA_BYTES = ARENA_BLOCKS;
+export const CONTROL_ARENA_BYTES = ARENA_SMALL_BLOCKS;
 
 assert(REACTORS_MAX + 2 <= ROOMS_MAX, "limits: every reactor, control and health need a room");
 assert(
@@ -99,6 +128,9 @@ assert(
   "limits: every connect given up in a turn must find a slot for the next",
 );
 assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
+assert(BLOCK_BYTES >= PRINT_BYTES, "limits: a leftover of a printed head must fit a block");
+assert(BLOCK_BYTES >= HEAD_BYTES_MAX + RECEIVE_BYTES, "limits: what was read too early must fit a block");
+assert(TARGET_BYTES_MAX <= PATH_BYTES, "limits: a decoded path must fit its place");
 assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16 bits");
 assert(PIPE_BYTES_MIN >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a pipe");
 assert(ARENA_BYTES < 2 ** 32, "limits: offsets into the arena are 32 bits");

@@ -7,10 +7,15 @@ export function randomSeed(seed: number): void {
   state = (seed | 0) === 0 ? 0x9e3779b9 : seed | 0;
 }
 
-/** In [0, 1). */
-export function random(): number {
+/** 32 bits. */
+export function randomBits(): number {
   state ^= state << 13;
   state ^= state >>> 17;
   state ^= state << 5;
-  return (state >>> 0) / 0x100000000;
+  return state >>> 0;
+}
+
+/** In [0, 1). */
+export function random(): number {
+  return randomBits() / 0x100000000;
 }

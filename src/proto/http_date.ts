@@ -1,0 +1,56 @@
+// Dates as HTTP writes them (RFC 9110 section 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT". One is made a
+// second, and printed as often as it is asked for.
+import { type Text, text } from "./http1_print.ts";
+
+const DAY_MS = 86_400_000;
+const DAYS = "ThuFriSatSunMonTueWed"; // the epoch was a Thursday
+const MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+const date: Text = text("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
+const WEEKDAY = 6;
+const DAY = 11;
+const MONTH = 14;
+const YEAR = 18;
+const HOUR = 23;
+let madeSecond = 0;
+
+/** The Date field of a moment, its CRLF included. Valid until another second is asked for. */
+export function dateField(wallMs: number): Text {
+  const second = Math.floor(wallMs / 1000);
+  if (second === madeSecond) return date;
+  madeSecond = second;
+  const days = Math.floor(wallMs / DAY_MS);
+  letters(WEEKDAY, DAYS, days % 7);
+  civil(days);
+  const ofDay = second - days * 86_400;
+  digits(HOUR, Math.floor(ofDay / 3600));
+  digits(HOUR + 3, Math.floor(ofDay / 60) % 60);
+  digits(HOUR + 6, ofDay % 60);
+  return date;
+}
+
+/** Day, month and year of a day since the epoch: years are counted from March, in eras of 400. */
+function civil(days: number): void {
+  const shifted = days + 719_468;
+  const era = Math.floor(shifted / 146_097), ofEra = shifted - era * 146_097;
+  const yearOfEra = Math.floor(
+    (ofEra - Math.floor(ofEra / 1_460) + Math.floor(ofEra / 36_524) - Math.floor(ofEra / 146_096)) / 365,
+  );
+  const ofYear = ofEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const fromMarch = Math.floor((5 * ofYear + 2) / 153);
+  const month = fromMarch < 10 ? fromMarch + 2 : fromMarch - 10;
+  const year = yearOfEra + era * 400 + (month < 2 ? 1 : 0);
+  digits(DAY, ofYear - Math.floor((153 * fromMarch + 2) / 5) + 1);
+  letters(MONTH, MONTHS, month);
+  digits(YEAR, Math.floor(year / 100));
+  digits(YEAR + 2, year % 100);
+}
+
+function letters(at: number, names: string, index: number): void {
+  for (let letter = 0; letter < 3; letter++) date.bytes[at + letter] = names.charCodeAt(3 * index + letter);
+}
+
+function digits(at: number, value: number): void {
+  date.bytes[at] = 0x30 + Math.floor(value / 10);
+  date.bytes[at + 1] = 0x30 + value % 10;
+}

@@ -1,0 +1,33 @@
+import { strictEqual } from "node:assert/strict";
+import { describe, it } from "node:test";
+import { dateField } from "../../src/proto/http_date.ts";
+
+function fieldOf(ms: number): string {
+  const field = dateField(ms);
+  return new TextDecoder().decode(field.bytes.subarray(0, field.length));
+}
+
+describe("dateField", () => {
+  it("is what the runtime says, on leap days and at the ends of years and centuries", () => {
+    const dates = [
+      "1970-01-01T00:00:00Z",
+      "1994-11-06T08:49:37Z",
+      "2000-02-29T23:59:59Z",
+      "2023-12-31T23:59:59Z",
+      "2024-02-29T12:00:00Z",
+      "2024-03-01T00:00:00Z",
+      "2100-02-28T01:02:03Z",
+      "2100-03-01T01:02:03Z",
+    ];
+    for (const date of dates) {
+      strictEqual(fieldOf(Date.parse(date) + 999), `Date: ${new Date(date).toUTCString()}\r\n`);
+    }
+  });
+
+  it("is right on every day of 400 years", () => {
+    for (let day = 0; day < 146_097; day++) {
+      const ms = day * 86_400_000 + 3_723_000;
+      strictEqual(fieldOf(ms), `Date: ${new Date(ms).toUTCString()}\r\n`);
+    }
+  });
+});
