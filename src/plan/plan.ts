@@ -4,6 +4,14 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import {
+  checkRouting,
+  makeRouting,
+  openRouting,
+  type Routing,
+  routingBytes,
+  type RoutingSizes,
+} from "./routing.ts";
 
 /** How a health check looks at a server. */
 export const enum ProbeKind {
@@ -12,6 +20,53 @@ export const enum ProbeKind {
   Connect,
   /** Send a text (or nothing), expect a text (or nothing) in the answer. */
   Text,
+  /** Send a request, expect a status, and a text (or nothing) in the answer's body. */
+  Http,
+}
+
+/** Statuses that an HTTP check expects: a bit for each status from the first to below the end, the lowest
+ * bit of the first byte is the first status's. */
+export const STATUS_FIRST = 100;
+export const STATUS_END = 600;
+export const STATUS_SET_BYTES = 63;
+
+/** What a listener's clients speak. */
+export const enum Protocol {
+  Tcp = 1,
+  Http,
+}
+
+/** What becomes of a field that tells a server about its client, two bits each in listenerForwarded at
+ * the shift named below. A value that came from who is not trusted is never kept. */
+export const enum Forwarding {
+  /** As it came, if it came from a trusted proxy. */
+  Leave,
+  /** Ours is put behind what came, or set when nothing came. */
+  Append,
+  /** Ours alone. */
+  Replace,
+  /** Removed. */
+  Off,
+}
+export const enum ForwardedShift {
+  XForwardedFor = 0,
+  XForwardedProto = 2,
+  XForwardedHost = 4,
+  XForwardedPort = 6,
+  XRealIp = 8,
+  Forwarded = 10,
+  Via = 12,
+  XRequestId = 14, // Append: set when nothing came
+  Traceparent = 16,
+}
+
+/** Which answers carry Proxy-Status (RFC 9209). */
+export const enum ProxyStatus {
+  Off,
+  /** Our own. */
+  Own,
+  /** Forwarded ones as well, with next-hop. */
+  All,
 }
 
 const HEADER = [
@@ -24,27 +79,61 @@ const HEADER = [
   "probes",
   "probeMembers",
   "arenaBytes",
+  "trusted", // rows of the columns of trusted addresses
   "accessAll", // 1: every connection is logged; 0: those that ended by an error
 ] as const;
 type HeaderField = (typeof HEADER)[number];
 /** Everything of the header that its maker decides. */
-export type PlanSizes = Omit<Record<HeaderField, number>, "generation">;
+export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
+  /** Without it the Plan has no router. */
+  readonly routing?: RoutingSizes;
+};
+
+/** Of nothing. */
+export const NO_SIZES = Object.fromEntries(
+  HEADER.filter((field) => field !== "generation").map((field) => [field, 0]),
+) as unknown as PlanSizes;
 
 /** Column -> the header field that gives its length. All are int32. */
 const COLUMNS = {
   // A listening socket, and the listener it is of (in reuseport mode a listener has one per reactor).
   socketListener: "sockets",
   // A listener: one bound address.
-  listenerUpstream: "listeners", // NONE: this number is not in use
+  listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
+  listenerProtocol: "listeners", // Protocol; 0: this number is not in use
+  // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
+  listenerRouter: "listeners",
+  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
+  listenerClientIdleMs: "listeners",
+  listenerRequestHeadMs: "listeners",
+  listenerBodyStallMs: "listeners",
+  listenerExchangeMs: "listeners", // from a request's head to its answer's end; 0: no limit
+  listenerForwarded: "listeners", // Forwarding, by ForwardedShift
+  listenerProxyStatus: "listeners", // ProxyStatus
+  // Addresses whose fields are believed: trustedAt[first .. first + count), records in the arena of
+  // [0] family, [1] bits of the prefix, [4..19] IP.
+  listenerTrustedFirst: "listeners",
+  listenerTrustedCount: "listeners",
+  trustedAt: "trusted",
   // An upstream: its servers are upstreamMember[first .. first + count).
   upstreamFirst: "upstreams",
   upstreamCount: "upstreams",
   upstreamConnectMs: "upstreams",
+  upstreamAnswerMs: "upstreams",
+  upstreamServerIdleMs: "upstreams", // a body's server that says nothing for so long
+  upstreamQueueMs: "upstreams",
+  upstreamKeepMax: "upstreams", // idle connections kept by each reactor for each server
+  upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamMember: "members",
   // A server.
   serverAddressAt: "servers", // an address record in the arena; 0: not in use
   serverUpstream: "servers",
+  serverBaseAt: "servers", // base path, without its last slash
+  serverBaseBytes: "servers",
+  serverAuthorityAt: "servers", // what Host says when the client said nothing
+  serverAuthorityBytes: "servers",
+  serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
   probeAddressAt: "probes",
@@ -59,6 +148,7 @@ const COLUMNS = {
   probeExpectAt: "probes",
   probeExpectBytes: "probes",
   probePattern: "probes", // a compiled expression (sys.pattern_match), or NONE: a substring
+  probeStatusAt: "probes", // HTTP: the statuses expected (STATUS_SET_BYTES)
   probeMember: "probeMembers",
 } as const satisfies Record<string, HeaderField>;
 type ColumnName = keyof typeof COLUMNS;
@@ -66,8 +156,10 @@ type ColumnName = keyof typeof COLUMNS;
 export type Plan =
   & { readonly [K in ColumnName]: Int32Array }
   & Readonly<Record<HeaderField, number>>
-  & { readonly arena: Uint8Array; readonly memory: SharedArrayBuffer };
+  & { readonly routing: Routing; readonly arena: Uint8Array; readonly memory: SharedArrayBuffer };
 
+/** A trusted prefix in the arena. */
+export const TRUSTED_BYTES = 20;
 /** Offset 0 of the arena is never used: an offset of 0 means "none". */
 export const ARENA_FIRST = 8;
 
@@ -81,7 +173,9 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
     (sum, name) => sum + columnLength(sizes, name),
     0,
   );
-  const memory = new SharedArrayBuffer((HEADER.length + columns) * 4 + sizes.arenaBytes);
+  const routingAt = (HEADER.length + columns) * 4;
+  const memory = new SharedArrayBuffer(routingAt + routingBytes(sizes.routing) + sizes.arenaBytes);
+  makeRouting(memory, routingAt, sizes.routing);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -100,41 +194,94 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
     columns[name] = new Int32Array(memory, at, columnLength(sizes, name));
     at += columnLength(sizes, name) * 4;
   }
-  const arena = new Uint8Array(memory, at, sizes.arenaBytes);
-  return { ...sizes, ...(columns as { [K in ColumnName]: Int32Array }), arena, memory };
+  const routing = openRouting(memory, at);
+  const arena = new Uint8Array(memory, at + routingBytes(routing.sizes), sizes.arenaBytes);
+  return { ...sizes, ...(columns as { [K in ColumnName]: Int32Array }), routing, arena, memory };
 }
 
 /** What must hold of any Plan before it is published; a broken one is our own bug. */
 export function checkPlan(plan: Plan): void {
+  checkRouting(plan.routing, plan.upstreams, plan.arenaBytes);
   for (let socket = 0; socket < plan.sockets; socket++) {
     assert(plan.socketListener[socket] < plan.listeners, "plan: a socket names a listener that is not there");
   }
-  for (let listener = 1; listener < plan.listeners; listener++) {
-    const upstream = plan.listenerUpstream[listener];
-    assert(
-      upstream >= NONE && upstream < plan.upstreams,
-      "plan: a listener names an upstream that is not there",
-    );
+  for (let listener = 1; listener < plan.listeners; listener++) checkListener(plan, listener);
+  for (let upstream = 1; upstream < plan.upstreams; upstream++) checkUpstream(plan, upstream);
+  for (let server = 1; server < plan.servers; server++) checkServer(plan, server);
+  for (let probe = 1; probe < plan.probes; probe++) checkProbe(plan, probe);
+}
+
+function checkListener(plan: Plan, listener: number): void {
+  const upstream = plan.listenerUpstream[listener], protocol = plan.listenerProtocol[listener];
+  assert(
+    upstream >= NONE && upstream < plan.upstreams,
+    "plan: a listener names an upstream that is not there",
+  );
+  const router = plan.listenerRouter[listener];
+  assert(
+    router === NONE || (router > NONE && router < plan.routing.sizes.routers),
+    "plan: a listener names a router that is not there",
+  );
+  if (protocol !== Protocol.Http) return;
+  assert(
+    plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
+      plan.listenerBodyStallMs[listener] > 0,
+    "plan: an HTTP listener without deadlines",
+  );
+  const first = plan.listenerTrustedFirst[listener], count = plan.listenerTrustedCount[listener];
+  assert(
+    first >= 0 && count >= 0 && first + count <= plan.trusted,
+    "plan: whom a listener trusts is out of range",
+  );
+  for (let row = first; row < first + count; row++) {
+    const at = plan.trustedAt[row];
+    assert(at >= ARENA_FIRST && at + TRUSTED_BYTES <= plan.arenaBytes, "plan: a trusted prefix has no bytes");
+    const bits = plan.arena[at] === 4 ? 32 : 128;
+    assert(plan.arena[at + 1] <= bits, "plan: a trusted prefix is longer than an address");
   }
-  for (let upstream = 1; upstream < plan.upstreams; upstream++) {
-    const first = plan.upstreamFirst[upstream], count = plan.upstreamCount[upstream];
-    assert(
-      first >= 0 && count >= 0 && first + count <= plan.members,
-      "plan: an upstream's servers are out of range",
-    );
-    for (let member = first; member < first + count; member++) {
-      const server = plan.upstreamMember[member];
-      assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
-      assert(plan.serverAddressAt[server] >= ARENA_FIRST, "plan: a server has no address");
-    }
+}
+
+function checkUpstream(plan: Plan, upstream: number): void {
+  const first = plan.upstreamFirst[upstream], count = plan.upstreamCount[upstream];
+  assert(
+    first >= 0 && count >= 0 && first + count <= plan.members,
+    "plan: an upstream's servers are out of range",
+  );
+  for (let member = first; member < first + count; member++) {
+    const server = plan.upstreamMember[member];
+    assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
+    assert(plan.serverAddressAt[server] >= ARENA_FIRST, "plan: a server has no address");
   }
-  for (let probe = 1; probe < plan.probes; probe++) {
-    if (plan.probeKind[probe] === ProbeKind.None) continue;
-    assert(
-      plan.probeIntervalMs[probe] > 0 && plan.probeTimeoutMs[probe] > 0,
-      "plan: a probe without interval",
-    );
-    const end = plan.probeFirst[probe] + plan.probeCount[probe];
-    assert(end <= plan.probeMembers, "plan: a probe's servers are out of range");
-  }
+  assert(plan.upstreamKeepMs[upstream] >= -1, "plan: connections are kept for a time that is none");
+  assert(plan.upstreamKeepMax[upstream] >= 0, "plan: a number of kept connections that is none");
+}
+
+function checkServer(plan: Plan, server: number): void {
+  const base = plan.serverBaseAt[server], authority = plan.serverAuthorityAt[server];
+  assert(
+    base >= 0 && base + plan.serverBaseBytes[server] <= plan.arenaBytes,
+    "plan: a server's base path is out of range",
+  );
+  assert(
+    authority >= 0 && authority + plan.serverAuthorityBytes[server] <= plan.arenaBytes,
+    "plan: a server's authority is out of range",
+  );
+  assert(plan.serverConnectionsMax[server] >= 0, "plan: a limit of connections that is none");
+}
+
+function checkProbe(plan: Plan, probe: number): void {
+  if (plan.probeKind[probe] === ProbeKind.None) return;
+  assert(
+    plan.probeIntervalMs[probe] > 0 && plan.probeTimeoutMs[probe] > 0,
+    "plan: a probe without interval",
+  );
+  const end = plan.probeFirst[probe] + plan.probeCount[probe];
+  assert(end <= plan.probeMembers, "plan: a probe's servers are out of range");
+  if (plan.probeKind[probe] !== ProbeKind.Http) return;
+  assert(plan.probeSendBytes[probe] > 0, "plan: an HTTP check without a request");
+  const statuses = plan.probeStatusAt[probe];
+  assert(
+    statuses >= ARENA_FIRST && statuses + STATUS_SET_BYTES <= plan.arenaBytes,
+    "plan: an HTTP check without statuses",
+  );
 }

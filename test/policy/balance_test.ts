@@ -1,12 +1,13 @@
 import { deepEqual, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { makePlan, type Plan } from "../../src/plan/plan.ts";
+import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
 import { candidatesOf, redispatch, roundRobin, roundRobinCommit } from "../../src/policy/balance.ts";
 import { Verdict } from "../../src/shared/servers.ts";
 
 /** A Plan with one upstream (number 1) of `count` servers, numbered 1, 2, ... behind another's two. */
 function planOf(count: number): Plan {
   const sizes = {
+    ...NO_SIZES,
     sockets: 0,
     listeners: 1,
     upstreams: 3,

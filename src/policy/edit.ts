@@ -1,0 +1,162 @@
+// What of a head is not passed on (RFC 9110 section 7.6.1): fields of this one connection, those that
+// Connection names, and what tells a server about its client when the one who says so is not trusted.
+// Decides by marking fields; writing what comes instead is the printer's and the walk's.
+import { FIELDS_MAX } from "../base/limits.ts";
+import { ForwardedShift, Forwarding } from "../plan/plan.ts";
+import { FieldAt, type Head, HeadFlag, Name } from "../proto/head.ts";
+
+/** What becomes of a field. */
+export const enum Drop {
+  Kept,
+  Dropped,
+  /** Dropped where it stands: it is written again, before what we append to it. */
+  Joined,
+  /** Dropped where it stands: it is written again, under another name. */
+  Renamed,
+}
+
+/** By field: Drop. Valid until the next head is edited. */
+export const dropped = new Uint8Array(FIELDS_MAX);
+/** Names of which a field is kept, and of which one is joined: bit `1 << Name`. Of requests. */
+export let keptNames = 0;
+export let joinedNames = 0;
+
+/** How a field that tells about the client is to be forwarded. */
+export function forwardingOf(forwarded: number, shift: ForwardedShift): Forwarding {
+  return (forwarded >>> shift) & 3;
+}
+
+/** Marks what of a request is not passed on. `forwarded`: the listener's (see Forwarding); `trusted`: its
+ * client may tell about clients of its own. */
+export function editRequest(bytes: Uint8Array, head: Head, forwarded: number, trusted: boolean): void {
+  let kept = 0, joined = 0;
+  for (let field = 0; field < head.fieldCount; field++) {
+    const known = head.fields[field * FieldAt.Length + FieldAt.Known];
+    const drop = known === Name.Other ? Drop.Kept : dropOf(known, head.flags, forwarded, trusted);
+    dropped[field] = drop;
+    if (drop === Drop.Kept) kept |= 1 << known;
+    else if (drop === Drop.Joined) joined |= 1 << known;
+  }
+  keptNames = kept;
+  joinedNames = joined;
+  if (head.flags & HeadFlag.ConnectionNames) dropNamed(bytes, head);
+}
+
+function dropOf(known: Name, flags: number, forwarded: number, trusted: boolean): Drop {
+  switch (known) {
+    case Name.Connection:
+    case Name.KeepAlive:
+    case Name.ProxyConnection:
+    case Name.Te: // written anew, if it is to be passed on
+      return Drop.Dropped;
+    case Name.Upgrade:
+      return flags & HeadFlag.Upgrade ? Drop.Kept : Drop.Dropped;
+    case Name.XForwardedFor:
+      return ofList(forwarded, ForwardedShift.XForwardedFor, trusted);
+    case Name.Forwarded:
+      return ofList(forwarded, ForwardedShift.Forwarded, trusted);
+    case Name.Via: // believed of anybody: it can only end a loop
+      return ofList(forwarded, ForwardedShift.Via, true);
+    case Name.XForwardedProto:
+      return ofValue(forwarded, ForwardedShift.XForwardedProto, trusted);
+    case Name.XForwardedHost:
+      return ofValue(forwarded, ForwardedShift.XForwardedHost, trusted);
+    case Name.XForwardedPort:
+      return ofValue(forwarded, ForwardedShift.XForwardedPort, trusted);
+    case Name.XRealIp:
+      return ofValue(forwarded, ForwardedShift.XRealIp, trusted);
+    case Name.XRequestId:
+      return ofValue(forwarded, ForwardedShift.XRequestId, trusted);
+    case Name.Traceparent: // says nothing about who the client is
+      return ofValue(forwarded, ForwardedShift.Traceparent, true);
+    default:
+      return Drop.Kept;
+  }
+}
+
+/** A value that came is kept where it is believed and not replaced. */
+function ofValue(forwarded: number, shift: ForwardedShift, trusted: boolean): Drop {
+  const how = forwardingOf(forwarded, shift);
+  return trusted && (how === Forwarding.Leave || how === Forwarding.Append) ? Drop.Kept : Drop.Dropped;
+}
+
+/** So is a list; where we append to it, it is written with our entry. */
+function ofList(forwarded: number, shift: ForwardedShift, trusted: boolean): Drop {
+  const joins = forwardingOf(forwarded, shift) === Forwarding.Append;
+  return joins && trusted ? Drop.Joined : ofValue(forwarded, shift, trusted);
+}
+
+/** Marks what of an answer is not passed on. `unchunk`: its client does not know chunked framing. */
+export function editAnswer(bytes: Uint8Array, head: Head, unchunk: boolean): void {
+  for (let field = 0; field < head.fieldCount; field++) {
+    switch (head.fields[field * FieldAt.Length + FieldAt.Known]) {
+      case Name.Connection:
+      case Name.KeepAlive:
+      case Name.ProxyConnection:
+        dropped[field] = Drop.Dropped;
+        break;
+      case Name.Upgrade:
+        dropped[field] = head.flags & HeadFlag.Upgrade ? Drop.Kept : Drop.Dropped;
+        break;
+      case Name.TransferEncoding:
+      case Name.Trailer:
+        dropped[field] = unchunk ? Drop.Dropped : Drop.Kept;
+        break;
+      default:
+        dropped[field] = Drop.Kept;
+    }
+  }
+  if (head.flags & HeadFlag.ConnectionNames) dropNamed(bytes, head);
+}
+
+/** Fields that Connection names belong to the connection, except what no connection may take away. */
+function dropNamed(bytes: Uint8Array, head: Head): void {
+  for (let field = 0; field < head.fieldCount; field++) {
+    const row = field * FieldAt.Length;
+    if (head.fields[row + FieldAt.Known] !== Name.Connection) continue;
+    const end = head.at + head.fields[row + FieldAt.ValueEnd];
+    for (let at = head.at + head.fields[row + FieldAt.Value]; at < end;) {
+      let optionEnd = at;
+      while (optionEnd < end && bytes[optionEnd] !== COMMA) optionEnd++;
+      dropOption(bytes, head, at, optionEnd);
+      at = optionEnd + 1;
+    }
+  }
+}
+
+const COMMA = 0x2c;
+const SPACE = 0x20;
+const TAB = 0x09;
+
+function dropOption(bytes: Uint8Array, head: Head, from: number, end: number): void {
+  while (from < end && (bytes[from] === SPACE || bytes[from] === TAB)) from++;
+  while (end > from && (bytes[end - 1] === SPACE || bytes[end - 1] === TAB)) end--;
+  if (from === end) return;
+  for (let field = 0; field < head.fieldCount; field++) {
+    const row = field * FieldAt.Length;
+    const name = head.at + head.fields[row + FieldAt.Name];
+    if (head.at + head.fields[row + FieldAt.NameEnd] - name !== end - from) continue;
+    if (isProtected(head.fields[row + FieldAt.Known])) continue;
+    let same = 0;
+    while (same < end - from && lower(bytes[name + same]) === lower(bytes[from + same])) same++;
+    if (same === end - from) dropped[field] = Drop.Dropped;
+  }
+}
+
+/** Without these a message would change its meaning, or hide where it came from. */
+function isProtected(known: Name): boolean {
+  switch (known) {
+    case Name.Host:
+    case Name.ContentLength:
+    case Name.TransferEncoding:
+    case Name.Via:
+    case Name.Upgrade: // decided above
+      return true;
+    default:
+      return false;
+  }
+}
+
+function lower(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
+}
