@@ -20,7 +20,8 @@ static uint32_t bits_of(uint32_t events)
 
 /* Waits for events: epoll_wait(2), at most <timeout_ms> (-1: until one comes, 0: not at all).
  * Writes int32 triples (what, who, bits) to the arena at <off> (a multiple of 4), at most <max> of
- * them, and CLOCK_MONOTONIC in milliseconds as a double to the arena's first eight bytes.
+ * them, and to the arena's first sixteen bytes two doubles: CLOCK_MONOTONIC and CLOCK_REALTIME, in
+ * milliseconds.
  *   what > 0           the slot, who its generation
  *   SL_WOKEN           sl_wake was called (any number of times)
  *   SL_NEWCOMER        who is the token of a connection handed to this room: sl_adopt or sl_refuse

@@ -124,8 +124,11 @@ void *sl_arena(int32_t room)
 void sl_tell_time(void)
 {
     struct timespec now;
+    double *told = (double *)(void *)me->arena;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    *(double *)(void *)me->arena = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+    told[0] = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+    clock_gettime(CLOCK_REALTIME, &now);
+    told[1] = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
 /* Makes <room> the calling thread's and tells it the time, as sl_poll does. -EBUSY while another

@@ -1,32 +1,51 @@
-// Blocks: pieces of the arena that hold bytes a sink did not take when no pipe was to be had. Bounded
-// at start, committed by touch; nobody owns one while idle.
-import { ARENA_BLOCKS, BLOCK_BYTES, BLOCKS_MAX } from "../base/limits.ts";
+// Blocks: pieces of the arena, of two sizes. Large ones hold bytes that a sink did not take or that were
+// read too early; small ones the heads of requests under way. Bounded at start, committed by touch;
+// nobody owns one while idle. A block is named by where it begins in the arena, so that giving it back
+// needs no memory of its size.
+import { assertTable } from "../base/assert.ts";
+import {
+  ARENA_BLOCKS,
+  ARENA_SMALL_BLOCKS,
+  BLOCK_BYTES,
+  BLOCKS_MAX,
+  NONE,
+  SMALL_BLOCK_BYTES,
+  SMALL_BLOCKS_MAX,
+} from "../base/limits.ts";
 import { Rows } from "./rows.ts";
 
 let rows: Rows;
+let smallRows: Rows;
 
 export function blocksOpen(): void {
   rows = new Rows(new Uint32Array(BLOCKS_MAX), BLOCKS_MAX);
+  smallRows = new Rows(new Uint32Array(SMALL_BLOCKS_MAX), SMALL_BLOCKS_MAX);
 }
 
-/** Takes a block; NONE when all are taken. */
+/** Takes a large block; NONE when all are taken. */
 export function takeBlock(): number {
-  return rows.take();
+  const row = rows.take();
+  return row === NONE ? NONE : ARENA_BLOCKS + row * BLOCK_BYTES;
+}
+
+/** Takes a block that `bytes` fit into, a small one if there is any; NONE when all are taken. */
+export function takeBlockFor(bytes: number): number {
+  if (bytes > SMALL_BLOCK_BYTES) return bytes > BLOCK_BYTES ? NONE : takeBlock();
+  const row = smallRows.take();
+  return row === NONE ? takeBlock() : ARENA_SMALL_BLOCKS + row * SMALL_BLOCK_BYTES;
 }
 
 export function giveBlock(block: number): void {
-  rows.give(block);
-}
-
-/** Where a block begins in the arena. */
-export function blockAt(block: number): number {
-  return ARENA_BLOCKS + block * BLOCK_BYTES;
+  assertTable(block >= ARENA_SMALL_BLOCKS, "blocks: gave a block that is none");
+  if (block >= ARENA_BLOCKS) rows.give((block - ARENA_BLOCKS) / BLOCK_BYTES);
+  else smallRows.give((block - ARENA_SMALL_BLOCKS) / SMALL_BLOCK_BYTES);
 }
 
 export function blocksTaken(): number {
-  return rows.taken;
+  return rows.taken + smallRows.taken;
 }
 
+/** Large blocks that can still be taken. */
 export function blocksLeft(): number {
   return rows.left;
 }

@@ -5,7 +5,7 @@ import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { SlotFlag } from "../shared/tables.ts";
-import { blockAt, blocksLeft, giveBlock, takeBlock } from "./blocks.ts";
+import { blocksLeft, giveBlock, takeBlock } from "./blocks.ts";
 import { givePipe, takePipe } from "./pipes.ts";
 import { slotFlags, slotHold, slotHoldBytes, slotHoldFrom } from "./slots.ts";
 
@@ -48,7 +48,7 @@ export function holdLeftover(slot: number, from: number, bytes: number): void {
   }
   const held = holdBlock(slot);
   assert(held, "holds: read without a place for leftovers");
-  const at = blockAt(slotHold[slot]);
+  const at = slotHold[slot];
   arenaBytes.copyWithin(at, from, from + bytes);
   slotHoldBytes[slot] = bytes;
 }

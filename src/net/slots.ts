@@ -17,6 +17,13 @@ export let slotHoldFrom: Uint16Array;
 export let slotHoldBytes: Uint32Array;
 export let slotTookKiB: Uint16Array;
 export let slotMovedBytes: Float64Array;
+export let slotBody: Uint8Array;
+export let slotPhase: Uint8Array;
+export let slotBodyLeft: Float64Array;
+export let slotUnread: Uint32Array;
+export let slotUnreadBytes: Uint16Array;
+export let slotScanned: Uint16Array;
+export let slotServer: Uint32Array;
 
 let rows: Rows;
 
@@ -33,6 +40,13 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotHoldBytes,
     slotTookKiB,
     slotMovedBytes,
+    slotBody,
+    slotPhase,
+    slotBodyLeft,
+    slotUnread,
+    slotUnreadBytes,
+    slotScanned,
+    slotServer,
   } = openSlots(memory, slots));
   rows = new Rows(slotEx, slots);
 }
@@ -41,7 +55,8 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
 export const SLOT_NEXT: readonly number[] = [
   /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open),
   /* Connecting */ (1 << SlotState.Open) | (1 << SlotState.Closing),
-  /* Open */ 1 << SlotState.Closing,
+  /* Open */ (1 << SlotState.Idle) | (1 << SlotState.Closing),
+  /* Idle */ (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Closing */ 1 << SlotState.Free,
 ];
 
@@ -62,12 +77,14 @@ export function takeSlot(state: SlotState.Connecting | SlotState.Open): number {
 export function giveSlot(slot: number): void {
   slotSetState(slot, SlotState.Free);
   assertTable(slotHold[slot] === NONE, "slots: a freed slot still holds a pipe or block");
+  assertTable(slotUnread[slot] === NONE, "slots: a freed slot still holds unread bytes");
   slotGen[slot]++;
   slotFlags[slot] = 0;
   slotReady[slot] = 0;
   slotPeer[slot] = NONE;
   slotMovedBytes[slot] = 0;
   slotTookKiB[slot] = 0;
+  slotBody[slot] = 0;
   rows.give(slot);
 }
 

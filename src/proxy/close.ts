@@ -6,6 +6,7 @@ import { NONE } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
 import { giveSlot, slotFlags, slotHold, slotSetState, slotState } from "../net/slots.ts";
 import { timerClear } from "../net/timers.ts";
+import { unreadGive } from "../net/unread.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { PER_LINE } from "../shared/servers.ts";
 import { sys } from "../sys/sys.ts";
@@ -36,6 +37,7 @@ export function closeSweep(): void {
     const slot = marked[index];
     timerClear(slot);
     if (slotHold[slot] !== NONE) holdGive(slot, false);
+    unreadGive(slot);
     assertTable(
       sys.close(slot, slotFlags[slot] & SlotFlag.Reset ? 1 : 0) === 0,
       "close: the slot had no socket",

@@ -18,6 +18,25 @@ export let exFirst: Uint32Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exStartMs: Float64Array;
+export let exFlags: Uint16Array;
+export let exRoute: Uint32Array;
+export let exStatus: Uint16Array;
+export let exKept: Uint32Array;
+export let exKeptBytes: Uint16Array;
+export let exMethodEnd: Uint16Array;
+export let exTargetEnd: Uint16Array;
+export let exHost: Uint16Array;
+export let exHostEnd: Uint16Array;
+export let exInterim: Uint8Array;
+export let exRequests: Uint32Array;
+export let exUpBytes: Float64Array;
+export let exDownBytes: Float64Array;
+export let exBodyMax: Float64Array;
+export let exBodyBytes: Float64Array;
+export let exNext: Uint32Array;
+export let exBefore: Uint32Array;
+export let exConnectMs: Float64Array;
+export let exFirstMs: Float64Array;
 
 let rows: Rows; // linked through exDown
 
@@ -36,6 +55,25 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exGeneration,
     exIdleTicks,
     exStartMs,
+    exFlags,
+    exRoute,
+    exStatus,
+    exKept,
+    exKeptBytes,
+    exMethodEnd,
+    exTargetEnd,
+    exHost,
+    exHostEnd,
+    exInterim,
+    exRequests,
+    exUpBytes,
+    exDownBytes,
+    exBodyMax,
+    exBodyBytes,
+    exNext,
+    exBefore,
+    exConnectMs,
+    exFirstMs,
   } = openExchanges(memory, exchanges));
   rows = new Rows(exDown, exchanges);
 }
@@ -44,8 +82,28 @@ const to = (...states: ExState[]): number => states.reduce((mask, state) => mask
 
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
 export const EX_NEXT: readonly number[] = [
-  /* Free */ to(ExState.Connect),
-  /* Connect */ to(ExState.Connect, ExState.Tunnel, ExState.Probe, ExState.Done), // Connect -> Connect: redispatch
+  /* Free */ to(ExState.Head, ExState.Connect),
+  /* Head */ to(ExState.Connect, ExState.Answer, ExState.Done),
+  /* Queue */ to(ExState.Connect, ExState.Answer, ExState.Done),
+  /* Connect */ to( // Connect -> Connect: the next server
+    ExState.Queue,
+    ExState.Connect,
+    ExState.Forward,
+    ExState.Answer,
+    ExState.Tunnel,
+    ExState.Probe,
+    ExState.Done,
+  ),
+  /* Forward */ to( // Forward -> Connect: once more, on a new connection
+    ExState.Head,
+    ExState.Connect,
+    ExState.Answer,
+    ExState.Linger,
+    ExState.Tunnel,
+    ExState.Done,
+  ),
+  /* Answer */ to(ExState.Head, ExState.Linger, ExState.Done),
+  /* Linger */ to(ExState.Done),
   /* Tunnel */ to(ExState.Done),
   /* Probe */ to(ExState.Done),
   /* Done */ to(ExState.Free),
@@ -57,10 +115,10 @@ export function exSetState(ex: number, next: ExState): void {
   exState[ex] = next;
 }
 
-/** Takes a row, in state Connect; NONE when all are taken. */
-export function takeExchange(): number {
+/** Takes a row; NONE when all are taken. */
+export function takeExchange(state: ExState.Head | ExState.Connect): number {
   const ex = rows.take();
-  if (ex !== NONE) exSetState(ex, ExState.Connect);
+  if (ex !== NONE) exSetState(ex, state);
   return ex;
 }
 
@@ -71,6 +129,7 @@ export function giveExchange(ex: number): void {
   exTried[ex] = 0;
   exUp[ex] = NONE;
   exServer[ex] = NONE;
+  exFlags[ex] = 0;
   rows.give(ex);
 }
 

@@ -3,12 +3,13 @@
 // Verdicts go to shared memory, where every reactor's picks read them.
 import { ARENA_SCRATCH, NONE, PROBE_TEXT_BYTES_MAX, PROBES_MAX } from "../base/limits.ts";
 import { random } from "../base/random.ts";
-import { blockAt } from "../net/blocks.ts";
 import { holdBlock } from "../net/holds.ts";
 import { Ready, readyClear } from "../net/ready.ts";
 import { slotHold, slotHoldBytes, slotReady } from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
-import { type Plan, ProbeKind } from "../plan/plan.ts";
+import { type Plan, ProbeKind, STATUS_END, STATUS_FIRST } from "../plan/plan.ts";
+import { makeHead, Method } from "../proto/head.ts";
+import { parseAnswer } from "../proto/http1_head.ts";
 import { judge, nextCheckMs, streakOf, verdictOf } from "../policy/health.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
@@ -95,14 +96,14 @@ export function probeLate(probe: number): void {
 /** The connection of a check is there: says what is to be said. Reason.None: an answer is awaited. */
 export function probeConnected(ex: number): Reason {
   const probe = exFirst[ex], slot = exUp[ex];
-  if (plan.probeKind[probe] !== ProbeKind.Text) return Reason.Healthy; // or no longer wanted
+  if (plan.probeKind[probe] < ProbeKind.Text) return Reason.Healthy; // or no longer wanted
   const at = plan.probeSendAt[probe], bytes = plan.probeSendBytes[probe];
   if (bytes > 0) {
     for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = plan.arena[at + byte];
     const sent = sys.send(slot, ARENA_SCRATCH, bytes, 0);
     if (sent < bytes) return sent < 0 && sent !== -EAGAIN ? Reason.ServerReset : Reason.OutOfResources;
   }
-  if (plan.probeExpectBytes[probe] === 0) return Reason.Healthy;
+  if (plan.probeKind[probe] === ProbeKind.Text && plan.probeExpectBytes[probe] === 0) return Reason.Healthy;
   if (!holdBlock(slot)) return Reason.OutOfResources;
   timerSet(slot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
   return probeAnswered(ex);
@@ -111,7 +112,7 @@ export function probeConnected(ex: number): Reason {
 /** Reads an answer as far as it has come. Reason.None: the rest is awaited. */
 export function probeAnswered(ex: number): Reason {
   const probe = exFirst[ex], slot = exUp[ex];
-  const at = blockAt(slotHold[slot]);
+  const at = slotHold[slot];
   while (slotReady[slot] & Ready.In) {
     const had = slotHoldBytes[slot];
     if (had === PROBE_TEXT_BYTES_MAX) return Reason.UnexpectedAnswer;
@@ -128,9 +129,28 @@ export function probeAnswered(ex: number): Reason {
   return Reason.None;
 }
 
-/** Whether the answer, `bytes` long, has what is expected: 1, 0: not yet, below 0: the expression took too
- * many steps on it (-errno). What ended before `searched` was seen. */
+/** Whether an answer has what is expected: 1, 0: not yet, below 0: it has not and will not. */
 function expected(probe: number, at: number, searched: number, bytes: number): number {
+  if (plan.probeKind[probe] !== ProbeKind.Http) return expectedText(probe, at, searched, bytes);
+  const used = parseAnswer(arenaBytes, at, at + bytes, head, Method.Get);
+  if (used <= 0) return used;
+  if (head.status < 200) return -1; // nobody asked for it
+  if (!expectsStatus(probe, head.status)) return -1;
+  return plan.probeExpectBytes[probe] === 0
+    ? 1
+    : expectedText(probe, at + used, searched - used, bytes - used);
+}
+
+const head = makeHead();
+
+function expectsStatus(probe: number, status: number): boolean {
+  const bit = status - STATUS_FIRST;
+  return status < STATUS_END && (plan.arena[plan.probeStatusAt[probe] + (bit >> 3)] >> (bit & 7) & 1) === 1;
+}
+
+/** The same of a text. Below 0: the expression took too many steps on it (-errno). What ended before
+ * `searched` was seen. */
+function expectedText(probe: number, at: number, searched: number, bytes: number): number {
   if (plan.probePattern[probe] !== NONE) return sys.pattern_match(plan.probePattern[probe], at, bytes);
   const text = plan.probeExpectAt[probe], length = plan.probeExpectBytes[probe];
   for (let from = Math.max(0, searched - length + 1); from + length <= bytes; from++) {

@@ -2,7 +2,8 @@
 // receive block; when a read fills it, or the sink does not take all, the direction goes on by splice
 // through a borrowed pipe. Back-pressure is one rule: a source is not read while its sink is full,
 // except to top up the pipe that is held for it by as much as the sink last took.
-// Knows nothing of what the bytes mean, nor of what happens when a connection ends.
+// Knows nothing of what the bytes mean but where their message ends (body.ts tells), nor of what happens
+// then.
 import { assert } from "../base/assert.ts";
 import {
   ARENA_RECEIVE,
@@ -13,11 +14,12 @@ import {
   SPLICE_LEAST_BYTES,
   TURN_BYTES,
 } from "../base/limits.ts";
-import { blockAt } from "../net/blocks.ts";
 import { holdGive, holdLeftover, holdPipe, holdsLeft } from "../net/holds.ts";
 import { pipeCapacity } from "../net/pipes.ts";
 import { Ready, readyAdd, readyClear, readyDry, readyMute, runAgain } from "../net/ready.ts";
 import {
+  slotBody,
+  slotBodyLeft,
   slotFlags,
   slotHold,
   slotHoldBytes,
@@ -27,10 +29,12 @@ import {
   slotReady,
   slotTookKiB,
 } from "../net/slots.ts";
+import { readable, readUnread } from "../net/unread.ts";
 import { Count } from "../shared/stats.ts";
-import { SlotFlag } from "../shared/tables.ts";
+import { Body, SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
+import { bodyRefusal, bodySpliced, bodyTake } from "./body.ts";
 import { count } from "./context.ts";
 
 const KIB = 1_024;
@@ -44,11 +48,19 @@ export const enum Pumped {
   Done,
   SourceBroken,
   SinkBroken,
+  /** The message is complete, and all of it is delivered. */
+  Ended,
+  /** The source ended before its message did. */
+  Truncated,
+  /** What the source sent is no body: pumpErrno is the Refusal. */
+  Malformed,
+  /** There is no block for bytes that were read too early. */
+  NoRoom,
   /** Internal to a step: go on. */
   Moved,
 }
 
-/** The errno behind the last SourceBroken or SinkBroken. */
+/** The errno behind the last SourceBroken or SinkBroken, or the Refusal of Malformed. */
 export let pumpErrno = 0;
 
 /** Serves the direction from `from` to its peer, within a turn's budget. */
@@ -60,14 +72,24 @@ export function pump(from: number): Pumped {
       const drained = drain(from, to);
       if (drained !== Pumped.Moved) return drained;
     }
-    if (slotFlags[from] & SlotFlag.Finished) return passFin(from, to);
-    if (!(slotReady[from] & Ready.In) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
+    if (slotBody[from] !== Body.Raw) {
+      if (slotBody[from] === Body.Ended) return Pumped.Ended;
+      if (slotFlags[from] & SlotFlag.Finished) {
+        return slotBody[from] === Body.UntilClose ? Pumped.Ended : Pumped.Truncated;
+      }
+      if (!readable(from) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
+    } else {
+      if (slotFlags[from] & SlotFlag.Finished) return passFin(from, to);
+      if (!(slotReady[from] & Ready.In) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
+    }
     if (slotMovedBytes[from] - movedBefore >= TURN_BYTES) {
       runAgain(from);
       return Pumped.Waiting;
     }
     const filled = slotFlags[from] & SlotFlag.Bulk && holdPipe(from)
       ? fillPipe(from, movedBefore)
+      : slotBody[from] !== Body.Raw
+      ? copyBody(from, to)
       : holdsLeft()
       ? copy(from, to)
       : copyPeeked(from, to);
@@ -89,6 +111,30 @@ function copy(from: number, to: number): Pumped {
   becomeBulk(from, to);
   const taken = sent < 0 ? 0 : sent;
   holdLeftover(from, ARENA_RECEIVE + taken, read - taken);
+  return Pumped.Moved;
+}
+
+/** The same for a body: what lies behind its end stays unread. */
+function copyBody(from: number, to: number): Pumped {
+  if (!holdsLeft()) return Pumped.NoRoom;
+  const known = slotBody[from] === Body.Length;
+  const most = known ? Math.min(RECEIVE_BYTES, slotBodyLeft[from]) | 0 : RECEIVE_BYTES;
+  const read = readUnread(from, most);
+  if (read <= 0) return sourceSays(from, read);
+  const bytes = bodyTake(from, ARENA_RECEIVE, read);
+  if (bytes < 0) {
+    pumpErrno = bodyRefusal;
+    return bodyRefusal === 0 ? Pumped.NoRoom : Pumped.Malformed;
+  }
+  if (read === RECEIVE_BYTES && (slotBody[from] === Body.Length || slotBody[from] === Body.UntilClose)) {
+    becomeBulk(from, to);
+  }
+  if (bytes === 0) return Pumped.Moved;
+  const sent = sys.send(to, ARENA_RECEIVE, bytes, 0);
+  if (sent === bytes) return Pumped.Moved;
+  if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
+  const taken = sent < 0 ? 0 : sent;
+  holdLeftover(from, ARENA_RECEIVE + taken, bytes - taken);
   return Pumped.Moved;
 }
 
@@ -144,6 +190,7 @@ function topUp(from: number): void {
 function spliced(from: number, bytes: number): void {
   slotMovedBytes[from] += bytes;
   slotHoldBytes[from] += bytes;
+  if (slotBody[from] === Body.Length) bodySpliced(from, bytes);
   count(Count.SplicedBytes, bytes);
 }
 
@@ -152,12 +199,18 @@ function spliced(from: number, bytes: number): void {
 function spliceLength(from: number, pipe: number): number {
   const took = slotTookKiB[from] * KIB;
   const wanted = took === 0 ? SPLICE_FIRST_BYTES : Math.max(SPLICE_LEAST_BYTES, 2 * took);
-  return Math.min(wanted, 2 * pipeCapacity(pipe));
+  const most = Math.min(wanted, 2 * pipeCapacity(pipe));
+  return slotBody[from] === Body.Length ? Math.min(most, slotBodyLeft[from] + slotHoldBytes[from]) | 0 : most;
 }
 
 /** Bytes as a column of 16 bits keeps them: rounded up, so that something is never nothing. */
 function kibOf(bytes: number): number {
   return Math.min(KIB_MAX, (bytes + KIB - 1) >>> 10);
+}
+
+/** Sends what `from` holds to `to`, without reading on. Moved: it is gone. */
+export function flush(from: number, to: number): Pumped {
+  return slotHold[from] === NONE ? Pumped.Moved : drain(from, to);
 }
 
 /** Sends what is held, until it is gone or the sink is full. */
@@ -169,7 +222,7 @@ function drain(from: number, to: number): Pumped {
   while (slotHoldBytes[from] > 0) {
     const sent = piped
       ? sys.splice_out(hold, to, slotHoldBytes[from], 0)
-      : sys.send(to, blockAt(hold) + slotHoldFrom[from], slotHoldBytes[from], 0);
+      : sys.send(to, hold + slotHoldFrom[from], slotHoldBytes[from], 0);
     if (sent === -EAGAIN) {
       readyClear(to, Ready.Out);
       slotTookKiB[from] = kibOf(took);

@@ -6,16 +6,18 @@ import { assert, BugError, unreachable } from "../base/assert.ts";
 import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
+import { poolDropAll, poolIdle, poolOpen } from "./pool.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
 import { slotEx, slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
+import { printOpen } from "../proto/http1_print.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { ExState, SlotState } from "../shared/tables.ts";
-import { arenaInts, clockMs, sys } from "../sys/sys.ts";
+import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
   acceptFrom,
@@ -29,8 +31,17 @@ import {
 } from "./accept.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, planSwap, stats } from "./context.ts";
-import { exchangeBug, exchangeEnd, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import {
+  exchangeBug,
+  exchangeDrain,
+  exchangeEnd,
+  exchangeEvent,
+  exchangeProbe,
+  exchangeReset,
+  exchangeTimeout,
+} from "./exchange.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
+import { queueOpen, queueRetry } from "./queue.ts";
 import { probeLate, probeOfTimer, probesOpen, probesSchedule } from "./probe.ts";
 
 /** Wakes up at least this often, to look after what has no event. */
@@ -50,8 +61,12 @@ export function reactorOpen(birth: WorkerBirth): void {
   blocksOpen();
   pipesOpen(birth.sizes.pipes);
   closeOpen(birth.sizes.slots);
+  poolOpen();
+  printOpen(arenaBytes);
+  exchangeReset();
   contextOpen(birth);
   acceptOpen(birth.handTo, birth.counted, birth.maxConnections);
+  queueOpen(birth.counted);
   probesOpen(birth.sizes.slots);
   randomSeed(birth.seed);
   leaving = false;
@@ -85,6 +100,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   againServe(serveAgain);
   timersLeft = timersAdvance(clockMs(), timeout);
   acceptResume();
+  if (woken) queueRetry();
   if (woken) { for (let message = receive(); message !== undefined; message = receive()) obey(message); }
   closeSweep();
   gauges();
@@ -95,7 +111,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
 function door(slot: number, gen: number, bits: number): void {
   if (slotGen[slot] !== gen >>> 0) return;
   const state = slotState[slot];
-  if (state !== SlotState.Open && state !== SlotState.Connecting) return;
+  if (state === SlotState.Closing || state === SlotState.Free) return;
   const ex = slotEx[slot];
   try {
     exchangeEvent(slot, bits);
@@ -155,7 +171,8 @@ function obey(message: Message): void {
     case "watch":
       return acceptWatch(message.listeners);
     case "unwatch":
-      return acceptUnwatch(message.listeners);
+      acceptUnwatch(message.listeners);
+      return exchangeDrain();
     case "end-all":
       return endAll();
     case "exit":
@@ -171,12 +188,14 @@ function endAll(): void {
   for (let ex = 1; ex < exchangesEnd(); ex++) {
     if (exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Drained, 0);
   }
+  poolDropAll();
 }
 
 function gauges(): void {
   stats.count[Count.PipesOpen] = pipesOpenCount();
   stats.count[Count.BlocksTaken] = blocksTaken();
   stats.count[Count.SlotsTaken] = slotsTaken();
+  stats.count[Count.Idle] = poolIdle();
 }
 
 function sleepMs(): number {

@@ -15,6 +15,11 @@ const SERVERS = {
   serverVerdict: [Uint8Array, 1], // Verdict
 } as const satisfies Layout;
 
+/** By server number; any reactor moves them, atomically. */
+const PLACES = {
+  serverInUse: [Int32Array, 1], // exchanges that have a place at it, where places are limited
+} as const satisfies Layout;
+
 /** By upstream number; any reactor moves them, atomically. */
 const UPSTREAMS = { upstreamCursor: [Int32Array, 1] } as const satisfies Layout;
 
@@ -26,6 +31,7 @@ export const PER_LINE = 16;
 const REACTORS = {
   reactorHanded: [Int32Array, PER_LINE], // connections added to its epoll set
   reactorEnded: [Int32Array, PER_LINE], // connections it has closed
+  reactorWaiting: [Int32Array, PER_LINE], // exchanges that wait for a place at a server
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
 } as const satisfies Layout;
@@ -39,6 +45,7 @@ const REACTOR_ROWS = REACTORS_MAX + 2;
 
 export interface SharedMemory {
   readonly servers: SharedArrayBuffer;
+  readonly places: SharedArrayBuffer;
   readonly versions: SharedArrayBuffer;
   readonly upstreams: SharedArrayBuffer;
   readonly reactors: SharedArrayBuffer;
@@ -46,6 +53,7 @@ export interface SharedMemory {
 
 export type Shared =
   & Columns<typeof SERVERS>
+  & Columns<typeof PLACES>
   & Columns<typeof VERSIONS>
   & Columns<typeof UPSTREAMS>
   & Columns<typeof REACTORS>;
@@ -53,6 +61,7 @@ export type Shared =
 export function makeShared(): SharedMemory {
   return {
     servers: makeTable(SERVERS, SERVERS_MAX),
+    places: makeTable(PLACES, SERVERS_MAX),
     versions: makeTable(VERSIONS, 1),
     upstreams: makeTable(UPSTREAMS, UPSTREAMS_MAX),
     reactors: makeTable(REACTORS, REACTOR_ROWS),
@@ -62,6 +71,7 @@ export function makeShared(): SharedMemory {
 export function openShared(memory: SharedMemory): Shared {
   return {
     ...openTable(SERVERS, memory.servers, SERVERS_MAX),
+    ...openTable(PLACES, memory.places, SERVERS_MAX),
     ...openTable(VERSIONS, memory.versions, 1),
     ...openTable(UPSTREAMS, memory.upstreams, UPSTREAMS_MAX),
     ...openTable(REACTORS, memory.reactors, REACTOR_ROWS),

@@ -25,10 +25,17 @@ export const enum Count {
   Peeked,
   /** Health checks begun later than they were due. */
   ProbesLate,
+  /** Requests, connects to servers, exchanges on a connection that was kept, requests sent once more. */
+  Requests,
+  Connects,
+  Reused,
+  Repeats,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,
   SlotsTaken,
+  /** Connections to servers that are kept. */
+  Idle,
   Length,
 }
 

@@ -8,6 +8,8 @@ export const enum SlotState {
   Free,
   Connecting,
   Open,
+  /** A server's connection that is kept for the next exchange. */
+  Idle,
   Closing,
 }
 
@@ -29,6 +31,25 @@ export const enum SlotFlag {
   Down = 64,
   /** To be closed with a reset. */
   Reset = 128,
+  /** It holds unread bytes that nobody has looked at: no event will tell of them. */
+  Unseen = 256,
+}
+
+/** What the bytes read from a slot are, and how their end is known. */
+export const enum Body {
+  /** The head of the next message. */
+  Head,
+  /** Whatever comes; the end of stream is passed on. */
+  Raw,
+  /** A body that lasts until the end of stream. */
+  UntilClose,
+  /** A body of known length: slotBodyLeft bytes are still to come. */
+  Length,
+  /** A chunked body; its framing is forwarded, or taken off for who does not know it. */
+  Chunked,
+  Unchunked,
+  /** The message is complete. */
+  Ended,
 }
 
 /** One row per socket. */
@@ -44,15 +65,62 @@ export const SLOTS = {
   slotHoldBytes: [Uint32Array, 1], // how many they are
   slotTookKiB: [Uint16Array, 1], // what its sink took since it was last full: how much to splice next
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
+  slotBody: [Uint8Array, 1], // Body
+  slotPhase: [Uint8Array, 1], // of a chunked body: where in its framing it is
+  slotBodyLeft: [Float64Array, 1], // bytes of the body (of the chunk) still to come
+  slotUnread: [Uint32Array, 1], // the block with bytes that were read too early, or NONE
+  slotUnreadBytes: [Uint16Array, 1], // how many they are
+  slotScanned: [Uint16Array, 1], // how many of them are known not to hold the end that is waited for
+  slotServer: [Uint32Array, 1], // a server's connection: the server
 } as const satisfies Layout;
 
 /** What an exchange is doing. */
 export const enum ExState {
   Free,
+  /** A client's next request is awaited, or arriving. */
+  Head,
+  /** Every server that could take it is full: it waits for a place. */
+  Queue,
   Connect,
+  /** Request and answer are on their way. */
+  Forward,
+  /** What we say ourselves is being sent. */
+  Answer,
+  /** The answer is out; what the client still sends is read and dropped, so that no reset overtakes it. */
+  Linger,
   Tunnel,
   Probe,
   Done,
+}
+
+/** What is to be remembered of a request. */
+export const enum ExFlag {
+  /** It came by HTTP; without it, a plain connection. */
+  Http = 1,
+  /** The request was HEAD: its answer has no body. */
+  Bodiless = 2,
+  /** The client speaks HTTP/1.0. */
+  Old = 4,
+  /** The client's connection ends with this exchange. */
+  Last = 8,
+  /** The server's connection ends with this exchange. */
+  LastUp = 16,
+  /** The request asks to switch protocols. */
+  Upgrade = 32,
+  /** The server's connection had carried other exchanges before. */
+  Reused = 64,
+  /** It may be sent again when a reused connection breaks: idempotent, and no byte of a body was taken. */
+  Repeatable = 128,
+  /** It was sent again. */
+  Repeated = 256,
+  /** The answer's head is out. */
+  Answered = 512,
+  /** The client half-closed after its last request. */
+  HalfClosed = 1024,
+  /** The client waits for leave to send its body. */
+  Continue = 2048,
+  /** It has one of the places that its server has. */
+  Placed = 4096,
 }
 
 /** One row per connection through us, or per health check under way. */
@@ -70,6 +138,26 @@ export const EXCHANGES = {
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
   exStartMs: [Float64Array, 1], // clock at the start
+  // HTTP only: touched by nobody else.
+  exFlags: [Uint16Array, 1], // ExFlag
+  exRoute: [Uint32Array, 1], // the route that was taken, or NONE
+  exStatus: [Uint16Array, 1], // of the answer; 0: none yet
+  exKept: [Uint32Array, 1], // where in the arena the request's head is kept, or NONE
+  exKeptBytes: [Uint16Array, 1], // its length
+  exMethodEnd: [Uint16Array, 1], // in the kept head: the method [0, end), a space, the target
+  exTargetEnd: [Uint16Array, 1],
+  exHost: [Uint16Array, 1], // the authority
+  exHostEnd: [Uint16Array, 1],
+  exInterim: [Uint8Array, 1], // 1xx heads forwarded so far
+  exRequests: [Uint32Array, 1], // requests of this client's connection so far
+  exUpBytes: [Float64Array, 1], // of this request and its answer
+  exDownBytes: [Float64Array, 1],
+  exBodyMax: [Float64Array, 1], // bytes that the request's body may have; 0: no limit
+  exBodyBytes: [Float64Array, 1], // bytes that came of it, framing included
+  exNext: [Uint32Array, 1], // in the queue
+  exBefore: [Uint32Array, 1],
+  exConnectMs: [Float64Array, 1], // when a server's connection was there; 0: not yet
+  exFirstMs: [Float64Array, 1], // when the answer's head came; 0: not yet
 } as const satisfies Layout;
 
 /** Deadlines: a row per slot, then a row per health check waiting for its turn. */

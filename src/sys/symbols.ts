@@ -5,7 +5,7 @@
 type CType = "i32" | "u32" | "ptr";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 1;
+export const ABI = 2;
 
 export const SYMBOLS = {
   abi: [[], "i32"],

@@ -52,6 +52,11 @@ export function clockMs(): number {
   return arenaDoubles[ARENA_CLOCK];
 }
 
+/** CLOCK_REALTIME in milliseconds, as of the last poll of this thread. */
+export function wallMs(): number {
+  return arenaDoubles[ARENA_CLOCK + 1];
+}
+
 function handshake(): void {
   const expected: [which: number, ours: number, what: string][] = [
     [0, ADDRESS_BYTES, "bytes of an address"],

@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { beforeEach, it } from "node:test";
 import { ARENA_RECEIVE, BLOCKS_MAX, NONE, RECEIVE_BYTES } from "../../src/base/limits.ts";
-import { blockAt, blocksTaken, takeBlock } from "../../src/net/blocks.ts";
+import { blocksTaken, takeBlock } from "../../src/net/blocks.ts";
 import { holdBlock, holdGive, holdLeftover, holdPipe, holdsLeft } from "../../src/net/holds.ts";
 import { pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotFlags, slotHold, slotHoldBytes, takeSlot } from "../../src/net/slots.ts";
@@ -33,7 +33,7 @@ it("a leftover goes to a block, where there is no pipe", () => {
   weather.fds = kernel.fdCount;
   holdLeftover(slot, ARENA_RECEIVE + 5, 100);
   strictEqual(slotFlags[slot] & SlotFlag.HoldsPipe, 0);
-  const at = blockAt(slotHold[slot]);
+  const at = slotHold[slot];
   deepStrictEqual(arenaBytes.slice(at, at + 100), arenaBytes.slice(ARENA_RECEIVE + 5, ARENA_RECEIVE + 105));
   holdGive(slot, true);
   deepStrictEqual([slotHold[slot], slotHoldBytes[slot], blocksTaken()], [NONE, 0, 0]);

@@ -17,12 +17,24 @@ function picture(names: readonly string[], next: readonly number[]): string {
 
 describe("states", () => {
   it("of an exchange are those of the picture", () => {
-    const drawn = picture(["Free", "Connect", "Tunnel", "Probe", "Done"], EX_NEXT);
+    const names = [
+      "Free",
+      "Head",
+      "Queue",
+      "Connect",
+      "Forward",
+      "Answer",
+      "Linger",
+      "Tunnel",
+      "Probe",
+      "Done",
+    ];
+    const drawn = picture(names, EX_NEXT);
     strictEqual(page.includes("```\n" + drawn + "\n```"), true, "ARCHITECTURE.md should have:\n" + drawn);
   });
 
   it("of a slot are those of the picture", () => {
-    const drawn = picture(["Free", "Connecting", "Open", "Closing"], SLOT_NEXT);
+    const drawn = picture(["Free", "Connecting", "Open", "Idle", "Closing"], SLOT_NEXT);
     strictEqual(page.includes("```\n" + drawn + "\n```"), true, "ARCHITECTURE.md should have:\n" + drawn);
   });
 });

@@ -35,6 +35,9 @@ import { ABI, type Kernel, LIBRARY_SYMBOLS, type Provider, type SymbolName } fro
 import { BrokenContract, type FakeKernel, ROOMS_MAX, type Row } from "./kernel.ts";
 import { Pipe } from "./pipe.ts";
 
+/** Wall clock when the simulated machine was started. */
+const EPOCH_MS = 1_750_000_000_000;
+
 const PATTERNS_MAX = 4096;
 const EVENTS_MAX = 512;
 const ERRNOS_MAX = 256;
@@ -152,7 +155,10 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
 
   const checkArena = (off: number, bytes: number) =>
     kernel.check(bytes >= 0 && off >= 0 && off + bytes <= arena.length, "out of the arena");
-  const tellTime = () => doubles[ARENA_CLOCK] = clock.nowMs;
+  const tellTime = () => {
+    doubles[ARENA_CLOCK] = clock.nowMs;
+    doubles[ARENA_CLOCK + 1] = EPOCH_MS + clock.nowMs;
+  };
   const address = (off: number) => {
     checkArena(off, ADDRESS_BYTES);
     return arena.slice(off, off + ADDRESS_BYTES);

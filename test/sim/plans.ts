@@ -1,6 +1,14 @@
 // Plans for the runs, from a few lines of what they say.
 import { ADDRESS_BYTES } from "../../src/base/limits.ts";
-import { ARENA_FIRST, checkPlan, makePlan, type Plan, ProbeKind } from "../../src/plan/plan.ts";
+import {
+  ARENA_FIRST,
+  checkPlan,
+  makePlan,
+  NO_SIZES,
+  type Plan,
+  ProbeKind,
+  Protocol,
+} from "../../src/plan/plan.ts";
 
 export interface ProbeSpec {
   readonly server: number;
@@ -50,6 +58,7 @@ export function buildPlan(spec: PlanSpec): Plan {
   const { listeners, upstreams, addresses, probes } = spec;
   const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
   const plan = makePlan(spec.generation, {
+    ...NO_SIZES,
     sockets: listeners.length,
     listeners: listeners.length + 1,
     upstreams: upstreams.length + 1,
@@ -72,6 +81,7 @@ export function buildPlan(spec: PlanSpec): Plan {
   listeners.forEach(({ upstream, idleMs }, index) => {
     plan.socketListener[index] = index + 1;
     plan.listenerUpstream[index + 1] = upstream;
+    plan.listenerProtocol[index + 1] = Protocol.Tcp;
     plan.listenerTunnelIdleMs[index + 1] = idleMs;
   });
   let member = 0;

@@ -8,7 +8,10 @@ export interface Planted {
   readonly edits: readonly (readonly [search: string, replace: string])[];
 }
 
-const pump = "src/proxy/pump.ts", exchange = "src/proxy/exchange.ts", tunnel = "src/proxy/tunnel.ts";
+const pump = "src/proxy/pump.ts",
+  exchange = "src/proxy/exchange.ts",
+  reach = "src/proxy/reach.ts",
+  tunnel = "src/proxy/tunnel.ts";
 
 export const PLANTED: readonly Planted[] = [
   {
@@ -104,30 +107,33 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "the connect's deadline goes on",
     file: exchange,
-    edits: [["  timerClear(up);\n", ""]],
+    edits: [["    timerClear(up);\n", ""]],
   },
   {
     name: "a server is tried twice",
-    file: exchange,
+    file: reach,
     edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
   },
   {
     name: "a Plan is never given back",
     file: exchange,
     edits: [[
-      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  exReason",
-      "  exGeneration[ex] = 0;\n  exReason",
+      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  beginTunnel(ex);\n  serveTunnel(ex, down, 0);\n  // A server",
+      "  exGeneration[ex] = 0;\n  beginTunnel(ex);\n  serveTunnel(ex, down, 0);\n  // A server",
     ]],
   },
   {
     name: "a given-up server stays in the gauge",
-    file: exchange,
-    edits: [["  stats.serverCurrent[exServer[ex]]--;\n  connectFailed", "  connectFailed"]],
+    file: reach,
+    edits: [["  stats.serverCurrent[exServer[ex]]--;\n", ""]],
   },
   {
     name: "a server that speaks first is not heard",
     file: exchange,
-    edits: [["exUp[ex] === up) serveTunnel(ex, up, 0);", "exUp[ex] === NONE) serveTunnel(ex, up, 0);"]],
+    edits: [[
+      "exUp[ex] === up) serveTunnel(ex, up, 0);\n}\n\n// ---- a tunnel",
+      "exUp[ex] === NONE) serveTunnel(ex, up, 0);\n}\n\n// ---- a tunnel",
+    ]],
   },
   {
     name: "a pipe is not given back on a reset",

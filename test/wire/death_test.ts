@@ -107,7 +107,7 @@ describe("a reactor that dies", () => {
         strictEqual(line.level, "error");
         match(
           line.message,
-          new RegExp(`room ${room} died and is replaced; 1 connections are lost: .*a planted death`, "s"),
+          new RegExp(`room ${room} died and is replaced; 1 connection is lost: .*a planted death`, "s"),
         );
         const [record] = await sluice.ended(1);
         strictEqual(record.reason, "reactor_died");

@@ -1,0 +1,295 @@
+// What Sluice says itself: errors, redirects, fixed replies. Printed into the same place as forwarded
+// heads; what the client does not take at once is held by its own slot (state Answer).
+import { ARENA_PRINT, PRINT_BYTES } from "../base/limits.ts";
+import { holdLeftover, holdsLeft } from "../net/holds.ts";
+import { type Plan, ProxyStatus } from "../plan/plan.ts";
+import { FieldAt, type Head, makeHead } from "../proto/head.ts";
+import {
+  FULL,
+  print,
+  printBegin,
+  printBytes,
+  printDecimal,
+  printEnd,
+  type Text,
+  text,
+} from "../proto/http1_print.ts";
+import { dateField } from "../proto/http_date.ts";
+import { type Refusal, REFUSALS } from "../proto/refusal.ts";
+import { type Reason, REASONS } from "../shared/reason.ts";
+import { ExFlag } from "../shared/tables.ts";
+import { EAGAIN } from "../sys/errno.ts";
+import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
+import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
+import { printEdited, printTemplate } from "./field_edits.ts";
+import { prepareTemplates } from "./routing.ts";
+
+const PRINT_END = ARENA_PRINT + PRINT_BYTES;
+
+/** Reason phrases of RFC 9110 section 15; a status without one gets none. */
+const PHRASES: Readonly<Record<number, string>> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  204: "No Content",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  410: "Gone",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  417: "Expectation Failed",
+  421: "Misdirected Request",
+  426: "Upgrade Required",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  451: "Unavailable For Legal Reasons",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+};
+
+const STATUS_MAX = 999;
+/** By status: the first line, and the words for a person. */
+const LINES: Text[] = [];
+const TITLES: Text[] = [];
+for (let status = 0; status <= STATUS_MAX; status++) {
+  const phrase = PHRASES[status] ?? "";
+  LINES.push(text(`HTTP/1.1 ${status} ${phrase}\r\n`));
+  TITLES.push(text(phrase === "" ? `${status}` : `${status} ${phrase}`));
+}
+
+/** By reason: its sentence, and its Proxy-Status parameters (RFC 9209 section 2.3). */
+const SENTENCES = REASONS.map((reason) => text(reason.text));
+/** By Refusal: what is wrong with a message. */
+const FAULTS = REFUSALS.map((refusal) => text(refusal?.text ?? ""));
+const ERRORS = REASONS.map((reason) =>
+  text(
+    reason.type === null ? "" : `Proxy-Status: sluice; error=${reason.type}; details="${reason.text}"\r\n`,
+  )
+);
+
+const CRLF = text("\r\n");
+const CONTENT_LENGTH = text("Content-Length: ");
+const CONTENT_TYPE = text("Content-Type: ");
+const LOCATION = text("Location: ");
+const CONNECTION_CLOSE = text("Connection: close\r\n");
+const CONNECTION_KEEP_ALIVE = text("Connection: keep-alive\r\n");
+
+/** The forms of an error page. */
+const enum Page {
+  Text,
+  Html,
+  Json,
+  Problem,
+}
+
+const TYPES = [
+  text("Content-Type: text/plain; charset=utf-8\r\n"),
+  text("Content-Type: text/html; charset=utf-8\r\n"),
+  text("Content-Type: application/json\r\n"),
+  text("Content-Type: application/problem+json\r\n"),
+];
+
+const COLON = text(": ");
+const NEWLINE = text("\n");
+const HTML = [
+  text('<!doctype html>\n<html lang="en"><head><title>'),
+  text("</title></head>\n<body><h1>"),
+  text("</h1>\n<p>"),
+  text("</p></body></html>\n"),
+];
+const JSON_TEXT = [text('{"status":'), text(',"title":"'), text('","detail":"'), text('"}\n')];
+
+/** Says why there is no answer from a server; `refusal`: what is wrong with the request, or 0. `head`: the
+ * request, if it was understood: its Accept chooses the form. @returns as `say` */
+export function sayReason(
+  ex: number,
+  held: Plan,
+  reason: Reason,
+  status: number,
+  refusal: Refusal,
+  head: Head | null,
+): number {
+  const page = head === null ? Page.Text : pageOf(head);
+  const detail = refusal === 0 ? SENTENCES[reason] : FAULTS[refusal], title = TITLES[status];
+  const shows = held.listenerProxyStatus[exListener[ex]] !== ProxyStatus.Off;
+  printHead(ex, status, pageBytes(page, title, detail, status));
+  print(TYPES[page]);
+  if (shows) print(ERRORS[reason]);
+  print(CRLF);
+  if (!(exFlags[ex] & ExFlag.Bodiless)) printPage(page, title, detail, status);
+  return send(ex);
+}
+
+/** First line and the fields that every answer of ours has. */
+function printHead(ex: number, status: number, bodyBytes: number): void {
+  exStatus[ex] = status;
+  printBegin(ARENA_PRINT, PRINT_END);
+  print(LINES[status]);
+  print(dateField(wallMs()));
+  if (status !== 204 && status !== 304) {
+    print(CONTENT_LENGTH);
+    printDecimal(bodyBytes);
+    print(CRLF);
+  }
+  if (exFlags[ex] & ExFlag.Last) print(CONNECTION_CLOSE);
+  else if (exFlags[ex] & ExFlag.Old) print(CONNECTION_KEEP_ALIVE);
+}
+
+/** Says a route's fixed reply. @returns as `send` */
+export function sayFixed(ex: number, held: Plan): number {
+  const { routeStatus, routeBodyAt, routeBodyBytes, routeTypeAt, routeTypeBytes } = held.routing;
+  const route = exRoute[ex], status = routeStatus[route];
+  printHead(ex, status, routeBodyBytes[route]);
+  if (routeTypeBytes[route] > 0) {
+    print(CONTENT_TYPE);
+    printBytes(held.arena, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
+    print(CRLF);
+  }
+  printOwnEdits(ex, held, route);
+  print(CRLF);
+  const silent = exFlags[ex] & ExFlag.Bodiless || status === 204 || status === 304;
+  if (!silent) printBytes(held.arena, routeBodyAt[route], routeBodyAt[route] + routeBodyBytes[route]);
+  return send(ex);
+}
+
+/** Says a route's redirect. @returns as `send` */
+export function sayRedirect(ex: number, held: Plan): number {
+  const route = exRoute[ex];
+  printHead(ex, held.routing.routeStatus[route], 0);
+  prepareTemplates(ex, held);
+  print(LOCATION);
+  printTemplate(held, held.routing.routeLocation[route]);
+  print(CRLF);
+  printOwnEdits(ex, held, route);
+  print(CRLF);
+  return send(ex);
+}
+
+/** What the route sets on its answers, it sets on ours. */
+function printOwnEdits(ex: number, held: Plan, route: number): void {
+  const { routeAnswerEditFirst, routeAnswerEditCount } = held.routing;
+  if (routeAnswerEditCount[route] === 0) return;
+  prepareTemplates(ex, held);
+  printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING);
+}
+
+const NOTHING = makeHead();
+
+/** Sends what was printed. @returns 0: it is out; 1: the rest is held; -errno: the client is gone; FULL when
+ * it does not fit, or there is no block to hold it */
+function send(ex: number): number {
+  const end = printEnd();
+  if (end === FULL || !holdsLeft()) return FULL;
+  const down = exDown[ex], bytes = end - ARENA_PRINT;
+  exDownBytes[ex] += bytes;
+  const sent = sys.send(down, ARENA_PRINT, bytes, 0);
+  if (sent === bytes) return 0;
+  if (sent < 0 && sent !== -EAGAIN) return sent;
+  const taken = sent < 0 ? 0 : sent;
+  holdLeftover(down, ARENA_PRINT + taken, bytes - taken);
+  return 1;
+}
+
+function printPage(page: Page, title: Text, detail: Text, status: number): void {
+  switch (page) {
+    case Page.Text:
+      print(title);
+      print(COLON);
+      print(detail);
+      return print(NEWLINE);
+    case Page.Html:
+      print(HTML[0]);
+      print(title);
+      print(HTML[1]);
+      print(title);
+      print(HTML[2]);
+      print(detail);
+      return print(HTML[3]);
+    default:
+      print(JSON_TEXT[0]);
+      printDecimal(status);
+      print(JSON_TEXT[1]);
+      print(title);
+      print(JSON_TEXT[2]);
+      print(detail);
+      return print(JSON_TEXT[3]);
+  }
+}
+
+/** How long `printPage` gets: statuses have three digits. */
+function pageBytes(page: Page, title: Text, detail: Text, status: number): number {
+  const texts = title.length + detail.length;
+  switch (page) {
+    case Page.Text:
+      return texts + COLON.length + NEWLINE.length;
+    case Page.Html:
+      return texts + title.length + HTML.reduce((sum, part) => sum + part.length, 0);
+    default:
+      return texts + (status > 99 ? 3 : 2) + JSON_TEXT.reduce((sum, part) => sum + part.length, 0);
+  }
+}
+
+/** What the request's Accept asks for first, of what we have (RFC 9110 section 12.5.1, without weights: a
+ * browser names text/html, a program what it wants). */
+function pageOf(head: Head): Page {
+  for (let field = 0; field < head.fieldCount; field++) {
+    const row = field * FieldAt.Length;
+    const name = head.at + head.fields[row + FieldAt.Name];
+    if (!isName(name, head.at + head.fields[row + FieldAt.NameEnd], ACCEPT)) continue;
+    const from = head.at + head.fields[row + FieldAt.Value],
+      end = head.at + head.fields[row + FieldAt.ValueEnd];
+    let best = Page.Text, bestAt = end;
+    for (let page = Page.Text; page <= Page.Problem; page++) {
+      const at = find(from, end, MEDIA[page]);
+      if (at >= 0 && at < bestAt) {
+        best = page;
+        bestAt = at;
+      }
+    }
+    return best;
+  }
+  return Page.Text;
+}
+
+const ACCEPT = text("accept");
+const MEDIA = [
+  text("text/plain"),
+  text("text/html"),
+  text("application/json"),
+  text("application/problem+json"),
+];
+
+function isName(from: number, end: number, lower: Text): boolean {
+  if (end - from !== lower.length) return false;
+  for (let byte = 0; byte < lower.length; byte++) {
+    if ((arenaBytes[from + byte] | 0x20) !== lower.bytes[byte]) return false;
+  }
+  return true;
+}
+
+function find(from: number, end: number, lower: Text): number {
+  for (let at = from; at + lower.length <= end; at++) {
+    let same = 0;
+    while (same < lower.length && lowerOf(arenaBytes[at + same]) === lower.bytes[same]) same++;
+    if (same === lower.length) return at;
+  }
+  return -1;
+}
+
+function lowerOf(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
+}

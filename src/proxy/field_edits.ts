@@ -1,0 +1,81 @@
+// What a route does to the fields of a head, beside what forwarding does: removes, renames, sets and adds
+// them. Fields are marked before the head is printed, and what is new is printed behind it.
+import { ARENA_PRINT, NONE, PRINT_BYTES } from "../base/limits.ts";
+import type { Plan } from "../plan/plan.ts";
+import { Edit } from "../plan/routing.ts";
+import { Drop, dropped } from "../policy/edit.ts";
+import { writeTemplate } from "../policy/template.ts";
+import { FieldAt, type Head } from "../proto/head.ts";
+import { print, printBytes, printEnd, printRun, printTook, text } from "../proto/http1_print.ts";
+import { arenaBytes } from "../sys/sys.ts";
+import { inputs } from "./routing.ts";
+
+const COLON_SPACE = text(": ");
+const CRLF = text("\r\n");
+
+/** Marks the fields that the edits [first, first + count) take away or write anew. */
+export function markEdited(held: Plan, first: number, count: number, head: Head): void {
+  const { editKind, editNameAt, editNameBytes } = held.routing;
+  for (let edit = first; edit < first + count; edit++) {
+    if (editKind[edit] === Edit.Add) continue;
+    for (let field = 0; field < head.fieldCount; field++) {
+      if (
+        dropped[field] !== Drop.Kept || !isNamed(held, head, field, editNameAt[edit], editNameBytes[edit])
+      ) {
+        continue;
+      }
+      dropped[field] = editKind[edit] === Edit.Rename ? Drop.Renamed : Drop.Dropped;
+    }
+  }
+}
+
+/** Prints what the edits rename, set and add. */
+export function printEdited(held: Plan, first: number, count: number, head: Head): void {
+  const { editKind, editNameAt, editNameBytes, editToAt, editToBytes, editTemplate } = held.routing;
+  for (let edit = first; edit < first + count; edit++) {
+    const nameAt = editNameAt[edit], nameBytes = editNameBytes[edit];
+    switch (editKind[edit]) {
+      case Edit.Rename:
+        for (let field = 0; field < head.fieldCount; field++) {
+          if (dropped[field] !== Drop.Renamed || !isNamed(held, head, field, nameAt, nameBytes)) continue;
+          const row = field * FieldAt.Length;
+          printBytes(held.arena, editToAt[edit], editToAt[edit] + editToBytes[edit]);
+          print(COLON_SPACE);
+          printRun(head.at + head.fields[row + FieldAt.Value], head.at + head.fields[row + FieldAt.ValueEnd]);
+          print(CRLF);
+        }
+        break;
+      case Edit.Set:
+      case Edit.Add:
+        printBytes(held.arena, nameAt, nameAt + nameBytes);
+        print(COLON_SPACE);
+        printTemplate(held, editTemplate[edit]);
+        print(CRLF);
+        break;
+    }
+  }
+}
+
+/** Prints a template's text; false when it would be a Host that is none. */
+export function printTemplate(held: Plan, template: number): boolean {
+  if (template === NONE) return true;
+  const at = printEnd();
+  if (at < 0) return true;
+  const end = writeTemplate(held, template, arenaBytes, at, ARENA_PRINT + PRINT_BYTES, inputs);
+  printTook(end);
+  return end >= -1;
+}
+
+function isNamed(held: Plan, head: Head, field: number, nameAt: number, nameBytes: number): boolean {
+  const row = field * FieldAt.Length;
+  const at = head.at + head.fields[row + FieldAt.Name];
+  if (head.at + head.fields[row + FieldAt.NameEnd] - at !== nameBytes) return false;
+  for (let byte = 0; byte < nameBytes; byte++) {
+    if (lower(arenaBytes[at + byte]) !== lower(held.arena[nameAt + byte])) return false;
+  }
+  return true;
+}
+
+function lower(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
+}

@@ -1,0 +1,134 @@
+// What we tell a server about its client: the fields by which a proxy passes on where a request came
+// from. Which of them are written, and what of those that came is believed, is the listener's to say
+// (policy/edit.ts has decided what is kept). The client's address record lies in the scratch page.
+import { ARENA_SCRATCH } from "../base/limits.ts";
+import { randomBits } from "../base/random.ts";
+import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
+import { Drop, dropped, forwardingOf, joinedNames, keptNames } from "../policy/edit.ts";
+import { FieldAt, Name } from "../proto/head.ts";
+import { isMapped, print, printDecimal, printHex, printIp, printRun, text } from "../proto/http1_print.ts";
+import { arenaBytes } from "../sys/sys.ts";
+import { request } from "./wire_h1.ts";
+
+const CRLF = text("\r\n");
+const COMMA_SPACE = text(", ");
+const X_FORWARDED_FOR = text("X-Forwarded-For: ");
+const X_FORWARDED_PROTO = text("X-Forwarded-Proto: http\r\n");
+const X_FORWARDED_HOST = text("X-Forwarded-Host: ");
+const X_FORWARDED_PORT = text("X-Forwarded-Port: ");
+const X_REAL_IP = text("X-Real-IP: ");
+const X_REQUEST_ID = text("X-Request-ID: ");
+const TRACEPARENT = text("traceparent: 00-");
+const DASH = text("-");
+const SAMPLED = text("-01\r\n");
+const VIA = text("Via: ");
+const VIA_US = text("1.1 sluice\r\n");
+const FORWARDED = text("Forwarded: ");
+const FOR = text("for=");
+const QUOTED_BRACKET = text('"[');
+const BRACKET_QUOTE = text(']"');
+const UNKNOWN = text("unknown");
+const FORWARDED_HOST = text(';host="');
+const QUOTE = text('"');
+const FORWARDED_PROTO = text(";proto=http\r\n");
+
+/** Prints the fields that the listener adds to the request in `request`. */
+export function printForwarded(held: Plan, listener: number): void {
+  const forwarded = held.listenerForwarded[listener];
+  if (appends(forwarded, ForwardedShift.XForwardedFor)) {
+    print(X_FORWARDED_FOR);
+    printJoined(Name.XForwardedFor);
+    printIp(arenaBytes, ARENA_SCRATCH);
+    print(CRLF);
+  }
+  if (sets(forwarded, ForwardedShift.XForwardedProto, Name.XForwardedProto)) print(X_FORWARDED_PROTO);
+  const hasHost = request.authorityEnd > request.authority;
+  if (hasHost && sets(forwarded, ForwardedShift.XForwardedHost, Name.XForwardedHost)) {
+    print(X_FORWARDED_HOST);
+    printRun(request.at + request.authority, request.at + request.authorityEnd);
+    print(CRLF);
+  }
+  const port = held.listenerPort[listener];
+  if (port !== 0 && sets(forwarded, ForwardedShift.XForwardedPort, Name.XForwardedPort)) {
+    print(X_FORWARDED_PORT);
+    printDecimal(port);
+    print(CRLF);
+  }
+  if (sets(forwarded, ForwardedShift.XRealIp, Name.XRealIp)) {
+    print(X_REAL_IP);
+    printIp(arenaBytes, ARENA_SCRATCH);
+    print(CRLF);
+  }
+  if (appends(forwarded, ForwardedShift.Forwarded)) printForwardedField();
+  printTraces(forwarded);
+}
+
+/** By which way it came, and which request it is. */
+function printTraces(forwarded: number): void {
+  if (appends(forwarded, ForwardedShift.Via)) {
+    print(VIA);
+    printJoined(Name.Via);
+    print(VIA_US);
+  }
+  if (sets(forwarded, ForwardedShift.XRequestId, Name.XRequestId)) {
+    print(X_REQUEST_ID);
+    printRandom(4);
+    print(CRLF);
+  }
+  if (sets(forwarded, ForwardedShift.Traceparent, Name.Traceparent)) {
+    print(TRACEPARENT);
+    printRandom(4);
+    print(DASH);
+    printRandom(2);
+    print(SAMPLED);
+  }
+}
+
+/** RFC 7239: for, host and proto of this hop. */
+function printForwardedField(): void {
+  print(FORWARDED);
+  printJoined(Name.Forwarded);
+  print(FOR);
+  const family = arenaBytes[ARENA_SCRATCH];
+  const bracketed = family === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
+  if (bracketed) print(QUOTED_BRACKET);
+  if (family === 4 || family === 6) printIp(arenaBytes, ARENA_SCRATCH);
+  else print(UNKNOWN);
+  if (bracketed) print(BRACKET_QUOTE);
+  if (request.authorityEnd > request.authority) {
+    print(FORWARDED_HOST);
+    printRun(request.at + request.authority, request.at + request.authorityEnd);
+    print(QUOTE);
+  }
+  print(FORWARDED_PROTO);
+}
+
+/** Whether a list gets our entry; what is kept of it is printed before, not where it stood. */
+function appends(forwarded: number, shift: ForwardedShift): boolean {
+  const how = forwardingOf(forwarded, shift);
+  return how === Forwarding.Append || how === Forwarding.Replace;
+}
+
+/** Whether a single value is ours to set: always, or when none was kept. */
+function sets(forwarded: number, shift: ForwardedShift, name: Name): boolean {
+  const how = forwardingOf(forwarded, shift);
+  return how === Forwarding.Replace || (how === Forwarding.Append && !(keptNames & (1 << name)));
+}
+
+/** Values of a list that were kept, each with a comma behind it. */
+function printJoined(name: Name): void {
+  if (!(joinedNames & (1 << name))) return;
+  for (let field = 0; field < request.fieldCount; field++) {
+    const row = field * FieldAt.Length;
+    if (dropped[field] !== Drop.Joined || request.fields[row + FieldAt.Known] !== name) continue;
+    printRun(
+      request.at + request.fields[row + FieldAt.Value],
+      request.at + request.fields[row + FieldAt.ValueEnd],
+    );
+    print(COMMA_SPACE);
+  }
+}
+
+function printRandom(words: number): void {
+  for (let word = 0; word < words; word++) printHex(randomBits());
+}

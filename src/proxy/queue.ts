@@ -1,0 +1,93 @@
+// Exchanges that wait for a place at a server, because every server that could take them has as many in
+// use as it may have. First come, first served, per reactor; bounded, each with its deadline. A place that
+// gets free is offered to whoever waits here; if nobody does, to a reactor where somebody does.
+// Invariant: exactly the exchanges in state Queue are linked, through exNext and exBefore.
+import { NONE, QUEUE_MAX } from "../base/limits.ts";
+import { runAgain } from "../net/ready.ts";
+import { PER_LINE } from "../shared/servers.ts";
+import { sys } from "../sys/sys.ts";
+import { room, shared } from "./context.ts";
+import { exBefore, exDown, exNext, exUpstream } from "./exchanges.ts";
+
+let first: number;
+let last: number;
+let length: number;
+/** Rooms that this one may wake. */
+let rooms: readonly number[];
+let nextRoom: number;
+
+export function queueOpen(all: readonly number[]): void {
+  first = NONE;
+  last = NONE;
+  length = 0;
+  rooms = all.filter((other) => other !== room);
+  nextRoom = 0;
+  tell();
+}
+
+/** Takes the first place in the queue again: what was offered was gone. */
+export function queueRejoin(ex: number): void {
+  exNext[ex] = first;
+  exBefore[ex] = NONE;
+  if (first === NONE) last = ex;
+  else exBefore[first] = ex;
+  first = ex;
+  length++;
+  tell();
+}
+
+/** Takes the last place in the queue; false when it is full. */
+export function queueJoin(ex: number): boolean {
+  if (length === QUEUE_MAX) return false;
+  exNext[ex] = NONE;
+  exBefore[ex] = last;
+  if (last === NONE) first = ex;
+  else exNext[last] = ex;
+  last = ex;
+  length++;
+  tell();
+  return true;
+}
+
+export function queueLeave(ex: number): void {
+  const before = exBefore[ex], next = exNext[ex];
+  if (before === NONE) first = next;
+  else exNext[before] = next;
+  if (next === NONE) last = before;
+  else exBefore[next] = before;
+  exNext[ex] = NONE;
+  exBefore[ex] = NONE;
+  length--;
+  tell();
+}
+
+/** A place at one of an upstream's servers is free: whoever waited longest for it has its turn. */
+export function queueOffer(upstream: number): void {
+  for (let ex = first; ex !== NONE; ex = exNext[ex]) {
+    if (exUpstream[ex] === upstream) return runAgain(exDown[ex]);
+  }
+  for (let step = 0; step < rooms.length; step++) {
+    const other = rooms[(nextRoom + step) % rooms.length];
+    if (Atomics.load(shared.reactorWaiting, other * PER_LINE) === 0) continue;
+    nextRoom = (nextRoom + step + 1) % rooms.length;
+    sys.wake(other);
+    return;
+  }
+}
+
+/** Somebody woke this reactor: a place may be free for the first of each upstream that is waited for. */
+export function queueRetry(): void {
+  if (length === 0) return;
+  for (let ex = first; ex !== NONE; ex = exNext[ex]) {
+    const before = exBefore[ex];
+    if (before === NONE || exUpstream[before] !== exUpstream[ex]) runAgain(exDown[ex]);
+  }
+}
+
+export function queueLength(): number {
+  return length;
+}
+
+function tell(): void {
+  Atomics.store(shared.reactorWaiting, room * PER_LINE, length);
+}

@@ -1,0 +1,218 @@
+// Reaching a server for an exchange: a kept connection, else a new one; when a connect fails, the next
+// server, each at most once. Says how far it came; what follows is exchange.ts's.
+import { assert } from "../base/assert.ts";
+import { CONNECTS_PER_TURN, NONE } from "../base/limits.ts";
+import { runAgain } from "../net/ready.ts";
+import { slotBody, slotEx, slotPeer } from "../net/slots.ts";
+import { timerSet } from "../net/timers.ts";
+import { Reason } from "../shared/reason.ts";
+import { Count } from "../shared/stats.ts";
+import { Body, ExFlag, ExState } from "../shared/tables.ts";
+import {
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EBUG,
+  ECONNREFUSED,
+  ECONNRESET,
+  EINPROGRESS,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOENT,
+  ENOMEM,
+  ENOSPC,
+  ETIMEDOUT,
+} from "../sys/errno.ts";
+import { clockMs } from "../sys/sys.ts";
+import { closeSlot } from "./close.ts";
+import { count, planOf, shared, stats } from "./context.ts";
+import {
+  exDown,
+  exErrno,
+  exFirst,
+  exFlags,
+  exGeneration,
+  exReason,
+  exServer,
+  exSetState,
+  exTried,
+  exUp,
+  exUpstream,
+} from "./exchanges.ts";
+import { poolTake } from "./pool.ts";
+import { queueOffer } from "./queue.ts";
+import { connectedSlot, connectTo, nextPlace, pickMember } from "./server.ts";
+
+/** How far an exchange came. */
+export const enum Reached {
+  /** Its server's connection is there. */
+  Connected,
+  /** It is on its way, or the exchange has its turn again. */
+  Waiting,
+  /** No server is left to try: exReason and exErrno say why. */
+  Nobody,
+  /** The servers that are left have no place. */
+  Full,
+}
+
+/** Picks a server and starts with it. */
+export function reachFirst(ex: number): Reached {
+  const member = exUpstream[ex] === NONE ? -1 : pickMember(exUpstream[ex]);
+  if (member < 0) {
+    exReason[ex] = Reason.DestinationUnavailable;
+    return Reached.Nobody;
+  }
+  exFirst[ex] = member;
+  exReason[ex] = Reason.None;
+  return reach(ex, 0);
+}
+
+/** Goes on with the server that comes next. */
+export function reachNext(ex: number): Reached {
+  return reach(ex, nextPlace(planOf(exGeneration[ex]), exUpstream[ex], exFirst[ex], exTried[ex]));
+}
+
+/** Tries the server `place` places after the first, and the next ones while connects fail at once. */
+function reach(ex: number, place: number): Reached {
+  const held = planOf(exGeneration[ex]);
+  const upstream = exUpstream[ex],
+    first = held.upstreamFirst[upstream],
+    members = held.upstreamCount[upstream];
+  let full = false;
+  for (
+    let budget = CONNECTS_PER_TURN;
+    place >= 0;
+    place = nextPlace(held, upstream, exFirst[ex], exTried[ex])
+  ) {
+    if (budget-- === 0) {
+      runAgain(exDown[ex]); // goes on with `reachNext`
+      return Reached.Waiting;
+    }
+    const server = held.upstreamMember[first + (exFirst[ex] + place) % members];
+    const again = exTried[ex] > 0;
+    exTried[ex] = place + 1;
+    if (!takePlace(ex, server, held.serverConnectionsMax[server])) {
+      full = true;
+      continue;
+    }
+    if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
+    exServer[ex] = server;
+    if (exFlags[ex] & ExFlag.Http && takeKept(ex)) return Reached.Connected;
+    const reached = reachServer(ex);
+    if (reached !== Reached.Nobody) return reached;
+  }
+  return full ? Reached.Full : Reached.Nobody;
+}
+
+/** Takes one of a server's places, where they are limited (`most` > 0); false when all are taken. */
+function takePlace(ex: number, server: number, most: number): boolean {
+  if (most === 0) return true;
+  if (Atomics.add(shared.serverInUse, server, 1) >= most) {
+    Atomics.sub(shared.serverInUse, server, 1);
+    return false;
+  }
+  exFlags[ex] |= ExFlag.Placed;
+  return true;
+}
+
+/** Gives the place back, to whoever waits for one. */
+function givePlace(ex: number): void {
+  if (!(exFlags[ex] & ExFlag.Placed)) return;
+  exFlags[ex] &= ~ExFlag.Placed;
+  Atomics.sub(shared.serverInUse, exServer[ex], 1);
+  queueOffer(exUpstream[ex]);
+}
+
+/** Takes a connection that was kept to the exchange's server. */
+function takeKept(ex: number): boolean {
+  const up = poolTake(exServer[ex]);
+  if (up === NONE) return false;
+  exFlags[ex] |= ExFlag.Reused;
+  count(Count.Reused);
+  join(ex, up);
+  return true;
+}
+
+/** A new connection to the exchange's server. Nobody: it failed at once. */
+export function reachServer(ex: number): Reached {
+  const held = planOf(exGeneration[ex]);
+  const result = connectTo(ex, held, held.serverAddressAt[exServer[ex]]);
+  if (result !== 0 && result !== -EINPROGRESS) {
+    connectFailed(ex, reasonOf(-result), -result);
+    return Reached.Nobody;
+  }
+  count(Count.Connects);
+  join(ex, connectedSlot);
+  if (result === 0) return Reached.Connected;
+  timerSet(connectedSlot, clockMs() + held.upstreamConnectMs[exUpstream[ex]]);
+  return Reached.Waiting;
+}
+
+function join(ex: number, up: number): void {
+  const down = exDown[ex], server = exServer[ex];
+  stats.serverOpened[server]++;
+  stats.serverCurrent[server]++;
+  exUp[ex] = up;
+  slotEx[up] = ex;
+  slotPeer[up] = down;
+  slotPeer[down] = up;
+  slotBody[up] = exFlags[ex] & ExFlag.Http ? Body.Head : Body.Raw;
+}
+
+/** A server that was being connected is given up. */
+export function reachFailed(ex: number, reason: Reason, errno: number): void {
+  connectFailed(ex, reason, errno);
+  part(ex, true);
+  exSetState(ex, ExState.Connect);
+}
+
+/** Parts an exchange from its server's connection, which is closed. */
+export function part(ex: number, reset: boolean): void {
+  const up = exUp[ex];
+  if (up === NONE) return;
+  leave(ex);
+  slotEx[up] = NONE;
+  slotPeer[up] = NONE;
+  closeSlot(up, reset);
+}
+
+/** The exchange has no server's connection any more; whoever took it looks after it. */
+export function leave(ex: number): void {
+  givePlace(ex);
+  stats.serverCurrent[exServer[ex]]--;
+  slotPeer[exDown[ex]] = NONE;
+  exUp[ex] = NONE;
+}
+
+/** Notes a failed connect: the last one's reason is the exchange's, if none of the others answers. */
+function connectFailed(ex: number, reason: Reason, errno: number): void {
+  givePlace(ex);
+  if (reason !== Reason.OutOfResources) stats.serverFailed[exServer[ex]]++; // else it is our own lack
+  exReason[ex] = reason;
+  exErrno[ex] = errno;
+}
+
+/** What a failed connect means, by errno. What our own machine lacks is not the server's fault; a unix
+ * socket whose queue is full (EAGAIN) is. */
+export function reasonOf(errno: number): Reason {
+  assert(errno !== EBUG, "exchange: a connect broke its contract");
+  switch (errno) {
+    case ECONNREFUSED:
+    case ENOENT:
+    case EAGAIN:
+      return Reason.ConnectionRefused;
+    case ECONNRESET:
+      return Reason.ServerReset;
+    case ETIMEDOUT:
+      return Reason.ConnectionTimeout;
+    case EADDRNOTAVAIL: // no port left
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+      return Reason.OutOfResources;
+    default: // ENETUNREACH, EHOSTUNREACH, EACCES and EPERM of a firewall, ENOTSOCK of a path, ...
+      return Reason.Unroutable;
+  }
+}

@@ -1,0 +1,89 @@
+// The record of an exchange at its end: what the access log, the counters and the samples of failures are
+// made of. A plain connection has one, a request has one.
+import { ARENA_SCRATCH, NONE } from "../base/limits.ts";
+import { slotMovedBytes } from "../net/slots.ts";
+import { Field, RecordKind } from "../shared/log_ring.ts";
+import { Reason, REASONS } from "../shared/reason.ts";
+import { Count } from "../shared/stats.ts";
+import { ExFlag } from "../shared/tables.ts";
+import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
+import { count, log, plan, stats } from "./context.ts";
+import {
+  exConnectMs,
+  exDown,
+  exDownBytes,
+  exErrno,
+  exFirstMs,
+  exFlags,
+  exHost,
+  exHostEnd,
+  exKept,
+  exListener,
+  exMethodEnd,
+  exReason,
+  exRoute,
+  exServer,
+  exStartMs,
+  exStatus,
+  exTargetEnd,
+  exTried,
+  exUp,
+  exUpBytes,
+  exUpstream,
+} from "./exchanges.ts";
+
+/** Reasons that are errors, by code. */
+const isError = Uint8Array.from(REASONS, (reason) => (reason.type === null ? 0 : 1));
+
+/** Counts an exchange that has ended, with exReason, and records it if its kind is to be. */
+export function record(ex: number): void {
+  const reason = exReason[ex], http = (exFlags[ex] & ExFlag.Http) !== 0;
+  stats.ended[reason]++;
+  const listener = exListener[ex], server = exServer[ex];
+  if (http) {
+    stats.listenerUpBytes[listener] += exUpBytes[ex];
+    stats.listenerDownBytes[listener] += exDownBytes[ex];
+    if (server !== NONE) {
+      stats.serverUpBytes[server] += exUpBytes[ex];
+      stats.serverDownBytes[server] += exDownBytes[ex];
+    }
+  }
+  if (plan.accessAll === 0 && isError[reason] === 0) return;
+  const row = log.begin(http ? RecordKind.Request : RecordKind.Access, clockMs());
+  if (row < 0) return count(Count.LogDropped);
+  const numbers = log.numbers, down = exDown[ex], up = exUp[ex];
+  numbers[row + Field.Listener] = listener;
+  numbers[row + Field.Upstream] = exUpstream[ex];
+  numbers[row + Field.Server] = server;
+  numbers[row + Field.Reason] = reason;
+  const refused = reason === Reason.BadRequest || reason === Reason.BadAnswer;
+  numbers[row + (refused ? Field.Detail : Field.Errno)] = exErrno[ex];
+  numbers[row + Field.UpBytes] = http ? exUpBytes[ex] : slotMovedBytes[down];
+  numbers[row + Field.DownBytes] = http ? exDownBytes[ex] : up === NONE ? 0 : slotMovedBytes[up];
+  numbers[row + Field.DurationMs] = clockMs() - exStartMs[ex];
+  numbers[row + Field.Tried] = exTried[ex];
+  sys.client(down, ARENA_SCRATCH);
+  log.setPeer(row, arenaBytes, ARENA_SCRATCH);
+  if (http) {
+    numbers[row + Field.Status] = exStatus[ex];
+    numbers[row + Field.Route] = exRoute[ex];
+    numbers[row + Field.Flags] = exFlags[ex];
+    numbers[row + Field.ConnectMs] = exConnectMs[ex] === 0 ? -1 : exConnectMs[ex] - exStartMs[ex];
+    numbers[row + Field.FirstMs] = exFirstMs[ex] === 0 ? -1 : exFirstMs[ex] - exStartMs[ex];
+    const kept = exKept[ex];
+    if (kept !== NONE) {
+      const target = exMethodEnd[ex] + 1;
+      log.setTexts(
+        row,
+        arenaBytes,
+        kept,
+        exMethodEnd[ex],
+        kept + target,
+        exTargetEnd[ex] - target,
+        kept + exHost[ex],
+        exHostEnd[ex] - exHost[ex],
+      );
+    }
+  }
+  log.push();
+}

@@ -1,0 +1,108 @@
+// Which way a request goes: the route that its head chooses, and what that route writes with. The path is
+// decoded once to choose; a route that rewrites decodes it again when it does, since between the two the
+// request may have waited for a server.
+import { ARENA_PATH, ARENA_SCRATCH, NONE, PATH_BYTES } from "../base/limits.ts";
+import type { Plan } from "../plan/plan.ts";
+import { RouteAction } from "../plan/routing.ts";
+import { bodyBytesMax, capture, route } from "../policy/route.ts";
+import type { TemplateInputs } from "../policy/template.ts";
+import { Framing, type Head } from "../proto/head.ts";
+import { decodePath, isDecoded } from "../proto/path.ts";
+import { arenaBytes, sys } from "../sys/sys.ts";
+import { exBodyMax, exDown, exListener, exRoute, exUpstream } from "./exchanges.ts";
+import { request } from "./wire_h1.ts";
+
+/** Where a request goes. */
+export const enum Way {
+  /** To exUpstream. */
+  Upstream,
+  Redirect,
+  Respond,
+  /** No route takes it. */
+  None,
+  /** Its path is none (see proto/path.ts). */
+  BadPath,
+  /** Its body is longer than the route allows. */
+  TooLong,
+}
+
+/** What a route's templates are made from; set by `chooseWay` and `prepareTemplates`. */
+export const inputs: TemplateInputs = {
+  bytes: new Uint8Array(0),
+  head: request,
+  path: new Uint8Array(0),
+  pathAt: 0,
+  pathEnd: 0,
+  client: new Uint8Array(0),
+  clientAt: ARENA_SCRATCH,
+  id: new Uint8Array(0),
+  idAt: 0,
+  idEnd: 0,
+  port: 0,
+  secure: 0,
+};
+
+/** Chooses the way of the request in `request`: sets exRoute, exUpstream and exBodyMax. */
+export function chooseWay(ex: number, held: Plan): Way {
+  const listener = exListener[ex], router = held.listenerRouter[listener];
+  exBodyMax[ex] = 0;
+  if (router === NONE) {
+    exUpstream[ex] = held.listenerUpstream[listener];
+    return exUpstream[ex] === NONE ? Way.None : Way.Upstream;
+  }
+  if (!decode(request)) return Way.BadPath;
+  sys.client(exDown[ex], ARENA_SCRATCH);
+  const { path, pathAt, pathEnd } = inputs;
+  const chosen = route(
+    held,
+    router,
+    arenaBytes,
+    request,
+    path,
+    pathAt,
+    pathEnd,
+    arenaBytes,
+    ARENA_SCRATCH,
+    sys.pattern_match,
+  );
+  if (chosen === NONE) return Way.None;
+  exRoute[ex] = chosen;
+  const routing = held.routing;
+  if ((routing.routeBodyMaxLow[chosen] | routing.routeBodyMaxHigh[chosen]) !== 0) {
+    exBodyMax[ex] = bodyBytesMax(routing, chosen);
+    if (request.framing === Framing.Length && request.length > exBodyMax[ex]) return Way.TooLong;
+  }
+  exUpstream[ex] = routing.routeUpstream[chosen];
+  switch (routing.routeAction[chosen]) {
+    case RouteAction.Redirect:
+      return Way.Redirect;
+    case RouteAction.Respond:
+      return Way.Respond;
+    default:
+      return Way.Upstream;
+  }
+}
+
+/** Makes `inputs` those of the request in `request`, on its route. The client's record is in the scratch
+ * page. */
+export function prepareTemplates(ex: number, held: Plan): void {
+  decode(request); // it could be decoded when the route was chosen
+  inputs.bytes = arenaBytes;
+  inputs.client = arenaBytes;
+  inputs.port = held.listenerPort[exListener[ex]];
+  capture(held, exRoute[ex], inputs.path, inputs.pathAt, inputs.pathEnd);
+}
+
+/** Finds the decoded path: as it lies in the request, or decoded into its place in the arena. */
+function decode(head: Head): boolean {
+  const from = head.at + head.path, end = head.at + head.pathEnd;
+  inputs.path = arenaBytes;
+  if (isDecoded(arenaBytes, from, end)) {
+    inputs.pathAt = from;
+    inputs.pathEnd = end;
+    return true;
+  }
+  inputs.pathAt = ARENA_PATH;
+  inputs.pathEnd = decodePath(arenaBytes, from, end, arenaBytes, ARENA_PATH);
+  return inputs.pathEnd >= 0 && inputs.pathEnd <= ARENA_PATH + PATH_BYTES;
+}
