@@ -2,8 +2,10 @@
 // 0 well, 1 run time, 2 usage or configuration.
 import { App, type Parts, StartError } from "./control/app.ts";
 import { formatProblems } from "./control/config/errors.ts";
-import { asksFor, parseFlags } from "./control/config/flags.ts";
+import { asksFor } from "./control/config/command_line.ts";
+import { parseFlags } from "./control/config/flags.ts";
 import { helpText } from "./control/config/help.ts";
+import { parseRun } from "./control/config/run.ts";
 import { demo } from "./control/demo.ts";
 import { VERSION } from "./control/version.ts";
 
@@ -12,7 +14,8 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   if (question === "help") return print(helpText());
   if (question === "version") return print(`sluice ${VERSION}\n`);
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
-  return await quick(argv, parts);
+  if (argv[0] === "run") return await start(parseRun(argv, process.env), parts);
+  return await start(parseFlags(argv, process.env), parts);
 }
 
 function print(text: string): number {
@@ -20,9 +23,8 @@ function print(text: string): number {
   return 0;
 }
 
-/** The quick mode: everything from flags. */
-async function quick(argv: readonly string[], parts: Parts): Promise<number> {
-  const parsed = parseFlags([...argv], process.env);
+/** The quick mode has everything from flags, run from a file. */
+async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
   if ("problems" in parsed) {
     process.stderr.write(formatProblems(parsed.problems));
     return 2;
@@ -41,8 +43,8 @@ async function quick(argv: readonly string[], parts: Parts): Promise<number> {
 /** SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1 reopens the access log's file. SIGHUP, which would
  * end the process where nobody listens for it, changes nothing and says so. */
 function obeySignals(app: App): void {
-  process.on("SIGTERM", () => app.draining ? app.end() : app.drain());
-  process.on("SIGINT", () => app.end());
+  process.on("SIGTERM", (signal) => app.draining ? app.endBy(signal) : app.drain());
+  process.on("SIGINT", (signal) => app.endBy(signal));
   process.on("SIGUSR1", () => app.reopenLogs());
   process.on("SIGHUP", () => app.hangUp());
 }

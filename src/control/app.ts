@@ -12,7 +12,7 @@ import type { Address } from "./config/address.ts";
 import { compile, Identities } from "./config/compile.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
-import { formatDuration } from "./config/units.ts";
+import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
 import { Discovery } from "./discovery.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -143,9 +143,10 @@ export class App {
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
+    const have = `${counted(open, "connection")} ${open === 1 ? "has" : "have"}`;
     this.#log.info(
       "drain",
-      `stopped accepting; ${open} connections have ${formatDuration(timeoutMs)} to finish`,
+      `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`,
       { open },
     );
     const end = performance.now() + timeoutMs;
@@ -155,12 +156,18 @@ export class App {
     if (this.draining) await this.end();
   }
 
+  /** A signal ends it now; one that cuts a drain short is told. */
+  async endBy(signal: NodeJS.Signals): Promise<void> {
+    if (this.draining) this.#log.info("drain", `a second signal, ${signal}, ends it now`, { signal });
+    await this.end();
+  }
+
   /** Ends now: connections that are left are closed, each with its reason. */
   async end(status = 0): Promise<void> {
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
     const left = this.#reactors?.connections ?? 0;
-    if (left > 0) this.#log.warn("drain", `closing ${left} connections`, { left });
+    if (left > 0) this.#log.warn("drain", `closing ${counted(left, "connection")}`, { left });
     await this.#release();
     this.#finish(status);
   }
@@ -188,7 +195,8 @@ export class App {
       died: (room, role, error, lost) => {
         this.#log.error(
           "reactors",
-          `the ${role} Worker in room ${room} died and is replaced; ${lost.length} connections are lost: ${error}`,
+          `the ${role} Worker in room ${room} died and is replaced; ` +
+            `${counted(lost.length, "connection")} ${lost.length === 1 ? "is" : "are"} lost: ${error}`,
           {
             room,
             role,
@@ -234,6 +242,7 @@ export class App {
       shared: reactors.shared,
       directory: this.#directory,
       health: this.#health,
+      names: this.#discovery.names,
       log: this.#log,
       accessLog,
     };
@@ -261,9 +270,10 @@ export class App {
     else this.#stale = true;
   }
 
-  /** How many connections the limit on fds carries; said when it is fewer than asked. */
+  /** How many connections the limit on fds carries. Fewer than asked is a warning; fewer than the default,
+   * which nobody asked for, is only said. */
   #capacity(fds: number, reactors: number): Capacity {
-    const asked = this.#config["max-connections"];
+    const { most: asked, byDefault } = this.#config["max-connections"];
     const servers = Object.values(this.#config.upstreams).reduce(
       (sum, { servers }) => sum + servers.length,
       0,
@@ -281,12 +291,11 @@ export class App {
       );
     }
     if (capacity.connections < asked) {
-      this.#log.warn(
-        "limits",
-        `${fds} file descriptors carry ${capacity.connections} connections, not ${asked}; raise the limit ` +
-          "(ulimit -n, LimitNOFILE=) or lower --max-connections",
-        { fds, connections: capacity.connections },
-      );
+      const carried = `${fds} file descriptors carry ${counted(capacity.connections, "connection")}`;
+      const remedy = "raise the limit (ulimit -n, LimitNOFILE=)";
+      const fields = { fds, connections: capacity.connections };
+      if (byDefault) this.#log.info("limits", `${carried}; ${remedy} if there should be more`, fields);
+      else this.#log.warn("limits", `${carried}, not ${asked}; ${remedy} or lower --max-connections`, fields);
     }
     return capacity;
   }
@@ -349,15 +358,26 @@ function startError(error: unknown): unknown {
 
 /** Every regular expression compiles, or Sluice does not start. */
 function checkPatterns(config: Config): void {
-  const lines = Object.entries(config.upstreams).flatMap(([name, { health }]) => {
-    if (health === "off" || health.expect?.kind !== "pattern") return [];
-    const compiled = compilePattern(health.expect.source);
+  const lines = [...patternsOf(config)].flatMap(({ where, source }) => {
+    const compiled = compilePattern(source);
     if ("number" in compiled) return [];
-    return [
-      `--health-expect of ${name}: at byte ${compiled.offset} of the expression: ${compiled.why}; see pcre2pattern(3)`,
-    ];
+    return [`${where}: at byte ${compiled.offset} of the expression: ${compiled.why}; see pcre2pattern(3)`];
   });
   if (lines.length > 0) throw new StartError(lines, 2);
+}
+
+function* patternsOf(config: Config): Generator<{ where: string; source: Uint8Array }> {
+  for (const [name, { health }] of Object.entries(config.upstreams)) {
+    if (health === "off" || health.expect?.kind !== "pattern") continue;
+    const what = health.http === undefined ? "--health-expect" : "the body that a check expects";
+    yield { where: `${what} of ${name}`, source: health.expect.source };
+  }
+  for (const [name, { routes }] of Object.entries(config.listeners)) {
+    for (const [at, { match: { path } }] of routes.entries()) {
+      if (path?.kind !== "regex") continue;
+      yield { where: `route ${at + 1} of ${name}`, source: new TextEncoder().encode(path.source) };
+    }
+  }
 }
 
 /** The number of an expression that `checkPatterns` has compiled. */

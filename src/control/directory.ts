@@ -35,6 +35,8 @@ export interface UpstreamEntry {
   readonly number: number;
   readonly name: string;
   readonly servers: readonly number[];
+  /** Host names among its targets, each once. */
+  readonly names: readonly string[];
 }
 
 /** One generation's meaning. Entries of earlier generations stay until their numbers are given again,
@@ -44,6 +46,8 @@ export class Directory {
   readonly upstreams = new Map<number, UpstreamEntry>();
   readonly servers = new Map<number, ServerEntry>();
   readonly probes = new Map<number, ProbeEntry>();
+  /** Names of the routes of the present generation: their numbers are no identities. */
+  routes: ReadonlyMap<number, string> = new Map();
   /** Numbers of the present generation. */
   readonly current = {
     listeners: new Set<number>(),

@@ -24,11 +24,60 @@ interface Answer {
   readonly ttlS: number;
 }
 
-interface Name {
-  ips: readonly string[];
-  /** Failures in a row: each doubles the wait for the next try. */
-  failures: number;
+/** What is known of a name. Times are by the wall clock. */
+export interface NameView {
+  readonly name: string;
+  /** As the last good answer said. */
+  readonly ips: readonly string[];
+  /** Whether the last question was answered; undefined before the first one was. */
+  readonly resolves: boolean | undefined;
+  /** Since when that is so. */
+  readonly sinceMs: number | undefined;
+  /** Time of the last good answer. */
+  readonly answeredAtMs: number | undefined;
+  /** The last failure. */
+  readonly failure: { readonly atMs: number; readonly why: string } | undefined;
+  /** Failures so far. */
+  readonly failures: number;
+}
+
+class Name implements NameView {
+  readonly name: string;
+  ips: readonly string[] = [];
+  resolves: boolean | undefined;
+  sinceMs: number | undefined;
+  answeredAtMs: number | undefined;
+  failure: NameView["failure"];
+  failures = 0;
+  /** Each doubles the wait for the next try. */
+  failuresInRow = 0;
   timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** @returns whether that is another answer than the one before */
+  answered(ips: readonly string[]): boolean {
+    const changed = ips.join() !== this.ips.join();
+    this.ips = ips;
+    this.answeredAtMs = Date.now();
+    this.failuresInRow = 0;
+    this.#turned(true, this.answeredAtMs);
+    return changed;
+  }
+
+  failed(why: string): void {
+    this.failure = { atMs: Date.now(), why };
+    this.failures++;
+    this.failuresInRow++;
+    this.#turned(false, this.failure.atMs);
+  }
+
+  #turned(resolves: boolean, atMs: number): void {
+    if (this.resolves !== resolves) this.sinceMs = atMs;
+    this.resolves = resolves;
+  }
 }
 
 export interface DiscoveryEvents {
@@ -57,7 +106,7 @@ export class Discovery {
    * at most START_DEADLINE_MS: what comes later is told as a change. */
   async start(names: Iterable<string>): Promise<void> {
     for (const name of names) {
-      if (!this.#names.has(name)) this.#names.set(name, { ips: [], failures: 0, timer: undefined });
+      if (!this.#names.has(name)) this.#names.set(name, new Name(name));
     }
     const answered = Promise.all([...this.#names.keys()].map((name) => this.#refresh(name)));
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -70,6 +119,11 @@ export class Discovery {
   stop(): void {
     this.#stopped = true;
     for (const { timer } of this.#names.values()) clearTimeout(timer);
+  }
+
+  /** What is known of every name, for those who look. */
+  get names(): ReadonlyMap<string, NameView> {
+    return this.#names;
   }
 
   /** The addresses that a target stands for now. */
@@ -89,17 +143,14 @@ export class Discovery {
       const { ips, ttlS } = await this.#ask(name);
       again = Math.min(Math.max(ttlS, TTL_S_MIN), TTL_S_MAX);
       const sorted = [...new Set(ips)].sort().slice(0, ADDRESSES_MAX);
-      const changed = sorted.join() !== entry.ips.join();
-      entry.ips = sorted;
-      entry.failures = 0;
-      tell = changed && this.#started && !this.#stopped;
+      tell = entry.answered(sorted) && this.#started && !this.#stopped;
     } catch (error) {
       const why = error instanceof Error
         ? (error as NodeJS.ErrnoException).code ?? error.message
         : String(error);
-      again = Math.min(TTL_S_MIN * 2 ** entry.failures, TTL_S_MAX);
-      entry.failures++;
-      if (entry.failures === 1 && !this.#stopped) this.#events.failed(name, why, entry.ips);
+      again = Math.min(TTL_S_MIN * 2 ** entry.failuresInRow, TTL_S_MAX);
+      entry.failed(why);
+      if (entry.failuresInRow === 1 && !this.#stopped) this.#events.failed(name, why, entry.ips);
     }
     if (tell) this.#events.changed(name, entry.ips);
     if (this.#stopped) return;

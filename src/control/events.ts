@@ -3,6 +3,7 @@
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 import { EMFILE, ENFILE, errnoName } from "../sys/errno.ts";
+import { counted } from "./config/units.ts";
 import type { Directory } from "./directory.ts";
 import type { ProbeHealth, ProbeResult } from "./health_history.ts";
 import type { Fields, Log } from "./log.ts";
@@ -114,7 +115,7 @@ function pauseOf(errno: number, maxConnections: number): [cause: string, remedy:
   switch (errno) {
     case 0:
       return [
-        `the limit of ${maxConnections} connections is reached`,
+        `the limit of ${counted(maxConnections, "connection")} is reached`,
         "raise --max-connections if there should be more",
       ];
     case EMFILE:

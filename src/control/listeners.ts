@@ -77,7 +77,11 @@ function openCopies(
     const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, BACKLOG);
     if (result < 0) throw new ListenError(`${bind}: ${listenProblem(-result, address)}`);
     const told = sys.listener_address(socket, ARENA_SCRATCH);
-    open.push({ socket, listener, bind, bound: formatAddress(arenaBytes, ARENA_SCRATCH), reactor });
+    const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
+    const port = address.kind === "ip"
+      ? arenaBytes[ARENA_SCRATCH + 2] << 8 | arenaBytes[ARENA_SCRATCH + 3]
+      : 0;
+    open.push({ socket, listener, bind, bound, port, reactor });
     if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
@@ -103,7 +107,10 @@ function rememberPort(record: Uint8Array): Uint8Array {
 function listenProblem(errno: number, address: LiteralAddress): string {
   switch (errno) {
     case EADDRINUSE:
-      return "the address is already in use; stop what listens there (ss -ltnp shows it) or choose another port";
+      return address.kind === "unix"
+        ? "the address is already in use; stop what listens there (ss -lxp shows it), remove a file that is no " +
+          "socket, or choose another path"
+        : "the address is already in use; stop what listens there (ss -ltnp shows it) or choose another port";
     case EACCES:
       return address.kind === "ip" && address.port < unprivilegedPort()
         ? `port ${address.port} is privileged; run as root, grant CAP_NET_BIND_SERVICE, or choose a port of ` +

@@ -22,6 +22,7 @@ export function metricsText(sight: Sight): string {
     ...ofProcess(sight),
     ...ofListeners(sight),
     ...ofServers(sight),
+    ...ofNames(sight),
     ...ofConnections(sight),
     ...ofReactors(sight),
   ].join("");
@@ -114,6 +115,24 @@ function ofServers({ reactors, directory, shared }: Sight): Family[] {
     }
   }
   return [up, opened, failed, current, bytes];
+}
+
+function ofNames({ names }: Sight): Family[] {
+  const up = new Family(
+    "gauge",
+    "sluice_discovery_up",
+    "1 if a host name's last question was answered; 0 if not, and what was known of it holds.",
+  );
+  const failed = new Family(
+    "counter",
+    "sluice_discovery_failures_total",
+    "Questions for a host name's addresses that were not answered.",
+  );
+  for (const { name, resolves, failures } of names.values()) {
+    up.set({ name }, resolves === true ? 1 : 0);
+    failed.set({ name }, failures);
+  }
+  return [up, failed];
 }
 
 function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {

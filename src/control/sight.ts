@@ -4,6 +4,7 @@ import type { Shared } from "../shared/servers.ts";
 import type { Count, Stats } from "../shared/stats.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Directory } from "./directory.ts";
+import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { Log } from "./log.ts";
 
@@ -31,6 +32,8 @@ export interface Sight {
   readonly shared: Shared;
   readonly directory: Directory;
   readonly health: HealthHistory;
+  /** Every host name of the configuration, by name. */
+  readonly names: ReadonlyMap<string, NameView>;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

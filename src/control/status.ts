@@ -6,6 +6,7 @@ import { reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { errnoName } from "../sys/errno.ts";
 import type { ListenerEntry, ServerEntry } from "./directory.ts";
+import type { NameView } from "./discovery.ts";
 import type { ProbeResult } from "./health_history.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
 import { VERSION } from "./version.ts";
@@ -69,15 +70,40 @@ export interface ListenerStatus {
 export interface UpstreamStatus {
   readonly name: string;
   readonly servers: readonly ServerStatus[];
+  /** Empty when all targets are addresses. */
+  readonly names: readonly NameStatus[];
 }
 
 /** A result of a check. */
-export interface CheckStatus {
-  readonly at: string;
+export interface ResultStatus {
   readonly reason: string;
   /** The reason as a sentence. */
   readonly text: string;
   readonly errno: string | null;
+}
+
+/** The result that changed something, at the time of that check. */
+export interface ChangeStatus extends ResultStatus {
+  readonly at: string;
+}
+
+/** What the last check heard, and since when all of them have heard just that: only changes are told. */
+export interface LastCheckStatus extends ResultStatus {
+  readonly since: string;
+}
+
+/** A host name among the targets of an upstream. */
+export interface NameStatus {
+  readonly name: string;
+  /** What it stands for now: after a failure, what the last good answer said. */
+  readonly addresses: readonly string[];
+  /** Whether its last question was answered; null before the first one was. */
+  readonly resolves: boolean | null;
+  /** Since when that is so. */
+  readonly since: string | null;
+  /** The last good answer. */
+  readonly last_answer: string | null;
+  readonly last_failure: { readonly at: string; readonly why: string } | null;
 }
 
 export interface ServerStatus {
@@ -88,10 +114,9 @@ export interface ServerStatus {
   readonly health: "up" | "down" | "unchecked";
   /** Since when that is so; null without a check. */
   readonly since: string | null;
-  /** Why it is down; for one that is up, the last failure, if there was one. */
-  readonly why: CheckStatus | null;
-  /** The last result that was not the same as the one before it. */
-  readonly last_check: CheckStatus | null;
+  /** Why it is down; for one that is up, its last failure (of several that are the same, the first). */
+  readonly why: ChangeStatus | null;
+  readonly last_check: LastCheckStatus | null;
   readonly connections: { readonly now: number; readonly total: number; readonly failed: number };
   readonly bytes: Bytes;
 }
@@ -112,11 +137,12 @@ export function statusOf(sight: Sight): Status {
     listeners: entries(directory.current.listeners, directory.listeners).map((entry) =>
       listenerOf(sight, entry)
     ),
-    upstreams: entries(directory.current.upstreams, directory.upstreams).map(({ name, servers }) => ({
+    upstreams: entries(directory.current.upstreams, directory.upstreams).map(({ name, servers, names }) => ({
       name,
       servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
         serverOf(sight, entry)
       ),
+      names: names.flatMap((asked) => sight.names.get(asked) ?? []).map(nameOf),
     })),
   };
 }
@@ -213,8 +239,8 @@ function serverOf(
     target,
     health: healthText(verdict),
     since: known === undefined || verdict === Verdict.Unchecked ? null : time(known.sinceMs),
-    why: cause === undefined ? null : checkOf(cause),
-    last_check: known === undefined ? null : checkOf(known.last),
+    why: cause === undefined ? null : { at: time(cause.atMs), ...resultOf(cause) },
+    last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last) },
     connections: {
       now: sum(reactors, "serverCurrent", number),
       total: sum(reactors, "serverOpened", number),
@@ -235,11 +261,26 @@ function healthText(verdict: Verdict): ServerStatus["health"] {
   }
 }
 
-function checkOf({ atMs, reason, errno }: ProbeResult): CheckStatus {
+function resultOf({ reason, errno }: ProbeResult): ResultStatus {
   const { name, text } = REASONS[reason];
-  return { at: time(atMs), reason: name, text, errno: errno === 0 ? null : errnoName(errno) };
+  return { reason: name, text, errno: errno === 0 ? null : errnoName(errno) };
+}
+
+function nameOf({ name, ips, resolves, sinceMs, answeredAtMs, failure }: NameView): NameStatus {
+  return {
+    name,
+    addresses: ips,
+    resolves: resolves ?? null,
+    since: timeOrNull(sinceMs),
+    last_answer: timeOrNull(answeredAtMs),
+    last_failure: failure === undefined ? null : { at: time(failure.atMs), why: failure.why },
+  };
 }
 
 function time(ms: number): string {
   return new Date(ms).toISOString();
+}
+
+function timeOrNull(ms: number | undefined): string | null {
+  return ms === undefined ? null : time(ms);
 }

@@ -167,7 +167,7 @@ test("readyz says why not", async () => {
 
 test("unready names an upstream without any server", () => {
   const { sight } = makeFixture();
-  sight.directory.add("upstreams", { number: 2, name: "app", servers: [] });
+  sight.directory.add("upstreams", { number: 2, name: "app", servers: [], names: [] });
   equal(unready(sight).join(), 'listener "web": upstream "app" has no server');
 });
 

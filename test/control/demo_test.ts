@@ -77,7 +77,7 @@ test(
   },
 );
 
-test("an interrupt ends the demo at once", { timeout: 30_000 }, async () => {
+test("an interrupt ends the demo at once, after its counts", { timeout: 30_000 }, async () => {
   let atMs = 0;
   const { status, stdout } = await runDemo([], (kill, stdout) => {
     if (atMs !== 0 || !stdout().includes("traffic begins")) return;
@@ -87,7 +87,7 @@ test("an interrupt ends the demo at once", { timeout: 30_000 }, async () => {
   const took = performance.now() - atMs;
   equal(status, 0);
   ok(took < 2_000, `${took} ms`);
-  match(stdout, /the demo ends/);
+  match(stdout, / the demo ends \[red \d+, green \d+, blue \d+, failed 0\]\n$/);
 });
 
 test("a port that is taken is one clear line", { timeout: 30_000 }, async () => {

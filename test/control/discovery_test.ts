@@ -1,6 +1,7 @@
-import { deepEqual, strictEqual } from "node:assert/strict";
+import { deepEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Discovery, hostsAddresses } from "../../src/control/discovery.ts";
+import { until } from "../support/waiting.ts";
 
 const target = (name: string) => ({ kind: "name", name, port: 80 }) as const;
 
@@ -63,6 +64,55 @@ describe("Discovery", () => {
     discovery.stop();
     deepEqual(told, ["c.example failed ETIMEOUT keeping 10.0.0.1"]);
     strictEqual(discovery.resolve(target("c.example")).length, 1);
+  });
+});
+
+describe("Discovery.names", () => {
+  it("nothing is known before the first answer", () => {
+    const { discovery } = watched(() => new Promise(() => {}));
+    discovery.start(["a.example"]);
+    discovery.stop();
+    const { resolves, sinceMs, answeredAtMs, failure, failures } = discovery.names.get("a.example")!;
+    deepEqual([resolves, sinceMs, answeredAtMs, failure, failures], [
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      0,
+    ]);
+  });
+
+  it("a failure is kept with its time and counted; since is when the first in a row came", async () => {
+    let asked = 0;
+    const { discovery } = watched(() =>
+      asked++ === 0 ? Promise.resolve({ ips: ["10.0.0.1"], ttlS: 0 }) : Promise.reject(new Error("ETIMEOUT"))
+    );
+    const fromMs = Date.now();
+    await discovery.start(["c.example"]);
+    const good = { ...discovery.names.get("c.example")! };
+    deepEqual([good.resolves, good.failures, good.failure], [true, 0, undefined]);
+    strictEqual(good.sinceMs, good.answeredAtMs);
+    ok(good.sinceMs! >= fromMs && good.sinceMs! <= Date.now());
+    const bad = await until("two failures", () => {
+      const now = discovery.names.get("c.example")!;
+      return now.failures === 2 && now;
+    });
+    discovery.stop();
+    deepEqual([bad.resolves, bad.failure?.why, bad.ips], [false, "ETIMEOUT", ["10.0.0.1"]]);
+    strictEqual(bad.answeredAtMs, good.answeredAtMs, "the last good answer");
+    ok(bad.sinceMs! > good.sinceMs!);
+    ok(bad.failure!.atMs > bad.sinceMs!, "since is of the first failure, failure of the last");
+  });
+
+  it("an answer ends the failures, which stay counted", async () => {
+    const { discovery, next } = watched(script(new Error("ENOTFOUND"), ["10.0.0.9"]));
+    discovery.start(["b.example"]);
+    await next();
+    await next();
+    discovery.stop();
+    const { resolves, failures, failure, answeredAtMs, sinceMs } = discovery.names.get("b.example")!;
+    deepEqual([resolves, failures, failure?.why], [true, 1, "ENOTFOUND"]);
+    strictEqual(sinceMs, answeredAtMs);
   });
 });
 

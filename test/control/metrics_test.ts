@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok, throws } from "node:assert/strict";
 import { test } from "node:test";
+import type { NameView } from "../../src/control/discovery.ts";
 import { metricsText } from "../../src/control/metrics.ts";
 import { Family } from "../../src/control/prometheus.ts";
 import { Reason } from "../../src/shared/reason.ts";
@@ -131,6 +132,25 @@ test("counters are summed over reactors, gauges too", () => {
     !samples.has('sluice_reactor_connections{reactor="3",role="health"}'),
     "the health Worker has no clients",
   );
+});
+
+test("every host name has a gauge and a counter; without any, neither family is there", () => {
+  const { sight } = makeFixture();
+  ok(!metricsText(sight).includes("sluice_discovery"));
+  const name = { ips: [], sinceMs: undefined, answeredAtMs: undefined, failure: undefined };
+  const names = sight.names as Map<string, NameView>;
+  names.set("a.example", { ...name, name: "a.example", resolves: true, failures: 2 });
+  names.set("b.example", { ...name, name: "b.example", resolves: false, failures: 7 });
+  names.set("c.example", { ...name, name: "c.example", resolves: undefined, failures: 0 });
+  const { samples, types } = scrape(metricsText(sight));
+  const of = (family: string) =>
+    ["a", "b", "c"].map((host) => samples.get(`${family}{name="${host}.example"}`));
+  deepEqual(of("sluice_discovery_up"), [1, 0, 0]);
+  deepEqual(of("sluice_discovery_failures_total"), [2, 7, 0]);
+  deepEqual([types.get("sluice_discovery_up"), types.get("sluice_discovery_failures_total")], [
+    "gauge",
+    "counter",
+  ]);
 });
 
 test("figures of the process are there and make sense", () => {

@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { AccessLog } from "../../src/control/access_log.ts";
+import { tellAcceptPaused } from "../../src/control/events.ts";
 import { FILE_PENDING_BYTES_MAX } from "../../src/control/output.ts";
 import { Records } from "../../src/control/records.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
@@ -11,6 +12,7 @@ import { LOG_RECORDS } from "../../src/base/limits.ts";
 import {
   type Fixture,
   Kept,
+  keptLog,
   LISTENER,
   makeFixture,
   PROBES,
@@ -253,6 +255,13 @@ test("pauses of accepting are told with cause and remedy", async () => {
     /^warn {2}accept: paused: the limit of 1000 connections is reached; .*raise --max-connections/,
   );
   equal(lines[4], "info  accept: goes on: there is room for new connections again");
+});
+
+test("a limit of one connection is told as one", async () => {
+  const { log, kept } = keptLog();
+  tellAcceptPaused(log, NOW_MS, 1, 0, 1);
+  await log.close(1_000);
+  match(kept.text, /the limit of 1 connection is reached/);
 });
 
 test("a contained bug is an error line with its row", async () => {

@@ -41,7 +41,7 @@ export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Ke
 export function fillDirectory(directory: Directory, upstream = "app"): void {
   directory.begin();
   directory.add("listeners", { number: LISTENER, name: "web", bind: "[::]:9000", upstream });
-  directory.add("upstreams", { number: UPSTREAM, name: upstream, servers: SERVERS });
+  directory.add("upstreams", { number: UPSTREAM, name: upstream, servers: SERVERS, names: ["app1"] });
   SERVERS.forEach((number, index) => {
     const address = `10.0.0.${index + 1}:9001`;
     const probe = PROBES[index];
@@ -89,6 +89,7 @@ export function makeFixture(options: { readonly upstream?: string } = {}): Fixtu
       shared: openShared(makeShared()),
       directory,
       health: new HealthHistory(),
+      names: new Map(),
       log,
       accessLog: AccessLog.open({ to: { kind: "off" }, format: "text", log }),
     },

@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import type { NameView } from "../../src/control/discovery.ts";
 import { statusOf } from "../../src/control/status.ts";
 import { VERSION } from "../../src/control/version.ts";
 import { Reason } from "../../src/shared/reason.ts";
@@ -100,7 +101,7 @@ test("statusOf says why a server is down, since when, and what was last heard", 
       errno: "ECONNREFUSED",
     },
     last_check: {
-      at: "2026-01-02T04:00:09.000Z",
+      since: "2026-01-02T04:00:09.000Z",
       reason: "no_answer",
       text: "no answer in time",
       errno: null,
@@ -108,6 +109,37 @@ test("statusOf says why a server is down, since when, and what was last heard", 
     connections: 0,
     bytes: 0,
   });
+});
+
+test("statusOf shows the host names of an upstream: what holds, since when, and the last failure", () => {
+  const { sight } = makeFixture();
+  deepEqual(statusOf(sight).upstreams[0].names, [], "one that Discovery does not know yet");
+  const name = { name: "app1", ips: ["10.0.0.1"], failures: 0, failure: undefined };
+  const names = sight.names as Map<string, NameView>;
+  const show = (view: NameView) => {
+    names.set("app1", view);
+    names.set("another.upstreams", { ...view, name: "another.upstreams" });
+    return statusOf(sight).upstreams[0].names;
+  };
+  const nothing = { resolves: undefined, sinceMs: undefined, answeredAtMs: undefined };
+  const unknown = {
+    name: "app1",
+    addresses: [],
+    resolves: null,
+    since: null,
+    last_answer: null,
+    last_failure: null,
+  };
+  deepEqual(show({ ...name, ...nothing, ips: [] }), [unknown]);
+  const answered = { resolves: false, sinceMs: AT_MS + 1_000, answeredAtMs: AT_MS };
+  deepEqual(show({ ...name, ...answered, failure: { atMs: AT_MS + 3_000, why: "ESERVFAIL" } }), [{
+    name: "app1",
+    addresses: ["10.0.0.1"],
+    resolves: false,
+    since: "2026-01-02T04:00:01.000Z",
+    last_answer: "2026-01-02T04:00:00.000Z",
+    last_failure: { at: "2026-01-02T04:00:03.000Z", why: "ESERVFAIL" },
+  }]);
 });
 
 test("retain forgets checks whose numbers are free again", () => {

@@ -1,5 +1,5 @@
 // Every kind of address at either end: IPv4, IPv6, both on one socket, host names, unix sockets.
-import { match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { run, Sluice, withSluice } from "../support/executable.ts";
@@ -72,6 +72,18 @@ describe("addresses", () => {
     await withSluice([...ALONE, `tcp://127.0.0.1:0=${targets}`], async (sluice) => {
       const line = await sluice.line("discovery", /cannot resolve no-such-host\.invalid/);
       strictEqual(line.level, "warn");
+      const [name, ...others] = (await sluice.status()).upstreams[0].names;
+      deepStrictEqual([name.name, name.resolves, name.addresses, name.last_answer, others], [
+        "no-such-host.invalid",
+        false,
+        [],
+        null,
+        [],
+      ]);
+      strictEqual(name.last_failure?.why, line.why);
+      const metrics = await sluice.metrics();
+      strictEqual(metrics.get('sluice_discovery_up{name="no-such-host.invalid"}'), 0);
+      ok(metrics.get('sluice_discovery_failures_total{name="no-such-host.invalid"}')! >= 1);
       await roundTrip(sluice.port());
       await roundTrip(sluice.port());
       strictEqual((await sluice.ended(2))[1].server, server.address);
@@ -146,7 +158,7 @@ describe("unix sockets", () => {
     const { status, stdout, stderr } = await run(words);
     strictEqual(status, 1);
     strictEqual(stdout, "");
-    match(stderr, /live\.sock.*already in use/);
+    match(stderr, /live\.sock.*already in use.*ss -lxp.*another path/);
     using client = await Peer.connect({ path: folder.at("live.sock") });
     strictEqual(await client.ask("still here"), "still here");
   });

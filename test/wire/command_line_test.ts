@@ -78,6 +78,12 @@ const mistakes: readonly Case[] = [
     says: /127\.0\.0\.1:9000.*taken/,
   },
   {
+    what: "a listener that is its own target",
+    words: ["tcp://:9000=127.0.0.1:9000"],
+    says:
+      /^sluice: tcp:\/\/:9000=127\.0\.0\.1:9000: .* is listener "tcp:\/\/:9000" itself: .*; write the address/,
+  },
+  {
     what: "an admin API for everybody without a token",
     words: ["--admin", "http://0.0.0.0:9900", `tcp://:0=${TARGET}`],
     says: /--admin:.*token/,

@@ -113,13 +113,23 @@ describe("--max-connections", () => {
 });
 
 describe("file descriptors", () => {
+  it("a low limit that nobody asked to exceed is no warning", async () => {
+    await using server = await Server.listen(echo);
+    await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      const line = await sluice.line("limits", /^256 file descriptors carry [0-9]+ connections; .*ulimit -n/);
+      strictEqual(line.level, "info");
+      const { max } = (await sluice.status()).totals.connections;
+      strictEqual(line.connections, max);
+    }, { command: ["sh", "-c", 'ulimit -n 256; exec "$0" "$@"', EXECUTABLE] });
+  });
+
   it("a low limit is said at start, and holds as a limit on connections", async () => {
     await using server = await Server.listen(echo);
-    const words = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
+    const words = [...ALONE, "--max-connections", "1000", `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(words, async (sluice) => {
       const line = await sluice.line(
         "limits",
-        /^256 file descriptors carry [0-9]+ connections, not 100000; .*ulimit -n/,
+        /^256 file descriptors carry [0-9]+ connections, not 1000; .*ulimit -n.*--max-connections/,
       );
       strictEqual(line.level, "warn");
       const { max } = (await sluice.status()).totals.connections;

@@ -1,6 +1,6 @@
 // Host names as targets: looked up in the hosts file and in DNS, again as their answers age; what an answer
 // adds is served, what it takes away gets nothing new, and no answer changes nothing.
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { command, type Sluice, withSluice } from "../support/executable.ts";
@@ -103,8 +103,15 @@ describe("names in DNS", { skip }, () => {
       const line = await sluice.line("discovery", /^cannot resolve db\.sluice\.test: .*keeping 127\.0\.1\.1/);
       strictEqual(line.level, "warn");
       strictEqual(await serverOf(sluice), `127.0.1.1:${one.port}`);
+      const [kept] = (await sluice.status()).upstreams[0].names;
+      deepStrictEqual([kept.name, kept.resolves, kept.addresses], ["db.sluice.test", false, ["127.0.1.1"]]);
+      ok(kept.last_answer! <= kept.since! && kept.since! <= kept.last_failure!.at);
+      strictEqual((await sluice.metrics()).get('sluice_discovery_up{name="db.sluice.test"}'), 0);
       names.names.set("db.sluice.test", ["127.0.1.2"]);
       await untilServers(sluice, [`127.0.1.2:${one.port}`]);
+      const [back] = (await sluice.status()).upstreams[0].names;
+      deepStrictEqual([back.resolves, back.addresses], [true, ["127.0.1.2"]]);
+      strictEqual((await sluice.metrics()).get('sluice_discovery_up{name="db.sluice.test"}'), 1);
       strictEqual(await serverOf(sluice), `127.0.1.2:${one.port}`);
       strictEqual(sluice.log("discovery").filter(({ level }) => level === "warn").length, 1);
     }, withFiles({ "resolv.conf": conf }));

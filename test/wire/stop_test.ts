@@ -22,7 +22,7 @@ describe("SIGTERM", () => {
     sluice.signal("SIGTERM");
     strictEqual(await sluice.exit(), 0);
     ok(performance.now() - from < 3_000);
-    match(sluice.log("drain")[0].message, /^stopped accepting; 0 connections/);
+    match(sluice.log("drain")[0].message, /^stopped accepting; 0 connections have /);
   });
 
   it("open connections finish, new ones are refused, then it ends with 0", async () => {
@@ -72,6 +72,21 @@ describe("SIGTERM", () => {
     strictEqual(answers.filter(({ status }) => status === "fulfilled").length, clients.length);
     for (const client of clients) client.end();
     strictEqual(await sluice.exit(), 0);
+  });
+
+  it("one connection is one connection", async () => {
+    await using server = await Server.listen(echo);
+    const words = [...ALONE, "--drain-timeout", "100ms", `tcp://127.0.0.1:0=${server.address}`];
+    using sluice = await Sluice.start(words);
+    using client = await Peer.connect(sluice.port());
+    strictEqual(await client.ask("hello"), "hello");
+    sluice.signal("SIGTERM");
+    await client.ending();
+    strictEqual(await sluice.exit(), 0);
+    deepStrictEqual(sluice.log("drain").map(({ message }) => message), [
+      "stopped accepting; 1 connection has 100ms to finish",
+      "closing 1 connection",
+    ]);
   });
 
   it("what is left after --drain-timeout is closed, with the reason drained", async () => {
@@ -142,6 +157,9 @@ describe("ending now", () => {
       for (const client of clients) await client.ending();
       strictEqual(await sluice.exit(), 0);
       ok(performance.now() - from < 4_000, "at once");
+      const told = sluice.log("drain").filter(({ message }) => message.startsWith("a second signal"));
+      const expected = signals.slice(1).map((signal) => `a second signal, ${signal}, ends it now`);
+      deepStrictEqual(told.map(({ message }) => message), expected);
       deepStrictEqual(sluice.records.map(({ reason }) => reason), [
         "drained",
         "drained",

@@ -6,6 +6,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { ADDRESS_BYTES } from "../../base/limits.ts";
 import { didYouMean, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken } from "./errors.ts";
+import { type Range, readCount } from "./units.ts";
 
 /** An IP address and a port. `ip` is canonical: four decimals, or RFC 5952 without brackets and scope. */
 export interface IpAddress {
@@ -39,14 +40,27 @@ export type Address = LiteralAddress | NameAddress;
 export interface Listen {
   /** As the user wrote it. */
   readonly text: string;
-  readonly protocol: "tcp";
+  readonly protocol: "tcp" | "http";
   /** `:PORT` and `[::]:PORT` are the IPv6 wildcard, which takes IPv4 too. */
   readonly address: Address;
 }
 
-const SCHEMES_LATER = ["udp", "tls", "http", "https"];
-const TARGET_SCHEMES_LATER = ["tls", "http", "https"];
-const TARGET_OPTIONS_LATER = ["weight", "backup", "max-connections"];
+/** One server as it is written. */
+export interface Target {
+  readonly address: Address;
+  /** The path that goes before every request's, without a slash at its end; "" for none. */
+  readonly base: string;
+  /** Connections in use at once; 0: no limit. */
+  readonly maxConnections: number;
+}
+
+const SCHEMES = ["tcp", "http"] as const;
+const SCHEMES_LATER = ["udp", "tls", "https"];
+const TARGET_SCHEMES_LATER = ["tls", "https"];
+const TARGET_OPTIONS = ["max-connections"];
+const TARGET_OPTIONS_LATER = ["weight", "backup"];
+/** Connections to one server at once. */
+export const SERVER_CONNECTIONS: Range = { min: 1, max: 1_000_000 };
 
 /** No address is longer; what is longer is refused before anything looks closer. */
 const TEXT_CHARACTERS_MAX = 512;
@@ -86,14 +100,15 @@ export function splitTargets(text: string): Reading<string[]> {
 /**
  * Reads where to listen: `tcp://:9000` (all addresses, IPv4 and IPv6), `tcp://127.0.0.1:9000`,
  * `tcp://[::1]:9000`, `tcp://localhost:9000` (127.0.0.1), `tcp://NAME:9000`, `unix:/path` and
- * `unix:/path?protocol=tcp`. Ports 0 to 65535; with 0 the kernel chooses.
- * @returns the address, or what was expected. udp, tls, http and https are known but not supported.
+ * `unix:/path?protocol=tcp`; `http://` likewise, with port 80 if there is none, but without a name: that is
+ * for routes to match. Ports 0 to 65535; with 0 the kernel chooses.
+ * @returns the address, or what was expected. udp, tls and https are known but not supported.
  */
 export function readListen(text: string): Reading<Listen> {
   const flaw = unreadable(text);
   if (flaw !== undefined) return flaw;
   if (text.startsWith("unix:")) return readUnixListen(text);
-  const scheme = /^([^:/?#[\]=,]*):\/\//.exec(text)?.[1];
+  const scheme = schemeOf(text);
   if (scheme === undefined) {
     return refused(
       `${quoted(text)} has no scheme`,
@@ -101,44 +116,136 @@ export function readListen(text: string): Reading<Listen> {
     );
   }
   if (SCHEMES_LATER.includes(scheme)) {
-    return refused(`${scheme}:// is ${NOT_SUPPORTED}`, "listen on tcp:// or unix:");
+    return refused(`${scheme}:// is ${NOT_SUPPORTED}`, "listen on tcp://, http:// or unix:");
   }
+  if (scheme === "http") return readHttpListen(text);
   if (scheme !== "tcp") {
-    const remedy = didYouMean(scheme, ["tcp", ...SCHEMES_LATER], "write tcp://:PORT or unix:/PATH");
+    const remedy = didYouMean(
+      scheme,
+      [...SCHEMES, ...SCHEMES_LATER],
+      "write tcp://:PORT, http://:PORT or unix:/PATH",
+    );
     return refused(`unknown scheme ${quoted(scheme)}`, remedy);
   }
-  const rest = text.slice("tcp://".length);
-  const extra = rest.search(/[/?#]/);
-  if (extra !== -1) {
-    return refused(
-      `${quoted(rest.slice(extra))} after the port`,
-      `write tcp://${shown(rest.slice(0, extra))}`,
-    );
-  }
-  const address = readHostPort(rest, "listen");
+  const { authority, rest } = splitAuthority(text);
+  if (rest !== "") return refused(`${quoted(rest)} after the port`, `write tcp://${shown(authority)}`);
+  const address = readHostPort(authority, "listen");
   return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
 }
 
+function readHttpListen(text: string): Reading<Listen> {
+  const { authority, rest } = splitAuthority(text);
+  if (rest !== "" && rest !== "/") {
+    return refused(
+      `${quoted(rest)} after the port`,
+      `write http://${shown(authority)} and match the path in a route`,
+    );
+  }
+  const address = readHostPort(withPort(authority), "listen");
+  if (!address.ok) return address;
+  if (address.value.kind === "ip") return taken({ text, protocol: "http", address: address.value });
+  const { name, port } = address.value;
+  return refused(
+    `${quoted(name)} is a name, which is no address to listen on`,
+    `write http://:${port} and match the host in a route`,
+  );
+}
+
 /**
- * Reads one server: `10.0.0.1:9001`, `[::1]:9001`, `[fe80::1%eth0]:9001`, `name:9001`, `unix:/path`.
- * Ports 1 to 65535. @returns the address, or what was expected; options after a `;` (weight, backup,
- * max-connections) and schemes are known but not supported.
+ * Takes `http://HOST:PORT/PATH` of the command line apart: where to bind, and the host and path that its
+ * requests have. A name is a host to match, on all addresses of the port; an IP address or localhost is
+ * where to bind. What cannot be read is left in `bind` for `readListen` to refuse.
  */
-export function readTarget(text: string): Reading<Address> {
+export function splitHttpListen(text: string): { bind: string; host?: string; path?: string } {
+  if (schemeOf(text) !== "http") return { bind: text };
+  const { authority, rest } = splitAuthority(text);
+  const path = rest === "" || rest === "/" ? {} : { path: rest };
+  const [, host, port] = /^([^:[\]]*)(:[^:]*)?$/.exec(authority) ?? [];
+  const isName = host !== undefined && /^(\*\.)?[a-z0-9_.-]*[a-z][a-z0-9_.-]*$/i.test(host) &&
+    !/(^|\.)([0-9]+|0x[0-9a-f]*)$/i.test(host) && host.toLowerCase() !== "localhost";
+  return isName
+    ? { bind: `http://${port ?? ":80"}`, host, ...path }
+    : { bind: `http://${authority}`, ...path };
+}
+
+/** What stands before `://`. */
+function schemeOf(text: string): string | undefined {
+  return /^([^:/?#[\]=,]*):\/\//.exec(text)?.[1];
+}
+
+/** What stands behind `://`, cut before the path, query or fragment. */
+function splitAuthority(text: string): { authority: string; rest: string } {
+  const whole = text.slice(text.indexOf("://") + "://".length);
+  const at = whole.search(/[/?#]/);
+  return at === -1
+    ? { authority: whole, rest: "" }
+    : { authority: whole.slice(0, at), rest: whole.slice(at) };
+}
+
+/** `HOST:PORT` of an authority that may go without a port. */
+function withPort(authority: string): string {
+  return /^(\[[^[\]]*\]|[^:[\]]*[^:[\]0-9][^:[\]]*)$/.test(authority) ? `${authority}:80` : authority;
+}
+
+/**
+ * Reads one server: `10.0.0.1:9001`, `[::1]:9001`, `[fe80::1%eth0]:9001`, `name:9001`, `unix:/path`,
+ * `http://name:9001/base`, and behind it options as `;max-connections=500`. Ports 1 to 65535; 80 for http://
+ * if there is none. @returns the server, or what was expected; the options weight and backup and other
+ * schemes are known but not supported.
+ */
+export function readTarget(text: string): Reading<Target> {
   const flaw = unreadable(text);
   if (flaw !== undefined) return flaw;
   const [bare, ...options] = text.split(";");
-  if (options.length > 0) return refuseOption(options[0], bare);
-  if (text.startsWith("unix:")) return readUnixPath(text.slice("unix:".length));
-  const scheme = /^([^:/?#[\]=,]*):\/\//.exec(text)?.[1];
-  if (scheme !== undefined) {
-    const rest = shown(text.slice(scheme.length + "://".length));
-    if (TARGET_SCHEMES_LATER.includes(scheme)) {
-      return refused(`${scheme}:// is ${NOT_SUPPORTED}`, `write ${rest}`);
-    }
-    return refused(`${quoted(text)} has a scheme, a target has none`, `write ${rest}`);
+  const maxConnections = readTargetOptions(options, bare);
+  if (!maxConnections.ok) return maxConnections;
+  const target = readBareTarget(bare);
+  return target.ok ? taken({ ...target.value, maxConnections: maxConnections.value }) : target;
+}
+
+function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
+  const scheme = text.startsWith("unix:") ? undefined : schemeOf(text);
+  if (scheme === "http") return readHttpTarget(text);
+  const rest = scheme === undefined ? "" : shown(text.slice(scheme.length + "://".length));
+  if (scheme !== undefined && TARGET_SCHEMES_LATER.includes(scheme)) {
+    return refused(`${scheme}:// is ${NOT_SUPPORTED}`, `write ${rest}`);
   }
-  return readHostPort(text, "target");
+  if (scheme !== undefined) {
+    return refused(`${quoted(text)} has a scheme that no target has`, `write ${rest}`);
+  }
+  const address = text.startsWith("unix:")
+    ? readUnixPath(text.slice("unix:".length))
+    : readHostPort(text, "target");
+  return address.ok ? taken({ address: address.value, base: "" }) : address;
+}
+
+function readHttpTarget(text: string): Reading<Omit<Target, "maxConnections">> {
+  const { authority, rest } = splitAuthority(text);
+  const address = readHostPort(withPort(authority), "target");
+  if (!address.ok) return address;
+  const extra = rest.search(/[?#]/);
+  if (extra !== -1) {
+    const remedy = `write http://${shown(authority + rest.slice(0, extra))}`;
+    return refused(`${quoted(rest.slice(extra))} after the base path`, remedy);
+  }
+  if (!/^[\x21-\x7e]*$/.test(rest)) {
+    return refused(`${quoted(rest)} is not ASCII`, "write other characters as %HH, their bytes in UTF-8");
+  }
+  return taken({ address: address.value, base: rest.replace(/\/+$/, "") });
+}
+
+/** The limit of connections among the options; 0 if there is none. */
+function readTargetOptions(options: readonly string[], bare: string): Reading<number> {
+  let most = 0;
+  for (const option of options) {
+    const [name, ...values] = option.split("=");
+    if (!TARGET_OPTIONS.includes(name)) return refuseOption(name, bare);
+    const reading = readCount(values.join("="), SERVER_CONNECTIONS);
+    if (!reading.ok) return refused(`${name}: ${reading.what}`, reading.remedy);
+    if (most !== 0) return refused(`option ${quoted(name)} is given twice`, "leave one of them out");
+    most = reading.value;
+  }
+  return taken(most);
 }
 
 /**
@@ -208,6 +315,15 @@ export function addressText(address: Address): string {
   if (address.kind === "name") return `${address.name}:${address.port}`;
   if (address.family === 4) return `${address.ip}:${address.port}`;
   return `[${address.ip}${address.scope === "" ? "" : "%" + address.scope}]:${address.port}`;
+}
+
+/** What the Host of a request for that server says (RFC 9110 section 7.2): without the port of HTTP, without
+ * the scope, which is this machine's own matter; localhost for a unix socket. */
+export function authorityOf(address: Address): string {
+  if (address.kind === "unix") return "localhost";
+  const port = address.port === 80 ? "" : `:${address.port}`;
+  if (address.kind === "name") return address.name.replace(/\.$/, "") + port;
+  return (address.family === 4 ? address.ip : `[${address.ip}]`) + port;
 }
 
 /**
@@ -291,22 +407,24 @@ function readUnixListen(text: string): Reading<Listen> {
       return refused(`unknown option ${quoted(queries[0])}`, `write unix:${shown(path)}?protocol=tcp`);
     }
     if (SCHEMES_LATER.includes(protocol)) {
-      return refused(`protocol=${protocol} is ${NOT_SUPPORTED}`, "write ?protocol=tcp");
+      return refused(`protocol=${protocol} is ${NOT_SUPPORTED}`, "write ?protocol=tcp or ?protocol=http");
     }
-    if (protocol !== "tcp") return refused(`unknown protocol ${quoted(protocol)}`, "write ?protocol=tcp");
+    if (protocol !== "tcp" && protocol !== "http") {
+      return refused(`unknown protocol ${quoted(protocol)}`, "write ?protocol=tcp or ?protocol=http");
+    }
   }
   const address = readUnixPath(path);
-  return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
+  const protocol = queries[0] === "protocol=http" ? "http" : "tcp";
+  return address.ok ? taken({ text, protocol, address: address.value }) : address;
 }
 
-function refuseOption(option: string, bare: string): Reading<never> {
-  const name = option.split("=", 1)[0];
+function refuseOption(name: string, bare: string): Reading<never> {
   if (TARGET_OPTIONS_LATER.includes(name)) {
     return refused(`option ${quoted(name)} is ${NOT_SUPPORTED}`, `write ${shown(bare)}`);
   }
   return refused(
     `unknown option ${quoted(name)}`,
-    didYouMean(name, TARGET_OPTIONS_LATER, `write ${shown(bare)}`),
+    didYouMean(name, [...TARGET_OPTIONS, ...TARGET_OPTIONS_LATER], `write ${shown(bare)}`),
   );
 }
 

@@ -4,20 +4,12 @@ import type * as z from "zod";
 import { LISTENERS_MAX, SERVERS_PER_UPSTREAM_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
 import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from "./address.ts";
 import { didYouMean, NOT_SUPPORTED, quoted } from "./errors.ts";
+import { type Finding, type Path, valueAt } from "./finding.ts";
+import { findLoops } from "./loops.ts";
+import { checkProtocols } from "./protocols.ts";
+import { checkRoutes } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
 import { formatDuration } from "./units.ts";
-
-export type Path = readonly (string | number)[];
-
-/** One thing wrong with the value at `path`. */
-export interface Finding {
-  readonly path: Path;
-  /** Another value that it is as much about; the one that somebody wrote is the one to name. */
-  readonly orPath?: Path;
-  readonly what: string;
-  readonly remedy: string;
-  readonly severity: "error" | "warning";
-}
 
 /** What a default depends on. `uid` is that of the process, 0 for root. */
 export interface Surroundings {
@@ -44,7 +36,7 @@ export function checkConfig(
     };
   }
   const config: Config = { ...result.data, admin: result.data.admin ?? defaultAdmin(surroundings) };
-  const findings = crossCheck(config);
+  const findings = crossCheck(config, raw);
   if (config.admin.kind === "off" && config.admin.byDefault) {
     findings.push({
       path: ["admin"],
@@ -89,6 +81,7 @@ function findingsOf(issue: z.core.$ZodIssue, base: Path, raw: unknown, rawDepth 
       return issue.issues.flatMap((inner) => findingsOf(inner, path, raw, rawDepth)).map((finding) => ({
         ...finding,
         what: `${quoted(String(path[path.length - 1]))} ${finding.what}`,
+        isKey: true,
       }));
     case "invalid_value":
       return error(...invalidValue(path, input, issue.values.map(String)));
@@ -117,7 +110,11 @@ function unknownKey(path: Path, unknown: string): Finding {
     .map((key) => key.path[path.length]);
   const later = KEYS.filter((key) => key.path.length === path.length && matches(key.path, path))
     .flatMap((key) => key.doc.later ?? []);
-  const found: Omit<Finding, "what" | "remedy"> = { path: [...path, unknown], severity: "error" };
+  const found: Omit<Finding, "what" | "remedy"> = {
+    path: [...path, unknown],
+    severity: "error",
+    isKey: true,
+  };
   if (later.includes(unknown)) {
     return { ...found, what: `${quoted(unknown)} is ${NOT_SUPPORTED}`, remedy: "leave it out" };
   }
@@ -162,21 +159,15 @@ function kindOf(value: unknown): string {
   return typeof value === "string" ? "text" : `a ${typeof value}`;
 }
 
-function valueAt(raw: unknown, path: Path): unknown {
-  let value = raw;
-  for (const step of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<string | number, unknown>)[step];
-  }
-  return value;
-}
-
 /** What holds between keys, each of them good by itself. */
-function crossCheck(config: Config): Finding[] {
+function crossCheck(config: Config, raw: unknown): Finding[] {
   return [
     ...checkCounts(config),
+    ...checkProtocols(config, raw),
     ...checkReferences(config),
+    ...checkRoutes(config),
     ...checkBinds(config),
+    ...checkLoops(config),
     ...checkAdmin(config),
     ...Object.entries(config.upstreams).flatMap(([name, upstream]) => checkUpstream(name, upstream)),
   ];
@@ -209,16 +200,22 @@ function tooMany(path: Path, count: number, of: string, max: number): Finding {
 function checkReferences(config: Config): Finding[] {
   const upstreams = Object.keys(config.upstreams);
   const findings: Finding[] = [];
-  for (const [name, { to }] of Object.entries(config.listeners)) {
-    if (Object.hasOwn(config.upstreams, to)) continue;
+  const see = (listener: string, to: string, path: Path): void => {
+    if (Object.hasOwn(config.upstreams, to)) return;
     const otherwise = upstreams.length === 0
       ? "give it under upstreams"
       : `the upstreams are ${list(upstreams)}`;
     findings.push({
-      path: ["listeners", name, "to"],
-      what: `listener ${quoted(name)} goes to upstream ${quoted(to)}, which does not exist`,
+      path,
+      what: `listener ${quoted(listener)} goes to upstream ${quoted(to)}, which does not exist`,
       remedy: didYouMean(to, upstreams, otherwise),
       severity: "error",
+    });
+  };
+  for (const [name, { to, routes }] of Object.entries(config.listeners)) {
+    if (to !== undefined) see(name, to, ["listeners", name, "to"]);
+    routes.forEach(({ action }, at) => {
+      if (action.kind === "upstream") see(name, action.to, ["listeners", name, "routes", at, "to"]);
     });
   }
   return findings;
@@ -265,6 +262,16 @@ function overlap(a: Address, b: Address): boolean {
   return isWildcard(a) || isWildcard(b) || (a.ip === b.ip && a.scope === b.scope);
 }
 
+/** No target leads back to its own listener. */
+function checkLoops(config: Config): Finding[] {
+  if (Object.keys(config.listeners).length > LISTENERS_MAX) return []; // too many to follow, and refused anyway
+  return findLoops(config).map((loop) => ({
+    ...loop,
+    remedy: "write the address of a server, or listen on another port or path",
+    severity: "error",
+  }));
+}
+
 function checkAdmin(config: Config): Finding[] {
   const { admin, "admin-token": token } = config;
   if (admin.kind !== "http" || isLoopback(admin.address)) return [];
@@ -306,8 +313,8 @@ function checkUpstream(name: string, upstream: Config["upstreams"][string]): Fin
     );
   }
   const seen = new Set<string>();
-  servers.forEach(({ address }, at) => {
-    const text = addressText(address);
+  servers.forEach(({ address, base }, at) => {
+    const text = addressText(address) + base;
     if (seen.has(text)) {
       findings.push({
         path: ["upstreams", name, "servers", at],

@@ -9,11 +9,20 @@ import {
   SERVERS_PER_UPSTREAM_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
-import { ARENA_FIRST, checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
+import { checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
-import { type Address, addressText, encodeAddress, type LiteralAddress } from "./address.ts";
-import type { Config, HealthCheck } from "./schema.ts";
+import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
+import { ArenaWriter } from "./arena.ts";
+import { type NumberedListener, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
+import type { HealthCheck } from "./health_schema.ts";
+import { requestOf, statusSet } from "./http_check.ts";
+import { routeSpecs } from "./route_specs.ts";
+import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
+import type { Config, Server as ConfiguredServer } from "./schema.ts";
+
+/** Kept connections are kept as long as the server says. */
+const KEEP_AUTO = -1;
 
 /** A listening socket that is open. */
 export interface OpenSocket {
@@ -24,6 +33,8 @@ export interface OpenSocket {
   readonly bind: string;
   /** Where the kernel bound it. */
   readonly bound: string;
+  /** 0: a unix socket. */
+  readonly port: number;
 }
 
 /** Numbers of everything that has an identity, for the life of the process. */
@@ -47,17 +58,64 @@ export interface CompileInput {
 /** Something that does not fit: told, and left out. */
 export type CompileWarning = string;
 
-interface Probe {
+interface Upstream {
   readonly number: number;
-  readonly check: HealthCheck;
-  readonly address: LiteralAddress;
-  readonly servers: number[];
+  readonly name: string;
+  readonly configured: Config["upstreams"][string];
+  readonly servers: readonly number[];
 }
 
 interface Server {
   readonly number: number;
   readonly upstream: number;
   readonly address: LiteralAddress;
+  readonly configured: ConfiguredServer;
+}
+
+interface Probe {
+  readonly number: number;
+  readonly check: HealthCheck;
+  readonly address: LiteralAddress;
+  /** What it says. */
+  readonly send: Uint8Array;
+  readonly servers: number[];
+}
+
+/** What a generation is made of, numbered. */
+interface Parts {
+  /** By `listenerKey`. */
+  readonly listeners: ReadonlyMap<string, NumberedListener>;
+  readonly upstreams: readonly Upstream[];
+  readonly servers: readonly Server[];
+  readonly probes: readonly Probe[];
+}
+
+/** Bytes in the arena. */
+interface Span {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** Where the arena has their bytes, in the order of the parts. */
+interface Places {
+  readonly servers: readonly { readonly addressAt: number; readonly base: Span; readonly authority: Span }[];
+  readonly probes: readonly {
+    readonly send: Span;
+    readonly expectAt: number;
+    readonly statusAt: number;
+    readonly addressAt: number;
+  }[];
+  readonly trusted: Trusted;
+  /** Routers in the order of the listeners. */
+  readonly routes: CompiledRoutes;
+}
+
+/** One generation on its way: what it is compiled from, and who learns of it. */
+interface Compiling {
+  readonly input: CompileInput;
+  readonly numbers: Numbering;
+  readonly directory: Directory;
+  readonly warnings: CompileWarning[];
 }
 
 /**
@@ -69,163 +127,307 @@ export function compile(
   identities: Identities,
   directory: Directory,
 ): { plan: Plan; warnings: CompileWarning[] } {
-  const { config, generation } = input;
-  const warnings: CompileWarning[] = [];
-  const kept = {
+  const numbers = new Numbering(identities), warnings: CompileWarning[] = [];
+  const compiling = { input, numbers, directory, warnings };
+  directory.begin();
+  const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
+
+  const arena = new ArenaWriter();
+  const places = placeBytes(arena, parts, input);
+  directory.routes = new Map([...places.routes.names.entries()].slice(1));
+  const plan = emptyPlan(input, identities, parts, places, arena.bytes);
+  arena.copyTo(plan.arena);
+  writeListeners(plan, input.sockets, parts, places);
+  writeUpstreams(plan, parts);
+  writeServers(plan, parts, places);
+  writeProbes(plan, parts, places, input.patternOf);
+
+  numbers.retain(input.generation);
+  checkPlan(plan);
+  return { plan, warnings };
+}
+
+/** Gives numbers to the things of one generation, and remembers which are in use. */
+class Numbering {
+  readonly #identities: Identities;
+  readonly #kept = {
     listeners: new Set<string>(),
     upstreams: new Set<string>(),
     servers: new Set<string>(),
     probes: new Set<string>(),
   };
-  const take = (kind: keyof typeof kept, key: string): number => {
-    const number = identities[kind].take(key);
-    if (number !== NONE) kept[kind].add(key);
-    return number;
-  };
 
-  directory.begin();
-  const members: { upstream: number; connectMs: number; servers: number[] }[] = [];
-  const servers: Server[] = [];
+  constructor(identities: Identities) {
+    this.#identities = identities;
+  }
+
+  /** NONE when there are no more. */
+  take(kind: keyof Identities, key: string): number {
+    const number = this.#identities[kind].take(key);
+    if (number !== NONE) this.#kept[kind].add(key);
+    return number;
+  }
+
+  /** Ends the identity of everything that this generation did not take. */
+  retain(generation: number): void {
+    for (const kind of ["listeners", "upstreams", "servers", "probes"] as const) {
+      this.#identities[kind].retain(this.#kept[kind], generation);
+    }
+  }
+}
+
+/** Every upstream with its servers, and the checks that they need. */
+function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
+  const { input, numbers, directory, warnings } = compiling;
+  const upstreams: Upstream[] = [], servers: Server[] = [];
   const probes = new Map<string, Probe>();
-  for (const [name, upstream] of Object.entries(config.upstreams)) {
-    const number = take("upstreams", name);
+  for (const [name, configured] of Object.entries(input.config.upstreams)) {
+    const { servers: targets, health } = configured;
+    const number = numbers.take("upstreams", name);
     if (number === NONE) {
       warnings.push(`upstream "${name}": more than ${UPSTREAMS_MAX - 1} upstreams; it is left out`);
       continue;
     }
-    const numbers: number[] = [];
-    const seen = new Map<string, number>();
-    for (const { address: target } of upstream.servers) {
-      for (const address of input.resolve(target)) {
-        const text = addressText(address);
-        const key = `${name}\n${addressText(target)}\n${text}`;
-        const nth = (seen.get(key) ?? 0) + 1;
-        seen.set(key, nth);
-        const record = recordOf(address);
-        if (typeof record === "string") {
-          warnings.push(`upstream "${name}": ${text} is left out: ${record}`);
-          continue;
-        }
-        const server = numbers.length < SERVERS_PER_UPSTREAM_MAX ? take("servers", `${key}\n${nth}`) : NONE;
-        if (server === NONE) {
-          warnings.push(`upstream "${name}": too many servers; ${text} is left out`);
-          continue;
-        }
-        numbers.push(server);
-        servers.push({ number: server, upstream: number, address });
-        const probe = upstream.health === "off"
-          ? NONE
-          : addProbe(probes, take, upstream.health, address, server);
-        directory.add("servers", {
-          number: server,
-          upstream: name,
-          target: addressText(target),
-          address: text,
-          probe,
-        });
-      }
+    const members: number[] = [];
+    for (const { key, target, address } of resolvedServers(name, targets, input.resolve)) {
+      const server = numberServer(compiling, name, key, address, members.length);
+      if (server === NONE) continue;
+      members.push(server);
+      servers.push({ number: server, upstream: number, address, configured: target });
+      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, target, address, server);
+      directory.add("servers", {
+        number: server,
+        upstream: name,
+        target: addressText(target.address) + target.base,
+        address: addressText(address),
+        probe,
+      });
     }
-    members.push({ upstream: number, connectMs: upstream.timeouts.connect, servers: numbers });
-    directory.add("upstreams", { number, name, servers: numbers });
+    upstreams.push({ number, name, configured, servers: members });
+    directory.add("upstreams", { number, name, servers: members, names: namesOf(targets) });
   }
-
-  const listeners = new Map<
-    string,
-    { number: number; to: string; idleMs: number; bound: string; name: string }
-  >();
-  for (const socket of input.sockets) {
-    const listener = config.listeners[socket.listener];
-    if (listener === undefined) continue;
-    const key = `${socket.listener}\n${socket.bind}`;
-    const number = take("listeners", key);
-    listeners.set(key, {
+  for (const { number, address, servers, check: { interval, fall, rise } } of probes.values()) {
+    directory.add("probes", {
       number,
-      to: listener.to,
-      idleMs: listener.timeouts["tunnel-idle"],
-      bound: socket.bound,
-      name: socket.listener,
+      address: addressText(address),
+      servers,
+      intervalMs: interval,
+      fall,
+      rise,
     });
-    directory.add("listeners", { number, name: socket.listener, bind: socket.bound, upstream: listener.to });
   }
+  return { upstreams, servers, probes: [...probes.values()] };
+}
 
-  const arena = new ArenaWriter();
-  const probeList = [...probes.values()];
-  const texts = probeList.map(({ check }) => ({
-    sendAt: arena.add(check.send),
-    expectAt: check.expect?.kind === "text" ? arena.add(check.expect.bytes) : 0,
-  }));
-  const serverAddresses = servers.map(({ address }) => arena.add(encodeAddress(address)));
-  const probeAddresses = probeList.map(({ address }) => arena.add(encodeAddress(address)));
+/** The addresses that the targets of an upstream stand for now, each with the key of its identity: the same
+ * address of the same target again is another server. */
+function* resolvedServers(
+  upstream: string,
+  targets: readonly ConfiguredServer[],
+  resolve: CompileInput["resolve"],
+): Generator<{ key: string; target: ConfiguredServer; address: LiteralAddress }> {
+  const seen = new Map<string, number>();
+  for (const target of targets) {
+    for (const address of resolve(target.address)) {
+      const key = `${upstream}\n${addressText(target.address)}${target.base}\n${addressText(address)}`;
+      const nth = (seen.get(key) ?? 0) + 1;
+      seen.set(key, nth);
+      yield { key: `${key}\n${nth}`, target, address };
+    }
+  }
+}
 
-  const plan = makePlan(generation, {
-    sockets: input.sockets.reduce((end, { socket }) => Math.max(end, socket + 1), 0),
+/** The number of one more server of an upstream that has `count`; NONE, and a warning, if it is left out. */
+function numberServer(
+  { numbers, warnings }: Compiling,
+  upstream: string,
+  key: string,
+  address: LiteralAddress,
+  count: number,
+): number {
+  const text = addressText(address), record = recordOf(address);
+  if (typeof record === "string") {
+    warnings.push(`upstream "${upstream}": ${text} is left out: ${record}`);
+    return NONE;
+  }
+  const server = count < SERVERS_PER_UPSTREAM_MAX ? numbers.take("servers", key) : NONE;
+  if (server === NONE) warnings.push(`upstream "${upstream}": too many servers; ${text} is left out`);
+  return server;
+}
+
+/** The listeners that have a socket. */
+function gatherListeners({ input, numbers, directory }: Compiling): ReadonlyMap<string, NumberedListener> {
+  const listeners = new Map<string, NumberedListener>();
+  for (const socket of input.sockets) {
+    const name = socket.listener, configured = input.config.listeners[name];
+    if (configured === undefined) continue;
+    const key = listenerKey(socket);
+    const number = numbers.take("listeners", key);
+    listeners.set(key, { number, name, configured, port: socket.port });
+    directory.add("listeners", {
+      number,
+      name,
+      bind: socket.bound,
+      upstream: targetsOf(configured).join(", "),
+    });
+  }
+  return listeners;
+}
+
+/** The upstreams that a listener leads to, each once. */
+function targetsOf({ to, routes }: Config["listeners"][string]): string[] {
+  const targets = routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []);
+  return [...new Set(to === undefined ? targets : [...targets, to])];
+}
+
+/** What a listener keeps its number by: copies of a socket are one. */
+function listenerKey({ listener, bind }: OpenSocket): string {
+  return `${listener}\n${bind}`;
+}
+
+/** Adds what servers, checks and listeners need to the arena. */
+function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: CompileInput): Places {
+  const { servers, probes } = parts;
+  const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
+  const encoder = new TextEncoder();
+  return {
+    servers: servers.map(({ address, configured }) => ({
+      addressAt: arena.add(encodeAddress(address)),
+      base: span(encoder.encode(configured.base)),
+      authority: span(encoder.encode(authorityOf(configured.address))),
+    })),
+    probes: probes.map(({ address, send, check: { expect, http } }) => ({
+      send: span(send),
+      expectAt: expect?.kind === "text" ? arena.add(expect.bytes) : 0,
+      statusAt: http === undefined ? 0 : arena.add(statusSet(http.statuses)),
+      addressAt: arena.add(encodeAddress(address)),
+    })),
+    trusted: placeTrusted(arena, config),
+    routes: compileRoutes(routeLists(parts), arena, patternOf),
+  };
+}
+
+/** For each listener its routes; those of one configured listener are one list, and share a router. */
+function routeLists({ listeners, upstreams }: Parts): RouteSpec[][] {
+  const numbers = upstreamNumbers(upstreams);
+  const lists = new Map<string, RouteSpec[]>();
+  return [...listeners.values()].map(({ name, configured }) => {
+    const list = lists.get(name) ?? routeSpecs(name, configured, (to) => numbers.get(to) ?? NONE);
+    lists.set(name, list);
+    return list;
+  });
+}
+
+/** By name. */
+function upstreamNumbers(upstreams: readonly Upstream[]): ReadonlyMap<string, number> {
+  return new Map(upstreams.map(({ name, number }) => [name, number]));
+}
+
+/** A plan of the size of its parts. */
+function emptyPlan(
+  { config, generation, sockets }: CompileInput,
+  identities: Identities,
+  { servers, probes }: Parts,
+  { trusted, routes }: Places,
+  arenaBytes: number,
+): Plan {
+  return makePlan(generation, {
+    sockets: sockets.reduce((end, { socket }) => Math.max(end, socket + 1), 0),
     listeners: identities.listeners.end,
     upstreams: identities.upstreams.end,
     servers: identities.servers.end,
     members: servers.length,
     probes: identities.probes.end,
-    probeMembers: probeList.reduce((sum, probe) => sum + probe.servers.length, 0),
-    arenaBytes: arena.bytes,
+    probeMembers: probes.reduce((sum, probe) => sum + probe.servers.length, 0),
+    trusted: trusted.at.length,
+    routing: routes.sizes,
+    arenaBytes,
     accessAll: config.log.access.to.kind === "off" ? 0 : 1,
   });
-  arena.copyTo(plan.arena);
+}
 
-  for (const { socket, listener, bind } of input.sockets) {
-    plan.socketListener[socket] = listeners.get(`${listener}\n${bind}`)?.number ?? NONE;
+function writeListeners(
+  plan: Plan,
+  sockets: readonly OpenSocket[],
+  { listeners, upstreams }: Parts,
+  { trusted, routes }: Places,
+): void {
+  for (const socket of sockets) {
+    plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
   }
-  const upstreamNumbers = new Map([...directory.current.upstreams].map((number) => [
-    directory.upstreams.get(number)!.name,
-    number,
-  ]));
-  for (const { number, to, idleMs } of listeners.values()) {
-    plan.listenerUpstream[number] = upstreamNumbers.get(to) ?? NONE;
-    plan.listenerTunnelIdleMs[number] = idleMs;
-  }
-  let member = 0;
-  for (const { upstream, connectMs, servers: numbers } of members) {
-    plan.upstreamFirst[upstream] = member;
-    plan.upstreamCount[upstream] = numbers.length;
-    plan.upstreamConnectMs[upstream] = connectMs;
-    for (const number of numbers) plan.upstreamMember[member++] = number;
-  }
-  servers.forEach(({ number, upstream }, index) => {
-    plan.serverAddressAt[number] = serverAddresses[index];
-    plan.serverUpstream[number] = upstream;
+  const numbers = upstreamNumbers(upstreams);
+  [...listeners.values()].forEach((listener, index) => {
+    writeListener(plan, listener, numbers.get(listener.configured.to ?? "") ?? NONE, trusted);
+    plan.listenerRouter[listener.number] = routes.routers[index];
   });
-  let probeMember = 0;
-  probeList.forEach(({ number, check, address, servers: about }, index) => {
-    plan.probeKind[number] = check.tcp ? ProbeKind.Connect : ProbeKind.Text;
-    plan.probeAddressAt[number] = probeAddresses[index];
-    plan.probeFirst[number] = probeMember;
-    plan.probeCount[number] = about.length;
-    for (const server of about) plan.probeMember[probeMember++] = server;
+  plan.trustedAt.set(trusted.at);
+  routes.fill(plan.routing);
+}
+
+function writeUpstreams(plan: Plan, { upstreams }: Parts): void {
+  let member = 0;
+  for (const { number, configured, servers } of upstreams) {
+    const { timeouts, "keep-alive": { "max-idle": most, idle } } = configured;
+    plan.upstreamFirst[number] = member;
+    plan.upstreamCount[number] = servers.length;
+    plan.upstreamConnectMs[number] = timeouts.connect;
+    plan.upstreamAnswerMs[number] = timeouts.answer;
+    plan.upstreamServerIdleMs[number] = timeouts["server-idle"];
+    plan.upstreamQueueMs[number] = timeouts.queue;
+    plan.upstreamKeepMax[number] = most;
+    plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
+    for (const server of servers) plan.upstreamMember[member++] = server;
+  }
+}
+
+function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
+  servers.forEach(({ number, upstream, configured }, index) => {
+    const { addressAt, base, authority } = places.servers[index];
+    plan.serverAddressAt[number] = addressAt;
+    plan.serverUpstream[number] = upstream;
+    plan.serverBaseAt[number] = base.at;
+    plan.serverBaseBytes[number] = base.bytes;
+    plan.serverAuthorityAt[number] = authority.at;
+    plan.serverAuthorityBytes[number] = authority.bytes;
+    plan.serverConnectionsMax[number] = configured["max-connections"];
+  });
+}
+
+function writeProbes(
+  plan: Plan,
+  { probes }: Parts,
+  places: Places,
+  patternOf: CompileInput["patternOf"],
+): void {
+  let member = 0;
+  probes.forEach(({ number, check, servers }, index) => {
+    const { send, expectAt, statusAt, addressAt } = places.probes[index], { expect } = check;
+    plan.probeKind[number] = kindOf(check);
+    plan.probeAddressAt[number] = addressAt;
+    plan.probeFirst[number] = member;
+    plan.probeCount[number] = servers.length;
+    for (const server of servers) plan.probeMember[member++] = server;
     plan.probeIntervalMs[number] = check.interval;
     plan.probeTimeoutMs[number] = check.timeout;
     plan.probeFall[number] = check.fall;
     plan.probeRise[number] = check.rise;
-    plan.probeSendAt[number] = texts[index].sendAt;
-    plan.probeSendBytes[number] = check.send.length;
-    plan.probeExpectAt[number] = texts[index].expectAt;
-    const expected = check.expect?.kind === "pattern" ? check.expect.source : check.expect?.bytes;
-    plan.probeExpectBytes[number] = expected?.length ?? 0;
-    plan.probePattern[number] = check.expect?.kind === "pattern"
-      ? input.patternOf(check.expect.source)
-      : NONE;
-    directory.add("probes", {
-      number,
-      address: addressText(address),
-      servers: about,
-      intervalMs: check.interval,
-      fall: check.fall,
-      rise: check.rise,
-    });
+    plan.probeSendAt[number] = send.at;
+    plan.probeSendBytes[number] = send.bytes;
+    plan.probeExpectAt[number] = expectAt;
+    plan.probeExpectBytes[number] = (expect?.kind === "pattern" ? expect.source : expect?.bytes)?.length ?? 0;
+    plan.probePattern[number] = expect?.kind === "pattern" ? patternOf(expect.source) : NONE;
+    plan.probeStatusAt[number] = statusAt;
   });
+}
 
-  for (const kind of ["listeners", "upstreams", "servers", "probes"] as const) {
-    identities[kind].retain(kept[kind], generation);
-  }
-  checkPlan(plan);
-  return { plan, warnings };
+function kindOf({ tcp, http }: HealthCheck): ProbeKind {
+  if (http !== undefined) return ProbeKind.Http;
+  return tcp ? ProbeKind.Connect : ProbeKind.Text;
+}
+
+/** The host names among targets, each once. */
+function namesOf(targets: Config["upstreams"][string]["servers"]): string[] {
+  return [...new Set(targets.flatMap(({ address }) => address.kind === "name" ? [address.name] : []))];
 }
 
 /** The address as C has it; or why it has no such form: an interface that is not there. */
@@ -240,47 +442,30 @@ function recordOf(address: LiteralAddress): Uint8Array | string {
 /** One address is probed once, whoever names it, as long as it is asked the same thing. */
 function addProbe(
   probes: Map<string, Probe>,
-  take: (kind: "probes", key: string) => number,
+  numbers: Numbering,
   check: HealthCheck,
+  target: ConfiguredServer,
   address: LiteralAddress,
   server: number,
 ): number {
+  const { http, interval, timeout, fall, rise } = check;
+  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address));
   const expect = check.expect === undefined
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
-  const { interval, timeout, fall, rise } = check;
-  const key = [addressText(address), check.tcp, hex(check.send), expect, interval, timeout, fall, rise].join(
-    "\n",
-  );
+  const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
+  const asked = [check.tcp, hex(send), expect, statuses];
+  const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
     known.servers.push(server);
     return known.number;
   }
-  const number = take("probes", key);
-  if (number !== NONE) probes.set(key, { number, check, address, servers: [server] });
+  const number = numbers.take("probes", key);
+  if (number !== NONE) probes.set(key, { number, check, address, send, servers: [server] });
   return number;
 }
 
 function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Gathers the arena's bytes; what is added twice is there twice (addresses are short). */
-class ArenaWriter {
-  readonly #parts: { at: number; bytes: Uint8Array }[] = [];
-  bytes = ARENA_FIRST;
-
-  /** Returns the offset; 0 for nothing. */
-  add(bytes: Uint8Array): number {
-    if (bytes.length === 0) return 0;
-    const at = this.bytes;
-    this.#parts.push({ at, bytes });
-    this.bytes += bytes.length;
-    return at;
-  }
-
-  copyTo(arena: Uint8Array): void {
-    for (const { at, bytes } of this.#parts) arena.set(bytes, at);
-  }
 }

@@ -1,6 +1,6 @@
 // The text of `sluice --help`, made from the schema and the table of flags, so that it cannot say
 // anything else than what holds. Pages for single verbs are further functions beside helpText.
-import { type Flag, FLAGS, VERBS } from "./flags.ts";
+import { type Flag, FLAGS, VERBS } from "./command_line.ts";
 
 const LINE_CHARACTERS_MAX = 110;
 
@@ -8,12 +8,13 @@ const LINE_CHARACTERS_MAX = 110;
 export const EXIT_STATUS: Readonly<Record<number, string>> = {
   0: "all went well",
   1: "a problem at run time, such as a port in use",
-  2: "a mistake on the command line",
+  2: "a mistake on the command line or in the file",
 };
 
 const EXAMPLES = [
   "sluice tcp://:5432=10.0.0.1:5432,10.0.0.2:5432",
   "sluice tcp://127.0.0.1:6379=10.0.0.1:6379,10.0.0.2:6379 --health-send 'PING\\r\\n' --health-expect +PONG",
+  "sluice http://shop.example:8080/api/=127.0.0.1:3000 http://:8080=127.0.0.1:4000 --health-http 'GET /up'",
   "sluice --connect-timeout 1s tcp://:80=a.example:80,[2001:db8::1]:80 unix:/run/app.sock=unix:/run/app-1.sock",
 ];
 
@@ -21,17 +22,20 @@ const EXAMPLES = [
 export function helpText(): string {
   const processFlags = FLAGS.filter((flag) => flag.scope === "process");
   const listenFlags = FLAGS.filter((flag) => flag.scope === "listen");
+  const statuses = Object.entries(EXIT_STATUS).map(([status, what]) => `${status} ${what}`);
   const isHealth = (flag: Flag): boolean => flag.name.startsWith("--health");
   return [
-    "Sluice balances TCP connections over servers.",
+    "Sluice balances TCP connections and HTTP requests over servers.",
     "",
     "Usage: sluice [FLAGS] LISTEN=TARGETS [FLAGS] [LISTEN=TARGETS [FLAGS]]...",
     ...Object.entries(VERBS).map(([verb, what]) => `       sluice ${verb.padEnd(8)} ${what}`),
     "       sluice --help, -h | --version, -V",
     "",
     "LISTEN   tcp://:PORT (all addresses, IPv4 and IPv6), tcp://HOST:PORT, tcp://[IPV6]:PORT,",
-    "         unix:/PATH?protocol=tcp",
-    "TARGETS  HOST:PORT, [IPV6]:PORT or unix:/PATH, joined by commas",
+    "         http:// likewise, where a name and a path are what requests must have: http://NAME:PORT/PATH/,",
+    "         unix:/PATH[?protocol=tcp], unix:/PATH?protocol=http",
+    "TARGETS  HOST:PORT, [IPV6]:PORT or unix:/PATH, joined by commas; for HTTP also http://HOST:PORT/BASE and",
+    "         HOST:PORT;max-connections=N",
     "",
     "Examples:",
     ...EXAMPLES.map((example) => `  ${example}`),
@@ -44,8 +48,7 @@ export function helpText(): string {
     ...rows(listenFlags.filter(isHealth)),
     "",
     `Durations: 500ms, 2s, 1m30s, 1h. A value may follow its flag after a space or a "=".`,
-    "Exit status: " + Object.entries(EXIT_STATUS).map(([status, what]) => `${status} ${what}`).join("; ") +
-    ".",
+    ...wrap(`Exit status: ${statuses.join("; ")}.`, LINE_CHARACTERS_MAX),
     "",
   ].join("\n");
 }

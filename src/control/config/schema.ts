@@ -3,7 +3,7 @@
 // converted (durations in milliseconds, texts as bytes); names stay as they are in the file.
 // Every key has a default or says that it is required; every value has a bound.
 import * as z from "zod";
-import { REACTORS_MAX } from "../../base/limits.ts";
+import { REACTORS_MAX, TICK_MS } from "../../base/limits.ts";
 import {
   type Address,
   type IpAddress,
@@ -12,33 +12,28 @@ import {
   readListen,
   readTarget,
   readUnixPath,
+  SERVER_CONNECTIONS,
+  type Target,
   type UnixAddress,
 } from "./address.ts";
+import { readCidr } from "./cidr.ts";
 import { didYouMean, nearest, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken } from "./errors.ts";
-import { type Expectation, readEscapes, readExpectation } from "./escapes.ts";
-import { formatDuration, type Range, readCount, readDuration } from "./units.ts";
-
-/** What is said about a key wherever it is documented. */
-export interface KeyDoc {
-  readonly description: string;
-  /** How the value is written: `DURATION`, `auto|N`. */
-  readonly placeholder?: string;
-  /** The flag of the quick mode that gives this value, with its dashes. */
-  readonly flag?: string;
-  readonly example?: string;
-  /** The unit of the converted value. */
-  readonly unit?: "ms" | "count" | "bytes";
-  readonly range?: string;
-  /** The default in words, where it is no plain value of the schema. */
-  readonly defaultText?: string;
-  /** Keys or values that are designed but not supported in this version. */
-  readonly later?: readonly string[];
-  /** The value is never shown, not in an error either. */
-  readonly secret?: boolean;
-}
-
-/** The documentation of every key, found by the key's own schema. */
-export const docs = z.registry<KeyDoc>();
+import { forwarded } from "./forwarding_schema.ts";
+import { health } from "./health_schema.ts";
+import {
+  count,
+  countDoc,
+  docs,
+  duration,
+  durationDoc,
+  give,
+  key,
+  type KeyDoc,
+  oneOrList,
+  text,
+} from "./keys.ts";
+import { route } from "./route_schema.ts";
+import { type Range, readCount, readDuration } from "./units.ts";
 
 /** Where the admin API listens. `byDefault`: nobody asked, so a failure is only a warning. */
 export type Admin =
@@ -46,80 +41,76 @@ export type Admin =
   | { readonly kind: "unix"; readonly address: UnixAddress; readonly byDefault: boolean }
   | { readonly kind: "http"; readonly address: IpAddress; readonly byDefault: false };
 
+/** Client connections at once. `byDefault`: nobody asked for so many, so fewer will do. */
+export interface MaxConnections {
+  readonly most: number;
+  readonly byDefault: boolean;
+}
+
 /** Where access records go. */
 export type AccessLogTarget =
   | { readonly kind: "stderr" | "stdout" | "off" }
   | { readonly kind: "file"; readonly path: string };
 
-/** How the servers of an upstream are checked; durations in milliseconds. */
-export interface HealthCheck {
-  /** Only the connect is checked: nothing is sent, no answer is waited for. */
-  readonly tcp: boolean;
-  /** Sent once connected; empty if the server speaks first. */
-  readonly send: Uint8Array;
-  /** What the answer must hold; undefined exactly if `tcp`. */
-  readonly expect: Expectation | undefined;
-  readonly interval: number;
-  readonly timeout: number;
-  /** Failures in a row that eject a server. */
-  readonly fall: number;
-  /** Successes in a row that bring it back. */
-  readonly rise: number;
-}
-
 /** One server of an upstream. */
 export interface Server {
   readonly address: Address;
+  /** See Target. */
+  readonly base: string;
+  /** Of all reactors; 0: no limit. */
+  readonly "max-connections": number;
+}
+
+/** Connections to servers that are kept for the next request. */
+export interface KeepAlive {
+  /** By each reactor for each server; 0: none. */
+  readonly "max-idle": number;
+  /** For how long; auto: as long as the server says or shows. */
+  readonly idle: number | "auto";
 }
 
 const NAME_CHARACTERS_MAX = 512;
 const PATH_CHARACTERS_MAX = 4_000;
 const TOKEN_CHARACTERS_MAX = 512;
 
-const CONNECT_MS: Range = { min: 10, max: 3_600_000 };
-const TUNNEL_IDLE_MS: Range = { min: 100, max: 7 * 86_400_000 };
+/** Nothing that a reactor times is shorter than one of its ticks; it would only be rounded up. */
+const CONNECT_MS: Range = { min: TICK_MS, max: 3_600_000 };
+const IDLE_MS: Range = { min: TICK_MS, max: 7 * 86_400_000 };
+/** The control plane's own. */
 const DRAIN_MS: Range = { min: 0, max: 86_400_000 };
-const INTERVAL_MS: Range = { min: 100, max: 3_600_000 };
-const PROBE_TIMEOUT_MS: Range = { min: 10, max: 3_600_000 };
-const FALL_RISE: Range = { min: 1, max: 100 };
+const KEEP_MAX: Range = { min: 1, max: 65_535 };
+const KEEP_MAX_DEFAULT = 256;
 const CONNECTIONS: Range = { min: 1, max: 1_000_000 };
+const CONNECTIONS_DEFAULT = 100_000;
 const REACTORS: Range = { min: 1, max: REACTORS_MAX };
 
-/** Attaches a key's documentation to its schema, which must be this key's alone. */
-function key<S extends z.ZodType>(schema: S, doc: KeyDoc): S {
-  docs.add(schema, doc);
-  return schema;
+/** The timeouts of HTTP, which stand as defaults and where they hold. */
+const TIMEOUTS = {
+  "client-idle": ["60s", "close an HTTP client's connection that asks for nothing for so long"],
+  "request-head": ["30s", "longest wait for the whole head of a request"],
+  "body-stall": ["60s", "longest silence within the body of a request"],
+  exchange: ["off", "longest time for a request and its answer as a whole"],
+  answer: ["60s", "longest wait for the head of an HTTP server's answer"],
+  "server-idle": ["60s", "longest silence of an HTTP server within the body of its answer"],
+  queue: ["5s", "longest wait for a server while all have the connections they may have"],
+} as const;
+
+function timeout(name: keyof typeof TIMEOUTS) {
+  return text((input) => name === "exchange" && input === "off" ? taken(0) : readDuration(input, IDLE_MS));
 }
 
-/** A text that `reader` converts; its error and remedy become the issue. */
-function text<T>(reader: (text: string) => Reading<T>) {
-  return z.string().transform((input, context): T => give(reader(input), context));
+function timeoutDoc(name: keyof typeof TIMEOUTS): KeyDoc {
+  const placeholder = name === "exchange" ? "off|DURATION" : "DURATION";
+  return { description: TIMEOUTS[name][1], ...durationDoc(IDLE_MS), placeholder };
 }
 
-/** A whole number, written as a number or as digits. */
-function count(range: Range) {
-  return z.union([z.number(), z.string()]).transform((input, context): number =>
-    give(readCount(input, range), context)
-  );
+function defaultTimeout(name: keyof typeof TIMEOUTS) {
+  return key(timeout(name).prefault(TIMEOUTS[name][0]), timeoutDoc(name));
 }
 
-function duration(range: Range) {
-  return text((input) => readDuration(input, range));
-}
-
-function give<T>(reading: Reading<T>, context: z.RefinementCtx): T {
-  if (reading.ok) return reading.value;
-  context.addIssue({ code: "custom", message: reading.what, params: { remedy: reading.remedy } });
-  return z.NEVER;
-}
-
-function durationDoc(range: Range): Pick<KeyDoc, "placeholder" | "unit" | "range"> {
-  const words = `${formatDuration(range.min)} to ${formatDuration(range.max)}`;
-  return { placeholder: "DURATION", unit: "ms", range: words };
-}
-
-function countDoc(range: Range): Pick<KeyDoc, "placeholder" | "unit" | "range"> {
-  return { placeholder: "N", unit: "count", range: `${range.min} to ${range.max}` };
+function ownTimeout(name: keyof typeof TIMEOUTS, flag?: string) {
+  const doc = { ...timeoutDoc(name), defaultText: TIMEOUTS[name][0] };
+  return key(timeout(name).optional(), flag === undefined ? doc : { ...doc, flag });
 }
 
 function readReactors(input: string | number): Reading<number | "auto"> {
@@ -225,25 +216,21 @@ const defaults = z.strictObject({
         description: "longest wait for one server to accept a connection",
         ...durationDoc(CONNECT_MS),
       }),
-      "tunnel-idle": key(duration(TUNNEL_IDLE_MS).prefault("1h"), {
+      "tunnel-idle": key(duration(IDLE_MS).prefault("1h"), {
         description: "a connection that moves no byte for so long is closed",
-        ...durationDoc(TUNNEL_IDLE_MS),
+        ...durationDoc(IDLE_MS),
       }),
+      "client-idle": defaultTimeout("client-idle"),
+      "request-head": defaultTimeout("request-head"),
+      "body-stall": defaultTimeout("body-stall"),
+      exchange: defaultTimeout("exchange"),
+      answer: defaultTimeout("answer"),
+      "server-idle": defaultTimeout("server-idle"),
+      queue: defaultTimeout("queue"),
     }).prefault({}),
     {
       description: "timeouts of every listener and upstream that has no own",
-      later: [
-        "client-idle",
-        "server-idle",
-        "request-head",
-        "answer",
-        "body-stall",
-        "exchange",
-        "write-stall",
-        "half-closed",
-        "queue",
-        "handshake",
-      ],
+      later: ["write-stall", "half-closed", "handshake"],
     },
   ),
 });
@@ -261,95 +248,65 @@ const listener = z.strictObject({
       example: "tcp://:5432",
     },
   ),
-  to: key(z.string(), {
-    description: "name of the upstream that gets the connections",
+  to: key(z.string().optional(), {
+    description: "name of the upstream that gets the connections, or the requests that no route takes",
     placeholder: "UPSTREAM",
+  }),
+  routes: key(z.array(route).prefault([]), {
+    description: "what becomes of which requests: the most specific match wins, then the first",
+  }),
+  trust: key(oneOrList(text(readCidr)).optional(), {
+    description: "proxies before this one: whose X-Forwarded-*, Forwarded, X-Real-IP and X-Request-ID are " +
+      "believed; one prefix or a list",
+    placeholder: "CIDR",
+    example: "10.0.0.0/8",
+  }),
+  forwarded: key(forwarded, { description: "what servers are told of the client" }),
+  "proxy-status": key(z.enum(["on", "off", "all"]).prefault("on"), {
+    description:
+      "Proxy-Status (RFC 9209): on Sluice's own answers, on none, or on all with the server's address",
+    placeholder: "on|off|all",
   }),
   timeouts: key(
     z.strictObject({
-      "tunnel-idle": key(duration(TUNNEL_IDLE_MS).optional(), {
+      "tunnel-idle": key(duration(IDLE_MS).optional(), {
         description: "close a connection that moves no byte for so long",
         flag: "--tunnel-idle",
         defaultText: "1h",
-        ...durationDoc(TUNNEL_IDLE_MS),
+        ...durationDoc(IDLE_MS),
       }),
+      "client-idle": ownTimeout("client-idle", "--client-idle"),
+      "request-head": ownTimeout("request-head"),
+      "body-stall": ownTimeout("body-stall"),
+      exchange: ownTimeout("exchange"),
     }).prefault({}),
-    {
-      description: "timeouts of this listener",
-      later: ["client-idle", "request-head", "handshake", "half-closed"],
-    },
+    { description: "timeouts of this listener", later: ["handshake", "half-closed", "write-stall"] },
   ),
 });
 
-const check = z.strictObject({
-  tcp: key(z.literal(true).optional(), {
-    description: "check only that the server accepts a connection",
-    placeholder: "true",
-  }),
-  send: key(text(readEscapes).optional(), {
-    description: "what a check sends; \\n \\r \\t \\\\ \\xHH",
-    placeholder: "TEXT",
-    flag: "--health-send",
-    example: "PING\\r\\n",
-    range: "1 to 4096 bytes",
-  }),
-  expect: key(text(readExpectation).optional(), {
-    description: "text in a good answer, or /REGEX/ (PCRE2)",
-    placeholder: "TEXT|/REGEX/",
-    flag: "--health-expect",
-    example: "+PONG",
-    range: "1 to 4096 bytes",
-  }),
-  interval: key(duration(INTERVAL_MS).prefault("2s"), {
-    description: "time between two checks of a server",
-    flag: "--health-interval",
-    ...durationDoc(INTERVAL_MS),
-  }),
-  timeout: key(duration(PROBE_TIMEOUT_MS).prefault("1s"), {
-    description: "a check that takes longer has failed",
-    flag: "--health-timeout",
-    ...durationDoc(PROBE_TIMEOUT_MS),
-  }),
-  fall: key(count(FALL_RISE).prefault(3), {
-    description: "failures in a row that eject a server",
-    flag: "--health-fall",
-    ...countDoc(FALL_RISE),
-  }),
-  rise: key(count(FALL_RISE).prefault(2), {
-    description: "successes in a row that bring it back",
-    flag: "--health-rise",
-    ...countDoc(FALL_RISE),
-  }),
-}).superRefine((value, context) => {
-  if (value.tcp === true && (value.send !== undefined || value.expect !== undefined)) {
-    context.addIssue({
-      code: "custom",
-      path: ["tcp"],
-      message: "a check of the connection alone contradicts send and expect",
-      params: { remedy: "give either tcp, or send and expect" },
-    });
-  } else if (value.send !== undefined && value.expect === undefined) {
-    context.addIssue({
-      code: "custom",
-      path: ["send"],
-      message: "nothing says what a good answer is",
-      params: { remedy: "give the text to expect as well" },
-    });
-  }
-});
+function readIdle(input: string): Reading<number | "auto"> {
+  if (input === "auto") return taken("auto");
+  const reading = readDuration(input, IDLE_MS);
+  return reading.ok ? reading : refused(reading.what, `${reading.remedy}, or auto`);
+}
 
-function healthOf(value: "off" | "tcp" | z.output<typeof check>): "off" | HealthCheck {
-  if (value === "off") return "off";
-  const { send, expect, interval, timeout, fall, rise } = value === "tcp" ? check.parse({}) : value;
-  return {
-    tcp: expect === undefined,
-    send: send ?? new Uint8Array(0),
-    expect,
-    interval,
-    timeout,
-    fall,
-    rise,
-  };
+const keepAlive = z.union([
+  z.literal("off").transform((): KeepAlive => ({ "max-idle": 0, idle: 0 })),
+  z.strictObject({
+    "max-idle": key(count(KEEP_MAX).prefault(KEEP_MAX_DEFAULT), {
+      description: "idle connections kept by each reactor for each server",
+      ...countDoc(KEEP_MAX),
+    }),
+    idle: key(text(readIdle).prefault("auto"), {
+      description: "how long one is kept; auto is as long as the server says or shows",
+      ...durationDoc(IDLE_MS),
+      placeholder: "auto|DURATION",
+    }),
+  }).transform((value): KeepAlive => value),
+]).prefault({});
+
+function serverOf({ address, base, maxConnections }: Target): Server {
+  return { address, base, "max-connections": maxConnections };
 }
 
 const upstream = z.strictObject({
@@ -363,25 +320,35 @@ const upstream = z.strictObject({
     z.array(
       key(
         z.union([
-          text(readTarget).transform((address): Server => ({ address })),
+          text(readTarget).transform(serverOf),
           z.strictObject({
             address: key(text(readTarget), {
               description: "the server's address",
               placeholder: "TARGET",
               example: "10.0.0.1:8080",
             }),
+            "max-connections": key(count(SERVER_CONNECTIONS).optional(), {
+              description: "connections in use at once, by all reactors; more requests wait",
+              defaultText: "no limit",
+              ...countDoc(SERVER_CONNECTIONS),
+            }),
+          }).transform(({ address, "max-connections": most }): Server => {
+            return serverOf({ ...address, maxConnections: most ?? address.maxConnections });
           }),
         ]),
-        { description: "one server", placeholder: "TARGET", later: ["weight", "backup", "max-connections"] },
+        { description: "one server", placeholder: "TARGET", later: ["weight", "backup"] },
       ),
     ).min(1),
     { description: "the servers", placeholder: "TARGETS", example: "10.0.0.1:8080" },
   ),
-  health: key(z.union([z.enum(["off", "tcp"]), check]).transform(healthOf).prefault("tcp"), {
+  health: key(health, {
     description: "how servers are checked",
     placeholder: "off|tcp",
     flag: "--health",
-    later: ["http"],
+  }),
+  "keep-alive": key(keepAlive, {
+    description: "connections to HTTP servers that are kept for the next request; or off",
+    placeholder: "off",
   }),
   timeouts: key(
     z.strictObject({
@@ -391,8 +358,11 @@ const upstream = z.strictObject({
         defaultText: "3s",
         ...durationDoc(CONNECT_MS),
       }),
+      answer: ownTimeout("answer"),
+      "server-idle": ownTimeout("server-idle", "--server-idle"),
+      queue: ownTimeout("queue"),
     }).prefault({}),
-    { description: "timeouts of this upstream", later: ["server-idle", "answer", "queue"] },
+    { description: "timeouts of this upstream" },
   ),
 });
 
@@ -433,9 +403,10 @@ const file = key(
       flag: "--drain-timeout",
       ...durationDoc(DRAIN_MS),
     }),
-    "max-connections": key(count(CONNECTIONS).prefault(100_000), {
+    "max-connections": key(count(CONNECTIONS).optional(), {
       description: "client connections at once; sizes the tables",
       flag: "--max-connections",
+      defaultText: String(CONNECTIONS_DEFAULT),
       ...countDoc(CONNECTIONS),
     }),
     defaults: key(defaults.prefault({}), {
@@ -459,8 +430,6 @@ const file = key(
             "forward-proxy",
             "redirect-to-https",
             "hsts",
-            "trust",
-            "routes",
             "ban",
           ],
         }),
@@ -477,7 +446,6 @@ const file = key(
             "outlier",
             "retry",
             "sticky",
-            "keep-alive",
             "tls",
             "protocol",
             "circuit-breaker",
@@ -495,18 +463,32 @@ const file = key(
 
 /** What a key inherits is written into it, so nobody has to know where it came from. */
 function inherit(config: z.output<typeof file>) {
-  const { connect, "tunnel-idle": tunnelIdle } = config.defaults.timeouts;
+  const { timeouts } = config.defaults;
   const listeners = Object.entries(config.listeners).map(([name, listener]) => {
-    const timeouts = { "tunnel-idle": listener.timeouts["tunnel-idle"] ?? tunnelIdle };
-    return [name, { ...listener, timeouts }] as const;
+    const own = {
+      "tunnel-idle": listener.timeouts["tunnel-idle"] ?? timeouts["tunnel-idle"],
+      "client-idle": listener.timeouts["client-idle"] ?? timeouts["client-idle"],
+      "request-head": listener.timeouts["request-head"] ?? timeouts["request-head"],
+      "body-stall": listener.timeouts["body-stall"] ?? timeouts["body-stall"],
+      exchange: listener.timeouts.exchange ?? timeouts.exchange,
+    };
+    return [name, { ...listener, trust: listener.trust ?? [], timeouts: own }] as const;
   });
   const upstreams = Object.entries(config.upstreams).map(([name, upstream]) => {
-    const timeouts = { connect: upstream.timeouts.connect ?? connect };
-    return [name, { ...upstream, timeouts }] as const;
+    const own = {
+      connect: upstream.timeouts.connect ?? timeouts.connect,
+      answer: upstream.timeouts.answer ?? timeouts.answer,
+      "server-idle": upstream.timeouts["server-idle"] ?? timeouts["server-idle"],
+      queue: upstream.timeouts.queue ?? timeouts.queue,
+    };
+    return [name, { ...upstream, timeouts: own }] as const;
   });
   const access = { ...config.log.access, format: config.log.access.format ?? config.log.format };
+  const most = config["max-connections"];
+  const maxConnections: MaxConnections = { most: most ?? CONNECTIONS_DEFAULT, byDefault: most === undefined };
   return {
     ...config,
+    "max-connections": maxConnections,
     log: { ...config.log, access },
     listeners: Object.fromEntries(listeners),
     upstreams: Object.fromEntries(upstreams),

@@ -120,6 +120,11 @@ export function formatDuration(ms: number): string {
   return text === "" ? "0s" : text;
 }
 
+/** `1 connection`, `2 connections`: a number and what it counts, a noun whose plural takes an s. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** `bytes` as `readSize` reads it, in the largest unit of 1024 (else of 1000) that leaves no fraction. */
 export function formatSize(bytes: number): string {
   if (bytes === 0) return "0B";

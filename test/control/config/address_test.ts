@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import {
   addressText,
+  authorityOf,
   encodeAddress,
   formatAddress,
   ipAddress,
@@ -12,8 +13,10 @@ import {
   type LiteralAddress,
   readListen,
   readTarget,
+  splitHttpListen,
   splitListenTargets,
   splitTargets,
+  type Target,
 } from "../../../src/control/config/address.ts";
 
 const PATH_107 = "/" + "p".repeat(106);
@@ -83,7 +86,7 @@ test("readListen", () => {
     ["unix:@name", "abstract unix sockets are not supported in this version", "abstract"],
     ["unix:/a\0b", '"unix:/a\\x00b" holds a control character', "NUL"],
     ["unix:/a;b", '"/a;b" holds one of , ; ?', "a target could not name it"],
-    ["unix:/a?protocol=http", "protocol=http is not supported in this version", "known, later"],
+    ["unix:/a?protocol=tls", "protocol=tls is not supported in this version", "known, later"],
     ["unix:/a?protocol=ftp", 'unknown protocol "ftp"', "unknown"],
     ["unix:/a?protocol=", 'unknown protocol ""', "empty"],
     ["unix:/a?mode=0600", 'unknown option "mode=0600"', "unknown option"],
@@ -91,7 +94,6 @@ test("readListen", () => {
     ["unix:/a?protocol=tcp=x", 'unknown option "protocol=tcp=x"', "two values"],
     ["udp://:53", "udp:// is not supported in this version", "known, later"],
     ["tls://:443", "tls:// is not supported in this version", "known, later"],
-    ["http://:80", "http:// is not supported in this version", "known, later"],
     ["https://:443", "https:// is not supported in this version", "known, later"],
     ["tpc://:80", 'unknown scheme "tpc"', "a slip"],
     ["TCP://:80", 'unknown scheme "TCP"', "schemes are lower case"],
@@ -147,6 +149,71 @@ test("readListen", () => {
   }
 });
 
+test("readListen for HTTP", () => {
+  const cases: [text: string, want: string, why: string][] = [
+    ["http://:8080", "[::]:8080", "all addresses, both families"],
+    ["http://:8080/", "[::]:8080", "as pasted from a browser"],
+    ["http://127.0.0.1:8080", "127.0.0.1:8080", "IPv4"],
+    ["http://[::1]:8080", "[::1]:8080", "IPv6"],
+    ["http://localhost:8080", "127.0.0.1:8080", "localhost is an address"],
+    ["http://127.0.0.1", "127.0.0.1:80", "the port of HTTP"],
+    ["http://[::1]", "[::1]:80", "the port of HTTP"],
+    ["unix:/run/a.sock?protocol=http", "unix:/run/a.sock", "unix"],
+    ["http://:0", "[::]:0", "the kernel chooses"],
+    ["http://", '"" has no port', "nothing after the scheme"],
+    ["http://8080", '"8080" is a port without a host', "the colon is missing"],
+    ["http://:", '":" has no port after the colon', "a colon alone"],
+    ["http://::1", '"::1" is an IPv6 address without a port', "brackets missing"],
+    ["http://shop.example:80", '"shop.example" is a name, which is no address to listen on', "for routes"],
+    ["http://:80/api/", '"/api/" after the port', "for routes"],
+    ["http://:80?x", '"?x" after the port', "a query"],
+    ["http://:65536", 'port "65536" is out of range', "one too many"],
+    ["HTTP://:80", 'unknown scheme "HTTP"', "schemes are lower case"],
+  ];
+  for (const [text, want, why] of cases) {
+    const reading = readListen(text);
+    equal(reading.ok ? addressText(reading.value.address) : reading.what, want, `${why}: ${text}`);
+    if (reading.ok) deepEqual([reading.value.text, reading.value.protocol], [text, "http"], why);
+    else ok(reading.remedy.length > 0, why);
+  }
+});
+
+test("splitHttpListen tells where to bind from what to match", () => {
+  const cases: [
+    text: string,
+    bind: string,
+    host: string | undefined,
+    path: string | undefined,
+    why: string,
+  ][] = [
+    ["http://:8080", "http://:8080", undefined, undefined, "nothing to match"],
+    ["http://:8080/", "http://:8080", undefined, undefined, "every path begins with a slash"],
+    ["http://:8080/api/", "http://:8080", undefined, "/api/", "a path"],
+    ["http://shop.example:8080", "http://:8080", "shop.example", undefined, "a name is a host"],
+    ["http://Shop.Example:8080/a", "http://:8080", "Shop.Example", "/a", "both"],
+    ["http://*.shop.example:80/", "http://:80", "*.shop.example", undefined, "what is below a name"],
+    ["http://shop.example/a", "http://:80", "shop.example", "/a", "the port of HTTP"],
+    ["http://shop:80", "http://:80", "shop", undefined, "a short name"],
+    ["http://127.0.0.1:80/a", "http://127.0.0.1:80", undefined, "/a", "an address"],
+    ["http://[::1]:80/a", "http://[::1]:80", undefined, "/a", "an IPv6 address"],
+    ["http://localhost:80/a", "http://localhost:80", undefined, "/a", "localhost is an address"],
+    ["http://10.0.0.256:80", "http://10.0.0.256:80", undefined, undefined, "left to be refused"],
+    ["http://8080", "http://8080", undefined, undefined, "left to be refused"],
+    ["http://a:b:c", "http://a:b:c", undefined, undefined, "left to be refused"],
+    ["tcp://a:1/x", "tcp://a:1/x", undefined, undefined, "not HTTP"],
+    ["unix:/s?protocol=http", "unix:/s?protocol=http", undefined, undefined, "no host, no path"],
+  ];
+  for (const [text, bind, host, path, why] of cases) {
+    const split = splitHttpListen(text);
+    deepEqual([split.bind, split.host, split.path], [bind, host, path], `${why}: ${text}`);
+  }
+});
+
+/** A target's parts, as they would be written. */
+function targetText({ address, base, maxConnections }: Target): string {
+  return addressText(address) + base + (maxConnections === 0 ? "" : `;max-connections=${maxConnections}`);
+}
+
 test("readTarget", () => {
   const cases: [text: string, want: string, why: string][] = [
     ["10.0.0.1:9001", "10.0.0.1:9001", "IPv4"],
@@ -166,8 +233,24 @@ test("readTarget", () => {
     ["unix:/s;backup", 'option "backup" is not supported in this version', "on unix too"],
     ["10.0.0.1:80;wieght=3", 'unknown option "wieght"', "a slip"],
     ["10.0.0.1:80;", 'unknown option ""', "a semicolon too many"],
-    ["tcp://10.0.0.1:80", '"tcp://10.0.0.1:80" has a scheme, a target has none', "no scheme"],
-    ["http://10.0.0.1:80", "http:// is not supported in this version", "known, later"],
+    ["tcp://10.0.0.1:80", '"tcp://10.0.0.1:80" has a scheme that no target has', "no scheme"],
+    ["https://10.0.0.1:443", "https:// is not supported in this version", "known, later"],
+    ["http://10.0.0.1:3000", "10.0.0.1:3000", "HTTP, said aloud"],
+    ["http://10.0.0.1", "10.0.0.1:80", "the port of HTTP"],
+    ["http://10.0.0.1:3000/", "10.0.0.1:3000", "no base path"],
+    ["http://App.Example:3000/Base/v1/", "app.example:3000/Base/v1", "a base path, without its last slash"],
+    ["http://[::1]/b", "[::1]:80/b", "IPv6"],
+    ["http://10.0.0.1/a?b", '"?b" after the base path', "a query"],
+    ["http://10.0.0.1/ä", '"/ä" is not ASCII', "a path on the wire is"],
+    ["http://10.0.0.1:0/", 'port "0" is out of range', "nobody listens on port 0"],
+    ["http:///base", '"" has no port', "no host"],
+    ["10.0.0.1:80/base", '"80/base" is no port', "a base path without a scheme"],
+    ["10.0.0.1:80;max-connections=500", "10.0.0.1:80;max-connections=500", "an option"],
+    ["http://a/b;max-connections=1", "a:80/b;max-connections=1", "behind a path"],
+    ["a:1;max-connections=0", 'max-connections: "0" is too small', "none at all"],
+    ["a:1;max-connections", 'max-connections: "" is no whole number', "no value"],
+    ["a:1;max-connections=1;max-connections=1", 'option "max-connections" is given twice', "twice"],
+    ["a:1;max-connections=1;backup", 'option "backup" is not supported in this version', "known, later"],
     ["10.0.0.1", '"10.0.0.1" has no port', "missing port"],
     ["10.0.0.1:", '"10.0.0.1:" has no port after the colon', "empty port"],
     ["10.0.0.1:0", 'port "0" is out of range', "nobody listens on port 0"],
@@ -207,7 +290,7 @@ test("readTarget", () => {
   ];
   for (const [text, want, why] of cases) {
     const reading = readTarget(text);
-    equal(reading.ok ? addressText(reading.value) : reading.what, want, `${why}: ${text.slice(0, 80)}`);
+    equal(reading.ok ? targetText(reading.value) : reading.what, want, `${why}: ${text.slice(0, 80)}`);
     ok(reading.ok || reading.remedy.length > 0, why);
   }
 });
@@ -224,8 +307,25 @@ test("the remedies of common mistakes can be copied", () => {
     const reading = readTarget(text);
     equal(reading.ok ? "" : reading.remedy, want, why);
   }
+  const name = readListen("http://shop.example:8080");
+  equal(name.ok ? "" : name.remedy, "write http://:8080 and match the host in a route");
   const listen = readListen(":9000");
   equal(listen.ok ? "" : listen.remedy, "write tcp://:9000");
+});
+
+test("authorityOf is what Host says", () => {
+  const cases: [target: string, want: string, why: string][] = [
+    ["10.0.0.1:3000", "10.0.0.1:3000", "IPv4"],
+    ["10.0.0.1:80", "10.0.0.1", "the port of HTTP goes without saying"],
+    ["[2001:db8::1]:8080", "[2001:db8::1]:8080", "IPv6"],
+    ["[fe80::1%eth0]:80", "[fe80::1]", "a scope is this machine's own"],
+    ["app.example.:8080", "app.example:8080", "no dot at the end"],
+    ["unix:/run/app", "localhost", "unix"],
+  ];
+  for (const [text, want, why] of cases) {
+    const target = readTarget(text);
+    equal(target.ok ? authorityOf(target.value.address) : target.what, want, why);
+  }
 });
 
 test("encodeAddress lays out the record that C reads", () => {
@@ -302,7 +402,7 @@ test("formatAddress and readTarget are each other's inverse", () => {
       bytes.set(encodeAddress(address), from);
       const text = formatAddress(bytes, from);
       equal(text, addressText(address));
-      deepEqual(readTarget(text), { ok: true, value: address });
+      deepEqual(readTarget(text), { ok: true, value: { address, base: "", maxConnections: 0 } });
     }),
     { numRuns: 500 },
   );

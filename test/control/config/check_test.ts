@@ -40,8 +40,20 @@ test("the shortest configuration gets every default", () => {
     admin: { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true },
     log: { level: "info", format: "text", access: { to: { kind: "stderr" }, format: "text" } },
     "drain-timeout": 30_000,
-    "max-connections": 100_000,
-    defaults: { timeouts: { connect: 3_000, "tunnel-idle": 3_600_000 } },
+    "max-connections": { most: 100_000, byDefault: true },
+    defaults: {
+      timeouts: {
+        connect: 3_000,
+        "tunnel-idle": 3_600_000,
+        "client-idle": 60_000,
+        "request-head": 30_000,
+        "body-stall": 60_000,
+        exchange: 0,
+        answer: 60_000,
+        "server-idle": 60_000,
+        queue: 5_000,
+      },
+    },
     listeners: {
       db: {
         bind: [{
@@ -50,15 +62,40 @@ test("the shortest configuration gets every default", () => {
           address: { kind: "ip", family: 6, ip: "::", scope: "", port: 5432 },
         }],
         to: "db",
-        timeouts: { "tunnel-idle": 3_600_000 },
+        routes: [],
+        trust: [],
+        forwarded: {
+          "x-forwarded-for": "append",
+          "x-forwarded-proto": "append",
+          "x-forwarded-host": "append",
+          "x-forwarded-port": "append",
+          "x-real-ip": "append",
+          forwarded: "off",
+          via: "append",
+          "x-request-id": "append",
+          traceparent: "leave",
+        },
+        "proxy-status": "on",
+        timeouts: {
+          "tunnel-idle": 3_600_000,
+          "client-idle": 60_000,
+          "request-head": 30_000,
+          "body-stall": 60_000,
+          exchange: 0,
+        },
       },
     },
     upstreams: {
       db: {
         balance: "round-robin",
-        servers: [{ address: { kind: "ip", family: 4, ip: "10.0.0.1", scope: "", port: 5432 } }],
+        servers: [{
+          address: { kind: "ip", family: 4, ip: "10.0.0.1", scope: "", port: 5432 },
+          base: "",
+          "max-connections": 0,
+        }],
         health: {
           tcp: true,
+          http: undefined,
           send: new Uint8Array(0),
           expect: undefined,
           interval: 2_000,
@@ -66,7 +103,8 @@ test("the shortest configuration gets every default", () => {
           fall: 3,
           rise: 2,
         },
-        timeouts: { connect: 3_000 },
+        "keep-alive": { "max-idle": 256, idle: "auto" },
+        timeouts: { connect: 3_000, answer: 60_000, "server-idle": 60_000, queue: 5_000 },
       },
     },
   });
@@ -169,9 +207,9 @@ test("checkConfig says what is wrong, and where", () => {
     ],
     [sample({ "admin-token": "a b" }), "admin-token", "holds a character that HTTP cannot carry", "a space"],
     [
-      sample({ defaults: { timeouts: { answer: "1s" } } }),
-      "defaults/timeouts/answer",
-      '"answer" is not supported in this version',
+      sample({ defaults: { timeouts: { "half-closed": "1s" } } }),
+      "defaults/timeouts/half-closed",
+      '"half-closed" is not supported in this version',
       "known, later",
     ],
     [sample({ listeners: { db: { to: "db" } } }), "listeners/db/bind", "missing", "required"],
@@ -189,9 +227,9 @@ test("checkConfig says what is wrong, and where", () => {
     ],
     [listener({ bind: [] }), "listeners/db/bind", "empty", "an empty list"],
     [
-      listener({ bind: "http://:80" }),
+      listener({ bind: "https://:443" }),
       "listeners/db/bind",
-      "http:// is not supported in this version",
+      "https:// is not supported in this version",
       "known, later",
     ],
     [
@@ -286,12 +324,6 @@ test("checkConfig says what is wrong, and where", () => {
     [upstream({ helth: "off" }), "upstreams/db/helth", 'unknown key "helth"', "a slip"],
     [upstream({ health: "of" }), "upstreams/db/health", 'unknown value "of"', "a slip"],
     [
-      upstream({ health: { http: "GET /" } }),
-      "upstreams/db/health/http",
-      '"http" is not supported in this version',
-      "known, later",
-    ],
-    [
       upstream({ health: { tcp: false } }),
       "upstreams/db/health/tcp",
       'unknown value "false"',
@@ -300,7 +332,7 @@ test("checkConfig says what is wrong, and where", () => {
     [
       upstream({ health: { tcp: true, expect: "x" } }),
       "upstreams/db/health/tcp",
-      "a check of the connection alone contradicts send and expect",
+      "a check of the connection alone contradicts send, expect and http",
       "one or the other",
     ],
     [
@@ -322,10 +354,10 @@ test("checkConfig says what is wrong, and where", () => {
       "at least 100ms",
     ],
     [
-      upstream({ health: { timeout: "9ms" } }),
+      upstream({ health: { timeout: "99ms" } }),
       "upstreams/db/health/timeout",
-      '"9ms" is too small',
-      "at least 10ms",
+      '"99ms" is too small',
+      "at least 100ms",
     ],
     [upstream({ health: { fall: 101 } }), "upstreams/db/health/fall", '"101" is too large', "at most 100"],
     [

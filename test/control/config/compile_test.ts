@@ -9,7 +9,17 @@ import {
 import { compile, Identities, type OpenSocket } from "../../../src/control/config/compile.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { Directory } from "../../../src/control/directory.ts";
-import { type Plan, ProbeKind } from "../../../src/plan/plan.ts";
+import { parseRun } from "../../../src/control/config/run.ts";
+import type { Config } from "../../../src/control/config/schema.ts";
+import {
+  ForwardedShift,
+  Forwarding,
+  type Plan,
+  ProbeKind,
+  Protocol,
+  ProxyStatus,
+  STATUS_FIRST,
+} from "../../../src/plan/plan.ts";
 
 /** One process's compiles: identities live as long as it does. */
 class Bench {
@@ -21,9 +31,22 @@ class Bench {
   compile(...argv: string[]): Plan {
     const parsed = parseFlags([...argv, "--admin", "off"], {});
     if ("problems" in parsed) throw new Error(JSON.stringify(parsed.problems));
-    const { config } = parsed;
+    return this.#compile(parsed.config);
+  }
+
+  /** The same from a file. */
+  compileFile(text: string): Plan {
+    const parsed = parseRun(["run", "-c", "f", "--admin", "off"], {}, 0, () => text);
+    if ("problems" in parsed) throw new Error(JSON.stringify(parsed.problems));
+    return this.#compile(parsed.config);
+  }
+
+  #compile(config: Config): Plan {
     const sockets: OpenSocket[] = Object.entries(config.listeners).flatMap(([listener, { bind }]) =>
-      bind.map((bind) => ({ listener, bind: bind.text, bound: bind.text, socket: 0 }))
+      bind.map(({ text, address }) => {
+        const port = address.kind === "unix" ? 0 : address.port;
+        return { listener, bind: text, bound: text, port, socket: 0 };
+      })
     ).map((socket, index) => ({ ...socket, socket: index }));
     const resolve = (target: Address): readonly LiteralAddress[] =>
       target.kind === "name"
@@ -106,7 +129,200 @@ describe("compile", () => {
     strictEqual(off.directory.current.probes.size, 0);
   });
 
+  it("an upstream knows its host names, each once", () => {
+    const bench = new Bench();
+    bench.compile("tcp://:1=b.example:80,10.0.0.1:80,b.example:81,a.example:80", "tcp://:2=[::1]:80");
+    deepEqual([...bench.directory.upstreams.values()].map(({ names }) => names), [
+      ["b.example", "a.example"],
+      [],
+    ]);
+  });
+
   it("a name without an address is an upstream without servers, not an error", () => {
     strictEqual(new Bench().compile("tcp://:1=nowhere.example:80").upstreamCount[1], 0);
+  });
+});
+
+/** Bytes of the arena as text. */
+function text(plan: Plan, at: number, bytes: number): string {
+  return new TextDecoder().decode(plan.arena.slice(at, at + bytes));
+}
+
+describe("compile for HTTP", () => {
+  const WEB = `
+listeners:
+  db: { bind: "tcp://:5432", to: api }
+  web:
+    bind: [http://127.0.0.1:8080, http://127.0.0.1:8081, "unix:/run/x?protocol=http"]
+    trust: [10.0.0.0/8, "2001:db8::/32"]
+    forwarded: { x-forwarded-for: replace, via: off, traceparent: append }
+    proxy-status: all
+    timeouts: { client-idle: 1s, request-head: 2s, body-stall: 3s, exchange: 4s }
+    routes:
+      - { match: { path: /api/ }, to: api }
+      - { match: { path: /ping }, respond: { body: pong } }
+    to: site
+  plain: { bind: "http://:9000", to: site }
+upstreams:
+  api: { servers: [10.0.0.1:80] }
+  site:
+    servers: ["http://site.example:3000/base", 10.0.0.9:80;max-connections=7]
+    timeouts: { answer: 5s, server-idle: 6s, queue: 7s }
+    keep-alive: { max-idle: 8, idle: 9s }
+    health: { http: GET /up, expect: 204, body: "ok" }
+`;
+  const bench = new Bench();
+  bench.names = { "site.example": ["10.0.0.2", "10.0.0.3"] };
+  const plan = bench.compileFile(WEB);
+  const listener = (socket: number) => plan.socketListener[socket];
+  const upstream = (name: string) =>
+    [...bench.directory.upstreams.values()].find((entry) => entry.name === name)!.number;
+
+  it("a listener has its protocol, port, deadlines and what it tells", () => {
+    const [db, web, second, unix, plain] = [0, 1, 2, 3, 4].map(listener);
+    const { listenerProtocol, listenerPort, listenerUpstream } = plan;
+    deepEqual([db, web, unix].map((number) => listenerProtocol[number]), [
+      Protocol.Tcp,
+      Protocol.Http,
+      Protocol.Http,
+    ]);
+    deepEqual([web, second, unix, plain].map((number) => listenerPort[number]), [8080, 8081, 0, 9000]);
+    deepEqual([
+      plan.listenerClientIdleMs[web],
+      plan.listenerRequestHeadMs[web],
+      plan.listenerBodyStallMs[web],
+      plan.listenerExchangeMs[web],
+      plan.listenerExchangeMs[plain],
+    ], [1_000, 2_000, 3_000, 4_000, 0]);
+    const how = (number: number, shift: ForwardedShift) => (plan.listenerForwarded[number] >> shift) & 3;
+    deepEqual(
+      [ForwardedShift.XForwardedFor, ForwardedShift.Via, ForwardedShift.Traceparent, ForwardedShift.Forwarded]
+        .map((shift) => [how(web, shift), how(plain, shift)]),
+      [
+        [Forwarding.Replace, Forwarding.Append],
+        [Forwarding.Off, Forwarding.Append],
+        [Forwarding.Append, Forwarding.Leave],
+        [Forwarding.Off, Forwarding.Off],
+      ],
+    );
+    deepEqual([plan.listenerProxyStatus[web], plan.listenerProxyStatus[plain]], [
+      ProxyStatus.All,
+      ProxyStatus.Own,
+    ]);
+    deepEqual([db, web, plain].map((number) => listenerUpstream[number]), [
+      upstream("api"),
+      upstream("site"),
+      upstream("site"),
+    ]);
+  });
+
+  it("whom a listener trusts is a row of prefixes", () => {
+    const web = listener(1), first = plan.listenerTrustedFirst[web], count = plan.listenerTrustedCount[web];
+    const rows = Array.from(plan.trustedAt.subarray(first, first + count), (at) => [
+      ...plan.arena.slice(at, at + 8),
+    ]);
+    deepEqual(rows, [[4, 8, 0, 0, 10, 0, 0, 0], [6, 32, 0, 0, 0x20, 1, 0x0d, 0xb8]]);
+    strictEqual(plan.listenerTrustedCount[listener(4)], 0);
+  });
+
+  it("binds of one listener share a router; one without routes needs none", () => {
+    const routers = [0, 1, 2, 3, 4].map((socket) => plan.listenerRouter[listener(socket)]);
+    deepEqual(routers, [0, 1, 1, 1, 0]);
+    deepEqual([...bench.directory.routes], [[1, "web#1"], [2, "web#2"], [3, "web"]]);
+    strictEqual(plan.routing.routeUpstream[1], upstream("api"));
+    strictEqual(plan.routing.routeUpstream[3], upstream("site"));
+    strictEqual(text(plan, plan.routing.routeBodyAt[2], plan.routing.routeBodyBytes[2]), "pong");
+  });
+
+  it("the directory names all upstreams that a listener leads to", () => {
+    deepEqual([...bench.directory.listeners.values()].map((entry) => entry.upstream), [
+      "api",
+      ...Array(3).fill("api, site"),
+      "site",
+    ]);
+  });
+
+  it("an upstream has its deadlines and what it keeps, a server its base path, name and limit", () => {
+    const site = upstream("site"), api = upstream("api");
+    deepEqual([
+      plan.upstreamAnswerMs[site],
+      plan.upstreamServerIdleMs[site],
+      plan.upstreamQueueMs[site],
+      plan.upstreamKeepMax[site],
+      plan.upstreamKeepMs[site],
+    ], [5_000, 6_000, 7_000, 8, 9_000]);
+    deepEqual([plan.upstreamKeepMax[api], plan.upstreamKeepMs[api]], [256, -1], "as long as the server says");
+    const first = plan.upstreamFirst[site];
+    const servers = Array.from(
+      plan.upstreamMember.subarray(first, first + plan.upstreamCount[site]),
+      (server) => [
+        formatAddress(plan.arena, plan.serverAddressAt[server]),
+        text(plan, plan.serverBaseAt[server], plan.serverBaseBytes[server]),
+        text(plan, plan.serverAuthorityAt[server], plan.serverAuthorityBytes[server]),
+        plan.serverConnectionsMax[server],
+      ],
+    );
+    deepEqual(servers, [
+      ["10.0.0.2:3000", "/base", "site.example:3000", 0],
+      ["10.0.0.3:3000", "/base", "site.example:3000", 0],
+      ["10.0.0.9:80", "", "10.0.0.9", 7],
+    ]);
+  });
+
+  it("a check by a request has its bytes and its statuses", () => {
+    const [, probe] = [...bench.directory.current.probes];
+    strictEqual(plan.probeKind[probe], ProbeKind.Http);
+    const request = text(plan, plan.probeSendAt[probe], plan.probeSendBytes[probe]);
+    strictEqual(request.startsWith("GET /up HTTP/1.1\r\nHost: site.example:3000\r\n"), true, request);
+    strictEqual(text(plan, plan.probeExpectAt[probe], plan.probeExpectBytes[probe]), "ok");
+    const at = plan.probeStatusAt[probe];
+    const bit = (status: number) =>
+      (plan.arena[at + ((status - STATUS_FIRST) >> 3)] >> ((status - STATUS_FIRST) & 7)) & 1;
+    deepEqual([200, 203, 204, 205].map(bit), [0, 0, 1, 0]);
+  });
+
+  it("checks that say another Host are different checks", () => {
+    const other = new Bench();
+    other.names = { "a.example": ["10.0.0.1"], "b.example": ["10.0.0.1"] };
+    other.compile("http://:1=a.example:80,b.example:80", "--health-http", "/up");
+    strictEqual(other.directory.current.probes.size, 2);
+    const same = new Bench();
+    same.compile(
+      "http://:1=10.0.0.1:80",
+      "--health-http",
+      "/up",
+      "http://:2=10.0.0.1:80",
+      "--health-http",
+      "/up",
+    );
+    strictEqual(same.directory.current.probes.size, 1);
+    const statuses = new Bench();
+    statuses.compile(
+      ...["http://:1=10.0.0.1:80", "--health-http", "/up"],
+      ...["http://:2=10.0.0.1:80", "--health-http", "/up", "--health-expect", "204"],
+    );
+    strictEqual(statuses.directory.current.probes.size, 2);
+  });
+
+  it("a base path is part of who a server is", () => {
+    const keeper = new Bench();
+    const [[, a], [, b]] = keeper.servers(keeper.compile("http://:1=http://10.0.0.1/a,http://10.0.0.1/b"));
+    const [[, again]] = keeper.servers(keeper.compile("http://:1=http://10.0.0.1/b"));
+    strictEqual(again, b);
+    strictEqual(a === b, false);
+  });
+
+  it("ten thousand routes are compiled in a moment", () => {
+    const routes = Array.from(
+      { length: 10_000 },
+      (_, at) => `      - { match: { path: /r${at}/ }, to: api }`,
+    );
+    const from = performance.now();
+    const many = new Bench().compileFile(
+      `listeners:\n  web:\n    bind: http://:1\n    routes:\n${routes.join("\n")}\n` +
+        "upstreams: { api: { servers: ['10.0.0.1:80'] } }\n",
+    );
+    strictEqual(many.routing.sizes.routes, 10_001);
+    strictEqual(performance.now() - from < 10_000, true, `${performance.now() - from} ms`);
   });
 });

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { addressText } from "../../../src/control/config/address.ts";
 import { formatProblem, formatProblems } from "../../../src/control/config/errors.ts";
-import { asksFor, FLAGS, FLAGS_LATER, parseFlags, VERBS_LATER } from "../../../src/control/config/flags.ts";
+import { asksFor, FLAGS, FLAGS_LATER, VERBS_LATER } from "../../../src/control/config/command_line.ts";
+import { parseFlags } from "../../../src/control/config/flags.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
 
 const L = "tcp://:9000=10.0.0.1:9001";
@@ -42,6 +43,7 @@ test("the command line of the README", () => {
   deepEqual(servers.map(({ address }) => addressText(address)), ["10.0.0.1:9001", "10.0.0.2:9002"]);
   deepEqual(health, {
     tcp: false,
+    http: undefined,
     send: new TextEncoder().encode("PING\n"),
     expect: { kind: "text", bytes: new TextEncoder().encode("PONG") },
     interval: 2_000,
@@ -67,7 +69,13 @@ test("one value of each flag, in both spellings", () => {
     ["--admin", "unix:/tmp/a.sock", (config) => config.admin.kind, "unix", "path"],
     ["--admin", "http://localhost:0/", (config) => config.admin.kind, "http", "as pasted from a browser"],
     ["--admin-token", "secret", (config) => config["admin-token"], "secret", "text"],
-    ["--max-connections", "1000000", (config) => config["max-connections"], 1_000_000, "the most"],
+    [
+      "--max-connections",
+      "1000000",
+      (config) => config["max-connections"],
+      { most: 1_000_000, byDefault: false },
+      "the most",
+    ],
     ["--drain-timeout", "0s", (config) => config["drain-timeout"], 0, "at once"],
     ["--access-log", "off", (config) => config.log.access.to, { kind: "off" }, "word"],
     ["--access-log", "stdout", (config) => config.log.access.to, { kind: "stdout" }, "word"],
@@ -91,9 +99,9 @@ test("one value of each flag, in both spellings", () => {
     ],
     [
       "--connect-timeout",
-      "10ms",
+      "100ms",
       (config) => config.upstreams["tcp://:9000"].timeouts.connect,
-      10,
+      100,
       "the least",
     ],
     ["--balance", "round-robin", (config) => config.upstreams["tcp://:9000"].balance, "round-robin", "word"],
@@ -158,6 +166,81 @@ test("names are as typed; port 0 may be given more than once", () => {
   deepEqual(Object.keys(config.upstreams), names);
 });
 
+test("LISTENs of HTTP on one address are one listener with routes", () => {
+  const { listeners, upstreams } = good([
+    "http://shop.example:8080/api/=http://127.0.0.1:3000/base",
+    "http://:8080=127.0.0.1:4000",
+    "http://*.shop.example:8080=127.0.0.1:5000",
+  ]);
+  deepEqual(Object.keys(listeners), ["http://:8080"]);
+  const { to, routes } = listeners["http://:8080"];
+  equal(to, "http://:8080");
+  deepEqual(routes.map(({ match, action }) => [match.host, match.path, action]), [
+    [["shop.example"], { kind: "prefix", text: "/api/" }, {
+      kind: "upstream",
+      to: "http://shop.example:8080/api/",
+    }],
+    [["*.shop.example"], undefined, { kind: "upstream", to: "http://*.shop.example:8080" }],
+  ]);
+  deepEqual(Object.keys(upstreams), [
+    "http://shop.example:8080/api/",
+    "http://:8080",
+    "http://*.shop.example:8080",
+  ]);
+  equal(upstreams["http://shop.example:8080/api/"].servers[0].base, "/base");
+});
+
+test("a path of LISTEN is exact, a prefix or a pattern", () => {
+  const { routes } =
+    good(["http://:1/a=a:1", "http://:1/b/=a:1", "http://:1/c/{id}=a:1"]).listeners["http://:1"];
+  deepEqual(routes.map(({ match }) => match.path), [
+    { kind: "exact", text: "/a" },
+    { kind: "prefix", text: "/b/" },
+    { kind: "pattern", text: "/c/{id}" },
+  ]);
+});
+
+test("LISTENs of HTTP share a port that the kernel chooses unless they ask for the same", () => {
+  const { listeners } = good(["http://:0/a=a:1", "http://:0=b:1", "http://:0=c:1", "http://127.0.0.1:0=d:1"]);
+  deepEqual(Object.entries(listeners).map(([name, { to, routes }]) => [name, to, routes.length]), [
+    ["http://:0", "http://:0", 1],
+    ["http://:0#2", "http://:0#2", 0],
+    ["http://127.0.0.1:0", "http://127.0.0.1:0", 0],
+  ]);
+});
+
+test("flags of HTTP hold for its listeners and upstreams, not for TCP beside them", () => {
+  const { listeners, upstreams } = good([
+    ...["--client-idle", "5s", "--server-idle", "6s", L, "http://:1/a=a:1", "--server-idle", "7s"],
+    ...["http://:1=b:1", "--client-idle", "8s"],
+  ]);
+  equal(listeners["http://:1"].timeouts["client-idle"], 8_000, "one of its groups has its own");
+  equal(upstreams["http://:1/a"].timeouts["server-idle"], 7_000, "its own");
+  equal(upstreams["http://:1"].timeouts["server-idle"], 6_000, "the shared one");
+  equal(listeners["tcp://:9000"].timeouts["client-idle"], 60_000, "the default");
+});
+
+test("a check by a request, from flags", () => {
+  const health = (argv: string[]) => good(argv).upstreams["http://:1"].health;
+  const listen = "http://:1=a:1";
+  const plain = health([listen, "--health-http", "GET /healthz"]);
+  ok(plain !== "off" && !plain.tcp);
+  deepEqual(plain.http, {
+    method: "GET",
+    target: "/healthz",
+    host: undefined,
+    header: {},
+    statuses: [[200, 299]],
+  });
+  const statuses = health([listen, "--health-http", "HEAD /h?x=1", "--health-expect", "200,300-399"]);
+  ok(statuses !== "off" && statuses.expect === undefined);
+  deepEqual(statuses.http?.statuses, [[200, 200], [300, 399]]);
+  const own = health(["--health-send", "a", "--health-expect", "b", listen, "--health-http", "/h"]);
+  ok(own !== "off" && own.http?.target === "/h" && own.send.length === 0, "its own kind wins whole");
+  const text = health(["--health-http", "/h", listen, "--health-send", "a", "--health-expect", "b"]);
+  ok(text !== "off" && text.http === undefined && text.send.length === 1, "its own kind wins whole");
+});
+
 test("-- ends the flags", () => {
   deepEqual(Object.keys(good(["--reactors", "2", "--", L]).listeners), ["tcp://:9000"]);
 });
@@ -216,14 +299,79 @@ test("problems name the argument and the remedy", () => {
     [[":9000=a:1"], ':9000=a:1: ":9000" has no scheme; write tcp://:9000', "no scheme"],
     [["tpc://:9000=a:1"], 'tpc://:9000=a:1: unknown scheme "tpc"; did you mean "tcp"?', "a slip"],
     [
-      ["http://:80=a:1"],
-      "http://:80=a:1: http:// is not supported in this version; listen on tcp:// or unix:",
+      ["https://:443=a:1"],
+      "https://:443=a:1: https:// is not supported in this version; listen on tcp://, http:// or unix:",
       "later",
     ],
     [
       ["udp://:53=a:1"],
-      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp:// or unix:",
+      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp://, http:// or unix:",
       "later",
+    ],
+    [
+      [L, "--client-idle", "5s"],
+      "--client-idle: for tcp:// it is not supported in this version; leave it out",
+      "HTTP's",
+    ],
+    [
+      ["--server-idle", "5s", L, L2],
+      "--server-idle: for tcp:// it is not supported in this version; leave it out",
+      "HTTP's, told once",
+    ],
+    [
+      ["tcp://:1=http://a:1/b"],
+      'tcp://:1=http://a:1/b: "http://a:1/b" is for HTTP, and listener "tcp://:1" is for tcp://; write a:1',
+      "a base path means something to HTTP alone",
+    ],
+    [
+      ["tcp://:1=a:1;max-connections=3"],
+      "tcp://:1=a:1;max-connections=3: for tcp:// max-connections is not supported in this version; leave it out",
+      "HTTP's",
+    ],
+    [
+      ["http://:1=a:1", "http://:1/=b:1"],
+      'http://:1/=b:1: "http://:1/" is given twice; put all targets behind one LISTEN, or choose another port',
+      "a slash is no path",
+    ],
+    [
+      ["http://127.0.0.1:1/a=a:1", "http://localhost:1/a=b:1"],
+      'http://localhost:1/a=b:1: "http://localhost:1/a" is given twice; put all targets behind one LISTEN, or choose another port',
+      "the same address",
+    ],
+    [
+      ["http://shop.example:1/a?b=c:1"],
+      'http://shop.example:1/a?b=c:1: "/a?b" holds "?", which no path has; write /a',
+      "a query",
+    ],
+    [
+      ["http://a_-:1=c:1"],
+      'http://a_-:1=c:1: "a_-" is no host; write a host such as shop.example or *.shop.example',
+      "a label ends with a hyphen",
+    ],
+    [
+      ["http://:1/a=a:1", "--client-idle", "1s", "http://:1/b=b:1", "--client-idle", "2s"],
+      '--client-idle (argument 5): given twice for the same listener, "1s" and "2s"; leave one of them out',
+      "one listener has one value",
+    ],
+    [
+      ["http://:1=a:1", "--health-http", "GET"],
+      '--health-http: "GET" is no path to ask for; write "GET /PATH"',
+      "no path",
+    ],
+    [
+      ["http://:1=a:1", "--health-http", "/h", "--health-expect", "OK"],
+      '--health-expect: "OK" is no status; write statuses from 100 to 599, such as 200-299 or 200,204',
+      "a request's answer has a status",
+    ],
+    [
+      ["http://:1=a:1", "--health-http", "/h", "--health-send", "x"],
+      "--health-send: contradicts http, which says what is sent; leave out one of them",
+      "two kinds of check",
+    ],
+    [
+      ["http://:1=a:1", "--health", "tcp", "--health-http", "/h"],
+      "--health-http: contradicts --health tcp; leave out --health-http, or --health tcp",
+      "contradiction",
     ],
     [
       [`unix:/${"p".repeat(107)}=a:1`],
@@ -348,7 +496,7 @@ test("problems name the argument and the remedy", () => {
       '--balance: unknown value "round-robbin"; did you mean "round-robin"?',
       "a slip",
     ],
-    [[L, "--health", "http"], '--health: "http" is not supported in this version; write off or tcp', "later"],
+    [[L, "--health", "http"], '--health: unknown value "http"; write off or tcp', "it is --health-http"],
     [[L, "--health", "on"], '--health: unknown value "on"; write off or tcp', "no such word"],
     [
       [L, "--health-send", "a\\q", "--health-expect", "b"],
@@ -372,11 +520,26 @@ test("problems name the argument and the remedy", () => {
     ],
     [
       [L, "--health-timeout", "2h"],
-      '--health-timeout: "2h" is too large; write a value from 10ms to 1h',
+      '--health-timeout: "2h" is too large; write a value from 100ms to 1h',
       "bound",
     ],
     [[L, "--health-fall", "0"], '--health-fall: "0" is too small; write a value from 1 to 100', "bound"],
     [[L, "--health-rise", "101"], '--health-rise: "101" is too large; write a value from 1 to 100', "bound"],
+    [
+      [L, "--connect-timeout", "99ms"],
+      '--connect-timeout: "99ms" is too small; write a value from 100ms to 1h',
+      "a tick of the timers",
+    ],
+    [
+      [L, "--health-timeout", "99ms"],
+      '--health-timeout: "99ms" is too small; write a value from 100ms to 1h',
+      "a tick of the timers",
+    ],
+    [
+      [L, "--tunnel-idle", "99ms"],
+      '--tunnel-idle: "99ms" is too small; write a value from 100ms to 7d',
+      "a tick of the timers",
+    ],
     [[L, "--connect-timeout", "1"], '--connect-timeout: "1" has no unit; write 1s or 1ms', "no unit"],
     [[L, "--tunnel-idle", "8d"], '--tunnel-idle: "8d" is too large; write a value from 100ms to 7d', "bound"],
     [
@@ -422,8 +585,8 @@ test("problems name the argument and the remedy", () => {
     [["chek"], "chek: neither a command nor LISTEN=TARGETS; see sluice --help", "a word"],
     [["dmeo"], 'dmeo: neither a command nor LISTEN=TARGETS; did you mean "demo"?', "a slip"],
     [
-      ["run", "-c", "sluice.yaml"],
-      "run: this command is not supported in this version; see sluice --help",
+      ["check", "-c", "sluice.yaml"],
+      "check: this command is not supported in this version; see sluice --help",
       "what follows is the command's",
     ],
     [[L, "demo"], "demo: a command among other arguments; write sluice demo", "not the first"],
@@ -489,6 +652,26 @@ test("all problems come at once, in the order of the arguments", () => {
       '--health-fall: "0" is too small; write a value from 1 to 100',
     ],
   );
+});
+
+test("a target that is a listener is told with its argument, and with nothing else", () => {
+  const why = "a connection would come round until there is no room for more; " +
+    "write the address of a server, or listen on another port or path";
+  const cases: [argv: string[], want: string][] = [
+    [
+      ["tcp://127.0.0.1:9000=127.0.0.1:9000"],
+      `tcp://127.0.0.1:9000=127.0.0.1:9000: "127.0.0.1:9000" is listener "tcp://127.0.0.1:9000" itself: ${why}`,
+    ],
+    [
+      ["tcp://:1=127.0.0.1:2", "--health", "off", "tcp://:2=10.0.0.1:2,[::1]:1"],
+      `tcp://:2=10.0.0.1:2,[::1]:1: "[::1]:1" is listener "tcp://:1", which leads back here: ${why}`,
+    ],
+    [
+      ["tcp://:1=,"],
+      "tcp://:1=,: a comma with no target beside it; write HOST:PORT,HOST:PORT without spaces",
+    ],
+  ];
+  for (const [argv, want] of cases) deepEqual(lines(argv), [want]);
 });
 
 test("a refused value has no consequences that are told as well", () => {
@@ -572,6 +755,8 @@ test("no command line makes parseFlags throw, and every line it prints is one li
       L,
       L2,
       "tcp://:0=a:1",
+      "http://:0/a=a:1",
+      "http://b.example:0=a:1;max-connections=2",
       "off",
       "1s",
       "3",

@@ -1,6 +1,7 @@
 import { equal, ok } from "node:assert/strict";
 import { test } from "node:test";
-import { FLAGS, FLAGS_LATER, parseFlags, VERBS } from "../../../src/control/config/flags.ts";
+import { FLAGS, FLAGS_LATER, VERBS } from "../../../src/control/config/command_line.ts";
+import { parseFlags } from "../../../src/control/config/flags.ts";
 import { helpText } from "../../../src/control/config/help.ts";
 
 test("helpText names every flag with its default, every verb, and nothing that does not work", () => {
@@ -13,6 +14,16 @@ test("helpText names every flag with its default, every verb, and nothing that d
   }
   for (const verb of Object.keys(VERBS)) ok(text.includes(`sluice ${verb} `), verb);
   for (const flag of FLAGS_LATER) ok(!text.includes(`${flag} `), flag);
+});
+
+test("helpText tells what a flag's name does not", () => {
+  const text = helpText().replace(/\s+/g, " ");
+  const said = [
+    "unix:/PATH[?protocol=tcp]",
+    "takes --for DURATION and --port N",
+    "a quarter of it (at least 100ms) while results speak against its state",
+  ];
+  for (const words of said) ok(text.includes(words), words);
 });
 
 test("helpText fits a screen", () => {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { Reading } from "../../../src/control/config/errors.ts";
 import {
+  counted,
   formatDuration,
   formatSize,
   readByteRate,
@@ -11,6 +12,14 @@ import {
   readRate,
   readSize,
 } from "../../../src/control/config/units.ts";
+
+test("counted knows one from many", () => {
+  deepEqual([0, 1, 2].map((count) => counted(count, "connection")), [
+    "0 connections",
+    "1 connection",
+    "2 connections",
+  ]);
+});
 
 const WIDE = { min: 0, max: Number.MAX_SAFE_INTEGER };
 

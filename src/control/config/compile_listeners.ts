@@ -1,0 +1,117 @@
+// The columns of listeners: their protocol, deadlines, whom they trust and what they tell of a client.
+import {
+  ForwardedShift,
+  Forwarding,
+  type Plan,
+  Protocol,
+  ProxyStatus,
+  TRUSTED_BYTES,
+} from "../../plan/plan.ts";
+import type { ArenaWriter } from "./arena.ts";
+import type { Cidr } from "./cidr.ts";
+import type { ForwardingWord } from "./forwarding_schema.ts";
+import type { Config } from "./schema.ts";
+
+type Configured = Config["listeners"][string];
+
+/** A listener of one generation: one bound address. */
+export interface NumberedListener {
+  readonly number: number;
+  readonly name: string;
+  readonly configured: Configured;
+  /** Where it is bound; 0: a unix socket. */
+  readonly port: number;
+}
+
+/** The trusted prefixes of every listener, in a row: those of one configured listener are there once. */
+export interface Trusted {
+  /** Offsets of records in the arena. */
+  readonly at: readonly number[];
+  readonly spans: ReadonlyMap<string, { readonly first: number; readonly count: number }>;
+}
+
+const FAMILY = 0;
+const PREFIX_BITS = 1;
+const IP = 4;
+
+/** Adds what listeners trust to the arena. */
+export function placeTrusted(arena: ArenaWriter, config: Config): Trusted {
+  const at: number[] = [];
+  const spans = new Map<string, { first: number; count: number }>();
+  for (const [name, { trust }] of Object.entries(config.listeners)) {
+    spans.set(name, { first: at.length, count: trust.length });
+    for (const cidr of trust) at.push(arena.add(trustedRecord(cidr)));
+  }
+  return { at, spans };
+}
+
+function trustedRecord({ family, bits, ip }: Cidr): Uint8Array {
+  const record = new Uint8Array(TRUSTED_BYTES);
+  record[FAMILY] = family;
+  record[PREFIX_BITS] = bits;
+  record.set(ip, IP);
+  return record;
+}
+
+/** Writes the columns of one listener. `upstream`: the number of where it leads, or NONE. */
+export function writeListener(
+  plan: Plan,
+  { number, name, configured, port }: NumberedListener,
+  upstream: number,
+  trusted: Trusted,
+): void {
+  const { timeouts } = configured;
+  plan.listenerUpstream[number] = upstream;
+  plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
+  if (configured.bind[0].protocol === "tcp") {
+    plan.listenerProtocol[number] = Protocol.Tcp;
+    return;
+  }
+  plan.listenerProtocol[number] = Protocol.Http;
+  plan.listenerPort[number] = port;
+  plan.listenerClientIdleMs[number] = timeouts["client-idle"];
+  plan.listenerRequestHeadMs[number] = timeouts["request-head"];
+  plan.listenerBodyStallMs[number] = timeouts["body-stall"];
+  plan.listenerExchangeMs[number] = timeouts.exchange;
+  plan.listenerForwarded[number] = forwardedBits(configured.forwarded);
+  plan.listenerProxyStatus[number] = proxyStatus(configured["proxy-status"]);
+  const { first, count } = trusted.spans.get(name) ?? { first: 0, count: 0 };
+  plan.listenerTrustedFirst[number] = first;
+  plan.listenerTrustedCount[number] = count;
+}
+
+function forwardedBits(words: Configured["forwarded"]): number {
+  return word(words["x-forwarded-for"]) << ForwardedShift.XForwardedFor |
+    word(words["x-forwarded-proto"]) << ForwardedShift.XForwardedProto |
+    word(words["x-forwarded-host"]) << ForwardedShift.XForwardedHost |
+    word(words["x-forwarded-port"]) << ForwardedShift.XForwardedPort |
+    word(words["x-real-ip"]) << ForwardedShift.XRealIp |
+    word(words.forwarded) << ForwardedShift.Forwarded |
+    word(words.via) << ForwardedShift.Via |
+    word(words["x-request-id"]) << ForwardedShift.XRequestId |
+    word(words.traceparent) << ForwardedShift.Traceparent;
+}
+
+function word(given: ForwardingWord): Forwarding {
+  switch (given) {
+    case "append":
+      return Forwarding.Append;
+    case "replace":
+      return Forwarding.Replace;
+    case "leave":
+      return Forwarding.Leave;
+    case "off":
+      return Forwarding.Off;
+  }
+}
+
+function proxyStatus(given: Configured["proxy-status"]): ProxyStatus {
+  switch (given) {
+    case "on":
+      return ProxyStatus.Own;
+    case "all":
+      return ProxyStatus.All;
+    case "off":
+      return ProxyStatus.Off;
+  }
+}

@@ -1,0 +1,29 @@
+// The part of the schema that is about what a server learns of its client, and a client of the server.
+import * as z from "zod";
+import { key } from "./keys.ts";
+
+/** What becomes of one field: see Forwarding in the Plan. */
+export type ForwardingWord = "append" | "replace" | "leave" | "off";
+
+const WORDS = ["append", "replace", "leave", "off"] as const;
+
+function field(fallback: ForwardingWord, description: string) {
+  return key(z.enum(WORDS).prefault(fallback), { description, placeholder: WORDS.join("|") });
+}
+
+/** The fields of a request that tell about its client. What somebody says who is not trusted is never kept. */
+export const forwarded = z.strictObject({
+  "x-forwarded-for": field(
+    "append",
+    "X-Forwarded-For, the client's address: append puts it behind what came, replace says it alone, " +
+      "leave passes on what came, off removes the field; what came is kept only from trust",
+  ),
+  "x-forwarded-proto": field("append", "X-Forwarded-Proto; append: unless it came"),
+  "x-forwarded-host": field("append", "X-Forwarded-Host; append: unless it came"),
+  "x-forwarded-port": field("append", "X-Forwarded-Port; append: unless it came"),
+  "x-real-ip": field("append", "X-Real-IP; append: unless it came"),
+  forwarded: field("off", "Forwarded (RFC 7239)"),
+  via: field("append", "Via (RFC 9110), by which loops are found"),
+  "x-request-id": field("append", "X-Request-ID; append: unless it came"),
+  traceparent: field("leave", "traceparent (W3C Trace Context), whoever says it; append: unless it came"),
+}).prefault({});

@@ -1,0 +1,95 @@
+// What goes with the protocol of a listener, and with those that use an upstream. A key that would change
+// nothing is refused: whoever wrote it expects something of it.
+import { addressText } from "./address.ts";
+import { NOT_SUPPORTED, quoted } from "./errors.ts";
+import { type Finding, type Path, valueAt } from "./finding.ts";
+import type { Config } from "./schema.ts";
+
+const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status"];
+const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
+const UPSTREAM_TIMEOUTS_HTTP = ["answer", "queue"];
+const FOR_HTTP = "only http:// has it";
+
+/** The listeners that use an upstream, one of each protocol. */
+type Users = ReadonlyMap<Config["listeners"][string]["bind"][number]["protocol"], string>;
+
+/** `raw` is what `config` was made of: it tells what somebody wrote. */
+export function checkProtocols(config: Config, raw: unknown): Finding[] {
+  const users = usersOf(config);
+  return [
+    ...Object.entries(config.listeners).flatMap(([name, listener]) => ofListener(name, listener, raw)),
+    ...Object.entries(config.upstreams).flatMap(([name, upstream]) =>
+      ofUpstream(name, upstream, users.get(name), raw)
+    ),
+  ];
+}
+
+function error(path: Path, what: string, remedy: string): Finding {
+  return { path, what, remedy, severity: "error" };
+}
+
+/** The findings for those of `keys` that somebody wrote. */
+function written(raw: unknown, base: Path, keys: readonly string[], what: string): Finding[] {
+  return keys.map((key) => [...base, key]).filter((path) => valueAt(raw, path) !== undefined)
+    .map((path) => error(path, what, "leave it out"));
+}
+
+function ofListener(name: string, listener: Config["listeners"][string], raw: unknown): Finding[] {
+  const path = ["listeners", name];
+  const protocols = new Set(listener.bind.map(({ protocol }) => protocol));
+  if (protocols.size > 1) {
+    return [error([...path, "bind"], "tcp:// and http:// in one listener", "write a listener for each")];
+  }
+  if (protocols.has("http")) {
+    if (listener.to !== undefined || listener.routes.length > 0) return [];
+    return [error([...path, "to"], "nothing becomes of the requests", "write UPSTREAM, or routes")];
+  }
+  return [
+    ...(listener.to === undefined ? [error([...path, "to"], "missing", "write UPSTREAM")] : []),
+    ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
+    ...written(raw, [...path, "timeouts"], LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
+    ...written(raw, [...path, "timeouts"], ["client-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
+  ];
+}
+
+/** By upstream. */
+function usersOf({ listeners }: Config): Map<string, Users> {
+  const users = new Map<string, Map<"tcp" | "http", string>>();
+  for (const [name, { bind, to, routes }] of Object.entries(listeners)) {
+    const targets = routes.map(({ action }) => action.kind === "upstream" ? action.to : undefined);
+    for (const upstream of [to, ...targets]) {
+      if (upstream === undefined) continue;
+      const known = users.get(upstream) ?? new Map();
+      users.set(upstream, known.set(bind[0].protocol, name));
+    }
+  }
+  return users;
+}
+
+function ofUpstream(
+  name: string,
+  upstream: Config["upstreams"][string],
+  users: Users | undefined,
+  raw: unknown,
+): Finding[] {
+  const path = ["upstreams", name], tcp = users?.get("tcp");
+  if (users === undefined || tcp === undefined) return [];
+  const findings = upstream.servers.flatMap(({ address, "max-connections": most }, at) => {
+    const given = [...path, "servers", at];
+    const text = valueAt(raw, [...given, "address"]) ?? valueAt(raw, given);
+    const told: Finding[] = [];
+    if (String(text).startsWith("http://")) {
+      const what = `${quoted(String(text))} is for HTTP, and listener ${quoted(tcp)} is for tcp://`;
+      told.push(error(given, what, `write ${addressText(address)}`));
+    }
+    if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
+    return told;
+  });
+  if (users.has("http")) return findings;
+  return [
+    ...findings,
+    ...written(raw, path, ["keep-alive"], FOR_HTTP),
+    ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
+    ...written(raw, [...path, "timeouts"], ["server-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
+  ];
+}

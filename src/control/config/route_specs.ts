@@ -1,0 +1,94 @@
+// The routes of a listener in the form that is compiled, its `to` the last of them; and what is wrong with
+// them beyond what the schema sees: patterns, templates, routes that no request reaches.
+import type { Finding, Path } from "./finding.ts";
+import type { Route } from "./route_schema.ts";
+import { type HeaderEdits, routeFindings, type RouteSpec, shadowedRoutes } from "./routes.ts";
+import { quoted } from "./errors.ts";
+import type { Config } from "./schema.ts";
+
+type Listener = Config["listeners"][string];
+
+const NO_EDITS: HeaderEdits = { set: {}, add: {}, remove: [], rename: {} };
+/** Stands for every upstream where only the routes are looked at. */
+const ANY_UPSTREAM = 1;
+
+/** The routes of a listener, in the order of the file; none for a listener that has only `to`.
+ * @param numberOf the number of an upstream, by name */
+export function routeSpecs(
+  name: string,
+  listener: Listener,
+  numberOf: (upstream: string) => number,
+): RouteSpec[] {
+  if (listener.routes.length === 0) return [];
+  const specs = listener.routes.map((route, at) => specOf(routeName(name, at), route, numberOf));
+  if (listener.to === undefined) return specs;
+  const action = { kind: "upstream", upstream: numberOf(listener.to) } as const;
+  return [...specs, { ...CATCH_ALL, name, action }];
+}
+
+const CATCH_ALL: Omit<RouteSpec, "name" | "action"> = {
+  hosts: [],
+  path: { kind: "any" },
+  methods: [],
+  headers: [],
+  queries: [],
+  cookies: [],
+  clients: [],
+  rewrite: {},
+  requestHeaders: NO_EDITS,
+  responseHeaders: NO_EDITS,
+  bodyBytesMax: 0,
+};
+
+/** What logs call a route; counted from 1, as people do. */
+function routeName(listener: string, at: number): string {
+  return `${listener}#${at + 1}`;
+}
+
+function specOf(name: string, route: Route, numberOf: (upstream: string) => number): RouteSpec {
+  const { match, rewrite, headers, action } = route;
+  return {
+    name,
+    hosts: match.host,
+    path: match.path ?? { kind: "any" },
+    methods: match.method,
+    headers: Object.entries(match.header),
+    queries: Object.entries(match.query),
+    cookies: Object.entries(match.cookie),
+    clients: match.client.map(({ text }) => text),
+    action: action.kind === "upstream" ? { kind: "upstream", upstream: numberOf(action.to) } : action,
+    rewrite: {
+      stripPrefix: rewrite["strip-prefix"],
+      addPrefix: rewrite["add-prefix"],
+      path: rewrite.path,
+      host: rewrite.host,
+    },
+    requestHeaders: headers.request,
+    responseHeaders: headers.response,
+    bodyBytesMax: route["body-max"],
+  };
+}
+
+/** What is wrong with the routes of every listener. */
+export function checkRoutes(config: Config): Finding[] {
+  return Object.entries(config.listeners).flatMap(([name, listener]) => {
+    const specs = routeSpecs(name, listener, () => ANY_UPSTREAM);
+    const base = ["listeners", name];
+    const placeOf = (at: number): Path =>
+      at < listener.routes.length ? [...base, "routes", at] : [...base, "to"];
+    const findings = specs.flatMap((spec, at) =>
+      routeFindings(spec).map((finding) => ({ ...finding, path: [...placeOf(at), ...finding.path] }))
+    );
+    return findings.length > 0 ? findings : unreached(specs, placeOf);
+  });
+}
+
+function unreached(specs: readonly RouteSpec[], placeOf: (at: number) => Path): Finding[] {
+  const places = new Map(specs.map(({ name }, at) => [name, placeOf(at)]));
+  return shadowedRoutes(specs).map(({ route, by }) => ({
+    path: places.get(route)!,
+    what: `no request reaches route ${quoted(route)}: ${quoted(by)} takes the same ones before it`,
+    remedy: "leave one of them out",
+    severity: "warning",
+  }));
+}

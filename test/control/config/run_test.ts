@@ -1,0 +1,201 @@
+import { deepEqual, equal, ok } from "node:assert/strict";
+import { test } from "node:test";
+import { formatProblem, formatProblems } from "../../../src/control/config/errors.ts";
+import { parseFlags } from "../../../src/control/config/flags.ts";
+import { parseRun } from "../../../src/control/config/run.ts";
+import type { Config } from "../../../src/control/config/schema.ts";
+
+const SMALL =
+  "listeners: { a: { bind: 'tcp://:1', to: u } }\nupstreams: { u: { servers: ['10.0.0.1:1'] } }\n";
+
+function run(text: string, ...flags: string[]) {
+  return parseRun(["run", "-c", "f.yaml", ...flags], {}, 0, () => text);
+}
+
+function good(text: string, ...flags: string[]): Config {
+  const result = run(text, ...flags);
+  ok("config" in result, "problems" in result ? formatProblems(result.problems) : "");
+  deepEqual(result.warnings, []);
+  return result.config;
+}
+
+function lines(result: ReturnType<typeof parseRun>): string[] {
+  const problems = "problems" in result ? result.problems : result.warnings;
+  return problems.map((problem) => formatProblem(problem).replace(/^sluice: /, ""));
+}
+
+test("flags and a file give the same configuration", () => {
+  const cases: [argv: string[], text: string, why: string][] = [
+    [
+      ["tcp://:5432=10.0.0.1:5432,10.0.0.2:5432", "--health-send", "PING\\r\\n", "--health-expect", "+PONG"],
+      `
+listeners: { "tcp://:5432": { bind: "tcp://:5432", to: "tcp://:5432" } }
+upstreams:
+  "tcp://:5432":
+    servers: [10.0.0.1:5432, 10.0.0.2:5432]
+    health: { send: 'PING\\r\\n', expect: +PONG }
+`,
+      "TCP",
+    ],
+    [
+      [
+        ...[
+          "http://shop.example:8080/api/=http://127.0.0.1:3000/base;max-connections=5",
+          "--server-idle",
+          "9s",
+        ],
+        ...["http://:8080=127.0.0.1:4000", "--client-idle", "8s", "--health-http", "GET /up"],
+        ...["--health-expect", "200,204", "--reactors", "2", "--admin", "off", "--log-format", "json"],
+      ],
+      `
+reactors: 2
+admin: off
+log: { format: json }
+listeners:
+  http://:8080:
+    bind: http://:8080
+    timeouts: { client-idle: 8s }
+    routes:
+      - match: { host: shop.example, path: /api/ }
+        to: http://shop.example:8080/api/
+    to: http://:8080
+upstreams:
+  http://shop.example:8080/api/:
+    servers: [{ address: "http://127.0.0.1:3000/base", max-connections: 5 }]
+    timeouts: { server-idle: 9s }
+  http://:8080:
+    servers: [127.0.0.1:4000]
+    health: { http: GET /up, expect: [200, 204] }
+`,
+      "HTTP",
+    ],
+  ];
+  for (const [argv, text, why] of cases) {
+    const flags = parseFlags(argv, {}, 0);
+    ok("config" in flags, "problems" in flags ? formatProblems(flags.problems) : "");
+    deepEqual(good(text), flags.config, why);
+  }
+});
+
+test("flags of the process go before what the file says", () => {
+  const text = `reactors: 3\nlog: { level: warn }\n${SMALL}`;
+  const config = good(text, "--reactors", "2", "--log-format=json", "--admin", "off", "--access-log", "off");
+  deepEqual([config.reactors, config.log.level, config.log.format, config.admin.kind], [
+    2,
+    "warn",
+    "json",
+    "off",
+  ]);
+  deepEqual(config.log.access.to, { kind: "off" });
+  equal(good(`log:\n${SMALL}`.replace("log:", "log: {}"), "--log-level", "debug").log.level, "debug");
+});
+
+test("the file may be named in four ways", () => {
+  for (const words of [["-c", "f"], ["--config", "f"], ["--config=f"], ["-cf"]]) {
+    const read = (path: string) => path === "f" ? SMALL : "";
+    ok("config" in parseRun(["run", ...words, "--reactors", "1"], {}, 0, read), words.join(" "));
+    ok("config" in parseRun(["run", "--reactors", "1", ...words], {}, 0, read), words.join(" "));
+  }
+});
+
+test("problems of the command line", () => {
+  const cases: [argv: string[], want: string[], why: string][] = [
+    [[], ["run: no file; write sluice run -c FILE"], "nothing given"],
+    [["-c"], ["-c: no value; write -c FILE"], "no value"],
+    [["-c", "f", "--config", "b"], ["--config: a second file; leave one of them out"], "two files"],
+    [["f"], ["f: neither a flag nor the file; write sluice run -c FILE; see sluice --help"], "no flag"],
+    [
+      ["-c", "f", "tcp://:1=a:1"],
+      ["tcp://:1=a:1: LISTEN=TARGETS besides a file; write a listener in the file"],
+      "both modes",
+    ],
+    [
+      ["-c", "f", "--client-idle", "5s"],
+      [
+        "--client-idle: holds for a LISTEN=TARGETS, not for a file; " +
+        "write listeners.NAME.timeouts.client-idle in the file",
+      ],
+      "a listener's",
+    ],
+    [["-c", "f", "--reaktors", "2"], ['--reaktors: unknown flag; did you mean "--reactors"?'], "a slip"],
+    [["-c", "f", "--cert", "x"], ["--cert: not supported in this version; leave it out"], "known, later"],
+    [
+      ["-c", "f", "--reactors", "0"],
+      ['--reactors: "0" is too small; write auto or a number from 1 to 64'],
+      "a bad value",
+    ],
+    [["-c", "nowhere"], ["nowhere: there is no such file; write the path of a file"], "no file"],
+    [["-c", "folder"], ["folder: cannot be read: EISDIR; write the path of a file"], "a folder"],
+  ];
+  const read = (path: string) => {
+    if (path === "f") return SMALL;
+    throw Object.assign(new Error("no"), { code: path === "folder" ? "EISDIR" : "ENOENT" });
+  };
+  for (const [argv, want, why] of cases) {
+    const result = parseRun(["run", ...argv], {}, 0, read);
+    ok("problems" in result, why);
+    deepEqual(lines(result), want, why);
+  }
+});
+
+test("problems of the file come at once, in its order, each with its place", () => {
+  const text = `reactors: 65
+listeners:
+  web:
+    bind: http://shop.example:80
+    bnd: 3
+    routes:
+      - match: { host: "shop.example:80", path: api }
+        to: api
+upstreams:
+  api:
+    helth: off
+    servers: ["a:1;weight=3"]
+admin-token: \${TOKEN}
+`;
+  deepEqual(lines(run(text)), [
+    'f.yaml:1:11: reactors: "65" is too large; write auto or a number from 1 to 64',
+    'f.yaml:4:11: listeners.web.bind: "shop.example" is a name, which is no address to listen on; ' +
+    "write http://:80 and match the host in a route",
+    'f.yaml:5:5: listeners.web: unknown key "bnd"; did you mean "bind"?',
+    'f.yaml:7:24: listeners.web.routes[0].match.host: "shop.example:80" has a port, which is not looked at; ' +
+    "write shop.example",
+    'f.yaml:7:49: listeners.web.routes[0].match.path: "api" does not begin with a slash; write /api',
+    'f.yaml:11:5: upstreams.api: unknown key "helth"; did you mean "health"?',
+    'f.yaml:12:15: upstreams.api.servers[0]: option "weight" is not supported in this version; write a:1',
+    "f.yaml:13:14: admin-token: ${TOKEN} for a value from elsewhere is not supported in this version; " +
+    "write the value itself",
+  ]);
+});
+
+test("what is wrong between keys has a place, or the flag that is at fault", () => {
+  deepEqual(
+    lines(run(SMALL.replace("to: u", "to: v"))),
+    [
+      'f.yaml:1:46: listeners.a.to: listener "a" goes to upstream "v", which does not exist; did you mean "u"?',
+    ].map((line) => line.replace("1:46", `1:${SMALL.indexOf("to: u") + 5}`)),
+  );
+  deepEqual(lines(run(SMALL, "--admin", "http://0.0.0.0:9900")), [
+    '--admin: "0.0.0.0:9900" can be reached from other machines, and there is no admin token; ' +
+    "give an admin token, or listen on 127.0.0.1",
+  ]);
+});
+
+test("a file of another shape is refused, whatever flags go before it", () => {
+  deepEqual(lines(run("", "--reactors", "2")), [
+    "f.yaml:1:1: nothing where object is expected; write its keys",
+  ]);
+  deepEqual(lines(run("- a\n", "--reactors", "2")), [
+    "f.yaml:1:1: a list where object is expected; write its keys",
+  ]);
+  deepEqual(lines(run(`log: info\n${SMALL}`, "--log-level", "warn")), [
+    "f.yaml:1:6: log: text where object is expected; write its keys",
+  ]);
+});
+
+test("warnings do not stop the start", () => {
+  const result = run(SMALL.replace("['10.0.0.1:1']", "['10.0.0.1:1', '10.0.0.1:1']"));
+  ok("config" in result);
+  equal(lines(result).length, 1);
+  ok(lines(result)[0].startsWith("warning: f.yaml:2:"), lines(result)[0]);
+});
