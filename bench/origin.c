@@ -1,10 +1,13 @@
-/* The server behind the proxy: answers every request head with one fixed response.
+/* The server behind the proxy: answers every request head with one fixed response, and `GET /bytes/N`
+ * with a body of N bytes.
  *
  * Knows of HTTP/1.1 only what the bench needs: a head ends at a blank line; heads may arrive in pieces
- * or many at once; "Connection: close" ends the connection after its answer. Requests with a body are
- * not understood: their body would be read as the next head.
- * A connection is a few counters, no buffer: all answers are the same bytes, so what is unsent is a
- * number. Each fd is closed only while its own event is handled, so no late event can meet a reused fd. */
+ * or many at once; a request's body has a Content-Length, is thrown away unread, and the answer comes
+ * after it; "Connection: close" ends the connection after its answer. Chunked bodies are not understood,
+ * nor is anything pipelined around a /bytes/N: the connection is ended.
+ * A connection is a few counters: all answers are the same bytes, so what is unsent is a number. Only a
+ * head that came in pieces is kept. Each fd is closed only while its own event is handled, so no late
+ * event can meet a reused fd. */
 #include "tool.h"
 
 #define EVENTS_MAX 256
@@ -12,16 +15,21 @@
 #define ANSWERS_PER_SEND 64 /* that many copies lie side by side, for pipelined requests */
 #define BODY_BYTES_MAX 65536
 #define READ_BYTES 65536
-
-static const char CLOSE_FIELD[] = "\r\nconnection: close";
+#define HEAD_BYTES_MAX 65536
+#define LONG_BYTES_MAX (1ull << 40)
+#define BODY_PART_BYTES (1u << 20) /* of a long body, at one send or recv */
+#define PARTS_PER_TURN 4           /* then the other connections have their turn */
 
 struct connection {
-    uint64_t owed_bytes;  /* of answers, not sent yet */
-    uint8_t blank_line;   /* bytes of the head's blank line seen */
-    uint8_t close_field;  /* bytes of CLOSE_FIELD seen */
-    bool ends;            /* close once nothing is owed */
-    bool says_close;      /* the last answer owed carries Connection: close */
-    bool waits_to_send;   /* EPOLLOUT is asked for */
+    uint64_t owed_bytes;      /* of fixed answers, not sent yet */
+    uint64_t long_left_bytes; /* of a long answer's body, not sent yet; nothing else is owed then */
+    uint64_t body_left_bytes; /* of a request's body, not read yet */
+    char *head;               /* the beginning of a head that came in pieces, or NULL */
+    size_t head_bytes;
+    bool asks_close;    /* the request whose body is being read does */
+    bool ends;          /* close once nothing is owed */
+    bool says_close;    /* the last answer owed carries Connection: close */
+    bool waits_to_send; /* EPOLLOUT is asked for */
 };
 
 static struct connection *connections; /* by fd */
@@ -29,6 +37,7 @@ static uint64_t connection_limit;
 static char *answers;     /* ANSWERS_PER_SEND answers */
 static char *last_answer; /* the same length, but it says Connection: close */
 static size_t answer_bytes;
+static char body_part[BODY_PART_BYTES];
 static int poll_fd;
 static uint64_t requests, accepted, open_now, open_most;
 static volatile sig_atomic_t stop;
@@ -77,6 +86,8 @@ static int listen_on(uint16_t *port)
 
 static void end_connection(int fd)
 {
+    free(connections[fd].head);
+    connections[fd].head = NULL;
     close(fd);
     open_now--;
 }
@@ -102,21 +113,147 @@ static void take_connections(int listen_fd)
     }
 }
 
-/* Counts the heads that end in <bytes>, each of which is owed one answer. */
-static void take_heads(struct connection *connection, const char *bytes, size_t count)
+static void owe_answer(struct connection *connection, bool asks_close)
 {
-    for (size_t at = 0; at < count && !connection->ends; at++) {
-        connection->blank_line = match_blank_line(connection->blank_line, bytes[at]);
-        if (connection->close_field < sizeof CLOSE_FIELD - 1)
-            connection->close_field = match_more(CLOSE_FIELD, connection->close_field, bytes[at]);
-        if (connection->blank_line < 4)
-            continue;
-        requests++;
-        connection->owed_bytes += answer_bytes;
-        connection->blank_line = 0;
-        connection->ends = connection->says_close = connection->close_field == sizeof CLOSE_FIELD - 1;
-        connection->close_field = 0;
+    connection->owed_bytes += answer_bytes;
+    connection->ends = connection->says_close = asks_close;
+}
+
+/* Begins the answer to /bytes/N: its head is sent here and fits, since nothing else is owed. */
+static bool begin_long(int fd, struct connection *connection, uint64_t body_bytes, bool asks_close)
+{
+    char head[128];
+    int bytes = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\nConnection: %s\r\n\r\n",
+                         (unsigned long long)body_bytes, asks_close ? "close" : "keep-alive");
+    connection->long_left_bytes = body_bytes;
+    connection->ends = asks_close;
+    return connection->owed_bytes == 0 && send(fd, head, (size_t)bytes, MSG_NOSIGNAL) == bytes;
+}
+
+static uint64_t number_at(const char *text)
+{
+    uint64_t number = 0;
+    for (; *text >= '0' && *text <= '9' && number < LONG_BYTES_MAX; text++)
+        number = number * 10 + (uint64_t)(*text - '0');
+    return number;
+}
+
+/* Takes one whole head, which ends in a blank line. Returns false when the connection is to end. */
+static bool take_head(int fd, struct connection *connection, const char *head, size_t count)
+{
+    static const char LENGTH[] = "content-length: ", CLOSE[] = "connection: close\r", LONG[] = "GET /bytes/";
+    const char *end = head + count;
+    bool asks_close = false;
+    uint64_t body_bytes = 0;
+    requests++;
+    for (const char *line = head; line < end;) {
+        /* One letter of two spares nearly every line the comparison. */
+        if (((*line | 0x20) == 'c') && (size_t)(end - line) >= sizeof CLOSE) {
+            if (strncasecmp(line, LENGTH, sizeof LENGTH - 1) == 0)
+                body_bytes = number_at(line + sizeof LENGTH - 1);
+            else if (strncasecmp(line, CLOSE, sizeof CLOSE - 1) == 0)
+                asks_close = true;
+        }
+        line = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
     }
+    if (count > sizeof LONG && memcmp(head, LONG, sizeof LONG - 1) == 0)
+        return begin_long(fd, connection, number_at(head + sizeof LONG - 1), asks_close);
+    if (body_bytes == 0) {
+        owe_answer(connection, asks_close);
+    } else {
+        connection->body_left_bytes = body_bytes;
+        connection->asks_close = asks_close;
+    }
+    return true;
+}
+
+static void take_body(struct connection *connection, uint64_t count)
+{
+    connection->body_left_bytes -= count;
+    if (connection->body_left_bytes == 0)
+        owe_answer(connection, connection->asks_close);
+}
+
+/* Takes requests, whole and begun. Returns false when the connection is to end. */
+static bool take_requests(int fd, struct connection *connection, const char *bytes, size_t count)
+{
+    const char *end = bytes + count;
+    while (bytes < end && !connection->ends) {
+        size_t left = (size_t)(end - bytes);
+        if (connection->long_left_bytes > 0)
+            return false;
+        if (connection->body_left_bytes > 0) {
+            size_t body = left < connection->body_left_bytes ? left : (size_t)connection->body_left_bytes;
+            take_body(connection, body);
+            bytes += body;
+            continue;
+        }
+        const char *blank_line = memmem(bytes, left, "\r\n\r\n", 4);
+        if (blank_line == NULL) {
+            connection->head = left < HEAD_BYTES_MAX ? malloc(left) : NULL;
+            if (connection->head == NULL)
+                return false;
+            memcpy(connection->head, bytes, left);
+            connection->head_bytes = left;
+            return true;
+        }
+        size_t head_bytes = (size_t)(blank_line - bytes) + 4;
+        if (!take_head(fd, connection, bytes, head_bytes))
+            return false;
+        bytes += head_bytes;
+    }
+    return true;
+}
+
+/* Puts <bytes> behind the head that is kept, and takes what is whole by now. */
+static bool take_rest(int fd, struct connection *connection, const char *bytes, size_t count)
+{
+    size_t whole_bytes = connection->head_bytes + count;
+    char *whole = realloc(connection->head, whole_bytes);
+    if (whole == NULL)
+        die("out of memory");
+    memcpy(whole + connection->head_bytes, bytes, count);
+    connection->head = NULL;
+    bool well = take_requests(fd, connection, whole, whole_bytes);
+    free(whole);
+    return well;
+}
+
+/* Reads once. Returns false when the connection is to end. */
+static bool receive(int fd, struct connection *connection)
+{
+    static char bytes[READ_BYTES];
+    bool in_body = connection->body_left_bytes > 0;
+    uint64_t left = connection->body_left_bytes;
+    size_t room = !in_body ? sizeof bytes : left < BODY_PART_BYTES ? (size_t)left : BODY_PART_BYTES;
+    /* TCP with MSG_TRUNC throws the bytes away: no copy, and <bytes> is not written. */
+    ssize_t count = recv(fd, bytes, room, in_body ? MSG_TRUNC : 0);
+    if (count == -1)
+        return errno == EAGAIN || errno == EINTR;
+    if (count == 0) {
+        connection->ends = true; /* half-closed: what it asked for is still answered */
+        return true;
+    }
+    if (in_body) {
+        take_body(connection, (uint64_t)count);
+        return true;
+    }
+    if (connection->head != NULL)
+        return take_rest(fd, connection, bytes, (size_t)count);
+    return take_requests(fd, connection, bytes, (size_t)count);
+}
+
+/* Sends parts of a long body until the socket is full or others are due. */
+static bool send_long(int fd, struct connection *connection)
+{
+    for (int part = 0; part < PARTS_PER_TURN && connection->long_left_bytes > 0; part++) {
+        uint64_t left = connection->long_left_bytes;
+        ssize_t sent = send(fd, body_part, left < BODY_PART_BYTES ? (size_t)left : BODY_PART_BYTES, MSG_NOSIGNAL);
+        if (sent == -1)
+            return errno == EAGAIN || errno == EINTR;
+        connection->long_left_bytes -= (uint64_t)sent;
+    }
+    return true;
 }
 
 /* Sends what is owed until the socket is full. Returns false when the connection failed. */
@@ -138,22 +275,18 @@ static bool send_owed(int fd, struct connection *connection)
 
 static void serve(int fd, uint32_t events)
 {
-    static char bytes[READ_BYTES];
     struct connection *connection = &connections[fd];
     if (!connection->ends && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
-        ssize_t count = recv(fd, bytes, sizeof bytes, 0);
-        if (count == -1 && errno != EAGAIN && errno != EINTR)
+        if (!receive(fd, connection))
             return end_connection(fd);
-        if (count == 0)
-            connection->ends = true; /* half-closed: what it asked for is still answered */
-        if (count > 0)
-            take_heads(connection, bytes, (size_t)count);
     } else if (connection->ends && (events & (EPOLLHUP | EPOLLERR)) != 0) {
         return end_connection(fd);
     }
-    if (!send_owed(fd, connection) || (connection->ends && connection->owed_bytes == 0))
+    if (!send_owed(fd, connection) || !send_long(fd, connection))
         return end_connection(fd);
-    bool wait = connection->owed_bytes > 0;
+    bool wait = connection->owed_bytes > 0 || connection->long_left_bytes > 0;
+    if (connection->ends && !wait)
+        return end_connection(fd);
     if (wait != connection->waits_to_send) {
         connection->waits_to_send = wait;
         /* While answers wait, no more requests are read: what is owed stays bounded. */
@@ -170,7 +303,7 @@ int main(int argc, char **argv)
         { "--seconds", "ends by itself after this time", &seconds, 1, 86400, NULL },
     };
     read_flags(argc, argv,
-               "origin: answers every HTTP/1.1 request head with one fixed 200 response.\n"
+               "origin: answers every HTTP/1.1 request with one fixed 200 response, GET /bytes/N with N bytes.\n"
                "Prints `port=N` when it listens; at SIGTERM, SIGINT or the deadline\n"
                "`requests=N connections=N open_most=N`.",
                flags, sizeof flags / sizeof *flags);

@@ -2,13 +2,14 @@
  * How each proxy is started: Sluice by its command line, its peers by the templates in peers/.
  * The only file that knows the proxies apart.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { type Child, end, freePort, listening, raiseFileLimit, start, type StartOptions } from "./measure.ts";
-import { buildFolder, root, streamModule } from "./tools.ts";
+import { buildFolder, root, streamModule, tool } from "./tools.ts";
 
-/** Where a proxy is put: between a port of its own and the origin's, with so many threads. */
-export type Place = { port: number; origin: number; threads: number };
+/** Where a proxy is put: between a port of its own and the origin's, with so many threads; `sink` is the
+ * port of what writes its log, if it needs that. */
+export type Place = { port: number; origin: number; threads: number; sink?: number };
 
 export type Proxy = {
   name: string;
@@ -16,16 +17,20 @@ export type Proxy = {
   column: "sluice" | "haproxy" | "haproxy splice" | "nginx";
   /** Why it cannot be started, if that is known beforehand. */
   missing(): string | undefined;
+  /** Its access log, a file that is there while the proxy runs; without it, it writes none. */
+  log?: string;
+  /** It writes no files: what it sends to `place.sink` over TCP goes to `log`. */
+  needsSink?: boolean;
   /** Writes its configuration, if it has one, and returns its command line. */
   command(place: Place): string[];
 };
 
 /** Sluice's arguments, whatever runs them. */
-function sluiceArguments(place: Place): string[] {
+function sluiceArguments(place: Place, protocol: "tcp" | "http", log: string): string[] {
   const { port, origin, threads } = place;
   return [
-    `tcp://127.0.0.1:${port}=127.0.0.1:${origin}`,
-    ...["--reactors", String(threads), "--access-log", "off"],
+    `${protocol}://127.0.0.1:${port}=127.0.0.1:${origin}`,
+    ...["--reactors", String(threads), "--access-log", log],
     ...["--health-interval", "10s", "--admin", "off"],
   ];
 }
@@ -38,14 +43,56 @@ export const sluice: Proxy = {
   name: "sluice",
   column: "sluice",
   missing: () => missingFile("dist/sluice"),
-  command: (place) => ["dist/sluice", ...sluiceArguments(place)],
+  command: (place) => ["dist/sluice", ...sluiceArguments(place, "tcp", "off")],
 };
+
+const SLUICE_LOG = "bench/.build/sluice.log";
+
+export const sluiceHttp: Proxy = {
+  name: "sluice http",
+  column: "sluice",
+  log: SLUICE_LOG,
+  missing: () => missingFile("dist/sluice"),
+  command: (place) => ["dist/sluice", ...sluiceArguments(place, "http", SLUICE_LOG)],
+};
+
+/** The routes of `sluiceWithRoutes` are numbered down to 1 from this. */
+export const ROUTES_MAX = 10_000;
+/** What the route asks for that both ends of the comparison have. */
+export const lastRoute = { host: `h${ROUTES_MAX}.example`, path: `/p${ROUTES_MAX}/` };
+
+/** Sluice by a file with so many routes, each with a host and a path of its own. */
+export function sluiceWithRoutes(count: number): Proxy {
+  const config = `bench/.build/sluice_${count}_routes.yaml`;
+  return {
+    name: `sluice, ${count} route${count === 1 ? "" : "s"}`,
+    column: "sluice",
+    log: SLUICE_LOG,
+    missing: () => missingFile("dist/sluice"),
+    command({ port, origin, threads }) {
+      const routes = Array.from({ length: count }, (_, at) => {
+        const number = ROUTES_MAX - count + 1 + at;
+        return `      - { match: { host: h${number}.example, path: /p${number}/ }, to: api }`;
+      });
+      const lines = [
+        ...["listeners:", "  web:", `    bind: http://127.0.0.1:${port}`, "    routes:", ...routes],
+        ...["upstreams:", "  api:", `    servers: [127.0.0.1:${origin}]`],
+        "    health: { tcp: true, interval: 10s }",
+      ];
+      writeFileSync(join(root, config), lines.join("\n") + "\n");
+      const globals = ["--reactors", String(threads), "--access-log", SLUICE_LOG, "--admin", "off"];
+      return ["dist/sluice", "run", "-c", config, ...globals];
+    },
+  };
+}
 
 export const sluiceOnDeno: Proxy = {
   name: "sluice on deno",
   column: "sluice",
   missing: () => missingFile("src/main.ts") ?? missingFile("node_modules/.bin/deno"),
-  command: (place) => ["node_modules/.bin/deno", "run", "-A", "src/main.ts", ...sluiceArguments(place)],
+  command: (
+    place,
+  ) => ["node_modules/.bin/deno", "run", "-A", "src/main.ts", ...sluiceArguments(place, "tcp", "off")],
 };
 
 export const fileLimit = raiseFileLimit();
@@ -71,10 +118,10 @@ function configure(template: string, place: Place, more: Record<string, string |
   return relative(root, path);
 }
 
-function haproxyWith(name: "haproxy" | "haproxy splice", template: string): Proxy {
+function haproxyWith(column: "haproxy" | "haproxy splice", template: string): Proxy {
   return {
-    name,
-    column: name,
+    name: column,
+    column,
     missing: () => undefined,
     command(place) {
       const path = configure(template, place, { CONNECTIONS: connectionsMax });
@@ -86,22 +133,44 @@ function haproxyWith(name: "haproxy" | "haproxy splice", template: string): Prox
 export const haproxy = haproxyWith("haproxy", "haproxy_tcp.cfg");
 export const haproxySplice = haproxyWith("haproxy splice", "haproxy_splice.cfg");
 
+function haproxyHttpWith(column: "haproxy" | "haproxy splice"): Proxy {
+  const splice = column === "haproxy splice";
+  return {
+    name: `${column}, http`,
+    column,
+    log: "bench/.build/haproxy.log",
+    needsSink: true,
+    missing: () => undefined,
+    command(place) {
+      const path = configure("haproxy_http.cfg", place, {
+        CONNECTIONS: connectionsMax,
+        SINK: place.sink!,
+        SPLICE_PIPES: splice ? "    maxpipes 64\n    tune.pipesize 1048576" : "",
+        SPLICE_OPTIONS: splice ? "    option splice-request\n    option splice-response" : "",
+      });
+      return ["haproxy", "-db", "-q", "-f", path];
+    },
+  };
+}
+
+export const haproxyHttp = haproxyHttpWith("haproxy");
+export const haproxyHttpSplice = haproxyHttpWith("haproxy splice");
+
+/** nginx's command line for a template, filled; pid and temporary files go to a directory of its own. */
+function nginxCommand(template: string, place: Place, more: Record<string, string>): string[] {
+  const directory = join(buildFolder, "nginx");
+  mkdirSync(directory, { recursive: true });
+  configure(template, place, { FILES: fileLimit, ...more });
+  return ["nginx", "-e", "stderr", "-p", relative(root, directory), "-c", `../${template}`];
+}
+
 function nginxWith(name: string, buffer: string): Proxy {
   return {
     name,
     column: "nginx",
     missing: () => undefined,
-    command(place) {
-      const directory = join(buildFolder, "nginx");
-      mkdirSync(directory, { recursive: true });
-      const template = "nginx_stream.conf";
-      configure(template, place, {
-        FILES: fileLimit,
-        STREAM_MODULE: streamModule,
-        BUFFER: buffer,
-      });
-      return ["nginx", "-e", "stderr", "-p", relative(root, directory), "-c", `../${template}`];
-    },
+    command: (place) =>
+      nginxCommand("nginx_stream.conf", place, { STREAM_MODULE: streamModule, BUFFER: buffer }),
   };
 }
 
@@ -110,22 +179,71 @@ export const nginx = nginxWith("nginx", "16k");
 /** For many bytes: twice the default's figure and more; 512k and 1m add nothing to it. */
 export const nginxBulk = nginxWith("nginx, 256k buffer", "256k");
 
-export type Started = { child: Child; port: number };
+function nginxHttpWith(name: string, bulk: string[]): Proxy {
+  return {
+    name,
+    column: "nginx",
+    log: "bench/.build/nginx.log",
+    missing: () => undefined,
+    command: (place) =>
+      nginxCommand("nginx_http.conf", place, {
+        LOG: "nginx.log",
+        BULK: bulk.map((directive) => `            ${directive};`).join("\n"),
+      }),
+  };
+}
 
-/** Starts a proxy in front of `origin` and waits until it listens. */
-export async function startProxy(
-  proxy: Proxy,
-  origin: number,
-  threads: number,
-  options: StartOptions,
-): Promise<Started> {
-  const port = await freePort("PORT");
-  const child = start(proxy.command({ port, origin, threads }), options);
+export const nginxHttp = nginxHttpWith("nginx, http", []);
+export const nginxHttpBulk = nginxHttpWith("nginx, http, 512k buffer", [
+  "proxy_buffering off",
+  "proxy_buffer_size 512k",
+  "proxy_buffers 4 512k", // unused without buffering, but checked against the size above
+  "proxy_request_buffering off",
+  "client_body_buffer_size 512k",
+]);
+
+/** `end` ends all that was started with it. */
+export type Started = { child: Child; port: number; end(): Promise<void> };
+
+async function startSink(path: string, options: StartOptions): Promise<Started> {
+  const port = await freePort("SINK");
+  const seconds = Math.ceil(options.deadlineMs / 1000);
+  const command = [tool("sink"), "--port", String(port), "--file", path, "--seconds", String(seconds)];
+  const child = start(command, options);
   try {
     await listening(port, child);
   } catch (error) {
     await end(child);
     throw error;
   }
-  return { child, port };
+  return { child, port, end: () => end(child) };
+}
+
+/** Starts a proxy in front of `origin` and waits until it listens. Its access log begins empty, is gone
+ * afterwards, and is written on `options.logCore` where another process does that. */
+export async function startProxy(
+  proxy: Proxy,
+  origin: number,
+  threads: number,
+  options: StartOptions & { logCore?: number },
+): Promise<Started> {
+  const { deadlineMs, logCore } = options;
+  const log = proxy.log;
+  const forgetLog = () => log !== undefined && rmSync(join(root, log), { force: true });
+  forgetLog();
+  const sink = proxy.needsSink ? await startSink(log!, { deadlineMs, core: logCore }) : undefined;
+  const port = await freePort("PORT");
+  const child = start(proxy.command({ port, origin, threads, sink: sink?.port }), options);
+  const endAll = async () => {
+    await end(child);
+    await sink?.end();
+    forgetLog();
+  };
+  try {
+    await listening(port, child);
+  } catch (error) {
+    await endAll();
+    throw error;
+  }
+  return { child, port, end: endAll };
 }

@@ -15,12 +15,22 @@ import { line as bulk } from "./lines/bulk.ts";
 import { line as churn } from "./lines/churn.ts";
 import { line as cpu } from "./lines/cpu.ts";
 import { line as deno } from "./lines/deno.ts";
+import { line as httpBrowser } from "./lines/http_browser.ts";
+import { line as httpBulk } from "./lines/http_bulk.ts";
+import { line as httpClose } from "./lines/http_close.ts";
+import { line as httpIdle } from "./lines/http_idle.ts";
+import { line as httpLatency } from "./lines/http_latency.ts";
+import { line as httpRoutes } from "./lines/http_routes.ts";
+import { line as httpSmall } from "./lines/http_small.ts";
 import { line as idle } from "./lines/idle.ts";
 import { line as latency } from "./lines/latency.ts";
 import { line as start } from "./lines/start.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
-const LINES: Line[] = [cpu, unpinned, latency, bulk, churn, idle, start, deno];
+const LINES: Line[] = [
+  ...[cpu, unpinned, latency, bulk, churn, idle, start, deno],
+  ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes],
+];
 
 const NOTE_CHARS_MAX = 300;
 
@@ -30,7 +40,7 @@ const HELP = `usage: bun bench/run.ts [--quick] [--only LINE,...] [--rounds N]
   --only      some of the lines below; prints, and leaves RESULTS.md as it is
   --rounds N  that many rounds
 
-${LINES.map((line) => `  ${line.name.padEnd(10)}  ${line.question}`).join("\n")}`;
+${LINES.map((line) => `  ${line.name.padEnd(12)}  ${line.question}`).join("\n")}`;
 
 type Call = { quick: boolean; lines: Line[]; partial: boolean; rounds: number };
 

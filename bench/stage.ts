@@ -44,15 +44,16 @@ export function withProxy<T>(
 ): Promise<T> {
   const loadCore = how.pinned ? LOAD_CORE : undefined;
   return withOrigin(loadCore, how.seconds, async (origin) => {
-    const { child, port } = await startProxy(proxy, origin, how.threads, {
+    const started = await startProxy(proxy, origin, how.threads, {
       deadlineMs: how.seconds * 1000,
       core: how.pinned ? PROXY_CORE : undefined,
+      logCore: loadCore,
     });
     try {
-      await firstAnswer(port, child);
-      return await use(child.pid, port);
+      await firstAnswer(started.port, started.child);
+      return await use(started.child.pid, started.port);
     } finally {
-      await end(child);
+      await started.end();
     }
   });
 }

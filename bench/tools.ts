@@ -55,7 +55,7 @@ export function needPackages(): void {
   execFileSync("apt-get", install, { ...options, stdio: [...options.stdio], env });
 }
 
-const TOOLS = ["origin", "openloop", "churn", "idle"] as const;
+const TOOLS = ["origin", "openloop", "churn", "idle", "transfer", "sink"] as const;
 
 /** Path of one of our C tools, from the root. */
 export function tool(name: (typeof TOOLS)[number]): string {

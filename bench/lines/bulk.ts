@@ -40,7 +40,8 @@ async function through(proxy: Proxy, load: Load, direction: Direction) {
   const server = start(serve, { deadlineMs, core: LOAD_CORE });
   try {
     await listening(origin, server);
-    const { child, port } = await startProxy(proxy, origin, 1, { deadlineMs, core: PROXY_CORE });
+    const started = await startProxy(proxy, origin, 1, { deadlineMs, core: PROXY_CORE });
+    const { child, port } = started;
     try {
       await iperf3(port, load.warmupSeconds, direction, WARM_UP);
       const before = cpu(child.pid);
@@ -48,7 +49,7 @@ async function through(proxy: Proxy, load: Load, direction: Direction) {
       const used = cpuSince(child.pid, before);
       return { perCpuS: gbit / used.totalS, perS: gbit / load.seconds };
     } finally {
-      await end(child);
+      await started.end();
     }
   } finally {
     await end(server);
@@ -57,7 +58,7 @@ async function through(proxy: Proxy, load: Load, direction: Direction) {
 
 type Key = "upPerCpuS" | "downPerCpuS" | "upPerS" | "downPerS";
 
-const FIGURES: Figure<Key>[] = [
+export const BULK_FIGURES: Figure<Key>[] = [
   { key: "upPerCpuS", question: "bulk up", unit: "Gbit/CPU s", better: "more", digits: 1 },
   { key: "downPerCpuS", question: "bulk down", unit: "Gbit/CPU s", better: "more", digits: 1 },
   { key: "upPerS", question: "bulk up", unit: "Gbit/s", better: "more", digits: 1 },
@@ -69,7 +70,7 @@ export const line: Line = {
   question: "many bytes, up and down: Gbit per CPU second of the proxy, and Gbit per second",
   proxies: [sluice, haproxy, haproxySplice, nginxBulk],
   run: (setting) =>
-    inRounds(line, setting, setting.rounds, FIGURES, async (proxy) => {
+    inRounds(line, setting, setting.rounds, BULK_FIGURES, async (proxy) => {
       const up = await through(proxy, loadOf(setting.quick), "up");
       const down = await through(proxy, loadOf(setting.quick), "down");
       return {

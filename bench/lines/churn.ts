@@ -1,5 +1,5 @@
 /** What does a connection cost that carries one request and is closed? */
-import { inRounds, type Line } from "../line.ts";
+import { type Figure, inRounds, type Line } from "../line.ts";
 import { cpu, cpuSince, numbers, run } from "../measure.ts";
 import { haproxy, nginx, type Proxy, sluice } from "../peers.ts";
 import { LOAD_CORE, withProxy } from "../stage.ts";
@@ -25,25 +25,30 @@ function churn(proxy: Proxy, count: number) {
   });
 }
 
-export const line: Line = {
-  name: "churn",
-  question: "connect, one request, close: connections per CPU second of the proxy",
-  proxies: [sluice, haproxy, nginx],
-  run: (setting) =>
-    inRounds(
-      line,
-      setting,
-      setting.rounds,
-      [
-        {
-          key: "perCpuS",
-          question: "connect-request-close",
-          unit: "1/CPU s",
-          better: "more",
-          digits: 0,
-        },
-        { key: "perS", question: "connect-request-close", unit: "1/s", better: "more", digits: 0 },
-      ],
-      (proxy) => churn(proxy, setting.quick ? CONNECTIONS_QUICK : CONNECTIONS),
-    ),
-};
+const FIGURES: Figure<"perCpuS" | "perS">[] = [
+  { key: "perCpuS", question: "connect-request-close", unit: "1/CPU s", better: "more", digits: 0 },
+  { key: "perS", question: "connect-request-close", unit: "1/s", better: "more", digits: 0 },
+];
+
+export function churnLine(name: string, question: string, proxies: Proxy[]): Line {
+  const line: Line = {
+    name,
+    question,
+    proxies,
+    run: (setting) =>
+      inRounds(
+        line,
+        setting,
+        setting.rounds,
+        FIGURES,
+        (proxy) => churn(proxy, setting.quick ? CONNECTIONS_QUICK : CONNECTIONS),
+      ),
+  };
+  return line;
+}
+
+export const line = churnLine(
+  "churn",
+  "connect, one request, close: connections per CPU second of the proxy",
+  [sluice, haproxy, nginx],
+);

@@ -50,18 +50,23 @@ function bytesPerConnection(proxy: Proxy) {
   });
 }
 
-export const line: Line = {
-  name: "idle",
-  question: `user-space bytes per idle connection, between ${FEW} and ${MANY}`,
-  proxies: [sluice, haproxy, nginx],
-  run(setting) {
-    if (MANY < 2 * FEW) throw new Error(`${fileLimit} open files are too few`);
-    return inRounds(
-      line,
-      setting,
-      Math.min(ROUNDS_MAX, setting.rounds),
-      [{ key: "bytes", question: "per idle connection", unit: "bytes", better: "less", digits: 0 }],
-      bytesPerConnection,
-    );
-  },
-};
+export function idleLine(name: string, question: string, proxies: Proxy[]): Line {
+  const line: Line = {
+    name,
+    question: `${question}, between ${FEW} and ${MANY}`,
+    proxies,
+    run(setting) {
+      if (MANY < 2 * FEW) throw new Error(`${fileLimit} open files are too few`);
+      return inRounds(
+        line,
+        setting,
+        Math.min(ROUNDS_MAX, setting.rounds),
+        [{ key: "bytes", question: "per idle connection", unit: "bytes", better: "less", digits: 0 }],
+        bytesPerConnection,
+      );
+    },
+  };
+  return line;
+}
+
+export const line = idleLine("idle", "user-space bytes per idle connection", [sluice, haproxy, nginx]);

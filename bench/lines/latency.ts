@@ -13,10 +13,10 @@ import { type Load, LOAD_CORE, loadOf, withProxy } from "../stage.ts";
 import { tool } from "../tools.ts";
 
 /** Half the lowest saturated rate, to the hundred. */
-async function offeredRate(setting: Setting): Promise<number> {
+async function offeredRate(setting: Setting, proxies: Proxy[]): Promise<number> {
   const load = { seconds: setting.quick ? 1 : 2, warmupSeconds: 1 };
   let lowest = Infinity;
-  for (const proxy of setting.present(line.proxies)) {
+  for (const proxy of setting.present(proxies)) {
     const { perSecond } = await smallMessages(proxy, load, { pinned: true, threads: 1 });
     lowest = Math.min(lowest, perSecond);
   }
@@ -36,23 +36,32 @@ function latencies(proxy: Proxy, rate: number, load: Load) {
   });
 }
 
-export const line: Line = {
-  name: "latency",
-  question: "small messages at half of the lowest saturated rate: latency, open loop",
-  proxies: [sluice, haproxy, nginx],
-  async run(setting) {
-    const rate = await offeredRate(setting);
-    const at = `at ${rate}/s`;
-    return await inRounds(
-      line,
-      setting,
-      setting.rounds,
-      [
-        { key: "p50", question: `latency p50 ${at}`, unit: "us", better: "less", digits: 0 },
-        { key: "p99", question: `latency p99 ${at}`, unit: "us", better: "less", digits: 0 },
-        { key: "p999", question: `latency p99.9 ${at}`, unit: "us", better: "less", digits: 0 },
-      ],
-      (proxy) => latencies(proxy, rate, loadOf(setting.quick)),
-    );
-  },
-};
+export function latencyLine(name: string, question: string, proxies: Proxy[]): Line {
+  const line: Line = {
+    name,
+    question,
+    proxies,
+    async run(setting) {
+      const rate = await offeredRate(setting, proxies);
+      const at = `at ${rate}/s`;
+      return await inRounds(
+        line,
+        setting,
+        setting.rounds,
+        [
+          { key: "p50", question: `latency p50 ${at}`, unit: "us", better: "less", digits: 0 },
+          { key: "p99", question: `latency p99 ${at}`, unit: "us", better: "less", digits: 0 },
+          { key: "p999", question: `latency p99.9 ${at}`, unit: "us", better: "less", digits: 0 },
+        ],
+        (proxy) => latencies(proxy, rate, loadOf(setting.quick)),
+      );
+    },
+  };
+  return line;
+}
+
+export const line = latencyLine(
+  "latency",
+  "small messages at half of the lowest saturated rate: latency, open loop",
+  [sluice, haproxy, nginx],
+);
