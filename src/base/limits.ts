@@ -88,6 +88,9 @@ export const INTERIM_MAX = 16;
 
 /** Records between a reactor and the control plane. When full, records are dropped and counted. */
 export const LOG_RECORDS = 4_096;
+/** Bytes of whole lines between the two, and of one line. When full, lines are dropped and counted. */
+export const LOG_LINES_BYTES = 1 << 20;
+export const LOG_LINE_BYTES_MAX = 8_192;
 /** An address record, as C and the Plan have it (see ffi/sluice.h). */
 export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;

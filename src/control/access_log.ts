@@ -60,6 +60,12 @@ export class AccessLog {
     this.#sampler = new FailureSampler(options.log);
   }
 
+  /** Takes whole lines that a reactor has printed. */
+  addLines(lines: Uint8Array): void {
+    this.flush(); // what ended before comes first
+    this.#output?.putBytes(lines);
+  }
+
   /** Takes one record; `flush` writes it. */
   add(record: AccessRecord): void {
     if (this.#output === undefined) return this.#sampler.add(record);

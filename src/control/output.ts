@@ -22,8 +22,11 @@ export class OutputError extends Error {
   override name = "OutputError";
 }
 
+const NEWLINE = 0x0a;
+
 interface Part {
   readonly bytes: Uint8Array;
+  /** -1: they are counted only if they are dropped. */
   readonly lines: number;
 }
 
@@ -102,6 +105,18 @@ export class Output {
     if (!this.#busy) void this.#run();
   }
 
+  /** Takes whole lines, each with its newline; they are copied. */
+  putBytes(lines: Uint8Array): void {
+    if (this.#pendingBytes + lines.length > this.#pendingBytesMax) {
+      for (const byte of lines) if (byte === NEWLINE) this.#droppedLines++;
+      return;
+    }
+    const bytes = lines.slice();
+    this.#parts.push({ bytes, lines: -1 });
+    this.#pendingBytes += bytes.length;
+    if (!this.#busy) void this.#run();
+  }
+
   /** Opens the file's path again, for those who have renamed it. What waits goes to the new file; when
    * it cannot be opened, the old one stays in use. Nothing to do for stderr and stdout.
    * @throws OutputError */
@@ -157,12 +172,16 @@ export class Output {
           continue;
         }
         this.#failure = code ?? String(error);
-        this.#droppedLines += parts.reduce((sum, { lines }) => sum + lines, 0);
+        this.#droppedLines += parts.reduce((sum, part) => sum + linesOf(part), 0);
         break;
       }
     }
     this.#pendingBytes -= bytes.length;
   }
+}
+
+function linesOf({ bytes, lines }: Part): number {
+  return lines >= 0 ? lines : bytes.reduce((sum, byte) => sum + (byte === NEWLINE ? 1 : 0), 0);
 }
 
 function joined(parts: readonly Part[]): Uint8Array {

@@ -119,6 +119,7 @@ export class Records {
         records++;
         this.#take(room, numbers, peer, texts);
       });
+      records += log.drainLines((lines) => accessLog.addLines(lines));
     }
     accessLog.flush();
     return records;

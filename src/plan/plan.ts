@@ -60,6 +60,12 @@ export const enum ForwardedShift {
   Traceparent = 16,
 }
 
+/** How a line of the access log is written. */
+export const enum AccessFormat {
+  Text,
+  Json,
+}
+
 /** Which answers carry Proxy-Status (RFC 9209). */
 export const enum ProxyStatus {
   Off,
@@ -81,6 +87,7 @@ const HEADER = [
   "arenaBytes",
   "trusted", // rows of the columns of trusted addresses
   "accessAll", // 1: every connection is logged; 0: those that ended by an error
+  "accessFormat", // AccessFormat
 ] as const;
 type HeaderField = (typeof HEADER)[number];
 /** Everything of the header that its maker decides. */
@@ -99,6 +106,8 @@ const COLUMNS = {
   // A listening socket, and the listener it is of (in reuseport mode a listener has one per reactor).
   socketListener: "sockets",
   // A listener: one bound address.
+  listenerNameAt: "listeners", // names as the access log has them, escaped for its format
+  listenerNameBytes: "listeners",
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
@@ -117,6 +126,8 @@ const COLUMNS = {
   listenerTrustedCount: "listeners",
   trustedAt: "trusted",
   // An upstream: its servers are upstreamMember[first .. first + count).
+  upstreamNameAt: "upstreams",
+  upstreamNameBytes: "upstreams",
   upstreamFirst: "upstreams",
   upstreamCount: "upstreams",
   upstreamConnectMs: "upstreams",
@@ -127,6 +138,8 @@ const COLUMNS = {
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamMember: "members",
   // A server.
+  serverNameAt: "servers", // its address, for the access log
+  serverNameBytes: "servers",
   serverAddressAt: "servers", // an address record in the arena; 0: not in use
   serverUpstream: "servers",
   serverBaseAt: "servers", // base path, without its last slash
@@ -156,7 +169,13 @@ type ColumnName = keyof typeof COLUMNS;
 export type Plan =
   & { readonly [K in ColumnName]: Int32Array }
   & Readonly<Record<HeaderField, number>>
-  & { readonly routing: Routing; readonly arena: Uint8Array; readonly memory: SharedArrayBuffer };
+  & {
+    readonly routing: Routing;
+    readonly arena: Uint8Array;
+    /** The arena for who copies it in words of four bytes: it goes on for one more. */
+    readonly arenaWords: DataView;
+    readonly memory: SharedArrayBuffer;
+  };
 
 /** A trusted prefix in the arena. */
 export const TRUSTED_BYTES = 20;
@@ -167,6 +186,8 @@ function columnLength(sizes: PlanSizes, name: ColumnName): number {
   return sizes[COLUMNS[name]];
 }
 
+const WORD_BYTES = 4;
+
 /** A zeroed Plan of the given sizes, to be filled and then published. */
 export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const columns = (Object.keys(COLUMNS) as ColumnName[]).reduce(
@@ -174,7 +195,9 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
     0,
   );
   const routingAt = (HEADER.length + columns) * 4;
-  const memory = new SharedArrayBuffer(routingAt + routingBytes(sizes.routing) + sizes.arenaBytes);
+  const memory = new SharedArrayBuffer(
+    routingAt + routingBytes(sizes.routing) + sizes.arenaBytes + WORD_BYTES,
+  );
   makeRouting(memory, routingAt, sizes.routing);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
@@ -196,7 +219,8 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   }
   const routing = openRouting(memory, at);
   const arena = new Uint8Array(memory, at + routingBytes(routing.sizes), sizes.arenaBytes);
-  return { ...sizes, ...(columns as { [K in ColumnName]: Int32Array }), routing, arena, memory };
+  const arenaWords = new DataView(memory, arena.byteOffset, sizes.arenaBytes + WORD_BYTES);
+  return { ...sizes, ...(columns as { [K in ColumnName]: Int32Array }), routing, arena, arenaWords, memory };
 }
 
 /** What must hold of any Plan before it is published; a broken one is our own bug. */

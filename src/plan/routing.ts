@@ -124,6 +124,8 @@ export const ROUTING_COLUMNS = {
   // Lists: routes by rank, ended by NONE. List 0 is the empty one.
   listRoute: "listed",
 
+  routeNameAt: "routes", // as the access log has it
+  routeNameBytes: "routes",
   routeRank: "routes", // lower is tried first, within a scope
   routePath: "routes", // PathKind
   routePathBytes: "routes", // the text before the first named part, or the whole

@@ -91,31 +91,35 @@ export function printRun(from: number, to: number): void {
   }
 }
 
-/** [from, to) of other bytes: a Plan's arena. */
-export function printBytes(source: Uint8Array, from: number, to: number): void {
-  const at = room(to - from);
+/** [from, to) of other bytes, given as words: a Plan's arena, which goes on for three bytes behind them. */
+export function printBytes(source: DataView, from: number, to: number): void {
+  const length = to - from;
+  const at = room(length);
   if (at === FULL) return;
-  for (let byte = from; byte < to; byte++) bytes[at + byte - from] = source[byte];
+  for (let byte = 0; byte < length; byte += 4) {
+    words.setInt32(at + byte, source.getInt32(from + byte, true), true);
+  }
 }
 
 /** A whole number from 0 to 2^53. */
 export function printDecimal(value: number): void {
-  if (value < 1000) {
-    const digits = value < 10 ? 1 : value < 100 ? 2 : 3;
-    const at = room(digits);
-    if (at !== FULL) words.setInt32(at, SMALL[value], true);
-    return;
+  if (value < 1_000_000_000) return printSmall(value | 0);
+  const high = Math.floor(value / 1_000_000_000);
+  printSmall(high);
+  const low = (value - high * 1_000_000_000) | 0;
+  printThree((low / 1_000_000) | 0);
+  printThree(((low / 1_000) | 0) % 1_000);
+  printThree(low % 1_000);
+}
+
+/** The same of an integer below 10^9. */
+function printSmall(value: number): void {
+  if (value >= 1_000) {
+    printSmall((value / 1_000) | 0);
+    return printThree(value % 1_000);
   }
-  let digits = 4;
-  for (let rest = Math.floor(value / 10_000); rest > 0; rest = Math.floor(rest / 10)) digits++;
-  const at = room(digits);
-  if (at === FULL) return;
-  let left = value;
-  for (let place = at + digits - 1; place >= at; place--) {
-    const above = Math.floor(left / 10);
-    bytes[place] = 0x30 + left - above * 10;
-    left = above;
-  }
+  const at = room(value < 10 ? 1 : value < 100 ? 2 : 3);
+  if (at !== FULL) words.setInt32(at, SMALL[value], true);
 }
 
 /** Numbers below 1,000 as they are written, without leading zeroes, the first digit in the lowest byte. */
@@ -125,6 +129,54 @@ const SMALL = Int32Array.from({ length: 1000 }, (_, value) => {
   if (value < 100) return digit(10) | (digit(1) << 8);
   return digit(100) | (digit(10) << 8) | (digit(1) << 16);
 });
+
+/** Three digits, leading zeroes included: 0 to 999. */
+export function printThree(value: number): void {
+  const at = room(3);
+  if (at !== FULL) words.setInt32(at, THREE[value], true);
+}
+
+/** The same with leading zeroes. */
+const THREE = Int32Array.from({ length: 1000 }, (_, value) => {
+  const digit = (place: number): number => 0x30 + Math.floor(value / place) % 10;
+  return digit(100) | (digit(10) << 8) | (digit(1) << 16);
+});
+
+/** Milliseconds with one decimal: 12.3. */
+export function printTenths(ms: number): void {
+  const tenths = Math.round(ms * 10);
+  const whole = Math.floor(tenths / 10);
+  printDecimal(whole);
+  print(DOT);
+  printDecimal(tenths - whole * 10);
+}
+
+/** What a client sent, [from, to) of the bytes that are printed into, fit for a quoted text: `"`, `\\` and
+ * whatever is not plain ASCII is escaped, `\\xHH`, or `\\u00HH` for JSON. */
+export function printQuoted(from: number, to: number, json: boolean): void {
+  let runFrom = from;
+  for (let at = from; at < to; at++) {
+    const octet = bytes[at];
+    if (octet >= 0x20 && octet < 0x7f && octet !== 0x22 && octet !== 0x5c) continue;
+    printRun(runFrom, at);
+    print(json ? ESCAPE_U : ESCAPE_X);
+    const place = room(2);
+    if (place !== FULL) {
+      bytes[place] = hexDigit(octet >> 4);
+      bytes[place + 1] = hexDigit(octet & 15);
+    }
+    runFrom = at + 1;
+  }
+  printRun(runFrom, to);
+}
+
+const ESCAPE_X = text("\\x");
+const ESCAPE_U = text("\\u00");
+
+/** The words that prints are made in, for who copies them on. */
+export function printWords(): DataView {
+  return words;
+}
 
 /** 32 bits as eight hexadecimal digits. */
 export function printHex(value: number): void {

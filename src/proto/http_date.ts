@@ -1,5 +1,5 @@
-// Dates as HTTP writes them (RFC 9110 section 5.6.7): "Sun, 06 Nov 1994 08:49:37 GMT". One is made a
-// second, and printed as often as it is asked for.
+// Dates: as HTTP writes them (RFC 9110 section 5.6.7), "Sun, 06 Nov 1994 08:49:37 GMT", and as logs do
+// (RFC 3339), "1994-11-06T08:49:37.". One is made a second, and printed as often as it is asked for.
 import { type Text, text } from "./http1_print.ts";
 
 const DAY_MS = 86_400_000;
@@ -14,6 +14,9 @@ const YEAR = 18;
 const HOUR = 23;
 let madeSecond = 0;
 
+const stamp: Text = text("1970-01-01T00:00:00.");
+let stampedSecond = 0;
+
 /** The Date field of a moment, its CRLF included. Valid until another second is asked for. */
 export function dateField(wallMs: number): Text {
   const second = Math.floor(wallMs / 1000);
@@ -22,12 +25,39 @@ export function dateField(wallMs: number): Text {
   const days = Math.floor(wallMs / DAY_MS);
   letters(WEEKDAY, DAYS, days % 7);
   civil(days);
+  digits(date, DAY, day);
+  letters(MONTH, MONTHS, month);
+  digits(date, YEAR, Math.floor(year / 100));
+  digits(date, YEAR + 2, year % 100);
   const ofDay = second - days * 86_400;
-  digits(HOUR, Math.floor(ofDay / 3600));
-  digits(HOUR + 3, Math.floor(ofDay / 60) % 60);
-  digits(HOUR + 6, ofDay % 60);
+  digits(date, HOUR, Math.floor(ofDay / 3600));
+  digits(date, HOUR + 3, Math.floor(ofDay / 60) % 60);
+  digits(date, HOUR + 6, ofDay % 60);
   return date;
 }
+
+/** The stamp of a moment, up to the point behind its seconds. Valid until another second is asked for. */
+export function stampOf(wallMs: number): Text {
+  const second = Math.floor(wallMs / 1000);
+  if (second === stampedSecond) return stamp;
+  stampedSecond = second;
+  const days = Math.floor(wallMs / DAY_MS);
+  civil(days);
+  const ofDay = second - days * 86_400;
+  digits(stamp, 0, Math.floor(year / 100));
+  digits(stamp, 2, year % 100);
+  digits(stamp, 5, month + 1);
+  digits(stamp, 8, day);
+  digits(stamp, 11, Math.floor(ofDay / 3600));
+  digits(stamp, 14, Math.floor(ofDay / 60) % 60);
+  digits(stamp, 17, ofDay % 60);
+  return stamp;
+}
+
+/** What `civil` found: the day of the month, the month from 0, the year. */
+let day = 0;
+let month = 0;
+let year = 0;
 
 /** Day, month and year of a day since the epoch: years are counted from March, in eras of 400. */
 function civil(days: number): void {
@@ -38,19 +68,16 @@ function civil(days: number): void {
   );
   const ofYear = ofEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const fromMarch = Math.floor((5 * ofYear + 2) / 153);
-  const month = fromMarch < 10 ? fromMarch + 2 : fromMarch - 10;
-  const year = yearOfEra + era * 400 + (month < 2 ? 1 : 0);
-  digits(DAY, ofYear - Math.floor((153 * fromMarch + 2) / 5) + 1);
-  letters(MONTH, MONTHS, month);
-  digits(YEAR, Math.floor(year / 100));
-  digits(YEAR + 2, year % 100);
+  month = fromMarch < 10 ? fromMarch + 2 : fromMarch - 10;
+  year = yearOfEra + era * 400 + (month < 2 ? 1 : 0);
+  day = ofYear - Math.floor((153 * fromMarch + 2) / 5) + 1;
 }
 
 function letters(at: number, names: string, index: number): void {
   for (let letter = 0; letter < 3; letter++) date.bytes[at + letter] = names.charCodeAt(3 * index + letter);
 }
 
-function digits(at: number, value: number): void {
-  date.bytes[at] = 0x30 + Math.floor(value / 10);
-  date.bytes[at + 1] = 0x30 + value % 10;
+function digits(into: Text, at: number, value: number): void {
+  into.bytes[at] = 0x30 + Math.floor(value / 10);
+  into.bytes[at + 1] = 0x30 + value % 10;
 }

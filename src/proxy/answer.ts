@@ -156,13 +156,13 @@ export function sayFixed(ex: number, held: Plan): number {
   printHead(ex, status, routeBodyBytes[route]);
   if (routeTypeBytes[route] > 0) {
     print(CONTENT_TYPE);
-    printBytes(held.arena, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
+    printBytes(held.arenaWords, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
     print(CRLF);
   }
   printOwnEdits(ex, held, route);
   print(CRLF);
   const silent = exFlags[ex] & ExFlag.Bodiless || status === 204 || status === 304;
-  if (!silent) printBytes(held.arena, routeBodyAt[route], routeBodyAt[route] + routeBodyBytes[route]);
+  if (!silent) printBytes(held.arenaWords, routeBodyAt[route], routeBodyAt[route] + routeBodyBytes[route]);
   return send(ex);
 }
 

@@ -39,7 +39,7 @@ export function printEdited(held: Plan, first: number, count: number, head: Head
         for (let field = 0; field < head.fieldCount; field++) {
           if (dropped[field] !== Drop.Renamed || !isNamed(held, head, field, nameAt, nameBytes)) continue;
           const row = field * FieldAt.Length;
-          printBytes(held.arena, editToAt[edit], editToAt[edit] + editToBytes[edit]);
+          printBytes(held.arenaWords, editToAt[edit], editToAt[edit] + editToBytes[edit]);
           print(COLON_SPACE);
           printRun(head.at + head.fields[row + FieldAt.Value], head.at + head.fields[row + FieldAt.ValueEnd]);
           print(CRLF);
@@ -47,7 +47,7 @@ export function printEdited(held: Plan, first: number, count: number, head: Head
         break;
       case Edit.Set:
       case Edit.Add:
-        printBytes(held.arena, nameAt, nameAt + nameBytes);
+        printBytes(held.arenaWords, nameAt, nameAt + nameBytes);
         print(COLON_SPACE);
         printTemplate(held, editTemplate[edit]);
         print(CRLF);

@@ -196,7 +196,7 @@ function printTarget(head: Head, held: Plan, server: number, rewriting: number):
     return printRun(head.at + head.target, head.at + head.targetEnd);
   }
   const baseAt = held.serverBaseAt[server];
-  printBytes(held.arena, baseAt, baseAt + held.serverBaseBytes[server]);
+  printBytes(held.arenaWords, baseAt, baseAt + held.serverBaseBytes[server]);
   if (rewriting !== NONE) {
     const at = printEnd();
     if (at !== FULL) printTook(writePath(held, rewriting, arenaBytes, at, PRINT_END, inputs));
@@ -216,7 +216,7 @@ function printHost(head: Head, held: Plan, server: number): void {
     printRun(head.at + head.authority, head.at + head.authorityEnd);
   } else {
     const at = held.serverAuthorityAt[server];
-    printBytes(held.arena, at, at + held.serverAuthorityBytes[server]);
+    printBytes(held.arenaWords, at, at + held.serverAuthorityBytes[server]);
   }
   print(CRLF);
 }

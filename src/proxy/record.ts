@@ -7,7 +7,8 @@ import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
-import { count, log, plan, stats } from "./context.ts";
+import { accessLine } from "./access_line.ts";
+import { count, log, plan, planOf, stats } from "./context.ts";
 import {
   exConnectMs,
   exDown,
@@ -15,6 +16,7 @@ import {
   exErrno,
   exFirstMs,
   exFlags,
+  exGeneration,
   exHost,
   exHostEnd,
   exKept,
@@ -49,6 +51,12 @@ export function record(ex: number): void {
     }
   }
   if (plan.accessAll === 0 && isError[reason] === 0) return;
+  if (http && plan.accessAll !== 0) {
+    sys.client(exDown[ex], ARENA_SCRATCH);
+    const held = exGeneration[ex] === 0 ? plan : planOf(exGeneration[ex]);
+    if (!accessLine(ex, held)) count(Count.LogDropped);
+    return;
+  }
   const row = log.begin(http ? RecordKind.Request : RecordKind.Access, clockMs());
   if (row < 0) return count(Count.LogDropped);
   const numbers = log.numbers, down = exDown[ex], up = exUp[ex];

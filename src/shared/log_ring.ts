@@ -1,7 +1,8 @@
-// Records from a reactor to the control plane: fixed size, one writer, one reader, no lock. The reader
+// Records from a reactor to the control plane, of fixed size, and lines of the access log, ready to be
+// written: one writer, one reader, no lock. The reader
 // sleeps in Atomics.waitAsync on the doorbell; the writer rings once a turn, and only if it wrote.
 // When the ring is full the record is dropped and the writer counts it: traffic never waits for a log.
-import { LOG_RECORDS, PEER_BYTES } from "../base/limits.ts";
+import { LOG_LINES_BYTES, LOG_RECORDS, PEER_BYTES } from "../base/limits.ts";
 
 /** What a record tells. The fields that each kind uses are named at its writer. */
 export const enum RecordKind {
@@ -58,24 +59,36 @@ const enum Word {
   Head, // records written, modulo 2^32
   Tail, // records read
   Bell, // raised when there is something to read
+  LinesHead, // bytes of lines written, modulo 2^32
+  LinesTail, // bytes of lines read
   Length = 16,
 }
+
+/** Lines are copied in words of four bytes, the last one whole. */
+const WORD_BYTES = 4;
+const LINES_AT = Word.Length * 4 + LOG_RECORDS * RECORD_BYTES;
 
 export class LogRing {
   readonly words: Int32Array;
   readonly #numbers: Float64Array;
   readonly #bytes: Uint8Array;
+  readonly #lines: Uint8Array;
+  readonly #lineWords: DataView;
   #rung = 0;
+  #linesRung = 0;
 
   static make(): SharedArrayBuffer {
-    return new SharedArrayBuffer(Word.Length * 4 + LOG_RECORDS * RECORD_BYTES);
+    return new SharedArrayBuffer(LINES_AT + LOG_LINES_BYTES);
   }
 
   constructor(memory: SharedArrayBuffer) {
     this.words = new Int32Array(memory, 0, Word.Length);
     this.#numbers = new Float64Array(memory, Word.Length * 4);
     this.#bytes = new Uint8Array(memory, Word.Length * 4);
+    this.#lines = new Uint8Array(memory, LINES_AT, LOG_LINES_BYTES);
+    this.#lineWords = new DataView(memory, LINES_AT, LOG_LINES_BYTES);
     this.#rung = this.words[Word.Head];
+    this.#linesRung = this.words[Word.LinesHead];
   }
 
   /** Index of the first number of the next record's row, or -1 when the ring is full. The writer
@@ -135,11 +148,46 @@ export class LogRing {
     Atomics.store(this.words, Word.Head, (this.words[Word.Head] + 1) | 0);
   }
 
+  /** Takes a whole line, `source[from, end)`; false when there is no room. `words` is the same memory as
+   * `source`, and goes on for three bytes behind the line. */
+  putLine(source: Uint8Array, words: DataView, from: number, end: number): boolean {
+    const head = this.words[Word.LinesHead], length = end - from;
+    const used = (head - Atomics.load(this.words, Word.LinesTail)) | 0;
+    if (used + length + WORD_BYTES > LOG_LINES_BYTES) return false;
+    const at = head & (LOG_LINES_BYTES - 1);
+    if (at + length + WORD_BYTES <= LOG_LINES_BYTES) {
+      for (let byte = 0; byte < length; byte += WORD_BYTES) {
+        this.#lineWords.setInt32(at + byte, words.getInt32(from + byte, true), true);
+      }
+    } else {
+      for (let byte = 0; byte < length; byte++) {
+        this.#lines[(at + byte) & (LOG_LINES_BYTES - 1)] = source[from + byte];
+      }
+    }
+    Atomics.store(this.words, Word.LinesHead, (head + length) | 0);
+    return true;
+  }
+
+  /** Reads every whole line there is, in one or two pieces; a piece is valid during the call only. Returns how
+   * many bytes they were. */
+  drainLines(take: (bytes: Uint8Array) => void): number {
+    const head = Atomics.load(this.words, Word.LinesHead), tail = this.words[Word.LinesTail];
+    const length = (head - tail) | 0;
+    if (length === 0) return 0;
+    const from = tail & (LOG_LINES_BYTES - 1);
+    const first = Math.min(length, LOG_LINES_BYTES - from);
+    take(this.#lines.subarray(from, from + first));
+    if (length > first) take(this.#lines.subarray(0, length - first));
+    Atomics.store(this.words, Word.LinesTail, head);
+    return length;
+  }
+
   /** Rings the bell if anything was pushed since the last ring. Once a turn. */
   ring(): void {
-    const head = this.words[Word.Head];
-    if (head === this.#rung) return;
+    const head = this.words[Word.Head], lines = this.words[Word.LinesHead];
+    if (head === this.#rung && lines === this.#linesRung) return;
     this.#rung = head;
+    this.#linesRung = lines;
     Atomics.store(this.words, Word.Bell, 1);
     Atomics.notify(this.words, Word.Bell);
   }
@@ -164,6 +212,7 @@ export class LogRing {
   /** Resolves when the bell rings, or at once when there is something to read. */
   async bell(timeoutMs: number): Promise<void> {
     if (Atomics.load(this.words, Word.Head) !== this.words[Word.Tail]) return;
+    if (Atomics.load(this.words, Word.LinesHead) !== this.words[Word.LinesTail]) return;
     const waiting = Atomics.waitAsync(this.words, Word.Bell, 0, timeoutMs);
     if (waiting.async) await waiting.value;
   }

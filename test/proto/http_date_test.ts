@@ -1,6 +1,6 @@
 import { strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { dateField } from "../../src/proto/http_date.ts";
+import { dateField, stampOf } from "../../src/proto/http_date.ts";
 
 function fieldOf(ms: number): string {
   const field = dateField(ms);
@@ -28,6 +28,9 @@ describe("dateField", () => {
     for (let day = 0; day < 146_097; day++) {
       const ms = day * 86_400_000 + 3_723_000;
       strictEqual(fieldOf(ms), `Date: ${new Date(ms).toUTCString()}\r\n`);
+      const stamp = stampOf(ms);
+      const text = new TextDecoder().decode(stamp.bytes.subarray(0, stamp.length));
+      strictEqual(text, new Date(ms).toISOString().slice(0, 20));
     }
   });
 });

@@ -9,12 +9,19 @@ import {
   SERVERS_PER_UPSTREAM_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
-import { checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
+import { AccessFormat, checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import { ArenaWriter } from "./arena.ts";
-import { type NumberedListener, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
+import { shown } from "./errors.ts";
+import {
+  type NumberedListener,
+  placeTrusted,
+  type Span,
+  type Trusted,
+  writeListener,
+} from "./compile_listeners.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { routeSpecs } from "./route_specs.ts";
@@ -90,15 +97,14 @@ interface Parts {
   readonly probes: readonly Probe[];
 }
 
-/** Bytes in the arena. */
-interface Span {
-  readonly at: number;
-  readonly bytes: number;
-}
-
 /** Where the arena has their bytes, in the order of the parts. */
 interface Places {
-  readonly servers: readonly { readonly addressAt: number; readonly base: Span; readonly authority: Span }[];
+  readonly servers: readonly {
+    readonly addressAt: number;
+    readonly base: Span;
+    readonly authority: Span;
+    readonly logName: Span;
+  }[];
   readonly probes: readonly {
     readonly send: Span;
     readonly expectAt: number;
@@ -108,6 +114,12 @@ interface Places {
   readonly trusted: Trusted;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
+  /** Names as the access log has them, in the order of the parts; of routes by number. */
+  readonly logNames: {
+    readonly listeners: readonly Span[];
+    readonly upstreams: readonly Span[];
+    readonly routes: readonly Span[];
+  };
 }
 
 /** One generation on its way: what it is compiled from, and who learns of it. */
@@ -138,7 +150,7 @@ export function compile(
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
   writeListeners(plan, input.sockets, parts, places);
-  writeUpstreams(plan, parts);
+  writeUpstreams(plan, parts, places);
   writeServers(plan, parts, places);
   writeProbes(plan, parts, places, input.patternOf);
 
@@ -290,11 +302,15 @@ function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: Com
   const { servers, probes } = parts;
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
   const encoder = new TextEncoder();
+  const format = config.log.access.format;
+  const logName = (name: string): Span => span(encoder.encode(logText(name, format)));
+  const routes = compileRoutes(routeLists(parts), arena, patternOf);
   return {
     servers: servers.map(({ address, configured }) => ({
       addressAt: arena.add(encodeAddress(address)),
       base: span(encoder.encode(configured.base)),
       authority: span(encoder.encode(authorityOf(configured.address))),
+      logName: logName(addressText(address)),
     })),
     probes: probes.map(({ address, send, check: { expect, http } }) => ({
       send: span(send),
@@ -303,8 +319,20 @@ function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: Com
       addressAt: arena.add(encodeAddress(address)),
     })),
     trusted: placeTrusted(arena, config),
-    routes: compileRoutes(routeLists(parts), arena, patternOf),
+    routes,
+    logNames: {
+      listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
+      upstreams: parts.upstreams.map(({ name }) => logName(name)),
+      routes: routes.names.map(logName),
+    },
   };
+}
+
+/** A name fit for the quoted part of a line. */
+function logText(name: string, format: "text" | "json"): string {
+  return format === "json"
+    ? JSON.stringify(name).slice(1, -1)
+    : shown(name.replace(/["\\]/g, "\\$&"), Infinity);
 }
 
 /** For each listener its routes; those of one configured listener are one list, and share a router. */
@@ -343,6 +371,7 @@ function emptyPlan(
     routing: routes.sizes,
     arenaBytes,
     accessAll: config.log.access.to.kind === "off" ? 0 : 1,
+    accessFormat: config.log.access.format === "json" ? AccessFormat.Json : AccessFormat.Text,
   });
 }
 
@@ -350,23 +379,33 @@ function writeListeners(
   plan: Plan,
   sockets: readonly OpenSocket[],
   { listeners, upstreams }: Parts,
-  { trusted, routes }: Places,
+  { trusted, routes, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
   }
   const numbers = upstreamNumbers(upstreams);
   [...listeners.values()].forEach((listener, index) => {
-    writeListener(plan, listener, numbers.get(listener.configured.to ?? "") ?? NONE, trusted);
+    writeListener(
+      plan,
+      listener,
+      numbers.get(listener.configured.to ?? "") ?? NONE,
+      trusted,
+      logNames.listeners[index],
+    );
     plan.listenerRouter[listener.number] = routes.routers[index];
   });
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
+  logNames.routes.forEach(({ at, bytes }, route) => {
+    plan.routing.routeNameAt[route] = at;
+    plan.routing.routeNameBytes[route] = bytes;
+  });
 }
 
-function writeUpstreams(plan: Plan, { upstreams }: Parts): void {
+function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places): void {
   let member = 0;
-  for (const { number, configured, servers } of upstreams) {
+  upstreams.forEach(({ number, configured, servers }, index) => {
     const { timeouts, "keep-alive": { "max-idle": most, idle } } = configured;
     plan.upstreamFirst[number] = member;
     plan.upstreamCount[number] = servers.length;
@@ -376,13 +415,17 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts): void {
     plan.upstreamQueueMs[number] = timeouts.queue;
     plan.upstreamKeepMax[number] = most;
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
+    plan.upstreamNameAt[number] = logNames.upstreams[index].at;
+    plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
     for (const server of servers) plan.upstreamMember[member++] = server;
-  }
+  });
 }
 
 function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
   servers.forEach(({ number, upstream, configured }, index) => {
-    const { addressAt, base, authority } = places.servers[index];
+    const { addressAt, base, authority, logName } = places.servers[index];
+    plan.serverNameAt[number] = logName.at;
+    plan.serverNameBytes[number] = logName.bytes;
     plan.serverAddressAt[number] = addressAt;
     plan.serverUpstream[number] = upstream;
     plan.serverBaseAt[number] = base.at;

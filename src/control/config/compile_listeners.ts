@@ -23,6 +23,12 @@ export interface NumberedListener {
   readonly port: number;
 }
 
+/** Bytes in the arena. */
+export interface Span {
+  readonly at: number;
+  readonly bytes: number;
+}
+
 /** The trusted prefixes of every listener, in a row: those of one configured listener are there once. */
 export interface Trusted {
   /** Offsets of records in the arena. */
@@ -59,8 +65,11 @@ export function writeListener(
   { number, name, configured, port }: NumberedListener,
   upstream: number,
   trusted: Trusted,
+  logName: Span,
 ): void {
   const { timeouts } = configured;
+  plan.listenerNameAt[number] = logName.at;
+  plan.listenerNameBytes[number] = logName.bytes;
   plan.listenerUpstream[number] = upstream;
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
   if (configured.bind[0].protocol === "tcp") {

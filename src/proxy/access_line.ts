@@ -1,0 +1,231 @@
+// A line of the access log for a request, printed where it ended: at a hundred thousand a second there is
+// no time to hand numbers to another thread and make texts of them there. The control plane only writes
+// what it finds. Same words in both formats as control/access_log.ts has for plain connections.
+import { ARENA_PRINT, ARENA_SCRATCH, LOG_LINE_BYTES_MAX, NONE } from "../base/limits.ts";
+import { AccessFormat, type Plan } from "../plan/plan.ts";
+import {
+  FULL,
+  isMapped,
+  print,
+  printBegin,
+  printBytes,
+  printDecimal,
+  printEnd,
+  printIp,
+  printQuoted,
+  printTenths,
+  printThree,
+  printWords,
+  type Text,
+  text,
+} from "../proto/http1_print.ts";
+import { stampOf } from "../proto/http_date.ts";
+import { REFUSALS } from "../proto/refusal.ts";
+import { Reason, REASONS } from "../shared/reason.ts";
+import { ExFlag } from "../shared/tables.ts";
+import { errnoName } from "../sys/errno.ts";
+import { arenaBytes, clockMs, wallMs } from "../sys/sys.ts";
+import { log } from "./context.ts";
+import {
+  exConnectMs,
+  exDownBytes,
+  exErrno,
+  exFirstMs,
+  exFlags,
+  exHost,
+  exHostEnd,
+  exKept,
+  exListener,
+  exMethodEnd,
+  exReason,
+  exRoute,
+  exServer,
+  exStartMs,
+  exStatus,
+  exTargetEnd,
+  exTried,
+  exUpBytes,
+  exUpstream,
+} from "./exchanges.ts";
+
+/** The words between the values, one set for each format. */
+interface Words {
+  readonly json: boolean;
+  readonly client: Text;
+  readonly method: Text;
+  readonly target: Text;
+  readonly host: Text;
+  readonly status: Text;
+  readonly server: Text;
+  readonly listener: Text;
+  readonly route: Text;
+  readonly upstream: Text;
+  readonly up: Text;
+  readonly down: Text;
+  readonly connect: Text;
+  readonly first: Text;
+  readonly total: Text;
+  readonly tried: Text;
+  readonly reused: readonly [no: Text, yes: Text];
+  readonly nothing: Text;
+  readonly none: Text;
+  /** From the reason's name on, by Reason. */
+  readonly reason: readonly Text[];
+  /** By errno, and by Refusal; [0] for none. */
+  readonly errno: readonly Text[];
+  readonly detail: readonly Text[];
+  readonly end: Text;
+}
+
+/** The highest errno that Linux has. */
+const ERRNO_MAX = 133;
+const ERRNOS = Array.from({ length: ERRNO_MAX + 1 }, (_, errno) => errnoName(errno));
+
+const TEXT: Words = {
+  json: false,
+  client: text("Z "),
+  method: text(' "'),
+  target: text(" "),
+  host: text('" '),
+  status: text(" "),
+  server: text(" -> "),
+  listener: text(' listener="'),
+  route: text('" route="'),
+  upstream: text('" upstream="'),
+  up: text('" up='),
+  down: text(" down="),
+  connect: text(" connect="),
+  first: text(" first="),
+  total: text(" ms="),
+  tried: text(" tried="),
+  reused: [text(" reused=0 reason="), text(" reused=1 reason=")],
+  nothing: text("-"),
+  none: text("-"),
+  reason: REASONS.map(({ name, type }) => text(type === null ? name : `${name} type=${type}`)),
+  errno: ERRNOS.map((name, errno) => text(errno === 0 ? "" : ` errno="${name}"`)),
+  detail: REFUSALS.map((refusal, code) => text(code === 0 ? "" : ` detail="${refusal.text}"`)),
+  end: text("\n"),
+};
+
+const JSON_WORDS: Words = {
+  json: true,
+  client: text('Z","client":"'),
+  method: text('","method":"'),
+  target: text('","target":"'),
+  host: text('","host":"'),
+  status: text('","status":'),
+  server: text(',"server":"'),
+  listener: text('","listener":"'),
+  route: text('","route":"'),
+  upstream: text('","upstream":"'),
+  up: text('","up_bytes":'),
+  down: text(',"down_bytes":'),
+  connect: text(',"connect_ms":'),
+  first: text(',"first_byte_ms":'),
+  total: text(',"duration_ms":'),
+  tried: text(',"tried":'),
+  reused: [text(',"reused":false,"reason":"'), text(',"reused":true,"reason":"')],
+  nothing: text(""),
+  none: text("null"),
+  reason: REASONS.map(({ name, type }) => text(`${name}","type":${type === null ? "null" : `"${type}"`}`)),
+  errno: ERRNOS.map((name, errno) => text(`,"errno":${errno === 0 ? "null" : `"${name}"`}`)),
+  detail: REFUSALS.map((refusal, code) => text(`,"detail":${code === 0 ? "null" : `"${refusal.text}"`}`)),
+  end: text("}\n"),
+};
+
+const JSON_BEGIN = text('{"time":"');
+const COLON = text(":");
+const BRACKET = text("[");
+const BRACKET_COLON = text("]:");
+const UNIX = text("unix:");
+
+/** Prints the line of an exchange that has ended and hands it on; false when there was no room for it. The
+ * client's address record is in the scratch page. */
+export function accessLine(ex: number, plan: Plan): boolean {
+  const words = plan.accessFormat === AccessFormat.Json ? JSON_WORDS : TEXT;
+  printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX);
+  if (words.json) print(JSON_BEGIN);
+  const now = wallMs();
+  print(stampOf(now));
+  printThree(Math.floor(now) % 1000);
+  print(words.client);
+  printClient();
+  printRequest(ex, words);
+  printPlaces(ex, plan, words);
+  printMeasures(ex, words);
+  const end = printEnd();
+  return end !== FULL && log.putLine(arenaBytes, printWords(), ARENA_PRINT, end);
+}
+
+function printClient(): void {
+  const family = arenaBytes[ARENA_SCRATCH];
+  if (family === 1) return print(UNIX);
+  const six = family === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
+  if (six) print(BRACKET);
+  printIp(arenaBytes, ARENA_SCRATCH);
+  print(six ? BRACKET_COLON : COLON);
+  printDecimal((arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3]);
+}
+
+/** What of a target is logged: a longer one is cut. */
+const TARGET_BYTES_LOGGED = 2_048;
+
+function printRequest(ex: number, words: Words): void {
+  const kept = exKept[ex];
+  print(words.method);
+  if (kept !== NONE) printQuoted(kept, kept + exMethodEnd[ex], words.json);
+  print(words.target);
+  if (kept !== NONE) {
+    const from = kept + exMethodEnd[ex] + 1;
+    printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_LOGGED), words.json);
+  }
+  print(words.host);
+  if (kept !== NONE && exHostEnd[ex] > exHost[ex]) {
+    printQuoted(kept + exHost[ex], kept + exHostEnd[ex], words.json);
+  } else print(words.nothing);
+  print(words.status);
+  if (exStatus[ex] === 0) print(words.none);
+  else printDecimal(exStatus[ex]);
+}
+
+/** Names, from the Plan's arena: they are escaped there for the log's format. */
+function printPlaces(ex: number, plan: Plan, words: Words): void {
+  const server = exServer[ex], listener = exListener[ex], route = exRoute[ex], upstream = exUpstream[ex];
+  print(words.server);
+  if (server === NONE) print(words.nothing);
+  else printName(plan, plan.serverNameAt[server], plan.serverNameBytes[server]);
+  print(words.listener);
+  printName(plan, plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
+  print(words.route);
+  if (route !== NONE) printName(plan, plan.routing.routeNameAt[route], plan.routing.routeNameBytes[route]);
+  print(words.upstream);
+  if (upstream !== NONE) printName(plan, plan.upstreamNameAt[upstream], plan.upstreamNameBytes[upstream]);
+}
+
+function printName(plan: Plan, at: number, bytes: number): void {
+  printBytes(plan.arenaWords, at, at + bytes);
+}
+
+function printMeasures(ex: number, words: Words): void {
+  const start = exStartMs[ex], reason = exReason[ex];
+  print(words.up);
+  printDecimal(exUpBytes[ex]);
+  print(words.down);
+  printDecimal(exDownBytes[ex]);
+  print(words.connect);
+  if (exConnectMs[ex] === 0) print(words.none);
+  else printTenths(exConnectMs[ex] - start);
+  print(words.first);
+  if (exFirstMs[ex] === 0) print(words.none);
+  else printTenths(exFirstMs[ex] - start);
+  print(words.total);
+  printTenths(clockMs() - start);
+  print(words.tried);
+  printDecimal(exTried[ex]);
+  print(words.reused[exFlags[ex] & ExFlag.Reused ? 1 : 0]);
+  print(words.reason[reason]);
+  const refused = reason === Reason.BadRequest || reason === Reason.BadAnswer;
+  print(words.errno[refused ? 0 : Math.min(exErrno[ex], ERRNO_MAX)]);
+  print(words.detail[refused ? exErrno[ex] : 0]);
+  print(words.end);
+}
