@@ -54,7 +54,7 @@ export const ACCEPT_FULL_PAUSE_MS = 5;
 export const ACCEPT_QUIET_MS = 1_000;
 /** A client whose last answer is out is listened to for so long, and so many bytes of it are dropped. */
 export const LINGER_MS = 2_000;
-export const LINGER_BYTES_MAX = 1 << 20;
+export const LINGER_BYTES_MAX = 64 << 20;
 /** Deadlines served, and connects of one exchange that fail at once, before others have their turn. */
 export const TIMEOUTS_PER_TURN = 256;
 export const CONNECTS_PER_TURN = 16;

@@ -20,6 +20,7 @@ export let slotMovedBytes: Float64Array;
 export let slotBody: Uint8Array;
 export let slotPhase: Uint8Array;
 export let slotBodyLeft: Float64Array;
+export let slotBodyMost: Float64Array;
 export let slotUnread: Uint32Array;
 export let slotUnreadBytes: Uint16Array;
 export let slotScanned: Uint16Array;
@@ -43,6 +44,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotBody,
     slotPhase,
     slotBodyLeft,
+    slotBodyMost,
     slotUnread,
     slotUnreadBytes,
     slotScanned,

@@ -36,11 +36,13 @@ export interface Chunks {
   read: number;
   /** The end of what is to be forwarded; it begins where the input did. */
   wrote: number;
+  /** Bytes of data among what was read. */
+  data: number;
   done: boolean;
 }
 
 export function makeChunks(): Chunks {
-  return { phase: ChunkPhase.Size, left: 0, scanned: 0, read: 0, wrote: 0, done: false };
+  return { phase: ChunkPhase.Size, left: 0, scanned: 0, read: 0, wrote: 0, data: 0, done: false };
 }
 
 /** 52 bits: a number that a double holds. */
@@ -69,6 +71,7 @@ export function feedChunks(
   assert(chunks.phase !== ChunkPhase.Done, "chunks: fed behind its end");
   let at = from, to = from;
   chunks.done = false;
+  chunks.data = 0;
   while (!chunks.done) {
     if (chunks.phase === ChunkPhase.Data) {
       const count = Math.min(chunks.left, end - at);
@@ -76,6 +79,7 @@ export function feedChunks(
       at += count;
       to += count;
       chunks.left -= count;
+      chunks.data += count;
       if (chunks.left > 0) break;
       chunks.phase = ChunkPhase.DataEnd;
     }

@@ -47,6 +47,7 @@ export const enum Refusal {
   TrailerTooLong,
   BadStatusLine,
   BadStatus,
+  BodyTooLong,
   Count,
 }
 
@@ -107,6 +108,8 @@ say(Refusal.BadChunkEnd, 400, "A chunk's data is not followed by CRLF.");
 say(Refusal.TrailerTooLong, 431, "The trailer section is too long.");
 say(Refusal.BadStatusLine, 502, "The status line is malformed.");
 say(Refusal.BadStatus, 502, "The status code is not a number from 100 to 599, nor 999.");
+
+say(Refusal.BodyTooLong, 413, "The body is longer than allowed.");
 
 /** By Refusal. */
 export const REFUSALS: readonly RefusalText[] = refusals;

@@ -48,18 +48,31 @@ import {
   exUpstream,
 } from "./exchanges.ts";
 
+/** What stands around a text, and instead of it. */
+interface Value {
+  readonly before: Text;
+  readonly behind: Text;
+  readonly none: Text;
+}
+
+const value = (before: string, behind: string, none: string): Value => ({
+  before: text(before),
+  behind: text(behind),
+  none: text(none),
+});
+
 /** The words between the values, one set for each format. */
 interface Words {
   readonly json: boolean;
   readonly client: Text;
   readonly method: Text;
   readonly target: Text;
-  readonly host: Text;
+  readonly host: Value;
   readonly status: Text;
-  readonly server: Text;
-  readonly listener: Text;
-  readonly route: Text;
-  readonly upstream: Text;
+  readonly server: Value;
+  readonly listener: Value;
+  readonly route: Value;
+  readonly upstream: Value;
   readonly up: Text;
   readonly down: Text;
   readonly connect: Text;
@@ -67,7 +80,6 @@ interface Words {
   readonly total: Text;
   readonly tried: Text;
   readonly reused: readonly [no: Text, yes: Text];
-  readonly nothing: Text;
   readonly none: Text;
   /** From the reason's name on, by Reason. */
   readonly reason: readonly Text[];
@@ -86,20 +98,19 @@ const TEXT: Words = {
   client: text("Z "),
   method: text(' "'),
   target: text(" "),
-  host: text('" '),
+  host: value('" ', "", '" -'),
   status: text(" "),
-  server: text(" -> "),
-  listener: text(' listener="'),
-  route: text('" route="'),
-  upstream: text('" upstream="'),
-  up: text('" up='),
+  server: value(" -> ", "", " -> -"),
+  listener: value(' listener="', '"', ' listener=""'),
+  route: value(' route="', '"', ' route=""'),
+  upstream: value(' upstream="', '"', ' upstream=""'),
+  up: text(" up="),
   down: text(" down="),
   connect: text(" connect="),
   first: text(" first="),
   total: text(" ms="),
   tried: text(" tried="),
   reused: [text(" reused=0 reason="), text(" reused=1 reason=")],
-  nothing: text("-"),
   none: text("-"),
   reason: REASONS.map(({ name, type }) => text(type === null ? name : `${name} type=${type}`)),
   errno: ERRNOS.map((name, errno) => text(errno === 0 ? "" : ` errno="${name}"`)),
@@ -112,20 +123,19 @@ const JSON_WORDS: Words = {
   client: text('Z","client":"'),
   method: text('","method":"'),
   target: text('","target":"'),
-  host: text('","host":"'),
-  status: text('","status":'),
-  server: text(',"server":"'),
-  listener: text('","listener":"'),
-  route: text('","route":"'),
-  upstream: text('","upstream":"'),
-  up: text('","up_bytes":'),
+  host: value('","host":"', '"', '","host":null'),
+  status: text(',"status":'),
+  server: value(',"server":"', '"', ',"server":null'),
+  listener: value(',"listener":"', '"', ',"listener":null'),
+  route: value(',"route":"', '"', ',"route":null'),
+  upstream: value(',"upstream":"', '"', ',"upstream":null'),
+  up: text(',"up_bytes":'),
   down: text(',"down_bytes":'),
   connect: text(',"connect_ms":'),
   first: text(',"first_byte_ms":'),
   total: text(',"duration_ms":'),
   tried: text(',"tried":'),
   reused: [text(',"reused":false,"reason":"'), text(',"reused":true,"reason":"')],
-  nothing: text(""),
   none: text("null"),
   reason: REASONS.map(({ name, type }) => text(`${name}","type":${type === null ? "null" : `"${type}"`}`)),
   errno: ERRNOS.map((name, errno) => text(`,"errno":${errno === 0 ? "null" : `"${name}"`}`)),
@@ -179,10 +189,11 @@ function printRequest(ex: number, words: Words): void {
     const from = kept + exMethodEnd[ex] + 1;
     printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_LOGGED), words.json);
   }
-  print(words.host);
   if (kept !== NONE && exHostEnd[ex] > exHost[ex]) {
+    print(words.host.before);
     printQuoted(kept + exHost[ex], kept + exHostEnd[ex], words.json);
-  } else print(words.nothing);
+    print(words.host.behind);
+  } else print(words.host.none);
   print(words.status);
   if (exStatus[ex] === 0) print(words.none);
   else printDecimal(exStatus[ex]);
@@ -191,19 +202,20 @@ function printRequest(ex: number, words: Words): void {
 /** Names, from the Plan's arena: they are escaped there for the log's format. */
 function printPlaces(ex: number, plan: Plan, words: Words): void {
   const server = exServer[ex], listener = exListener[ex], route = exRoute[ex], upstream = exUpstream[ex];
-  print(words.server);
-  if (server === NONE) print(words.nothing);
-  else printName(plan, plan.serverNameAt[server], plan.serverNameBytes[server]);
-  print(words.listener);
-  printName(plan, plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
-  print(words.route);
-  if (route !== NONE) printName(plan, plan.routing.routeNameAt[route], plan.routing.routeNameBytes[route]);
-  print(words.upstream);
-  if (upstream !== NONE) printName(plan, plan.upstreamNameAt[upstream], plan.upstreamNameBytes[upstream]);
+  printName(plan, words.server, plan.serverNameAt[server], plan.serverNameBytes[server]);
+  printName(plan, words.listener, plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
+  const { routeNameAt, routeNameBytes } = plan.routing;
+  if (route === NONE) print(words.route.none);
+  else printName(plan, words.route, routeNameAt[route], routeNameBytes[route]);
+  printName(plan, words.upstream, plan.upstreamNameAt[upstream], plan.upstreamNameBytes[upstream]);
 }
 
-function printName(plan: Plan, at: number, bytes: number): void {
+/** Row NONE of every column is zero: nobody has no name. */
+function printName(plan: Plan, around: Value, at: number, bytes: number): void {
+  if (bytes === 0) return print(around.none);
+  print(around.before);
   printBytes(plan.arenaWords, at, at + bytes);
+  print(around.behind);
 }
 
 function printMeasures(ex: number, words: Words): void {

@@ -1,11 +1,12 @@
 // Where the body that comes from a slot ends: how much of what was read is to be sent on, what stays
 // unread behind its end. Framing is proto's; the columns that carry it between two reads are here.
 import { assert } from "../base/assert.ts";
-import { slotBody, slotBodyLeft, slotPhase, slotScanned } from "../net/slots.ts";
+import { slotBody, slotBodyLeft, slotBodyMost, slotFlags, slotPhase, slotScanned } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
 import { feedChunks, makeChunks } from "../proto/http1_body.ts";
 import { Framing, type Head } from "../proto/head.ts";
-import { Body } from "../shared/tables.ts";
+import { Refusal } from "../proto/refusal.ts";
+import { Body, SlotFlag } from "../shared/tables.ts";
 import { arenaBytes } from "../sys/sys.ts";
 
 /** Why the last `bodyTake` failed: a Refusal, or 0: there was no block for what is unread. */
@@ -16,8 +17,10 @@ const chunks = makeChunks();
 /** A head has told how its body ends. `unchunk`: its sink does not know chunked framing. */
 export function bodyBegin(slot: number, head: Head, unchunk: boolean): void {
   slotBodyLeft[slot] = 0;
+  slotBodyMost[slot] = Infinity;
   slotPhase[slot] = 0;
   slotScanned[slot] = 0;
+  slotFlags[slot] &= ~SlotFlag.Bulk; // what was known of the last message
   switch (head.framing) {
     case Framing.None:
       slotBody[slot] = Body.Ended;
@@ -74,6 +77,11 @@ function takeChunks(slot: number, at: number, bytes: number): number {
   const refused = feedChunks(arenaBytes, at, at + bytes, chunks, slotBody[slot] === Body.Chunked);
   if (refused < 0) {
     bodyRefusal = -refused;
+    return -1;
+  }
+  slotBodyMost[slot] -= chunks.data;
+  if (slotBodyMost[slot] < 0) {
+    bodyRefusal = Refusal.BodyTooLong;
     return -1;
   }
   slotPhase[slot] = chunks.phase;

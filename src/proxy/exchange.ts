@@ -45,8 +45,6 @@ import { bodyBegin, bodyRefusal, bodyTake } from "./body.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import {
-  exBodyBytes,
-  exBodyMax,
   exchangesEnd,
   exConnectMs,
   exDown,
@@ -81,9 +79,9 @@ import {
   takeExchange,
 } from "./exchanges.ts";
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
-import { poolDrop, poolGive } from "./pool.ts";
+import { poolDrop, poolEvent, poolGive } from "./pool.ts";
 import { probeAnswered, probeConnected, probeEnded } from "./probe.ts";
-import { flush, pump, Pumped, pumpErrno } from "./pump.ts";
+import { flush, pump, Pumped, pumpErrno, pumpUnread } from "./pump.ts";
 import { queueJoin, queueLeave, queueRejoin } from "./queue.ts";
 import { leave, part, Reached, reachFailed, reachFirst, reachNext, reachServer, reasonOf } from "./reach.ts";
 import { record } from "./record.ts";
@@ -156,7 +154,7 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
 export function exchangeEvent(slot: number, bits: number): void {
-  if (slotState[slot] === SlotState.Idle) return poolDrop(slot);
+  if (slotState[slot] === SlotState.Idle) return poolEvent(slot, bits);
   const ex = slotEx[slot];
   switch (exState[ex]) {
     case ExState.Connect:
@@ -366,7 +364,6 @@ function beginRequest(ex: number): void {
   exHostEnd[ex] = exHost[ex] = 0;
   exUpBytes[ex] = 0;
   exDownBytes[ex] = 0;
-  exBodyBytes[ex] = 0;
   exConnectMs[ex] = 0;
   exFirstMs[ex] = 0;
 }
@@ -376,6 +373,7 @@ function requestCame(ex: number): void {
   const down = exDown[ex], head = request;
   exFlags[ex] = flagsOfRequest();
   bodyBegin(down, head, false);
+  if (head.method === Method.Connect) return say(ex, Reason.BadRequest, 501, true); // no forward proxy
   const block = takeBlockFor(head.bytes);
   if (block === NONE) return say(ex, Reason.OutOfResources, 503, true);
   arenaBytes.copyWithin(block, head.at, head.at + head.bytes);
@@ -446,14 +444,19 @@ function forward(ex: number): void {
       exErrno[ex] = Refusal.HeadTooLong;
       return say(ex, Reason.BadRequest, 431, true);
     case Forwarded.Malformed:
-      exErrno[ex] = bodyRefusal;
-      return say(ex, Reason.BadRequest, REFUSALS[bodyRefusal].status, true);
+      return badBody(ex, bodyRefusal);
     default:
       return say(ex, Reason.OutOfResources, 503, true);
   }
-  allow(ex, held.upstreamAnswerMs[exUpstream[ex]]);
+  allow(ex);
   if (slotBody[down] !== Body.Ended) moveRequest(ex);
   if (exState[ex] === ExState.Forward && slotReady[exUp[ex]] & Ready.In) moveAnswer(ex);
+}
+
+/** A request's body is none, or too long. */
+function badBody(ex: number, refusal: Refusal): void {
+  if (refusal === Refusal.BodyTooLong) return fail(ex, Reason.RequestTooLong, 0);
+  fail(ex, Reason.BadRequest, refusal);
 }
 
 /** Request and answer move, each as far as it can. */
@@ -487,8 +490,6 @@ function moveRequest(ex: number): void {
   const before = slotMovedBytes[down];
   const pumped = pump(down);
   moved(ex, slotMovedBytes[down] - before, true);
-  exBodyBytes[ex] += slotMovedBytes[down] - before;
-  if (exBodyMax[ex] !== 0 && exBodyBytes[ex] > exBodyMax[ex]) return fail(ex, Reason.RequestTooLong, 0);
   switch (pumped) {
     case Pumped.Waiting:
     case Pumped.Ended:
@@ -506,8 +507,7 @@ function moveRequest(ex: number): void {
       return;
     }
     case Pumped.Malformed:
-      exErrno[ex] = pumpErrno;
-      return fail(ex, Reason.BadRequest, pumpErrno);
+      return badBody(ex, pumpErrno);
     default:
       return fail(ex, Reason.OutOfResources, 0);
   }
@@ -568,12 +568,12 @@ function answerCame(ex: number): boolean {
   const unchunk = (exFlags[ex] & ExFlag.Old) !== 0 && answer.framing === Framing.Chunked;
   if (status === 101) slotBody[up] = Body.Raw;
   else bodyBegin(up, answer, unchunk);
-  if (answer.framing === Framing.UntilClose || unchunk) exFlags[ex] |= ExFlag.Last;
+  if (answer.framing === Framing.UntilClose || unchunk || draining) exFlags[ex] |= ExFlag.Last;
   if (!(answer.flags & HeadFlag.Persistent)) exFlags[ex] |= ExFlag.LastUp;
   exFlags[ex] |= ExFlag.Answered;
   exStatus[ex] = status;
   exFirstMs[ex] = clockMs();
-  allow(ex, planOf(exGeneration[ex]).upstreamServerIdleMs[exUpstream[ex]]);
+  allow(ex);
   switch (forwardAnswer(ex)) {
     case Forwarded.Sent:
       break;
@@ -628,6 +628,8 @@ function switched(ex: number): void {
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;
   beginTunnel(ex);
+  pumpUnread(down);
+  pumpUnread(up);
   serveTunnel(ex, down, 0);
   if (exState[ex] === ExState.Tunnel && exUp[ex] === up) serveTunnel(ex, up, 0);
 }
@@ -707,7 +709,10 @@ function say(ex: number, reason: Reason, status: number, understood: boolean): v
   const whole = understood && skipBody(ex, wasFresh);
   if (!whole) exFlags[ex] |= ExFlag.Last;
   exSetState(ex, ExState.Answer);
-  const head = understood && wasFresh ? request : null;
+  if (understood && !wasFresh && exKept[ex] !== NONE) {
+    parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);
+  }
+  const head = understood && (wasFresh || exKept[ex] !== NONE) ? request : null;
   const refusal = reason === Reason.BadRequest ? exErrno[ex] : Refusal.None;
   saidOf(ex, sayReason(ex, held, reason, status, refusal, head));
 }
@@ -784,20 +789,18 @@ function moved(ex: number, bytes: number, up: boolean): void {
   if (bytes === 0) return;
   if (up) exUpBytes[ex] += bytes;
   else exDownBytes[ex] += bytes;
-  // Whoever moves has time again.
+  allow(ex); // whoever moves has time again
+}
+
+/** Gives the exchange's next step its time, within what the whole may take. */
+function allow(ex: number): void {
   const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
-  const waitsForServer = slotBody[exDown[ex]] === Body.Ended;
-  const ms = !waitsForServer
+  const ms = slotBody[exDown[ex]] !== Body.Ended
     ? held.listenerBodyStallMs[exListener[ex]]
     : exFlags[ex] & ExFlag.Answered
     ? held.upstreamServerIdleMs[upstream]
     : held.upstreamAnswerMs[upstream];
-  allow(ex, ms);
-}
-
-/** Gives the exchange's next step so much time, within what the whole may take. */
-function allow(ex: number, ms: number): void {
-  const now = clockMs(), whole = planOf(exGeneration[ex]).listenerExchangeMs[exListener[ex]];
+  const now = clockMs(), whole = held.listenerExchangeMs[exListener[ex]];
   timerSet(exDown[ex], whole === 0 ? now + ms : Math.min(now + ms, exStartMs[ex] + whole));
 }
 

@@ -31,8 +31,6 @@ export let exInterim: Uint8Array;
 export let exRequests: Uint32Array;
 export let exUpBytes: Float64Array;
 export let exDownBytes: Float64Array;
-export let exBodyMax: Float64Array;
-export let exBodyBytes: Float64Array;
 export let exNext: Uint32Array;
 export let exBefore: Uint32Array;
 export let exConnectMs: Float64Array;
@@ -68,8 +66,6 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exRequests,
     exUpBytes,
     exDownBytes,
-    exBodyMax,
-    exBodyBytes,
     exNext,
     exBefore,
     exConnectMs,

@@ -116,9 +116,11 @@ export function forwardAnswer(ex: number): Forwarded {
   print(HTTP_11);
   printFields(answer, dropped, HTTP_11.length);
   if (edits > 0) printEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer);
-  if (switches) print(CONNECTION_UPGRADE);
-  else if (!interim && flags & ExFlag.Last) print(CONNECTION_CLOSE);
-  else if (!interim && flags & ExFlag.Old) print(CONNECTION_KEEP_ALIVE);
+  if (answer.flags & HeadFlag.Upgrade) print(CONNECTION_UPGRADE);
+  if (answer.status >= 200) {
+    if (flags & ExFlag.Last) print(CONNECTION_CLOSE);
+    else if (flags & ExFlag.Old) print(CONNECTION_KEEP_ALIVE);
+  }
   print(CRLF);
   return send(ex, up, exDown[ex], true);
 }

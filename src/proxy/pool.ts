@@ -3,12 +3,13 @@
 // event ends it, for its server closed it or said something nobody asked for.
 // Invariant: idle slots of a server are linked through slotPeer, and idleCount[server] of them.
 import { assertTable } from "../base/assert.ts";
-import { NONE, SERVERS_MAX } from "../base/limits.ts";
-import { Ready } from "../net/ready.ts";
+import { ARENA_SCRATCH, NONE, SERVERS_MAX } from "../base/limits.ts";
+import { Ready, readyDry } from "../net/ready.ts";
 import { slotEx, slotPeer, slotReady, slotServer, slotSetState, slotUnreadBytes } from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
 import { SlotState } from "../shared/tables.ts";
-import { clockMs } from "../sys/sys.ts";
+import { EAGAIN } from "../sys/errno.ts";
+import { clockMs, sys } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
 
 /** The newest idle connection of each server, or NONE, and how many there are. */
@@ -31,10 +32,19 @@ export function poolTake(server: number): number {
   return slot;
 }
 
+/** Whether a connection says nothing: what its last read left open, a look decides. */
+function isQuiet(slot: number): boolean {
+  if (slotUnreadBytes[slot] > 0 || slotReady[slot] & (Ready.Fin | Ready.Err)) return false;
+  if (!(slotReady[slot] & Ready.In)) return true;
+  if (sys.peek(slot, ARENA_SCRATCH, 1) !== -EAGAIN) return false;
+  readyDry(slot);
+  return true;
+}
+
 /** Keeps a server's connection for at most `keepMs`, unless there are `most` already or it is not quiet:
  * then it is closed. */
 export function poolGive(slot: number, server: number, most: number, keepMs: number): void {
-  const quiet = slotUnreadBytes[slot] === 0 && !(slotReady[slot] & (Ready.In | Ready.Fin | Ready.Err));
+  const quiet = isQuiet(slot);
   slotEx[slot] = NONE;
   slotPeer[slot] = NONE;
   if (!quiet || idleCount[server] >= most || keepMs <= 0) return closeSlot(slot, false);
@@ -47,7 +57,12 @@ export function poolGive(slot: number, server: number, most: number, keepMs: num
   timerSet(slot, clockMs() + keepMs);
 }
 
-/** An event of a kept connection, or its time is over. */
+/** An event of a kept connection: that it may be written to says nothing. */
+export function poolEvent(slot: number, bits: number): void {
+  if (bits & ~Ready.Out) poolDrop(slot);
+}
+
+/** Ends a kept connection. */
 export function poolDrop(slot: number): void {
   const server = slotServer[slot];
   let before = NONE;

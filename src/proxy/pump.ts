@@ -28,8 +28,10 @@ import {
   slotPeer,
   slotReady,
   slotTookKiB,
+  slotUnread,
+  slotUnreadBytes,
 } from "../net/slots.ts";
-import { readable, readUnread } from "../net/unread.ts";
+import { readable, readUnread, unreadGive } from "../net/unread.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
@@ -86,7 +88,7 @@ export function pump(from: number): Pumped {
       runAgain(from);
       return Pumped.Waiting;
     }
-    const filled = slotFlags[from] & SlotFlag.Bulk && holdPipe(from)
+    const filled = slotFlags[from] & SlotFlag.Bulk && splices(from) && holdPipe(from)
       ? fillPipe(from, movedBefore)
       : slotBody[from] !== Body.Raw
       ? copyBody(from, to)
@@ -95,6 +97,14 @@ export function pump(from: number): Pumped {
       : copyPeeked(from, to);
     if (filled !== Pumped.Moved) return filled;
   }
+}
+
+/** Whether what comes from a slot may go by unseen: nobody has to look where it ends, and nothing that was
+ * read before is to go first. */
+function splices(from: number): boolean {
+  const body = slotBody[from];
+  return body === Body.Raw ||
+    ((body === Body.Length || body === Body.UntilClose) && slotUnread[from] === NONE);
 }
 
 /** One read into the receive block, one send from it. */
@@ -117,9 +127,7 @@ function copy(from: number, to: number): Pumped {
 /** The same for a body: what lies behind its end stays unread. */
 function copyBody(from: number, to: number): Pumped {
   if (!holdsLeft()) return Pumped.NoRoom;
-  const known = slotBody[from] === Body.Length;
-  const most = known ? Math.min(RECEIVE_BYTES, slotBodyLeft[from]) | 0 : RECEIVE_BYTES;
-  const read = readUnread(from, most);
+  const read = readUnread(from, RECEIVE_BYTES);
   if (read <= 0) return sourceSays(from, read);
   const bytes = bodyTake(from, ARENA_RECEIVE, read);
   if (bytes < 0) {
@@ -179,7 +187,7 @@ function fillPipe(from: number, movedBefore: number): Pumped {
 function topUp(from: number): void {
   const pipe = slotHold[from];
   const room = spliceLength(from, pipe) - slotHoldBytes[from];
-  if (room <= 0 || !(slotReady[from] & Ready.In)) return;
+  if (room <= 0 || !(slotReady[from] & Ready.In) || !splices(from)) return;
   const read = sys.splice_in(from, pipe, room);
   if (read > 0) return spliced(from, read);
   assert(read !== -EBUG, "pump: a splice broke its contract");
@@ -206,6 +214,18 @@ function spliceLength(from: number, pipe: number): number {
 /** Bytes as a column of 16 bits keeps them: rounded up, so that something is never nothing. */
 function kibOf(bytes: number): number {
   return Math.min(KIB_MAX, (bytes + KIB - 1) >>> 10);
+}
+
+/** Sends what was read too early on its way, before a tunnel begins. What the sink does not take is held;
+ * that it is broken, its own next event tells. */
+export function pumpUnread(from: number): void {
+  if (slotUnread[from] === NONE || slotHold[from] !== NONE) return;
+  const to = slotPeer[from], bytes = slotUnreadBytes[from], at = slotUnread[from];
+  const sent = sys.send(to, at, bytes, 0);
+  assert(sent !== -EBUG, "pump: a send broke its contract");
+  const taken = Math.max(0, sent);
+  if (taken < bytes && (sent >= 0 || sent === -EAGAIN)) holdLeftover(from, at + taken, bytes - taken);
+  unreadGive(from);
 }
 
 /** Sends what `from` holds to `to`, without reading on. Moved: it is gone. */

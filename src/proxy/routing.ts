@@ -9,7 +9,8 @@ import type { TemplateInputs } from "../policy/template.ts";
 import { Framing, type Head } from "../proto/head.ts";
 import { decodePath, isDecoded } from "../proto/path.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { exBodyMax, exDown, exListener, exRoute, exUpstream } from "./exchanges.ts";
+import { slotBodyMost } from "../net/slots.ts";
+import { exDown, exListener, exRoute, exUpstream } from "./exchanges.ts";
 import { request } from "./wire_h1.ts";
 
 /** Where a request goes. */
@@ -42,10 +43,9 @@ export const inputs: TemplateInputs = {
   secure: 0,
 };
 
-/** Chooses the way of the request in `request`: sets exRoute, exUpstream and exBodyMax. */
+/** Chooses the way of the request in `request`: sets exRoute and exUpstream. */
 export function chooseWay(ex: number, held: Plan): Way {
   const listener = exListener[ex], router = held.listenerRouter[listener];
-  exBodyMax[ex] = 0;
   if (router === NONE) {
     exUpstream[ex] = held.listenerUpstream[listener];
     return exUpstream[ex] === NONE ? Way.None : Way.Upstream;
@@ -69,8 +69,9 @@ export function chooseWay(ex: number, held: Plan): Way {
   exRoute[ex] = chosen;
   const routing = held.routing;
   if ((routing.routeBodyMaxLow[chosen] | routing.routeBodyMaxHigh[chosen]) !== 0) {
-    exBodyMax[ex] = bodyBytesMax(routing, chosen);
-    if (request.framing === Framing.Length && request.length > exBodyMax[ex]) return Way.TooLong;
+    const most = bodyBytesMax(routing, chosen);
+    if (request.framing === Framing.Length && request.length > most) return Way.TooLong;
+    slotBodyMost[exDown[ex]] = most;
   }
   exUpstream[ex] = routing.routeUpstream[chosen];
   switch (routing.routeAction[chosen]) {

@@ -15,10 +15,19 @@ import {
 } from "../net/slots.ts";
 import { timerExtend } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
-import { ExState, SlotFlag, SlotState } from "../shared/tables.ts";
+import { ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { stats } from "./context.ts";
-import { exDown, exIdleTicks, exListener, exServer, exState } from "./exchanges.ts";
+import {
+  exDown,
+  exDownBytes,
+  exFlags,
+  exIdleTicks,
+  exListener,
+  exServer,
+  exState,
+  exUpBytes,
+} from "./exchanges.ts";
 import { pump, Pumped, pumpErrno } from "./pump.ts";
 
 /** The errno behind the last reason that `tunnelServe` gave. */
@@ -68,7 +77,10 @@ function moveOneWay(ex: number, from: number): Reason {
   const fromDown = (slotFlags[from] & SlotFlag.Down) !== 0;
   if (moved > 0) {
     const listener = exListener[ex], server = exServer[ex];
-    if (fromDown) {
+    if (exFlags[ex] & ExFlag.Http) {
+      if (fromDown) exUpBytes[ex] += moved;
+      else exDownBytes[ex] += moved;
+    } else if (fromDown) {
       stats.listenerUpBytes[listener] += moved;
       stats.serverUpBytes[server] += moved;
     } else {

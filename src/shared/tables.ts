@@ -68,6 +68,7 @@ export const SLOTS = {
   slotBody: [Uint8Array, 1], // Body
   slotPhase: [Uint8Array, 1], // of a chunked body: where in its framing it is
   slotBodyLeft: [Float64Array, 1], // bytes of the body (of the chunk) still to come
+  slotBodyMost: [Float64Array, 1], // bytes of data that a chunked body may still have
   slotUnread: [Uint32Array, 1], // the block with bytes that were read too early, or NONE
   slotUnreadBytes: [Uint16Array, 1], // how many they are
   slotScanned: [Uint16Array, 1], // how many of them are known not to hold the end that is waited for
@@ -152,8 +153,6 @@ export const EXCHANGES = {
   exRequests: [Uint32Array, 1], // requests of this client's connection so far
   exUpBytes: [Float64Array, 1], // of this request and its answer
   exDownBytes: [Float64Array, 1],
-  exBodyMax: [Float64Array, 1], // bytes that the request's body may have; 0: no limit
-  exBodyBytes: [Float64Array, 1], // bytes that came of it, framing included
   exNext: [Uint32Array, 1], // in the queue
   exBefore: [Uint32Array, 1],
   exConnectMs: [Float64Array, 1], // when a server's connection was there; 0: not yet
