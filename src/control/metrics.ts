@@ -2,7 +2,7 @@
 // about one of them. Names and labels are an interface: dashboards and alerts hang on them.
 import { Reason, REASONS } from "../shared/reason.ts";
 import { reactorCurrent, Verdict } from "../shared/servers.ts";
-import { Count } from "../shared/stats.ts";
+import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { processUsage } from "./process_usage.ts";
 import { Family } from "./prometheus.ts";
 import { type Sight, sum, sumCount } from "./sight.ts";
@@ -75,14 +75,25 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
     "sluice_listener_bytes_total",
     "Bytes from clients (up) and to them (down).",
   );
+  const requests = new Family(
+    "counter",
+    "sluice_listener_requests_total",
+    "Requests that ended, by the class of their answer's status; none: no answer was sent.",
+  );
   for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
     const labels = { listener: name, bind };
     opened.set(labels, sum(reactors, "listenerOpened", number));
     current.set(labels, sum(reactors, "listenerCurrent", number));
     bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
     bytes.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownBytes", number));
+    if (sum(reactors, "listenerRequests", number) === 0) continue;
+    for (let kind = 0; kind < ANSWER_CLASSES; kind++) {
+      const status = kind === 0 ? "none" : `${kind}xx`;
+      const value = sum(reactors, "listenerAnswers", number * ANSWER_CLASSES + kind);
+      if (value > 0) requests.set({ ...labels, status }, value);
+    }
   }
-  return [opened, current, bytes];
+  return [opened, current, bytes, requests];
 }
 
 function ofServers({ reactors, directory, shared }: Sight): Family[] {
@@ -92,6 +103,11 @@ function ofServers({ reactors, directory, shared }: Sight): Family[] {
     "0 while the server is taken out by its health check; 1 otherwise, also without one.",
   );
   const opened = new Family("counter", "sluice_server_connects_total", "Connects begun.");
+  const requests = new Family(
+    "counter",
+    "sluice_server_requests_total",
+    "Requests that got a connection to the server, new or kept.",
+  );
   const failed = new Family(
     "counter",
     "sluice_server_connect_failures_total",
@@ -108,13 +124,14 @@ function ofServers({ reactors, directory, shared }: Sight): Family[] {
       const labels = { upstream: name, server: directory.servers.get(number)?.address ?? "" };
       up.set(labels, shared.serverVerdict[number] === Verdict.Down ? 0 : 1);
       opened.set(labels, sum(reactors, "serverOpened", number));
+      requests.set(labels, sum(reactors, "serverRequests", number));
       failed.set(labels, sum(reactors, "serverFailed", number));
       current.set(labels, sum(reactors, "serverCurrent", number));
       bytes.set({ ...labels, direction: "up" }, sum(reactors, "serverUpBytes", number));
       bytes.set({ ...labels, direction: "down" }, sum(reactors, "serverDownBytes", number));
     }
   }
-  return [up, opened, failed, current, bytes];
+  return [up, opened, requests, failed, current, bytes];
 }
 
 function ofNames({ names }: Sight): Family[] {
@@ -139,7 +156,7 @@ function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {
   const ended = new Family(
     "counter",
     "sluice_connections_ended_total",
-    "Connections by the reason they ended for; type is that of RFC 9209 where it is an error.",
+    "Connections and requests by the reason they ended for; type is RFC 9209's where it is an error.",
   );
   REASONS.forEach(({ name, type }, reason) => {
     if (reason === Reason.None || PROBE_REASONS.has(reason)) return;
@@ -154,6 +171,10 @@ function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {
       "sluice_redispatches_total",
       "Connects that were tried again with another server.",
     ),
+    total(Count.Requests, "sluice_requests_total", "Requests that began."),
+    total(Count.Connects, "sluice_connects_total", "Connections to servers that were begun."),
+    total(Count.Reused, "sluice_reused_total", "Requests that got a connection that was kept."),
+    total(Count.Repeats, "sluice_repeats_total", "Requests sent once more, since a kept connection broke."),
     total(
       Count.AcceptPauses,
       "sluice_accept_pauses_total",
@@ -178,6 +199,7 @@ function ofReactors({ reactors, shared }: Sight): Family[] {
   const slots = new Family("gauge", "sluice_reactor_slots", "Sockets of a reactor.");
   const pipes = new Family("gauge", "sluice_reactor_pipes", "Pipes that a reactor has open.");
   const blocks = new Family("gauge", "sluice_reactor_blocks", "Blocks of memory in use.");
+  const idle = new Family("gauge", "sluice_reactor_idle_servers", "Connections to servers that are kept.");
   for (const { room, role, stats } of reactors) {
     const labels = { reactor: room, role };
     if (role === "reactor") connections.set(labels, reactorCurrent(shared, room));
@@ -186,8 +208,9 @@ function ofReactors({ reactors, shared }: Sight): Family[] {
     slots.set(labels, stats.count[Count.SlotsTaken]);
     pipes.set(labels, stats.count[Count.PipesOpen]);
     blocks.set(labels, stats.count[Count.BlocksTaken]);
+    idle.set(labels, stats.count[Count.Idle]);
   }
-  return [connections, turns, events, slots, pipes, blocks];
+  return [connections, turns, events, slots, pipes, blocks, idle];
 }
 
 function counter(name: string, help: string, value: number): Family {

@@ -227,7 +227,7 @@ export class Reactors {
   /** Settles the accounts of a dead Worker and starts its replacement. */
   #died(reactor: Reactor, error: string): void {
     const { room } = reactor;
-    const lost = settle(reactor);
+    const lost = settle(reactor, this.shared);
     const clients = sys.reap(room);
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);

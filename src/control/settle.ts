@@ -2,8 +2,16 @@
 // C closes the sockets, which still know who the clients were.
 import { ARENA_EVENTS, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
 import { Reason } from "../shared/reason.ts";
+import { PER_LINE, type Shared } from "../shared/servers.ts";
 import { Count, type Stats } from "../shared/stats.ts";
-import { ExState, openExchanges, openSlots, type TableMemory, type TableSizes } from "../shared/tables.ts";
+import {
+  ExFlag,
+  ExState,
+  openExchanges,
+  openSlots,
+  type TableMemory,
+  type TableSizes,
+} from "../shared/tables.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 
 /** A connection that died with its reactor. */
@@ -29,8 +37,9 @@ export interface DeadReactor {
   readonly stats: Stats;
 }
 
-/** Reads what a dead reactor was doing from its tables, and takes it out of its gauges. */
-export function settle(reactor: DeadReactor): LostConnection[] {
+/** Reads what a dead reactor was doing from its tables, and takes it out of its gauges and out of the places
+ * at servers that reactors share. */
+export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   const exchanges = openExchanges(reactor.tables.exchanges, reactor.sizes.exchanges);
   const slots = openSlots(reactor.tables.slots, reactor.sizes.slots);
   const lost: LostConnection[] = [];
@@ -39,17 +48,20 @@ export function settle(reactor: DeadReactor): LostConnection[] {
     const state = exchanges.exState[ex];
     if (state === ExState.Free || state === ExState.Done || exchanges.exDown[ex] === NONE) continue;
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
+    const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
+    const idle = http && state === ExState.Head; // what it knows is of its last request
+    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
     const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,
       listener: exchanges.exListener[ex],
-      upstream: exchanges.exUpstream[ex],
-      server: exchanges.exServer[ex],
-      tried: exchanges.exTried[ex],
+      upstream: idle ? NONE : exchanges.exUpstream[ex],
+      server: idle ? NONE : exchanges.exServer[ex],
+      tried: idle ? 0 : exchanges.exTried[ex],
       durationMs: Math.max(0, clockMs() - exchanges.exStartMs[ex]),
       peer: known ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES),
-      upBytes: slots.slotMovedBytes[down],
-      downBytes: up === NONE ? 0 : slots.slotMovedBytes[up],
+      upBytes: http ? exchanges.exUpBytes[ex] : slots.slotMovedBytes[down],
+      downBytes: http ? exchanges.exDownBytes[ex] : up === NONE ? 0 : slots.slotMovedBytes[up],
     });
   }
   const { stats } = reactor;
@@ -57,6 +69,9 @@ export function settle(reactor: DeadReactor): LostConnection[] {
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
-  for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken]) stats.count[gauge] = 0;
+  for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken, Count.Idle]) {
+    stats.count[gauge] = 0;
+  }
+  Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
 }

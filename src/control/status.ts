@@ -36,6 +36,11 @@ export interface TotalsStatus {
   readonly bytes: Bytes & { readonly spliced: number };
   /** How connections ended, by reason; reasons that never came are left out. */
   readonly ended: Readonly<Record<string, number>>;
+  /** Requests, connects to servers, requests on a connection that was kept, requests sent once more. */
+  readonly requests: number;
+  readonly connects: number;
+  readonly reused: number;
+  readonly repeats: number;
   readonly redispatches: number;
   readonly accept_pauses: number;
   readonly bugs: number;
@@ -183,6 +188,10 @@ function totalsOf(
       spliced: sumCount(reactors, Count.SplicedBytes),
     },
     ended: Object.fromEntries(ended),
+    requests: sumCount(reactors, Count.Requests),
+    connects: sumCount(reactors, Count.Connects),
+    reused: sumCount(reactors, Count.Reused),
+    repeats: sumCount(reactors, Count.Repeats),
     redispatches: sumCount(reactors, Count.Redispatches),
     accept_pauses: sumCount(reactors, Count.AcceptPauses),
     bugs: sumCount(reactors, Count.Bugs),

@@ -142,6 +142,7 @@ export function reachServer(ex: number): Reached {
     return Reached.Nobody;
   }
   count(Count.Connects);
+  stats.serverOpened[exServer[ex]]++;
   join(ex, connectedSlot);
   if (result === 0) return Reached.Connected;
   timerSet(connectedSlot, clockMs() + held.upstreamConnectMs[exUpstream[ex]]);
@@ -150,7 +151,7 @@ export function reachServer(ex: number): Reached {
 
 function join(ex: number, up: number): void {
   const down = exDown[ex], server = exServer[ex];
-  stats.serverOpened[server]++;
+  if (exFlags[ex] & ExFlag.Http) stats.serverRequests[server]++;
   stats.serverCurrent[server]++;
   exUp[ex] = up;
   slotEx[up] = ex;

@@ -4,7 +4,7 @@ import { ARENA_SCRATCH, NONE } from "../base/limits.ts";
 import { slotMovedBytes } from "../net/slots.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
-import { Count } from "../shared/stats.ts";
+import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { accessLine } from "./access_line.ts";
@@ -43,6 +43,9 @@ export function record(ex: number): void {
   stats.ended[reason]++;
   const listener = exListener[ex], server = exServer[ex];
   if (http) {
+    const kind = Math.min(ANSWER_CLASSES - 1, (exStatus[ex] / 100) | 0);
+    stats.listenerRequests[listener]++;
+    stats.listenerAnswers[listener * ANSWER_CLASSES + kind]++;
     stats.listenerUpBytes[listener] += exUpBytes[ex];
     stats.listenerDownBytes[listener] += exDownBytes[ex];
     if (server !== NONE) {

@@ -42,18 +42,24 @@ export const enum Count {
 export const COUNTS = { count: [Float64Array, 1] } as const satisfies Layout;
 export const REASON_COUNTS = { ended: [Float64Array, 1] } as const satisfies Layout;
 
+/** Classes of statuses: none, 1xx, ... 5xx; what is beyond counts as 5xx. */
+export const ANSWER_CLASSES = 6;
+
 /** By listener number. */
 export const LISTENER_STATS = {
   listenerOpened: [Float64Array, 1],
   listenerCurrent: [Float64Array, 1], // gauge
   listenerUpBytes: [Float64Array, 1], // read from clients
   listenerDownBytes: [Float64Array, 1], // read from servers
+  listenerRequests: [Float64Array, 1], // requests that ended
+  listenerAnswers: [Float64Array, ANSWER_CLASSES], // by the first digit of their status; 0: none was sent
 } as const satisfies Layout;
 
 /** By server number. */
 export const SERVER_STATS = {
   serverOpened: [Float64Array, 1],
   serverCurrent: [Float64Array, 1], // gauge
+  serverRequests: [Float64Array, 1], // requests that got a connection to it, new or kept
   serverFailed: [Float64Array, 1], // connects that failed
   serverUpBytes: [Float64Array, 1],
   serverDownBytes: [Float64Array, 1],
