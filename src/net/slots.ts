@@ -25,6 +25,7 @@ export let slotUnread: Uint32Array;
 export let slotUnreadBytes: Uint16Array;
 export let slotScanned: Uint16Array;
 export let slotServer: Uint32Array;
+export let slotSinceMs: Float64Array;
 
 let rows: Rows;
 
@@ -49,6 +50,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotUnreadBytes,
     slotScanned,
     slotServer,
+    slotSinceMs,
   } = openSlots(memory, slots));
   rows = new Rows(slotEx, slots);
 }

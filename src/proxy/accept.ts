@@ -10,6 +10,7 @@ import {
   ACCEPTS_PER_TURN,
   ARENA_SCRATCH,
   NONE,
+  SLOTS_SPARE,
 } from "../base/limits.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
@@ -22,6 +23,11 @@ import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, room, shared, stats } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
+import { poolShrink } from "./pool.ts";
+
+/** With fewer slots left, kept connections to servers make room for clients. */
+const SLOTS_SHORT = SLOTS_SPARE;
+const SHRINK_AT_ONCE = 4;
 
 /** Slots that a connection may need at once: its two ends, and a connect given up in this turn. */
 const SLOTS_OF_A_CONNECTION = 3;
@@ -135,6 +141,7 @@ export let newcomerSlot = NONE;
 export function acceptNewcomer(token: number, bits: number): void {
   newcomerSlot = NONE;
   const socket = sys.newcomer(token);
+  if (slotsLeft() < SLOTS_SHORT) poolShrink(SHRINK_AT_ONCE);
   const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
   const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
   if (slot === NONE) return acceptRefuse(token, listener, Reason.LimitReached);

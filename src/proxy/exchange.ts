@@ -34,6 +34,7 @@ import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
 import { type Plan, Protocol } from "../plan/plan.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { parseRequest } from "../proto/http1_head.ts";
+import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
@@ -79,7 +80,7 @@ import {
   takeExchange,
 } from "./exchanges.ts";
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
-import { poolDrop, poolEvent, poolGive } from "./pool.ts";
+import { poolEvent, poolGive, poolLearn, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected, probeEnded } from "./probe.ts";
 import { flush, pump, Pumped, pumpErrno, pumpUnread } from "./pump.ts";
 import { queueJoin, queueLeave, queueRejoin } from "./queue.ts";
@@ -181,7 +182,7 @@ export function exchangeEvent(slot: number, bits: number): void {
 
 /** A slot's deadline has passed. */
 export function exchangeTimeout(slot: number): void {
-  if (slotState[slot] === SlotState.Idle) return poolDrop(slot);
+  if (slotState[slot] === SlotState.Idle) return poolTimeout(slot);
   const ex = slotEx[slot];
   switch (exState[ex]) {
     case ExState.Connect:
@@ -570,6 +571,8 @@ function answerCame(ex: number): boolean {
   else bodyBegin(up, answer, unchunk);
   if (answer.framing === Framing.UntilClose || unchunk || draining) exFlags[ex] |= ExFlag.Last;
   if (!(answer.flags & HeadFlag.Persistent)) exFlags[ex] |= ExFlag.LastUp;
+  const seconds = keepAliveSeconds(arenaBytes, answer);
+  if (seconds > 0) poolLearn(exServer[ex], seconds);
   exFlags[ex] |= ExFlag.Answered;
   exStatus[ex] = status;
   exFirstMs[ex] = clockMs();
@@ -642,17 +645,11 @@ function answerDone(ex: number): void {
   if (whole && !(exFlags[ex] & ExFlag.LastUp) && slotBody[up] === Body.Ended) {
     const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
     leave(ex);
-    poolGive(up, exServer[ex], held.upstreamKeepMax[upstream], keepMs(held.upstreamKeepMs[upstream]));
+    poolGive(up, exServer[ex], held.upstreamKeepMax[upstream], held.upstreamKeepMs[upstream]);
   } else {
     part(ex, false);
   }
   requestDone(ex, whole);
-}
-
-const KEEP_MS_DEFAULT = 60_000;
-
-function keepMs(configured: number): number {
-  return configured < 0 ? KEEP_MS_DEFAULT : configured;
 }
 
 /** A request is done with: recorded; the next one is awaited, or the connection ends. `whole`: nothing of it

@@ -1,11 +1,21 @@
 // Connections to servers that are kept for the next exchange: per reactor and server a stack, the newest
 // first, since it is the least likely to be closed by the server. A kept connection has no exchange: any
 // event ends it, for its server closed it or said something nobody asked for.
+// How long a server keeps a connection is learned: from its Keep-Alive field, and from when it closes one
+// that is idle; what is never closed on us is kept a little longer each time.
 // Invariant: idle slots of a server are linked through slotPeer, and idleCount[server] of them.
 import { assertTable } from "../base/assert.ts";
 import { ARENA_SCRATCH, NONE, SERVERS_MAX } from "../base/limits.ts";
 import { Ready, readyDry } from "../net/ready.ts";
-import { slotEx, slotPeer, slotReady, slotServer, slotSetState, slotUnreadBytes } from "../net/slots.ts";
+import {
+  slotEx,
+  slotPeer,
+  slotReady,
+  slotServer,
+  slotSetState,
+  slotSinceMs,
+  slotUnreadBytes,
+} from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
 import { SlotState } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
@@ -15,12 +25,18 @@ import { closeSlot } from "./close.ts";
 /** The newest idle connection of each server, or NONE, and how many there are. */
 let idleFirst: Uint32Array;
 let idleCount: Uint32Array;
+/** How long a connection to each server is kept when it decides, in milliseconds; 0: nothing is known. */
+let learnedMs: Uint32Array;
 let idleAll: number;
+/** The server that was asked last to give up connections. */
+let shrinkNext: number;
 
 export function poolOpen(): void {
   idleFirst = new Uint32Array(SERVERS_MAX);
   idleCount = new Uint32Array(SERVERS_MAX);
+  learnedMs = new Uint32Array(SERVERS_MAX);
   idleAll = 0;
+  shrinkNext = NONE;
 }
 
 /** Takes a kept connection to a server, its slot open and without exchange; NONE when there is none. */
@@ -41,26 +57,54 @@ function isQuiet(slot: number): boolean {
   return true;
 }
 
-/** Keeps a server's connection for at most `keepMs`, unless there are `most` already or it is not quiet:
+/** Kept so long while nothing is known, and at most. */
+const KEEP_MS_MAX = 60_000;
+/** Kept at least so long, whatever was seen: a server that closes at once may have been restarted. */
+const KEEP_MS_MIN = 1_000;
+
+/** A server has said for how many seconds it keeps an idle connection. */
+export function poolLearn(server: number, seconds: number): void {
+  // A second less: the request must be there before the server gives up.
+  learnedMs[server] = Math.min(KEEP_MS_MAX, Math.max(KEEP_MS_MIN, (seconds - 1) * 1_000));
+}
+
+/** Keeps a server's connection for at most `keepMs` (below 0: as long as was learned), unless there are `most` already or it is not quiet:
  * then it is closed. */
 export function poolGive(slot: number, server: number, most: number, keepMs: number): void {
   const quiet = isQuiet(slot);
   slotEx[slot] = NONE;
   slotPeer[slot] = NONE;
-  if (!quiet || idleCount[server] >= most || keepMs <= 0) return closeSlot(slot, false);
+  const forMs = keepMs >= 0 ? keepMs : learnedMs[server] === 0 ? KEEP_MS_MAX : learnedMs[server];
+  if (!quiet || idleCount[server] >= most || forMs === 0) return closeSlot(slot, false);
   slotSetState(slot, SlotState.Idle);
   slotServer[slot] = server;
   slotPeer[slot] = idleFirst[server];
   idleFirst[server] = slot;
   idleCount[server]++;
   idleAll++;
-  timerSet(slot, clockMs() + keepMs);
+  slotSinceMs[slot] = clockMs();
+  timerSet(slot, clockMs() + forMs);
 }
 
 /** An event of a kept connection: that it may be written to says nothing. */
 export function poolEvent(slot: number, bits: number): void {
-  if (bits & ~Ready.Out) poolDrop(slot);
+  if (!(bits & ~Ready.Out)) return;
+  const server = slotServer[slot], idleMs = clockMs() - slotSinceMs[slot];
+  const known = learnedMs[server] === 0 ? KEEP_MS_MAX : learnedMs[server];
+  if (idleMs > KEEP_MS_MIN && idleMs < known) learnedMs[server] = idleMs * SHORTER;
+  poolDrop(slot);
 }
+
+/** A connection was kept as long as it may be, and its server has not closed it. */
+export function poolTimeout(slot: number): void {
+  const server = slotServer[slot];
+  if (learnedMs[server] !== 0) learnedMs[server] = Math.min(KEEP_MS_MAX, learnedMs[server] * LONGER);
+  poolDrop(slot);
+}
+
+/** What is learned from a close, and from none. */
+const SHORTER = 0.9;
+const LONGER = 1.05;
 
 /** Ends a kept connection. */
 export function poolDrop(slot: number): void {
@@ -72,6 +116,15 @@ export function poolDrop(slot: number): void {
   }
   unlink(server, before, slot);
   closeSlot(slot, false);
+}
+
+/** Slots run short: gives up at most `most` kept connections, of one server after the other. They are free
+ * after the sweep. */
+export function poolShrink(most: number): void {
+  for (let left = Math.min(most, idleAll), looked = 0; left > 0 && looked < SERVERS_MAX; looked++) {
+    shrinkNext = (shrinkNext + 1) % SERVERS_MAX;
+    for (; left > 0 && idleFirst[shrinkNext] !== NONE; left--) poolDrop(idleFirst[shrinkNext]);
+  }
 }
 
 /** Closes whatever is kept. */

@@ -72,7 +72,8 @@ export const SLOTS = {
   slotUnread: [Uint32Array, 1], // the block with bytes that were read too early, or NONE
   slotUnreadBytes: [Uint16Array, 1], // how many they are
   slotScanned: [Uint16Array, 1], // how many of them are known not to hold the end that is waited for
-  slotServer: [Uint32Array, 1], // a server's connection: the server
+  slotServer: [Uint32Array, 1], // a server's connection that is kept: the server
+  slotSinceMs: [Float64Array, 1], // since when it is kept
 } as const satisfies Layout;
 
 /** What an exchange is doing. */
