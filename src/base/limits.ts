@@ -83,6 +83,8 @@ export const TARGET_BYTES_MAX = 8_192;
 /** Bytes of a chunk's size line with its extensions, and of one trailer section; more are refused. */
 export const CHUNK_LINE_BYTES_MAX = 256;
 export const TRAILER_BYTES_MAX = 8_192;
+/** How often a request may have passed a Sluice before, as its Via says; more is a loop (502). */
+export const VIA_MAX = 16;
 /** 1xx heads of one answer that are forwarded; a server that sends more is refused (502). */
 export const INTERIM_MAX = 16;
 

@@ -3,7 +3,8 @@
 // Decides by marking fields; writing what comes instead is the printer's and the walk's.
 import { FIELDS_MAX } from "../base/limits.ts";
 import { ForwardedShift, Forwarding } from "../plan/plan.ts";
-import { FieldAt, type Head, HeadFlag, Name } from "../proto/head.ts";
+import { FieldAt, findField, type Head, HeadFlag, Name } from "../proto/head.ts";
+import { ascii, sameText } from "../proto/octet.ts";
 
 /** What becomes of a field. */
 export const enum Drop {
@@ -20,6 +21,21 @@ export const dropped = new Uint8Array(FIELDS_MAX);
 /** Names of which a field is kept, and of which one is joined: bit `1 << Name`. Of requests. */
 export let keptNames = 0;
 export let joinedNames = 0;
+
+/** How many entries of the request's Via are a Sluice's (RFC 9110 section 7.6.3). */
+export function viaPasses(bytes: Uint8Array, head: Head): number {
+  let passes = 0;
+  for (let field = findField(head, Name.Via); field >= 0; field = findField(head, Name.Via, field + 1)) {
+    const row = field * FieldAt.Length;
+    const end = head.at + head.fields[row + FieldAt.ValueEnd];
+    for (let at = head.at + head.fields[row + FieldAt.Value]; at + SLUICE.length <= end; at++) {
+      if (sameText(bytes, at, at + SLUICE.length, SLUICE)) passes++;
+    }
+  }
+  return passes;
+}
+
+const SLUICE = ascii("sluice");
 
 /** How a field that tells about the client is to be forwarded. */
 export function forwardingOf(forwarded: number, shift: ForwardedShift): Forwarding {

@@ -13,6 +13,7 @@ import {
   NONE,
   RECEIVE_BYTES,
   TICK_MS,
+  VIA_MAX,
 } from "../base/limits.ts";
 import { giveBlock, takeBlockFor } from "../net/blocks.ts";
 import { holdGive } from "../net/holds.ts";
@@ -34,6 +35,7 @@ import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
 import { type Plan, Protocol } from "../plan/plan.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { parseRequest } from "../proto/http1_head.ts";
+import { viaPasses } from "../policy/edit.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
@@ -386,6 +388,7 @@ function requestCame(ex: number): void {
   exHostEnd[ex] = head.authorityEnd;
   timerSet(down, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
 
+  if (viaPasses(arenaBytes, head) > VIA_MAX) return say(ex, Reason.Loop, 502, true);
   switch (chooseWay(ex, plan)) {
     case Way.Upstream:
       break;

@@ -6,7 +6,7 @@ import { holdLeftover, holdsLeft } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
-import type { Plan } from "../plan/plan.ts";
+import { type Plan, ProxyStatus } from "../plan/plan.ts";
 import { Drop, dropped, editAnswer, editRequest, keptNames } from "../policy/edit.ts";
 import { rewritesPath, writePath } from "../policy/template.ts";
 import { isTrusted } from "../policy/trust.ts";
@@ -72,6 +72,8 @@ const SPACE = text(" ");
 const SLASH = text("/");
 const QUESTION = text("?");
 const HOST = text("Host: ");
+const NEXT_HOP = text('Proxy-Status: sluice; next-hop="');
+const QUOTE_CRLF = text('"\r\n');
 const CONNECTION_CLOSE = text("Connection: close\r\n");
 const CONNECTION_KEEP_ALIVE = text("Connection: keep-alive\r\n");
 const CONNECTION_UPGRADE = text("Connection: upgrade\r\n");
@@ -116,6 +118,9 @@ export function forwardAnswer(ex: number): Forwarded {
   print(HTTP_11);
   printFields(answer, dropped, HTTP_11.length);
   if (edits > 0) printEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer);
+  if (held.listenerProxyStatus[exListener[ex]] === ProxyStatus.All && !interim) {
+    printNextHop(held, exServer[ex]);
+  }
   if (answer.flags & HeadFlag.Upgrade) print(CONNECTION_UPGRADE);
   if (answer.status >= 200) {
     if (flags & ExFlag.Last) print(CONNECTION_CLOSE);
@@ -123,6 +128,14 @@ export function forwardAnswer(ex: number): Forwarded {
   }
   print(CRLF);
   return send(ex, up, exDown[ex], true);
+}
+
+/** Which server answered (RFC 9209 section 2.1.2). */
+function printNextHop(held: Plan, server: number): void {
+  print(NEXT_HOP);
+  const at = held.serverNameAt[server];
+  printBytes(held.arenaWords, at, at + held.serverNameBytes[server]);
+  print(QUOTE_CRLF);
 }
 
 /** Templates of an answer are made from its request, which is kept. */

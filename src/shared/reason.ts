@@ -34,6 +34,7 @@ export const enum Reason {
   WriteTimeout,
   QueueTimeout,
   QueueFull,
+  Loop,
 }
 
 export interface ReasonText {
@@ -237,6 +238,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "no server has a place for the request, and too many wait for one",
     reset: true,
     status: 503,
+  },
+  {
+    name: "loop",
+    type: "proxy_loop_detected",
+    text: "the request has passed Sluice too often: it goes in circles",
+    reset: true,
+    status: 502,
   },
 ];
 

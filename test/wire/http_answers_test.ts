@@ -407,6 +407,15 @@ async function withTargets(
   await withSluice([...flags, `http://127.0.0.1:0=${targets.join()}`], test);
 }
 
+describe("proxy-status: all", () => {
+  it("names the server that answered", () =>
+    withConfiguredProxy(() => ok(), { listener: { "proxy-status": "all" } }, async (proxy) => {
+      const client = await proxy.connect();
+      const { head } = await client.ask(GET);
+      deepStrictEqual(valuesOf(head, "proxy-status"), [`sluice; next-hop="${proxy.origin.address}"`]);
+    }));
+});
+
 describe("servers that cannot be reached", () => {
   it("one that refuses is passed over, whatever the method: nothing was sent", async () => {
     await using origin = await HttpOrigin.listen(({ body }) => ok(`got ${body}`));

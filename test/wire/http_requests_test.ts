@@ -621,6 +621,20 @@ describe("requests are refused", () => {
     ));
 });
 
+describe("a request that goes in circles", () => {
+  const passes = (count: number): string => `Via: ${Array(count).fill("1.1 sluice").join(", ")}`;
+
+  it("is refused once it has passed too often: 502, with its reason", () =>
+    withProxy(() => ok(), async (proxy) => {
+      const client = await proxy.connect();
+      strictEqual(statusOf((await client.ask(wireOf(["GET / HTTP/1.1", HOST, passes(16)]))).head), 200);
+      const { head } = await client.ask(wireOf(["GET / HTTP/1.1", HOST, passes(17)]));
+      strictEqual(statusOf(head), 502);
+      match(valuesOf(head, "proxy-status").join(), /error=proxy_loop_detected/);
+      strictEqual(proxy.origin.requests.length, 1);
+    }));
+});
+
 describe("clients that take too long", () => {
   const TIMES = { "request-head": "300ms", "body-stall": "300ms", "client-idle": "300ms" };
 
