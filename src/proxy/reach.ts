@@ -2,12 +2,12 @@
 // server, each at most once. Says how far it came; what follows is exchange.ts's.
 import { assert } from "../base/assert.ts";
 import { CONNECTS_PER_TURN, NONE } from "../base/limits.ts";
-import { runAgain } from "../net/ready.ts";
-import { slotBody, slotEx, slotPeer } from "../net/slots.ts";
-import { timerSet } from "../net/timers.ts";
+import { Ready, readyAdd, runAgain } from "../net/ready.ts";
+import { slotBody, slotEx, slotPeer, slotSetState, slotState } from "../net/slots.ts";
+import { timerClear, timerSet } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
 import {
   EADDRNOTAVAIL,
   EAGAIN,
@@ -158,6 +158,15 @@ function join(ex: number, up: number): void {
   slotPeer[up] = down;
   slotPeer[down] = up;
   slotBody[up] = exFlags[ex] & ExFlag.Http ? Body.Head : Body.Raw;
+}
+
+/** The exchange's connection is there: a new one is open from here on. */
+export function reachOpened(ex: number): void {
+  const up = exUp[ex];
+  if (slotState[up] !== SlotState.Connecting) return;
+  timerClear(up);
+  slotSetState(up, SlotState.Open);
+  readyAdd(up, Ready.Out);
 }
 
 /** A server that was being connected is given up. */

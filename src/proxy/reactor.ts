@@ -31,16 +31,10 @@ import {
 } from "./accept.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, planSwap, stats } from "./context.ts";
-import {
-  exchangeBug,
-  exchangeDrain,
-  exchangeEnd,
-  exchangeEvent,
-  exchangeProbe,
-  exchangeReset,
-  exchangeTimeout,
-} from "./exchange.ts";
+import { exchangeEnd } from "./end.ts";
+import { exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
+import { requestsDrain, requestsReset } from "./request.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
 import { probeLate, probeOfTimer, probesOpen, probesSchedule } from "./probe.ts";
 
@@ -63,7 +57,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   closeOpen(birth.sizes.slots);
   poolOpen();
   printOpen(arenaBytes);
-  exchangeReset();
+  requestsReset();
   contextOpen(birth);
   acceptOpen(birth.handTo, birth.counted, birth.maxConnections);
   queueOpen(birth.counted);
@@ -172,7 +166,7 @@ function obey(message: Message): void {
       return acceptWatch(message.listeners);
     case "unwatch":
       acceptUnwatch(message.listeners);
-      return exchangeDrain();
+      return requestsDrain();
     case "end-all":
       return endAll();
     case "exit":

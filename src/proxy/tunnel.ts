@@ -1,7 +1,7 @@
 // Two ends joined, byte for byte: two pumps, half-close passed on. TCP, later CONNECT, WebSocket and
 // TLS passthrough differ only in what happened before.
 import { assertTable } from "../base/assert.ts";
-import { NONE } from "../base/limits.ts";
+import { NONE, TICK_MS } from "../base/limits.ts";
 import { Ready } from "../net/ready.ts";
 import {
   slotEx,
@@ -13,11 +13,13 @@ import {
   slotsEnd,
   slotState,
 } from "../net/slots.ts";
-import { timerExtend } from "../net/timers.ts";
+import { tickAt, timerClear, timerExtend, timerSet } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
 import { ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
+import { clockMs } from "../sys/sys.ts";
 import { stats } from "./context.ts";
+import { exchangeEnd } from "./end.ts";
 import {
   exDown,
   exDownBytes,
@@ -25,6 +27,7 @@ import {
   exIdleTicks,
   exListener,
   exServer,
+  exSetState,
   exState,
   exUpBytes,
 } from "./exchanges.ts";
@@ -55,6 +58,19 @@ export function tunnelServe(ex: number, slot: number, bits: number, nowTick: num
   }
   const opened = (bits & ~ready & Ready.Out) !== 0;
   return opened ? move(ex, slotPeer[slot]) : Reason.None; // what waited for this sink
+}
+
+/** From here on the two ends are joined. */
+export function tunnelBegin(ex: number): void {
+  exSetState(ex, ExState.Tunnel);
+  if (exIdleTicks[ex] !== 0) timerSet(exDown[ex], clockMs() + exIdleTicks[ex] * TICK_MS);
+  else timerClear(exDown[ex]);
+}
+
+/** Serves a tunnel, and ends it if that is what came of it. */
+export function tunnelRun(ex: number, slot: number, bits: number): void {
+  const reason = tunnelServe(ex, slot, bits, tickAt(clockMs()));
+  if (reason !== Reason.None) exchangeEnd(ex, reason, reason === Reason.Finished ? 0 : tunnelErrno);
 }
 
 /** Pumps one direction. When its sink is broken, what the sink had sent before is delivered first: a

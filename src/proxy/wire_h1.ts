@@ -35,6 +35,13 @@ export const enum Next {
 export const request: Head = makeHead();
 export const answer: Head = makeHead();
 
+/** The exchange whose request is still where it was read, or NONE: others have theirs in a block. */
+export let freshEx = 0;
+
+export function setFresh(ex: number): void {
+  freshEx = ex;
+}
+
 /** Bytes behind the last head, in the receive block. */
 export let restAt = 0;
 export let restBytes = 0;

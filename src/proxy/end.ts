@@ -1,0 +1,72 @@
+// The end of an exchange, whatever came before: what it held is given back, accounts are settled, its
+// slots are marked to be closed.
+import { NONE } from "../base/limits.ts";
+import { giveBlock } from "../net/blocks.ts";
+import { slotHold } from "../net/slots.ts";
+import { Reason, REASONS } from "../shared/reason.ts";
+import { ExFlag, ExState } from "../shared/tables.ts";
+import { closeSlot } from "./close.ts";
+import { planGive, planOf, stats } from "./context.ts";
+import {
+  exDown,
+  exErrno,
+  exFlags,
+  exGeneration,
+  exKept,
+  exListener,
+  exReason,
+  exSetState,
+  exState,
+  exUp,
+  giveExchange,
+} from "./exchanges.ts";
+import { probeEnded } from "./probe.ts";
+import { queueLeave } from "./queue.ts";
+import { leave } from "./reach.ts";
+import { record } from "./record.ts";
+import { freshEx, setFresh } from "./wire_h1.ts";
+
+/** Reasons by which what is left is closed with a reset, by code: no string is looked at on the path. */
+const isReset = Uint8Array.from(REASONS, (reason) => (reason.reset ? 1 : 0));
+
+/** Gives back what a request held. */
+export function forget(ex: number): void {
+  if (exKept[ex] !== NONE) {
+    giveBlock(exKept[ex]);
+    exKept[ex] = NONE;
+  }
+  if (exGeneration[ex] !== 0) {
+    planGive(exGeneration[ex]);
+    exGeneration[ex] = 0;
+  }
+}
+
+/** The end of an exchange and its connection, whatever came before: accounts, record, slots marked. A reset
+ * is passed on as one; so is "no server", since the client was already accepted, and any end with bytes
+ * still held. */
+export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
+  const down = exDown[ex], up = exUp[ex];
+  const http = exFlags[ex] & ExFlag.Http;
+  // Between two requests, and after the last, there is nothing to record.
+  const silent = http &&
+    (exState[ex] === ExState.Linger || exGeneration[ex] === 0 && exState[ex] === ExState.Head);
+  if (exState[ex] === ExState.Queue) queueLeave(ex);
+  exReason[ex] = reason;
+  exErrno[ex] = errno;
+  exSetState(ex, ExState.Done);
+  if (down === NONE) {
+    probeEnded(ex, planOf(exGeneration[ex]));
+    planGive(exGeneration[ex]);
+    exGeneration[ex] = 0;
+  } else {
+    if (!silent) record(ex);
+    if (freshEx === ex) setFresh(NONE);
+    forget(ex);
+    stats.listenerCurrent[exListener[ex]]--;
+    if (up !== NONE) leave(ex);
+  }
+  const reset = isReset[reason] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
+  closeSlot(up, reset);
+  closeSlot(down, reset);
+  giveExchange(ex);
+}
