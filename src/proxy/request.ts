@@ -393,6 +393,12 @@ function moveRequest(ex: number): void {
 /** Moves the answer to the client: its head, interim ones before it, its body. */
 function moveAnswer(ex: number): void {
   const up = exUp[ex];
+  if (slotBody[up] === Body.Head && slotHold[up] !== NONE) {
+    // An interim answer waits for the client: nothing overtakes it.
+    const flushed = flush(up, exDown[ex]);
+    if (flushed === Pumped.Waiting) return;
+    if (flushed !== Pumped.Moved) return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
+  }
   while (slotBody[up] === Body.Head) {
     const method = exFlags[ex] & ExFlag.Bodiless ? Method.Head : Method.Get;
     switch (nextAnswer(up, method)) {
@@ -490,7 +496,7 @@ function interimCame(ex: number, up: number): boolean {
   switch (forwardAnswer(ex)) {
     case Forwarded.Sent:
       // What the client did not take goes first: the next head waits for it.
-      return slotHold[up] === NONE || flush(up, exDown[ex]) === Pumped.Moved;
+      return slotHold[up] === NONE;
     case Forwarded.SinkBroken:
       exchangeEnd(ex, Reason.ClientReset, forwardErrno);
       return false;
