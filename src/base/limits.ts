@@ -52,8 +52,10 @@ export const ACCEPT_PAUSE_MS = 100;
 export const ACCEPT_FULL_PAUSE_MS = 5;
 /** So long without a pause, and accepting is said to go on. */
 export const ACCEPT_QUIET_MS = 1_000;
-/** A client whose last answer is out is listened to for so long, and so many bytes of it are dropped. */
+/** A client whose last answer is out is listened to until it is silent for so long, or so long in all, and so
+ * many bytes of it are dropped. */
 export const LINGER_MS = 2_000;
+export const LINGER_WHOLE_MS = 30_000;
 export const LINGER_BYTES_MAX = 64 << 20;
 /** Deadlines served, and connects of one exchange that fail at once, before others have their turn. */
 export const TIMEOUTS_PER_TURN = 256;
@@ -98,6 +100,8 @@ export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
 export const EVENT_INTS = 3;
 
+/** Large blocks that only leftovers may take, so that what was read too early cannot stop what is sent. */
+export const BLOCKS_FOR_HOLDS = 1_024;
 /** A small block keeps the head of a request until its exchange ends; larger heads take a block. */
 export const SMALL_BLOCK_BYTES = 2_048;
 export const SMALL_BLOCKS_MAX = 16_384;

@@ -7,6 +7,7 @@ import {
   ARENA_BLOCKS,
   ARENA_SMALL_BLOCKS,
   BLOCK_BYTES,
+  BLOCKS_FOR_HOLDS,
   BLOCKS_MAX,
   NONE,
   SMALL_BLOCK_BYTES,
@@ -28,11 +29,12 @@ export function takeBlock(): number {
   return row === NONE ? NONE : ARENA_BLOCKS + row * BLOCK_BYTES;
 }
 
-/** Takes a block that `bytes` fit into, a small one if there is any; NONE when all are taken. */
+/** Takes a block that `bytes` fit into, a small one if there is any; NONE when all are taken but those that
+ * leftovers need. */
 export function takeBlockFor(bytes: number): number {
-  if (bytes > SMALL_BLOCK_BYTES) return bytes > BLOCK_BYTES ? NONE : takeBlock();
-  const row = smallRows.take();
-  return row === NONE ? takeBlock() : ARENA_SMALL_BLOCKS + row * SMALL_BLOCK_BYTES;
+  const row = bytes > SMALL_BLOCK_BYTES ? NONE : smallRows.take();
+  if (row === NONE) return bytes > BLOCK_BYTES || rows.left <= BLOCKS_FOR_HOLDS ? NONE : takeBlock();
+  return ARENA_SMALL_BLOCKS + row * SMALL_BLOCK_BYTES;
 }
 
 export function giveBlock(block: number): void {

@@ -89,6 +89,7 @@ export function giveSlot(slot: number): void {
   slotMovedBytes[slot] = 0;
   slotTookKiB[slot] = 0;
   slotBody[slot] = 0;
+  if (slotScanned[slot] !== 0) slotScanned[slot] = 0; // untouched by plain connections
   rows.give(slot);
 }
 

@@ -223,6 +223,11 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   return { ...sizes, ...(columns as { [K in ColumnName]: Int32Array }), routing, arena, arenaWords, memory };
 }
 
+/** Whether a server's number means a server in this generation. */
+export function serverIsThere(plan: Plan, server: number): boolean {
+  return server < plan.servers && plan.serverAddressAt[server] !== NONE;
+}
+
 /** What must hold of any Plan before it is published; a broken one is our own bug. */
 export function checkPlan(plan: Plan): void {
   checkRouting(plan.routing, plan.upstreams, plan.arenaBytes);

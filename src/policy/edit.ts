@@ -45,17 +45,19 @@ export function forwardingOf(forwarded: number, shift: ForwardedShift): Forwardi
 /** Marks what of a request is not passed on. `forwarded`: the listener's (see Forwarding); `trusted`: its
  * client may tell about clients of its own. */
 export function editRequest(bytes: Uint8Array, head: Head, forwarded: number, trusted: boolean): void {
-  let kept = 0, joined = 0;
   for (let field = 0; field < head.fieldCount; field++) {
     const known = head.fields[field * FieldAt.Length + FieldAt.Known];
-    const drop = known === Name.Other ? Drop.Kept : dropOf(known, head.flags, forwarded, trusted);
-    dropped[field] = drop;
-    if (drop === Drop.Kept) kept |= 1 << known;
-    else if (drop === Drop.Joined) joined |= 1 << known;
+    dropped[field] = known === Name.Other ? Drop.Kept : dropOf(known, head.flags, forwarded, trusted);
+  }
+  if (head.flags & HeadFlag.ConnectionNames) dropNamed(bytes, head);
+  let kept = 0, joined = 0;
+  for (let field = 0; field < head.fieldCount; field++) {
+    const bit = 1 << head.fields[field * FieldAt.Length + FieldAt.Known];
+    if (dropped[field] === Drop.Kept) kept |= bit;
+    else if (dropped[field] === Drop.Joined) joined |= bit;
   }
   keptNames = kept;
   joinedNames = joined;
-  if (head.flags & HeadFlag.ConnectionNames) dropNamed(bytes, head);
 }
 
 function dropOf(known: Name, flags: number, forwarded: number, trusted: boolean): Drop {

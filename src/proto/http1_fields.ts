@@ -2,7 +2,7 @@
 // connection depend on (sections 6 and 9). What a rule needs to know of a head is found in one pass, while
 // its lines are read, and holds until the next head is.
 import { FIELDS_MAX, HEAD_BYTES_MAX } from "../base/limits.ts";
-import { FieldAt, Framing, type Head, HeadFlag, Name } from "./head.ts";
+import { FieldAt, findField, Framing, type Head, HeadFlag, Name } from "./head.ts";
 import { nameOf } from "./names.ts";
 import { ascii, Octet, OCTETS, Of, sameText } from "./octet.ts";
 import { Refusal } from "./refusal.ts";
@@ -233,11 +233,31 @@ export function readConnection(bytes: Uint8Array, head: Head): number {
   const stays = (options & Option.Close) === 0 && (!old || (options & Option.KeepAlive) !== 0);
   if (stays) head.flags |= HeadFlag.Persistent;
   if ((options & Option.Names) !== 0) head.flags |= HeadFlag.ConnectionNames;
-  if (!old && (options & Option.Upgrade) !== 0 && (seen & (1 << Name.Upgrade)) !== 0) {
+  const asks = !old && (options & Option.Upgrade) !== 0 && (seen & (1 << Name.Upgrade)) !== 0;
+  if (asks && !asksForHttp2(bytes, head)) {
     head.flags |= HeadFlag.Upgrade;
   }
   return 0;
 }
+
+/** Whether an Upgrade names h2c. Behind a 101 to that, requests would pass unseen: it is as if nobody had
+ * asked, and RFC 9113 (section 3.1) has given the mechanism up. */
+function asksForHttp2(bytes: Uint8Array, head: Head): boolean {
+  for (
+    let field = findField(head, Name.Upgrade);
+    field >= 0;
+    field = findField(head, Name.Upgrade, field + 1)
+  ) {
+    const row = field * FieldAt.Length;
+    const end = head.at + head.fields[row + FieldAt.ValueEnd];
+    for (let at = head.at + head.fields[row + FieldAt.Value]; at + H2C.length <= end; at++) {
+      if (sameText(bytes, at, at + H2C.length, H2C)) return true;
+    }
+  }
+  return false;
+}
+
+const H2C = ascii("h2c");
 
 /** Options of Connection, as bits. */
 const enum Option {

@@ -48,6 +48,7 @@ export const enum Refusal {
   BadStatusLine,
   BadStatus,
   BodyTooLong,
+  BadPath,
   Count,
 }
 
@@ -110,6 +111,8 @@ say(Refusal.BadStatusLine, 502, "The status line is malformed.");
 say(Refusal.BadStatus, 502, "The status code is not a number from 100 to 599, nor 999.");
 
 say(Refusal.BodyTooLong, 413, "The body is longer than allowed.");
+
+say(Refusal.BadPath, 400, "The path climbs above its root, or has a bad escape in it.");
 
 /** By Refusal. */
 export const REFUSALS: readonly RefusalText[] = refusals;

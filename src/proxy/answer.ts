@@ -65,9 +65,11 @@ const STATUS_MAX = 999;
 /** By status: the first line, and the words for a person. */
 const LINES: Text[] = [];
 const TITLES: Text[] = [];
+const PHRASE: Text[] = [];
 for (let status = 0; status <= STATUS_MAX; status++) {
   const phrase = PHRASES[status] ?? "";
   LINES.push(text(`HTTP/1.1 ${status} ${phrase}\r\n`));
+  PHRASE.push(text(phrase));
   TITLES.push(text(phrase === "" ? `${status}` : `${status} ${phrase}`));
 }
 
@@ -193,12 +195,13 @@ const NOTHING = makeHead();
  * it does not fit, or there is no block to hold it */
 function send(ex: number): number {
   const end = printEnd();
-  if (end === FULL || !holdsLeft()) return FULL;
+  if (end === FULL) return FULL;
   const down = exDown[ex], bytes = end - ARENA_PRINT;
   exDownBytes[ex] += bytes;
   const sent = sys.send(down, ARENA_PRINT, bytes, 0);
   if (sent === bytes) return 0;
   if (sent < 0 && sent !== -EAGAIN) return sent;
+  if (!holdsLeft()) return FULL;
   const taken = sent < 0 ? 0 : sent;
   holdLeftover(down, ARENA_PRINT + taken, bytes - taken);
   return 1;
@@ -223,7 +226,7 @@ function printPage(page: Page, title: Text, detail: Text, status: number): void 
       print(JSON_TEXT[0]);
       printDecimal(status);
       print(JSON_TEXT[1]);
-      print(title);
+      print(PHRASE[status]);
       print(JSON_TEXT[2]);
       print(detail);
       return print(JSON_TEXT[3]);
@@ -239,7 +242,8 @@ function pageBytes(page: Page, title: Text, detail: Text, status: number): numbe
     case Page.Html:
       return texts + title.length + HTML.reduce((sum, part) => sum + part.length, 0);
     default:
-      return texts + (status > 99 ? 3 : 2) + JSON_TEXT.reduce((sum, part) => sum + part.length, 0);
+      return detail.length + PHRASE[status].length + 3 +
+        JSON_TEXT.reduce((sum, part) => sum + part.length, 0);
   }
 }
 

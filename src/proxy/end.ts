@@ -21,7 +21,7 @@ import {
   giveExchange,
 } from "./exchanges.ts";
 import { probeEnded } from "./probe.ts";
-import { queueLeave } from "./queue.ts";
+import { queueGiveUp } from "./queue.ts";
 import { leave } from "./reach.ts";
 import { record } from "./record.ts";
 import { freshEx, setFresh } from "./wire_h1.ts";
@@ -47,10 +47,9 @@ export function forget(ex: number): void {
 export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   const down = exDown[ex], up = exUp[ex];
   const http = exFlags[ex] & ExFlag.Http;
-  // Between two requests, and after the last, there is nothing to record.
-  const silent = http &&
-    (exState[ex] === ExState.Linger || exGeneration[ex] === 0 && exState[ex] === ExState.Head);
-  if (exState[ex] === ExState.Queue) queueLeave(ex);
+  // Before a request begins, and once it is recorded, no Plan is held; a tunnel holds none either.
+  const silent = http && exGeneration[ex] === 0 && exState[ex] !== ExState.Tunnel;
+  if (exState[ex] === ExState.Queue) queueGiveUp(ex);
   exReason[ex] = reason;
   exErrno[ex] = errno;
   exSetState(ex, ExState.Done);

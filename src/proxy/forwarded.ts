@@ -5,9 +5,19 @@ import { ARENA_SCRATCH } from "../base/limits.ts";
 import { randomBits } from "../base/random.ts";
 import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
 import { Drop, dropped, forwardingOf, joinedNames, keptNames } from "../policy/edit.ts";
-import { FieldAt, Name } from "../proto/head.ts";
-import { isMapped, print, printDecimal, printHex, printIp, printRun, text } from "../proto/http1_print.ts";
+import { FieldAt, findField, Name } from "../proto/head.ts";
+import {
+  isMapped,
+  print,
+  printDecimal,
+  printEnd,
+  printHex,
+  printIp,
+  printRun,
+  text,
+} from "../proto/http1_print.ts";
 import { arenaBytes } from "../sys/sys.ts";
+import { inputs } from "./routing.ts";
 import { request } from "./wire_h1.ts";
 
 const CRLF = text("\r\n");
@@ -72,8 +82,14 @@ function printTraces(forwarded: number): void {
   }
   if (sets(forwarded, ForwardedShift.XRequestId, Name.XRequestId)) {
     print(X_REQUEST_ID);
+    inputs.idAt = printEnd();
     printRandom(4);
+    inputs.idEnd = printEnd();
     print(CRLF);
+  } else if (keptNames & (1 << Name.XRequestId)) {
+    const row = findField(request, Name.XRequestId) * FieldAt.Length;
+    inputs.idAt = request.at + request.fields[row + FieldAt.Value];
+    inputs.idEnd = request.at + request.fields[row + FieldAt.ValueEnd];
   }
   if (sets(forwarded, ForwardedShift.Traceparent, Name.Traceparent)) {
     print(TRACEPARENT);

@@ -6,6 +6,7 @@
 // Invariant: idle slots of a server are linked through slotPeer, and idleCount[server] of them.
 import { assertTable } from "../base/assert.ts";
 import { ARENA_SCRATCH, NONE, SERVERS_MAX } from "../base/limits.ts";
+import { type Plan, serverIsThere } from "../plan/plan.ts";
 import { Ready, readyDry } from "../net/ready.ts";
 import {
   slotEx,
@@ -39,13 +40,29 @@ export function poolOpen(): void {
   shrinkNext = NONE;
 }
 
-/** Takes a kept connection to a server, its slot open and without exchange; NONE when there is none. */
-export function poolTake(server: number): number {
-  const slot = idleFirst[server];
-  if (slot === NONE) return NONE;
-  unlink(server, NONE, slot);
-  slotSetState(slot, SlotState.Open);
-  return slot;
+/** Takes a kept connection to a server, its slot open and without exchange; NONE when there is none. `sure`:
+ * what is sent could not be sent again, so each is asked first whether it is still there. */
+export function poolTake(server: number, sure: boolean): number {
+  for (let slot = idleFirst[server]; slot !== NONE; slot = idleFirst[server]) {
+    if (sure && sys.peek(slot, ARENA_SCRATCH, 1) !== -EAGAIN) {
+      poolDrop(slot);
+      continue;
+    }
+    unlink(server, NONE, slot);
+    slotSetState(slot, SlotState.Open);
+    return slot;
+  }
+  return NONE;
+}
+
+/** A new Plan: connections to servers that it does not have are closed, and what was learned of them is
+ * forgotten. Their numbers may be given to others. */
+export function poolKeepOnly(plan: Plan): void {
+  for (let server = 1; server < SERVERS_MAX && (idleAll > 0 || server < plan.servers); server++) {
+    if (serverIsThere(plan, server)) continue;
+    while (idleFirst[server] !== NONE) poolDrop(idleFirst[server]);
+    if (learnedMs[server] !== 0) learnedMs[server] = 0;
+  }
 }
 
 /** Whether a connection says nothing: what its last read left open, a look decides. */

@@ -73,6 +73,7 @@ export function pump(from: number): Pumped {
     if (slotHold[from] !== NONE) {
       const drained = drain(from, to);
       if (drained !== Pumped.Moved) return drained;
+      if (slotUnread[from] !== NONE && slotBody[from] === Body.Raw) pumpUnread(from); // a tunnel's first bytes
     }
     if (slotBody[from] !== Body.Raw) {
       if (slotBody[from] === Body.Ended) return Pumped.Ended;
@@ -219,7 +220,7 @@ function kibOf(bytes: number): number {
 /** Sends what was read too early on its way, before a tunnel begins. What the sink does not take is held;
  * that it is broken, its own next event tells. */
 export function pumpUnread(from: number): void {
-  if (slotUnread[from] === NONE || slotHold[from] !== NONE) return;
+  if (slotUnread[from] === NONE || slotHold[from] !== NONE || !holdsLeft()) return;
   const to = slotPeer[from], bytes = slotUnreadBytes[from], at = slotUnread[from];
   const sent = sys.send(to, at, bytes, 0);
   assert(sent !== -EBUG, "pump: a send broke its contract");
@@ -246,7 +247,7 @@ function drain(from: number, to: number): Pumped {
     if (sent === -EAGAIN) {
       readyClear(to, Ready.Out);
       slotTookKiB[from] = kibOf(took);
-      if (piped && !(slotFlags[from] & SlotFlag.Finished)) {
+      if (piped && from !== to && !(slotFlags[from] & SlotFlag.Finished)) {
         topUp(from);
         readyMute(from);
       }

@@ -14,14 +14,12 @@ let last: number;
 let length: number;
 /** Rooms that this one may wake. */
 let rooms: readonly number[];
-let nextRoom: number;
 
 export function queueOpen(all: readonly number[]): void {
   first = NONE;
   last = NONE;
   length = 0;
   rooms = all.filter((other) => other !== room);
-  nextRoom = 0;
   tell();
 }
 
@@ -66,13 +64,16 @@ export function queueOffer(upstream: number): void {
   for (let ex = first; ex !== NONE; ex = exNext[ex]) {
     if (exUpstream[ex] === upstream) return runAgain(exDown[ex]);
   }
-  for (let step = 0; step < rooms.length; step++) {
-    const other = rooms[(nextRoom + step) % rooms.length];
-    if (Atomics.load(shared.reactorWaiting, other * PER_LINE) === 0) continue;
-    nextRoom = (nextRoom + step + 1) % rooms.length;
-    sys.wake(other);
-    return;
+  // Who waits elsewhere may wait for another upstream: all are asked.
+  for (let index = 0; index < rooms.length; index++) {
+    if (Atomics.load(shared.reactorWaiting, rooms[index] * PER_LINE) !== 0) sys.wake(rooms[index]);
   }
+}
+
+/** Leaves the queue without having got a place: if one was offered, it is the next one's. */
+export function queueGiveUp(ex: number): void {
+  queueLeave(ex);
+  queueOffer(exUpstream[ex]);
 }
 
 /** Somebody woke this reactor: a place may be free for the first of each upstream that is waited for. */

@@ -1,9 +1,9 @@
 // Reaching a server for an exchange: a kept connection, else a new one; when a connect fails, the next
 // server, each at most once. Says how far it came; what follows is exchange.ts's.
 import { assert } from "../base/assert.ts";
-import { CONNECTS_PER_TURN, NONE } from "../base/limits.ts";
+import { CONNECTS_PER_TURN, NONE, SLOTS_SPARE } from "../base/limits.ts";
 import { Ready, readyAdd, runAgain } from "../net/ready.ts";
-import { slotBody, slotEx, slotPeer, slotSetState, slotState } from "../net/slots.ts";
+import { slotBody, slotEx, slotPeer, slotScanned, slotSetState, slotsLeft, slotState } from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
@@ -39,9 +39,12 @@ import {
   exUp,
   exUpstream,
 } from "./exchanges.ts";
-import { poolTake } from "./pool.ts";
+import { poolShrink, poolTake } from "./pool.ts";
 import { queueOffer } from "./queue.ts";
 import { connectedSlot, connectTo, nextPlace, pickMember } from "./server.ts";
+
+/** Kept connections given up for a new one when slots are short. */
+const SHRINK_AT_ONCE = 2;
 
 /** How far an exchange came. */
 export const enum Reached {
@@ -107,12 +110,20 @@ function reach(ex: number, place: number): Reached {
 /** Takes one of a server's places, where they are limited (`most` > 0); false when all are taken. */
 function takePlace(ex: number, server: number, most: number): boolean {
   if (most === 0) return true;
-  if (Atomics.add(shared.serverInUse, server, 1) >= most) {
-    Atomics.sub(shared.serverInUse, server, 1);
-    return false;
+  for (;;) {
+    const used = Atomics.load(shared.serverInUse, server);
+    if (used >= most) return false;
+    if (Atomics.compareExchange(shared.serverInUse, server, used, used + 1) === used) break;
   }
   exFlags[ex] |= ExFlag.Placed;
   return true;
+}
+
+/** A request that is sent once more keeps a place at its server, even if it is one too many for a moment. */
+export function placeAgain(ex: number): void {
+  if (planOf(exGeneration[ex]).serverConnectionsMax[exServer[ex]] === 0) return;
+  Atomics.add(shared.serverInUse, exServer[ex], 1);
+  exFlags[ex] |= ExFlag.Placed;
 }
 
 /** Gives the place back, to whoever waits for one. */
@@ -125,7 +136,7 @@ function givePlace(ex: number): void {
 
 /** Takes a connection that was kept to the exchange's server. */
 function takeKept(ex: number): boolean {
-  const up = poolTake(exServer[ex]);
+  const up = poolTake(exServer[ex], (exFlags[ex] & ExFlag.Repeatable) === 0);
   if (up === NONE) return false;
   exFlags[ex] |= ExFlag.Reused;
   count(Count.Reused);
@@ -136,6 +147,7 @@ function takeKept(ex: number): boolean {
 /** A new connection to the exchange's server. Nobody: it failed at once. */
 export function reachServer(ex: number): Reached {
   const held = planOf(exGeneration[ex]);
+  if (slotsLeft() < SLOTS_SPARE) poolShrink(SHRINK_AT_ONCE);
   const result = connectTo(ex, held, held.serverAddressAt[exServer[ex]]);
   if (result !== 0 && result !== -EINPROGRESS) {
     connectFailed(ex, reasonOf(-result), -result);
@@ -158,6 +170,7 @@ function join(ex: number, up: number): void {
   slotPeer[up] = down;
   slotPeer[down] = up;
   slotBody[up] = exFlags[ex] & ExFlag.Http ? Body.Head : Body.Raw;
+  if (slotScanned[up] !== 0) slotScanned[up] = 0;
 }
 
 /** The exchange's connection is there: a new one is open from here on. */

@@ -6,7 +6,7 @@ import { assert, BugError, unreachable } from "../base/assert.ts";
 import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
-import { poolDropAll, poolIdle, poolOpen } from "./pool.ts";
+import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
 import { slotEx, slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
@@ -30,7 +30,7 @@ import {
   newcomerSlot,
 } from "./accept.ts";
 import { closeOpen, closeSweep } from "./close.ts";
-import { contextOpen, count, log, planSwap, stats } from "./context.ts";
+import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
@@ -160,6 +160,7 @@ function obey(message: Message): void {
   switch (message.kind) {
     case "plan":
       planSwap(message.plan);
+      poolKeepOnly(plan);
       if (health) probesSchedule();
       return;
     case "watch":

@@ -8,13 +8,15 @@ import {
   INTERIM_MAX,
   LINGER_BYTES_MAX,
   LINGER_MS,
+  LINGER_WHOLE_MS,
   NONE,
   RECEIVE_BYTES,
+  TURN_BYTES,
   VIA_MAX,
 } from "../base/limits.ts";
 import { takeBlockFor } from "../net/blocks.ts";
 import { holdGive } from "../net/holds.ts";
-import { Ready, readyAdd, readyClear, runAgain } from "../net/ready.ts";
+import { Ready, readyAdd, readyDry, runAgain } from "../net/ready.ts";
 import {
   slotBody,
   slotFlags,
@@ -27,10 +29,11 @@ import {
 } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
-import { type Plan } from "../plan/plan.ts";
+import { type Plan, serverIsThere } from "../plan/plan.ts";
 import { viaPasses } from "../policy/edit.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { parseRequest } from "../proto/http1_head.ts";
+import { FULL } from "../proto/http1_print.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
@@ -75,8 +78,17 @@ import {
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
 import { poolGive, poolLearn } from "./pool.ts";
 import { flush, pump, Pumped, pumpErrno, pumpUnread } from "./pump.ts";
-import { queueJoin, queueLeave, queueRejoin } from "./queue.ts";
-import { leave, part, Reached, reachFirst, reachNext, reachOpened, reachServer } from "./reach.ts";
+import { queueGiveUp, queueJoin, queueLeave, queueRejoin } from "./queue.ts";
+import {
+  leave,
+  part,
+  placeAgain,
+  Reached,
+  reachFirst,
+  reachNext,
+  reachOpened,
+  reachServer,
+} from "./reach.ts";
 import { record } from "./record.ts";
 import { chooseWay, Way } from "./routing.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
@@ -227,7 +239,6 @@ function requestCame(ex: number): void {
   const down = exDown[ex], head = request;
   exFlags[ex] = flagsOfRequest();
   bodyBegin(down, head, false);
-  if (head.method === Method.Connect) return say(ex, Reason.BadRequest, 501, true); // no forward proxy
   const block = takeBlockFor(head.bytes);
   if (block === NONE) return say(ex, Reason.OutOfResources, 503, true);
   arenaBytes.copyWithin(block, head.at, head.at + head.bytes);
@@ -239,6 +250,7 @@ function requestCame(ex: number): void {
   exHostEnd[ex] = head.authorityEnd;
   timerSet(down, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
 
+  if (head.method === Method.Connect) return say(ex, Reason.BadRequest, 501, true); // no forward proxy
   if (viaPasses(arenaBytes, head) > VIA_MAX) return say(ex, Reason.Loop, 502, true);
   switch (chooseWay(ex, plan)) {
     case Way.Upstream:
@@ -248,7 +260,7 @@ function requestCame(ex: number): void {
     case Way.Respond:
       return reply(ex, sayFixed);
     case Way.BadPath:
-      exErrno[ex] = Refusal.BadTarget;
+      exErrno[ex] = Refusal.BadPath;
       return say(ex, Reason.BadRequest, 400, true);
     case Way.TooLong:
       return say(ex, Reason.RequestTooLong, 413, true);
@@ -262,7 +274,10 @@ function requestCame(ex: number): void {
     // Its server is not there yet: what came behind the head waits.
     setFresh(NONE);
     const waits = (exState[ex] === ExState.Connect || exState[ex] === ExState.Queue) && restBytes > 0;
-    if (waits && !unreadKeep(down, restAt, restBytes, false)) fail(ex, Reason.OutOfResources, 0);
+    if (waits && !unreadKeep(down, restAt, restBytes, false)) {
+      exFlags[ex] |= ExFlag.Last; // what came is lost, and with it where the next request begins
+      fail(ex, Reason.OutOfResources, 0);
+    }
   }
 }
 
@@ -283,6 +298,7 @@ function flagsOfRequest(): number {
 function queue(ex: number): void {
   if (!queueJoin(ex)) return fail(ex, Reason.QueueFull, 0);
   exSetState(ex, ExState.Queue);
+  runAgain(exDown[ex]); // a place that was given before we stood here was offered to nobody
   timerSet(exDown[ex], clockMs() + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]]);
 }
 
@@ -303,9 +319,10 @@ export function queueEvent(ex: number, down: number, bits: number): void {
 
 /** The server is there: the request goes to it. */
 function forward(ex: number): void {
-  const down = exDown[ex], isFresh = freshEx === ex;
-  if (isFresh) setFresh(NONE);
-  else {
+  const down = exDown[ex];
+  // What came behind a fresh head stays its own until it is sent, kept or dropped: nothing gets lost.
+  const isFresh = freshEx === ex;
+  if (!isFresh) {
     const parsed = parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);
     assert(parsed === exKeptBytes[ex], "exchange: a kept head is no head any more");
   }
@@ -314,15 +331,21 @@ function forward(ex: number): void {
   exConnectMs[ex] = clockMs();
   switch (forwardRequest(ex, held, isFresh)) {
     case Forwarded.Sent:
+      setFresh(NONE);
       break;
     case Forwarded.SinkBroken:
+      setFresh(NONE);
       return serverBroke(ex, Reason.ServerReset, forwardErrno);
     case Forwarded.TooLong:
       exErrno[ex] = Refusal.HeadTooLong;
       return say(ex, Reason.BadRequest, 431, true);
     case Forwarded.Malformed:
+      exFlags[ex] |= ExFlag.Last; // where the next request begins is not known
+      setFresh(NONE);
       return badBody(ex, bodyRefusal);
     default:
+      exFlags[ex] |= ExFlag.Last;
+      setFresh(NONE);
       return say(ex, Reason.OutOfResources, 503, true);
   }
   allow(ex);
@@ -364,6 +387,7 @@ export function leftUs(ex: number, down: number): boolean {
 /** Moves the request's body to the server. */
 function moveRequest(ex: number): void {
   const down = exDown[ex], up = exUp[ex];
+  if (exFlags[ex] & ExFlag.Deaf) return;
   const before = slotMovedBytes[down];
   const pumped = pump(down);
   moved(ex, slotMovedBytes[down] - before, true);
@@ -380,7 +404,11 @@ function moveRequest(ex: number): void {
       const errno = pumpErrno;
       exFlags[ex] |= ExFlag.LastUp;
       moveAnswer(ex);
-      if (exState[ex] === ExState.Forward && exUp[ex] === up) serverBroke(ex, Reason.ServerReset, errno);
+      if (exState[ex] !== ExState.Forward || exUp[ex] !== up) return;
+      if (!(exFlags[ex] & ExFlag.Answered)) return serverBroke(ex, Reason.ServerReset, errno);
+      // The answer is on its way and goes to its end; nobody takes the rest of the request.
+      if (slotHold[down] !== NONE) holdGive(down, false);
+      exFlags[ex] |= ExFlag.Last | ExFlag.Deaf;
       return;
     }
     case Pumped.Malformed:
@@ -524,7 +552,8 @@ function answerDone(ex: number): void {
   const up = exUp[ex], down = exDown[ex];
   const whole = slotBody[down] === Body.Ended && slotHold[down] === NONE;
   exReason[ex] = Reason.Finished;
-  if (whole && !(exFlags[ex] & ExFlag.LastUp) && slotBody[up] === Body.Ended) {
+  const stays = serverIsThere(plan, exServer[ex]);
+  if (whole && stays && !(exFlags[ex] & ExFlag.LastUp) && slotBody[up] === Body.Ended) {
     const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
     leave(ex);
     poolGive(up, exServer[ex], held.upstreamKeepMax[upstream], held.upstreamKeepMs[upstream]);
@@ -567,7 +596,7 @@ function say(ex: number, reason: Reason, status: number, understood: boolean): v
   const down = exDown[ex], held = planOf(exGeneration[ex]);
   const wasFresh = exState[ex] === ExState.Head || freshEx === ex;
   if (freshEx === ex) setFresh(NONE);
-  if (exState[ex] === ExState.Queue) queueLeave(ex);
+  if (exState[ex] === ExState.Queue) queueGiveUp(ex);
   part(ex, true);
   exReason[ex] = reason;
   if (slotHold[down] !== NONE) holdGive(down, false);
@@ -604,6 +633,7 @@ function skipBody(ex: number, wasFresh: boolean): boolean {
 /** Goes on from what became of an answer of ours (see answer.ts). */
 function saidOf(ex: number, said: number): void {
   if (said === 0) return requestDone(ex, !(exFlags[ex] & ExFlag.Last));
+  if (said === FULL) return exchangeEnd(ex, Reason.OutOfResources, 0);
   if (said < 0) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
   timerSet(exDown[ex], clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
 }
@@ -627,24 +657,34 @@ export function answerEvent(ex: number, down: number, bits: number): void {
 function leaveClient(ex: number, whole: boolean): void {
   const down = exDown[ex];
   unreadGive(down);
+  if (slotHold[down] !== NONE) holdGive(down, false); // of a request that nobody takes any more
   const quiet = whole && !(slotReady[down] & Ready.In);
   if (quiet || slotFlags[down] & SlotFlag.Finished) return exchangeEnd(ex, Reason.Finished, 0);
   if (sys.shutdown(down) < 0) return exchangeEnd(ex, Reason.Finished, 0);
   exSetState(ex, ExState.Linger);
   exUpBytes[ex] = 0;
+  exStartMs[ex] = clockMs();
   timerSet(down, clockMs() + LINGER_MS);
   lingerEvent(ex, down, 0);
 }
 
+/** Reads and drops what a client still sends: for as long as it comes, within bounds. */
 export function lingerEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
+  const before = exUpBytes[ex];
   while (slotReady[down] & Ready.In) {
+    if (exUpBytes[ex] - before >= TURN_BYTES) return runAgain(down);
     const read = sys.recv(down, ARENA_RECEIVE, RECEIVE_BYTES);
-    if (read > 0) exUpBytes[ex] += read;
-    if (read === 0 || exUpBytes[ex] > LINGER_BYTES_MAX) return exchangeEnd(ex, Reason.Finished, 0);
-    if (read < 0 && read !== -EAGAIN) return exchangeEnd(ex, Reason.Finished, 0);
-    if (read < 0) readyClear(down, Ready.In);
+    if (read === -EAGAIN) {
+      readyDry(down);
+      break;
+    }
+    if (read <= 0) return exchangeEnd(ex, Reason.Finished, 0);
+    exUpBytes[ex] += read;
   }
+  const over = clockMs() - exStartMs[ex] > LINGER_WHOLE_MS || exUpBytes[ex] > LINGER_BYTES_MAX;
+  if (over) return exchangeEnd(ex, Reason.Finished, 0);
+  if (exUpBytes[ex] > before) timerSet(down, clockMs() + LINGER_MS);
 }
 
 /** So many bytes of a request or an answer were moved. */
@@ -686,6 +726,7 @@ function serverBroke(ex: number, reason: Reason, errno: number): void {
     if (slotHold[exDown[ex]] !== NONE) holdGive(exDown[ex], false);
     part(ex, true);
     exSetState(ex, ExState.Connect);
+    placeAgain(ex);
     count(Count.Repeats);
     return requestReached(ex, reachServer(ex) === Reached.Nobody ? reachNext(ex) : reachedNow(ex));
   }

@@ -90,6 +90,8 @@ export function prepareTemplates(ex: number, held: Plan): void {
   decode(request); // it could be decoded when the route was chosen
   inputs.bytes = arenaBytes;
   inputs.client = arenaBytes;
+  inputs.id = arenaBytes;
+  inputs.idAt = inputs.idEnd = 0; // known once it is printed (forwarded.ts)
   inputs.port = held.listenerPort[exListener[ex]];
   capture(held, exRoute[ex], inputs.path, inputs.pathAt, inputs.pathEnd);
 }

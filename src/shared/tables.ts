@@ -123,6 +123,8 @@ export const enum ExFlag {
   Continue = 2048,
   /** It has one of the places that its server has. */
   Placed = 4096,
+  /** Its server takes no more of the request, though it answers. */
+  Deaf = 8192,
 }
 
 /** One row per connection through us, or per health check under way. */

@@ -679,7 +679,7 @@ describe("findHeadEnd", () => {
 describe("REFUSALS", () => {
   it("says for every code what a client gets, in one sentence", () => {
     strictEqual(REFUSALS.length, Refusal.Count);
-    const statuses = [400, 414, 417, 431, 501, 502, 505];
+    const statuses = [400, 413, 414, 417, 431, 501, 502, 505];
     for (const { status, text } of REFUSALS) {
       ok(statuses.includes(status) && /^[A-Z].*[^.]\.$/.test(text), text);
     }

@@ -578,3 +578,41 @@ async function untilStill(proxy: Proxy, look: (status: Status) => number): Promi
   });
   return last;
 }
+
+describe("what one client leaves", () => {
+  it("a head that was cut is nothing to whoever gets its row next", () =>
+    withProxy(() => ok("whole"), async (proxy) => {
+      const cut = await Promise.all([1, 2, 3, 4].map(() => proxy.connect()));
+      for (const client of cut) {
+        await client.send(`GET / HTTP/1.1\r\nHost: a\r\nX-Long: ${"x".repeat(600)}`);
+        await client.end();
+        strictEqual((await client.readToEnd()).text, "");
+      }
+      const client = await proxy.connect();
+      strictEqual((await client.ask("GET /next HTTP/1.1\r\nHost: a\r\n\r\n")).body.toString(), "whole");
+    }));
+
+  it("what came behind a request that could not be forwarded is no request of its own", () => {
+    const set = Object.fromEntries(["A", "B", "C", "D"].map((name) => [`X-${name}`, "{path}"]));
+    const routes = [{ to: "app", headers: { request: { set } } }];
+    return withConfiguredProxy(() => ok(), { listener: { to: undefined, routes } }, async (proxy) => {
+      const client = await proxy.connect();
+      strictEqual(statusOf((await client.ask("GET /warm HTTP/1.1\r\nHost: a\r\n\r\n")).head), 200);
+      const smuggled = "DELETE /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+      const long = `GET /${"p".repeat(7_900)} HTTP/1.1\r\nHost: a\r\n\r\n`;
+      const behind = (pad: number): string =>
+        `POST /upload HTTP/1.1\r\nHost: a\r\nX-Pad: ${
+          "y".repeat(pad)
+        }\r\nContent-Length: ${smuggled.length}\r\n\r\n`;
+      // The first read ends where the body of the second request begins.
+      const pad = 16_384 - long.length - behind(0).length;
+      await client.send(long + behind(pad) + smuggled);
+      strictEqual(statusOf((await client.readAnswer()).head), 431);
+      strictEqual(statusOf((await client.readAnswer()).head), 200);
+      await client.send("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      await client.readToEnd();
+      const lines = proxy.origin.requests.map(({ head }) => head.line.slice(0, 12));
+      deepStrictEqual(lines, ["GET /warm HT", "POST /upload", "GET /last HT"]);
+    });
+  });
+});

@@ -281,3 +281,17 @@ describe("an upgrade", () => {
       strictEqual(statusOf((await client.ask(ASKS)).head), 502);
     }));
 });
+
+describe("an upgrade to h2c", () => {
+  it("counts as not asked for: behind it requests would pass unseen", () =>
+    withProxy(() => ok(), async (proxy) => {
+      const client = await proxy.connect();
+      const fields =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+      strictEqual(statusOf((await client.ask(`GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n`)).head), 200);
+      const [{ head }] = proxy.origin.requests;
+      for (const name of ["connection", "upgrade", "http2-settings"]) {
+        deepStrictEqual(valuesOf(head, name), []);
+      }
+    }));
+});

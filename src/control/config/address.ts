@@ -213,6 +213,9 @@ function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
   if (scheme !== undefined) {
     return refused(`${quoted(text)} has a scheme that no target has`, `write ${rest}`);
   }
+  // A base path needs no scheme: 10.0.0.1:80/base.
+  const slash = text.startsWith("unix:") ? -1 : text.indexOf("/");
+  if (slash > 0 && /:[0-9]+$/.test(text.slice(0, slash))) return readHttpTarget(`http://${text}`);
   const address = text.startsWith("unix:")
     ? readUnixPath(text.slice("unix:".length))
     : readHostPort(text, "target");
