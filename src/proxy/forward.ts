@@ -26,7 +26,7 @@ import { parseRequest } from "../proto/http1_head.ts";
 import { Body, ExFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { bodyTake } from "./body.ts";
+import { bodyRefusal, bodyTake } from "./body.ts";
 import {
   exDown,
   exDownBytes,
@@ -156,7 +156,7 @@ function send(ex: number, from: number, to: number, fresh: boolean): Forwarded {
       if (!unreadKeep(from, restAt, restBytes, false)) return Forwarded.NoRoom;
     } else {
       const bytes = slotBody[from] === Body.Raw ? restBytes : bodyTake(from, restAt, restBytes);
-      if (bytes < 0) return Forwarded.Malformed;
+      if (bytes < 0) return bodyRefusal === 0 ? Forwarded.NoRoom : Forwarded.Malformed;
       printRun(restAt, restAt + bytes);
     }
   }

@@ -65,9 +65,13 @@ export const enum Pumped {
 /** The errno behind the last SourceBroken or SinkBroken, or the Refusal of Malformed. */
 export let pumpErrno = 0;
 
+/** Whether the last `pump` or `flush` moved anything, be it only what was held. */
+export let pumpProgress = false;
+
 /** Serves the direction from `from` to its peer, within a turn's budget. */
 export function pump(from: number): Pumped {
   const to = slotPeer[from];
+  pumpProgress = false;
   const movedBefore = slotMovedBytes[from];
   for (;;) {
     if (slotHold[from] !== NONE) {
@@ -77,9 +81,7 @@ export function pump(from: number): Pumped {
     }
     if (slotBody[from] !== Body.Raw) {
       if (slotBody[from] === Body.Ended) return Pumped.Ended;
-      if (slotFlags[from] & SlotFlag.Finished) {
-        return slotBody[from] === Body.UntilClose ? Pumped.Ended : Pumped.Truncated;
-      }
+      if (slotFlags[from] & SlotFlag.Finished) return endOfBody(from);
       if (!readable(from) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
     } else {
       if (slotFlags[from] & SlotFlag.Finished) return passFin(from, to);
@@ -98,6 +100,15 @@ export function pump(from: number): Pumped {
       : copyPeeked(from, to);
     if (filled !== Pumped.Moved) return filled;
   }
+}
+
+/** What an end of stream means to a body. After a reset it is none. */
+function endOfBody(from: number): Pumped {
+  if (slotReady[from] & Ready.Err) {
+    pumpErrno = ECONNRESET;
+    return Pumped.SourceBroken;
+  }
+  return slotBody[from] === Body.UntilClose ? Pumped.Ended : Pumped.Truncated;
 }
 
 /** Whether what comes from a slot may go by unseen: nobody has to look where it ends, and nothing that was
@@ -231,6 +242,7 @@ export function pumpUnread(from: number): void {
 
 /** Sends what `from` holds to `to`, without reading on. Moved: it is gone. */
 export function flush(from: number, to: number): Pumped {
+  pumpProgress = false;
   return slotHold[from] === NONE ? Pumped.Moved : drain(from, to);
 }
 
@@ -256,6 +268,7 @@ function drain(from: number, to: number): Pumped {
     if (sent <= 0) return sinkBroken(to, sent);
     assert(sent <= slotHoldBytes[from], "pump: the sink took more than was held");
     took += sent;
+    pumpProgress = true;
     slotHoldBytes[from] -= sent;
     if (!piped) slotHoldFrom[from] += sent;
     assert(piped || slotHoldFrom[from] <= BLOCK_BYTES, "pump: ran over a block");

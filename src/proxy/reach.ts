@@ -126,12 +126,13 @@ export function placeAgain(ex: number): void {
   exFlags[ex] |= ExFlag.Placed;
 }
 
-/** Gives the place back, to whoever waits for one. */
-function givePlace(ex: number): void {
+/** Gives the place back; `offer`: to whoever waits for one. After a failed connect the next one's would fail
+ * as well: offering it would go round in circles. */
+function givePlace(ex: number, offer: boolean): void {
   if (!(exFlags[ex] & ExFlag.Placed)) return;
   exFlags[ex] &= ~ExFlag.Placed;
   Atomics.sub(shared.serverInUse, exServer[ex], 1);
-  queueOffer(exUpstream[ex]);
+  if (offer) queueOffer(exUpstream[ex]);
 }
 
 /** Takes a connection that was kept to the exchange's server. */
@@ -201,7 +202,7 @@ export function part(ex: number, reset: boolean): void {
 
 /** The exchange has no server's connection any more; whoever took it looks after it. */
 export function leave(ex: number): void {
-  givePlace(ex);
+  givePlace(ex, true);
   stats.serverCurrent[exServer[ex]]--;
   slotPeer[exDown[ex]] = NONE;
   exUp[ex] = NONE;
@@ -209,7 +210,7 @@ export function leave(ex: number): void {
 
 /** Notes a failed connect: the last one's reason is the exchange's, if none of the others answers. */
 function connectFailed(ex: number, reason: Reason, errno: number): void {
-  givePlace(ex);
+  givePlace(ex, false);
   if (reason !== Reason.OutOfResources) stats.serverFailed[exServer[ex]]++; // else it is our own lack
   exReason[ex] = reason;
   exErrno[ex] = errno;

@@ -77,7 +77,7 @@ import {
 } from "./exchanges.ts";
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
 import { poolGive, poolLearn } from "./pool.ts";
-import { flush, pump, Pumped, pumpErrno, pumpUnread } from "./pump.ts";
+import { flush, pump, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
 import { queueGiveUp, queueJoin, queueLeave, queueRejoin } from "./queue.ts";
 import {
   leave,
@@ -168,7 +168,8 @@ let draining = false;
 export function requestsDrain(): void {
   draining = true;
   for (let ex = 1; ex < exchangesEnd(); ex++) {
-    if (exState[ex] === ExState.Head && slotScanned[exDown[ex]] === 0) exchangeEnd(ex, Reason.Finished, 0);
+    if (exState[ex] !== ExState.Head || slotScanned[exDown[ex]] > 0 || readable(exDown[ex])) continue;
+    exchangeEnd(ex, Reason.Finished, 0);
   }
 }
 
@@ -349,7 +350,7 @@ function forward(ex: number): void {
       return say(ex, Reason.OutOfResources, 503, true);
   }
   allow(ex);
-  if (slotBody[down] !== Body.Ended) moveRequest(ex);
+  if (slotBody[down] !== Body.Ended || slotHold[down] !== NONE) moveRequest(ex);
   if (exState[ex] === ExState.Forward && slotReady[exUp[ex]] & Ready.In) moveAnswer(ex);
 }
 
@@ -414,6 +415,7 @@ function moveRequest(ex: number): void {
     case Pumped.Malformed:
       return badBody(ex, pumpErrno);
     default:
+      exFlags[ex] |= ExFlag.Last; // what came is lost, and with it where the next request begins
       return fail(ex, Reason.OutOfResources, 0);
   }
 }
@@ -421,13 +423,13 @@ function moveRequest(ex: number): void {
 /** Moves the answer to the client: its head, interim ones before it, its body. */
 function moveAnswer(ex: number): void {
   const up = exUp[ex];
-  if (slotBody[up] === Body.Head && slotHold[up] !== NONE) {
-    // An interim answer waits for the client: nothing overtakes it.
-    const flushed = flush(up, exDown[ex]);
-    if (flushed === Pumped.Waiting) return;
-    if (flushed !== Pumped.Moved) return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
-  }
   while (slotBody[up] === Body.Head) {
+    if (slotHold[up] !== NONE) {
+      // An interim answer waits for the client: nothing overtakes it.
+      const flushed = flush(up, exDown[ex]);
+      if (flushed === Pumped.Waiting) return;
+      if (flushed !== Pumped.Moved) return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
+    }
     const method = exFlags[ex] & ExFlag.Bodiless ? Method.Head : Method.Get;
     switch (nextAnswer(up, method)) {
       case Next.Head:
@@ -523,8 +525,7 @@ function interimCame(ex: number, up: number): boolean {
   }
   switch (forwardAnswer(ex)) {
     case Forwarded.Sent:
-      // What the client did not take goes first: the next head waits for it.
-      return slotHold[up] === NONE;
+      return true;
     case Forwarded.SinkBroken:
       exchangeEnd(ex, Reason.ClientReset, forwardErrno);
       return false;
@@ -636,6 +637,7 @@ function saidOf(ex: number, said: number): void {
   if (said === FULL) return exchangeEnd(ex, Reason.OutOfResources, 0);
   if (said < 0) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
   timerSet(exDown[ex], clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
+  answerEvent(ex, exDown[ex], 0); // a send that took a part may take more
 }
 
 /** The client takes more of what we say. */
@@ -644,6 +646,7 @@ export function answerEvent(ex: number, down: number, bits: number): void {
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
   switch (flush(down, down)) {
     case Pumped.Waiting:
+      if (pumpProgress) timerSet(down, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
       return;
     case Pumped.Moved:
       return requestDone(ex, !(exFlags[ex] & ExFlag.Last));
@@ -689,7 +692,7 @@ export function lingerEvent(ex: number, down: number, bits: number): void {
 
 /** So many bytes of a request or an answer were moved. */
 function moved(ex: number, bytes: number, up: boolean): void {
-  if (bytes === 0) return;
+  if (bytes === 0 && !pumpProgress) return;
   if (up) exUpBytes[ex] += bytes;
   else exDownBytes[ex] += bytes;
   allow(ex); // whoever moves has time again
@@ -721,20 +724,17 @@ export function forwardTimeout(ex: number): void {
 function serverBroke(ex: number, reason: Reason, errno: number): void {
   const flags = exFlags[ex];
   const again = ExFlag.Reused | ExFlag.Repeatable;
-  if ((flags & again) === again && !(flags & ExFlag.Repeated) && slotScanned[exUp[ex]] === 0) {
+  const silent = slotScanned[exUp[ex]] === 0 && exInterim[ex] === 0;
+  if ((flags & again) === again && !(flags & ExFlag.Repeated) && silent) {
     exFlags[ex] = (flags | ExFlag.Repeated) & ~(ExFlag.Reused | ExFlag.LastUp);
     if (slotHold[exDown[ex]] !== NONE) holdGive(exDown[ex], false);
     part(ex, true);
     exSetState(ex, ExState.Connect);
     placeAgain(ex);
     count(Count.Repeats);
-    return requestReached(ex, reachServer(ex) === Reached.Nobody ? reachNext(ex) : reachedNow(ex));
+    const how = reachServer(ex);
+    return requestReached(ex, how === Reached.Nobody ? reachNext(ex) : how);
   }
   stats.serverFailed[exServer[ex]]++;
   fail(ex, reason, errno);
-}
-
-/** How far the server's connection of an exchange is. */
-function reachedNow(ex: number): Reached {
-  return slotState[exUp[ex]] === SlotState.Open ? Reached.Connected : Reached.Waiting;
 }
