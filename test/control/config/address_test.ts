@@ -244,7 +244,7 @@ test("readTarget", () => {
     ["http://10.0.0.1/ä", '"/ä" is not ASCII', "a path on the wire is"],
     ["http://10.0.0.1:0/", 'port "0" is out of range', "nobody listens on port 0"],
     ["http:///base", '"" has no port', "no host"],
-    ["10.0.0.1:80/base", '"80/base" is no port', "a base path without a scheme"],
+    ["10.0.0.1:80/base", "10.0.0.1:80/base", "a base path needs no scheme"],
     ["10.0.0.1:80;max-connections=500", "10.0.0.1:80;max-connections=500", "an option"],
     ["http://a/b;max-connections=1", "a:80/b;max-connections=1", "behind a path"],
     ["a:1;max-connections=0", 'max-connections: "0" is too small', "none at all"],
