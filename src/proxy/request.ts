@@ -24,7 +24,6 @@ import {
   slotMovedBytes,
   slotReady,
   slotScanned,
-  slotState,
   slotUnreadBytes,
 } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
@@ -38,7 +37,7 @@ import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { sayFixed, sayReason, sayRedirect } from "./answer.ts";

@@ -74,11 +74,11 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp");
   if (users === undefined || tcp === undefined) return [];
-  const findings = upstream.servers.flatMap(({ address, "max-connections": most }, at) => {
+  const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
     const given = [...path, "servers", at];
     const text = valueAt(raw, [...given, "address"]) ?? valueAt(raw, given);
     const told: Finding[] = [];
-    if (String(text).startsWith("http://")) {
+    if (String(text).startsWith("http://") || base !== "") {
       const what = `${quoted(String(text))} is for HTTP, and listener ${quoted(tcp)} is for tcp://`;
       told.push(error(given, what, `write ${addressText(address)}`));
     }

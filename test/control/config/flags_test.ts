@@ -324,6 +324,11 @@ test("problems name the argument and the remedy", () => {
       "a base path means something to HTTP alone",
     ],
     [
+      ["tcp://:1=a:1/b"],
+      'tcp://:1=a:1/b: "a:1/b" is for HTTP, and listener "tcp://:1" is for tcp://; write a:1',
+      "with or without its scheme",
+    ],
+    [
       ["tcp://:1=a:1;max-connections=3"],
       "tcp://:1=a:1;max-connections=3: for tcp:// max-connections is not supported in this version; leave it out",
       "HTTP's",
