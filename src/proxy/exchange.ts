@@ -32,7 +32,7 @@ import {
   exUpstream,
   takeExchange,
 } from "./exchanges.ts";
-import { poolEvent, poolTimeout } from "./pool.ts";
+import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
 import {
@@ -202,5 +202,6 @@ export function exchangeBug(slot: number, ex: number): void {
   if (ex !== NONE && exState[ex] !== ExState.Free && exState[ex] !== ExState.Done) {
     exchangeEnd(ex, Reason.Bug, 0);
   }
-  closeSlot(slot, true);
+  if (slotState[slot] === SlotState.Idle) poolDrop(slot); // kept, by the very event that broke
+  else closeSlot(slot, true);
 }

@@ -105,7 +105,7 @@ export function poolGive(slot: number, server: number, most: number, keepMs: num
 
 /** An event of a kept connection: that it may be written to says nothing. */
 export function poolEvent(slot: number, bits: number): void {
-  if (!(bits & ~Ready.Out)) return;
+  if (!(bits & ~(Ready.Out | Ready.Pieces))) return;
   const server = slotServer[slot], idleMs = clockMs() - slotSinceMs[slot];
   const known = learnedMs[server] === 0 ? KEEP_MS_MAX : learnedMs[server];
   if (idleMs > KEEP_MS_MIN && idleMs < known) learnedMs[server] = idleMs * SHORTER;

@@ -381,7 +381,7 @@ export function forwardEvent(ex: number, slot: number, bits: number): void {
  * half-closed, as old programs do; one with more requests under way has as well. */
 export function leftUs(ex: number, down: number): boolean {
   if (exFlags[ex] & ExFlag.Last || slotUnreadBytes[down] > 0) return false;
-  return sys.peek(down, ARENA_SCRATCH, 1) <= 0;
+  return sys.peek(down, ARENA_SCRATCH, 1) === 0;
 }
 
 /** Moves the request's body to the server. */

@@ -1,6 +1,7 @@
 // Plans for the runs, from a few lines of what they say.
 import { ADDRESS_BYTES } from "../../src/base/limits.ts";
 import {
+  AccessFormat,
   ARENA_FIRST,
   checkPlan,
   makePlan,
@@ -8,6 +9,7 @@ import {
   type Plan,
   ProbeKind,
   Protocol,
+  ProxyStatus,
 } from "../../src/plan/plan.ts";
 
 export interface ProbeSpec {
@@ -23,12 +25,39 @@ export interface ProbeSpec {
   readonly pattern: number;
 }
 
+/** What a listener of HTTP has besides. */
+export interface HttpListenerSpec {
+  readonly clientIdleMs: number;
+  readonly requestHeadMs: number;
+  readonly bodyStallMs: number;
+  readonly forwarded: number;
+}
+
+/** What an upstream of such listeners has besides. */
+export interface HttpUpstreamSpec {
+  readonly answerMs: number;
+  readonly serverIdleMs: number;
+  readonly queueMs: number;
+  readonly keepMax: number;
+  readonly keepMs: number;
+}
+
 export interface PlanSpec {
   readonly generation: number;
   /** Listener n (from 1) has socket n - 1. */
-  readonly listeners: readonly { readonly upstream: number; readonly idleMs: number }[];
+  readonly listeners: readonly {
+    readonly upstream: number;
+    readonly idleMs: number;
+    readonly http?: HttpListenerSpec;
+  }[];
   /** Numbered from 1. */
-  readonly upstreams: readonly { readonly servers: readonly number[]; readonly connectMs: number }[];
+  readonly upstreams: readonly {
+    readonly servers: readonly number[];
+    readonly connectMs: number;
+    readonly http?: HttpUpstreamSpec;
+  }[];
+  /** In use at once at each server; 0: no limit. */
+  readonly connectionsMax?: number;
   /** Address records by server number; none for number 0. */
   readonly addresses: readonly (Uint8Array | undefined)[];
   readonly probes: readonly ProbeSpec[];
@@ -54,6 +83,9 @@ export function portOf(peer: Uint8Array): number {
   return (peer[2] << 8) | peer[3];
 }
 
+/** What Host says to a server when the client said nothing. */
+export const AUTHORITY = new TextEncoder().encode("server.example:80");
+
 export function buildPlan(spec: PlanSpec): Plan {
   const { listeners, upstreams, addresses, probes } = spec;
   const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
@@ -66,8 +98,9 @@ export function buildPlan(spec: PlanSpec): Plan {
     members: upstreams.reduce((sum, { servers }) => sum + servers.length, 0),
     probes: probes.length + 1,
     probeMembers: probes.length,
-    arenaBytes: ARENA_FIRST + addresses.length * ADDRESS_BYTES + texts,
+    arenaBytes: ARENA_FIRST + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length,
     accessAll: 1,
+    accessFormat: AccessFormat.Json,
   });
   let at = ARENA_FIRST;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
@@ -78,20 +111,26 @@ export function buildPlan(spec: PlanSpec): Plan {
   addresses.forEach((record, server) => {
     if (record !== undefined) plan.serverAddressAt[server] = put(record, ADDRESS_BYTES);
   });
-  listeners.forEach(({ upstream, idleMs }, index) => {
+  listeners.forEach(({ upstream, idleMs, http }, index) => {
     plan.socketListener[index] = index + 1;
     plan.listenerUpstream[index + 1] = upstream;
-    plan.listenerProtocol[index + 1] = Protocol.Tcp;
+    plan.listenerProtocol[index + 1] = http === undefined ? Protocol.Tcp : Protocol.Http;
     plan.listenerTunnelIdleMs[index + 1] = idleMs;
+    if (http !== undefined) writeHttpListener(plan, index + 1, http);
   });
+  const authorityAt = put(AUTHORITY);
+  plan.serverAuthorityAt.fill(authorityAt);
+  plan.serverAuthorityBytes.fill(AUTHORITY.length);
   let member = 0;
-  upstreams.forEach(({ servers, connectMs }, index) => {
+  upstreams.forEach(({ servers, connectMs, http }, index) => {
+    if (http !== undefined) writeHttpUpstream(plan, index + 1, http);
     plan.upstreamFirst[index + 1] = member;
     plan.upstreamCount[index + 1] = servers.length;
     plan.upstreamConnectMs[index + 1] = connectMs;
     for (const server of servers) {
       plan.upstreamMember[member++] = server;
       plan.serverUpstream[server] = index + 1;
+      plan.serverConnectionsMax[server] = spec.connectionsMax ?? 0;
     }
   });
   probes.forEach((probe, index) => {
@@ -113,4 +152,20 @@ export function buildPlan(spec: PlanSpec): Plan {
   });
   checkPlan(plan);
   return plan;
+}
+
+function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec): void {
+  plan.listenerClientIdleMs[listener] = http.clientIdleMs;
+  plan.listenerRequestHeadMs[listener] = http.requestHeadMs;
+  plan.listenerBodyStallMs[listener] = http.bodyStallMs;
+  plan.listenerForwarded[listener] = http.forwarded;
+  plan.listenerProxyStatus[listener] = ProxyStatus.Own;
+}
+
+function writeHttpUpstream(plan: Plan, upstream: number, http: HttpUpstreamSpec): void {
+  plan.upstreamAnswerMs[upstream] = http.answerMs;
+  plan.upstreamServerIdleMs[upstream] = http.serverIdleMs;
+  plan.upstreamQueueMs[upstream] = http.queueMs;
+  plan.upstreamKeepMax[upstream] = http.keepMax;
+  plan.upstreamKeepMs[upstream] = http.keepMs;
 }

@@ -3,6 +3,8 @@
 
 export interface Planted {
   readonly name: string;
+  /** Runs over HTTP find it, not those of plain connections. */
+  readonly http?: true;
   /** Below the root. */
   readonly file: string;
   readonly edits: readonly (readonly [search: string, replace: string])[];
@@ -10,6 +12,8 @@ export interface Planted {
 
 const pump = "src/proxy/pump.ts",
   exchange = "src/proxy/exchange.ts",
+  request = "src/proxy/request.ts",
+  end = "src/proxy/end.ts",
   reach = "src/proxy/reach.ts",
   tunnel = "src/proxy/tunnel.ts";
 
@@ -101,13 +105,13 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "a reset passed on as an end of stream",
-    file: exchange,
+    file: end,
     edits: [["const reset = isReset[reason] === 1 ||", "const reset = isReset[reason] === 2 ||"]],
   },
   {
     name: "the connect's deadline goes on",
-    file: exchange,
-    edits: [["    timerClear(up);\n", ""]],
+    file: reach,
+    edits: [["  timerClear(up);\n", ""]],
   },
   {
     name: "a server is tried twice",
@@ -118,8 +122,8 @@ export const PLANTED: readonly Planted[] = [
     name: "a Plan is never given back",
     file: exchange,
     edits: [[
-      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  beginTunnel(ex);\n  serveTunnel(ex, down, 0);\n  // A server",
-      "  exGeneration[ex] = 0;\n  beginTunnel(ex);\n  serveTunnel(ex, down, 0);\n  // A server",
+      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  tunnelBegin(ex);",
+      "  exGeneration[ex] = 0;\n  tunnelBegin(ex);",
     ]],
   },
   {
@@ -131,8 +135,8 @@ export const PLANTED: readonly Planted[] = [
     name: "a server that speaks first is not heard",
     file: exchange,
     edits: [[
-      "exUp[ex] === up) serveTunnel(ex, up, 0);\n}\n\n// ---- a tunnel",
-      "exUp[ex] === NONE) serveTunnel(ex, up, 0);\n}\n\n// ---- a tunnel",
+      "exUp[ex] === up) tunnelRun(ex, up, 0);",
+      "exUp[ex] === NONE) tunnelRun(ex, up, 0);",
     ]],
   },
   {
@@ -182,6 +186,102 @@ export const PLANTED: readonly Planted[] = [
     edits: [["if (row.registered) kernel.edge(row);", "if (row.registered) row.ready = false;"]],
   },
 ];
+
+const unread = "src/net/unread.ts";
+
+const HTTP: readonly Planted[] = [
+  {
+    name: "bytes read too early are dropped",
+    file: unread,
+    edits: [["  return before + Math.max(0, read);\n", "  return Math.max(1, read);\n"]],
+  },
+  {
+    name: "a connection is kept while its answer is under way",
+    file: request,
+    edits: [[
+      "  if (slotBody[up] === Body.Ended && slotHold[up] === NONE) return answerDone(ex);\n",
+      "  if (exFlags[ex] & ExFlag.Answered && slotHold[up] === NONE) {\n    slotBody[up] = Body.Ended;\n    return answerDone(ex);\n  }\n",
+    ]],
+  },
+  {
+    name: "bytes are spliced past those that were read before",
+    file: pump,
+    edits: [[
+      "(body === Body.Length || body === Body.UntilClose) && slotUnread[from] === NONE",
+      "body === Body.Length || body === Body.UntilClose",
+    ]],
+  },
+  {
+    name: "chunks are spliced into a pipe that is topped up",
+    file: pump,
+    edits: [[" || !splices(from)) return;", ") return;"]],
+  },
+  {
+    name: "a kept head is not given back",
+    file: end,
+    edits: [["    giveBlock(exKept[ex]);\n", ""]],
+  },
+  {
+    name: "a chunked body begins where the last one ended",
+    file: "src/proxy/body.ts",
+    edits: [["  slotPhase[slot] = 0;\n", ""]],
+  },
+  {
+    name: "a POST is repeated on a new connection",
+    file: request,
+    edits: [["  const again = ExFlag.Reused | ExFlag.Repeatable;\n", "  const again = ExFlag.Reused;\n"]],
+  },
+  {
+    name: "an answer to HEAD is read with a body",
+    file: request,
+    edits: [["exFlags[ex] & ExFlag.Bodiless ? Method.Head : Method.Get;", "Method.Get;"]],
+  },
+  {
+    name: "a Plan is not given back by a request",
+    file: end,
+    edits: [[
+      "  if (exGeneration[ex] !== 0) {\n    planGive(exGeneration[ex]);\n",
+      "  if (exGeneration[ex] !== 0) {\n    if (exReason[ex] === Reason.Finished) planGive(exGeneration[ex]);\n",
+    ]],
+  },
+  {
+    name: "a 1xx is taken for the answer",
+    file: request,
+    edits: [[
+      "if (status < 200 && status !== 101) return interimCame",
+      "if (status < 103 && status !== 101) return interimCame",
+    ]],
+  },
+  {
+    name: "a place at a server is not given back by who came on a kept connection",
+    file: reach,
+    edits: [[
+      "  exFlags[ex] &= ~ExFlag.Placed;\n",
+      "  exFlags[ex] &= ~ExFlag.Placed;\n  if (exFlags[ex] & ExFlag.Reused) return;\n",
+    ]],
+  },
+  {
+    name: "the next request behind a body is not looked at",
+    file: request,
+    edits: [["  if (readable(down)) runAgain(down);\n", ""]],
+  },
+  {
+    name: "a cut answer passes for a whole one",
+    file: pump,
+    edits: [["? Pumped.Ended : Pumped.Truncated;", "? Pumped.Ended : Pumped.Ended;"]],
+  },
+  {
+    name: "a kept connection that was closed stays on its list",
+    file: "src/proxy/pool.ts",
+    edits: [[
+      "  unlink(server, before, slot);\n  closeSlot(slot, false);\n",
+      "  if (before === NONE) unlink(server, before, slot);\n  closeSlot(slot, false);\n",
+    ]],
+  },
+];
+
+/** The same for HTTP. */
+export const PLANTED_HTTP = HTTP.map((planted): Planted => ({ ...planted, http: true }));
 
 /** @throws where the text has not exactly one place for an edit. */
 export function plant(source: string, { name, file, edits }: Planted): string {

@@ -1,16 +1,17 @@
 // Runs seeds over the sources beside it until one fails: the process that looks for a planted bug. Prints
 // what caught it, or that nothing did.
 import { Tally } from "./calls.ts";
-import { openMemory, runSeed } from "./seeds.ts";
+import { openMemory, runHttpSeed, runSeed } from "./seeds.ts";
 
 const SEEDS_MAX = Number(process.argv[2]);
+const run = process.argv[3] === "http" ? runHttpSeed : runSeed;
 const BY_US = /^seed \d+: (Broken|BrokenContract|Mismatch|TableError|BugError):/;
 
 const memory = await openMemory();
 let verdict = "survived";
 for (let seed = 1; seed <= SEEDS_MAX && verdict === "survived"; seed++) {
   try {
-    runSeed(seed, memory, new Tally());
+    run(seed, memory, new Tally());
   } catch (error) {
     // Anything else is no finding but a copy that does not run.
     const { message } = error as Error;

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { plant, PLANTED, type Planted } from "./planted.ts";
+import { plant, PLANTED, type Planted, PLANTED_HTTP } from "./planted.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** In this time it was caught, or it hangs; either way nothing is left running. */
@@ -28,7 +28,8 @@ function runWith(planted: Planted, seeds: number): string {
   symlinkSync(join(ROOT, "dist"), join(root, "dist"));
   const file = join(root, planted.file);
   writeFileSync(file, plant(readFileSync(file, "utf8"), planted));
-  const program = [join(root, "test/sim/planted_run.ts"), String(seeds)];
+  const which = planted.http ? "http" : "tcp";
+  const program = [join(root, "test/sim/planted_run.ts"), String(seeds), which];
   const words = "Deno" in globalThis ? ["run", "-A", "--no-check", ...program] : program;
   const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
   const { stdout, stderr } = spawnSync(process.execPath, words, {
@@ -44,9 +45,10 @@ describe("planted bugs", () => {
   it("a copy with no bug in it survives", () => {
     const nothing = { name: "none", file: "src/proxy/pump.ts", edits: [] };
     strictEqual(runWith(nothing, CONTROL_SEEDS), "survived");
+    strictEqual(runWith({ ...nothing, http: true }, CONTROL_SEEDS), "survived");
   });
 
-  for (const planted of PLANTED) {
+  for (const planted of [...PLANTED, ...PLANTED_HTTP]) {
     it(planted.name, { timeout: DEADLINE_MS + 10_000 }, () => {
       const verdict = runWith(planted, SEEDS);
       match(verdict, /^caught: /, `not caught: ${verdict}`);

@@ -1,9 +1,15 @@
 // One run: a reactor with everything above sys/ as it is, on a fake kernel, through a scenario. What must
 // always hold is asserted after every turn, what must hold at the end at the end. A reactor that is made
 // to die is accounted for and replaced, as the control plane does it.
-import { ARENA_BYTES, BLOCKS_MAX, CONTROL_ARENA_BYTES, NONE } from "../../src/base/limits.ts";
+import {
+  ARENA_BYTES,
+  BLOCKS_MAX,
+  CONTROL_ARENA_BYTES,
+  NONE,
+  SMALL_BLOCKS_MAX,
+} from "../../src/base/limits.ts";
 import { BugError } from "../../src/base/assert.ts";
-import { blocksTaken, giveBlock, takeBlock } from "../../src/net/blocks.ts";
+import { blocksTaken, giveBlock, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
@@ -20,6 +26,7 @@ import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import {
   EXCHANGES,
+  ExFlag,
   ExState,
   openExchanges,
   SLOTS,
@@ -64,8 +71,9 @@ export interface Scenario {
   readonly weather: Weather;
   readonly sizes: TableSizes;
   readonly maxConnections: number;
-  /** Blocks that the reactor has; the others are taken away. */
+  /** Blocks that the reactor has, and small ones; the others are taken away. */
   readonly blocks: number;
+  readonly smallBlocks?: number;
   readonly handTo: readonly number[];
   readonly listeners: readonly number[];
   /** The Plan of now. */
@@ -78,6 +86,10 @@ export interface Scenario {
   shut(socket: Socket): void;
   /** A record of the log. */
   record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void;
+  /** A line of the access log. */
+  line?(line: string): void;
+  /** Between two turns: what must always hold of it. */
+  turned?(run: Run): void;
   /** The world has nothing more planned: whether the reactor may be told to end. */
   isThrough(run: Run): boolean;
   /** The reactor's thread is about to be reaped. */
@@ -117,7 +129,7 @@ export class Run {
   readonly stats;
   readonly shared;
   readonly messages: Message[] = [];
-  readonly lost: { exchange: number; down: number }[] = [];
+  readonly lost: { exchange: number; down: number; hadRequest: boolean }[] = [];
   deaths = 0;
   turns = 0;
   /** Connections handed to the room that is only counted. */
@@ -145,6 +157,7 @@ export class Run {
     this.shared = openShared(memory.shared);
     this.#ring = new LogRing(memory.log);
     this.#ring.drain(() => {}); // of a run that failed
+    this.#ring.drainLines(() => {});
     this.kernel = new FakeKernel(random, this.clock, scenario.weather);
     this.kernel.world = {
       connect: (address, slot) => scenario.connect(this, address, slot),
@@ -193,7 +206,7 @@ export class Run {
   }
 
   #born(listeners: readonly number[]): void {
-    const { role, sizes, handTo, maxConnections, blocks } = this.#scenario;
+    const { role, sizes, handTo, maxConnections, blocks, smallBlocks } = this.#scenario;
     this.#tables = {
       slots: makeTable(SLOTS, sizes.slots),
       exchanges: makeTable(EXCHANGES, sizes.exchanges),
@@ -218,6 +231,8 @@ export class Run {
     });
     this.#reserved.length = 0;
     for (let left = BLOCKS_MAX - 1; left > blocks; left--) this.#reserved.push(takeBlock());
+    const few = smallBlocks ?? SMALL_BLOCKS_MAX - 1;
+    for (let left = SMALL_BLOCKS_MAX - 1; left > few; left--) this.#reserved.push(takeBlockFor(1));
   }
 
   /** As control/reactors.ts does when a Worker has died. */
@@ -235,12 +250,15 @@ export class Run {
 
   #settle(): void {
     const { sizes } = this.#scenario;
-    const { exState, exDown } = openExchanges(this.#tables.exchanges, sizes.exchanges);
+    const table = openExchanges(this.#tables.exchanges, sizes.exchanges);
+    const { exState, exDown, exGeneration, exFlags, exServer } = table;
     let lost = 0;
     for (let exchange = 1; exchange < sizes.exchanges; exchange++) {
       const state = exState[exchange], down = exDown[exchange];
       if (state === ExState.Free || state === ExState.Done || down === NONE) continue;
-      this.lost.push({ exchange, down });
+      const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
+      this.lost.push({ exchange, down, hadRequest });
+      if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
       lost++;
     }
     this.stats.ended[Reason.ReactorDied] += lost;
@@ -257,6 +275,7 @@ export class Run {
     timersCheck();
     tunnelsCheck();
     this.#drainLog();
+    this.#scenario.turned?.(this);
     this.#watchForBusyLoop();
     if (this.clock.nextMs === Infinity || this.random.oneIn(20)) this.#turnAway();
     if (this.stage === "leaving") return;
@@ -266,6 +285,11 @@ export class Run {
 
   #isThrough(): boolean {
     return this.clock.nextMs === Infinity && this.#scenario.isThrough(this);
+  }
+
+  /** Blocks that were taken away from the reactor. */
+  get blocksReserved(): number {
+    return this.#reserved.length;
   }
 
   /** Nothing has happened for so long that nothing will. */
@@ -316,6 +340,9 @@ export class Run {
     this.#ring.drain((numbers, peer) =>
       this.#scenario.record(numbers[Field.Kind] as RecordKind, numbers, peer)
     );
+    let lines = "";
+    this.#ring.drainLines((bytes) => lines += Buffer.from(bytes).toString("latin1"));
+    for (const line of lines.split("\n").slice(0, -1)) this.#scenario.line!(line);
   }
 
   #watchForBusyLoop(): void {

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import type { Tally } from "./calls.ts";
 import { Health } from "./health.ts";
+import { HttpTraffic } from "./http_traffic.ts";
 import { Random } from "./random.ts";
 import { Memory, Run, type Scenario } from "./run.ts";
 import { Traffic } from "./traffic.ts";
@@ -21,23 +22,40 @@ export async function openMemory(): Promise<Memory> {
 /** @throws with the seed, what was broken, the last calls and how to see it again. */
 export function runSeed(seed: number, memory: Memory, tally: Tally): Run {
   const random = new Random(seed);
-  const scenario: Scenario = seed % HEALTH_EVERY === 0 ? new Health(random, memory) : new Traffic(random);
+  const scenario = seed % HEALTH_EVERY === 0 ? new Health(random, memory) : new Traffic(random);
+  return runOf(seed, random, scenario, memory, tally, "sim_test.ts");
+}
+
+/** The same over HTTP. */
+export function runHttpSeed(seed: number, memory: Memory, tally: Tally): Run {
+  const random = new Random(seed);
+  return runOf(seed, random, new HttpTraffic(random), memory, tally, "http_sim_test.ts");
+}
+
+function runOf(
+  seed: number,
+  random: Random,
+  scenario: Scenario,
+  memory: Memory,
+  tally: Tally,
+  test: string,
+): Run {
   const run = new Run(seed, random, scenario, memory, tally);
   try {
     run.run();
   } catch (error) {
-    throw new Error(tellOf(run, scenario, error), { cause: error });
+    throw new Error(tellOf(run, scenario, error, test), { cause: error });
   }
   return run;
 }
 
-function tellOf(run: Run, scenario: Scenario, error: unknown): string {
+function tellOf(run: Run, scenario: Scenario, error: unknown, test: string): string {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
   return [
     `seed ${run.seed}: ${name}: ${message}`,
     ...(stack ?? "").split("\n").slice(1, 8),
     `weather ${JSON.stringify(scenario.weather)} sizes ${JSON.stringify(scenario.sizes)} stage ${run.stage}`,
     ...run.kernel.lastCalls.map((call) => `  ${call}`),
-    `again: SLUICE_SIM_SEED=${run.seed} node_modules/.bin/bun test test/sim/sim_test.ts`,
+    `again: SLUICE_SIM_SEED=${run.seed} node_modules/.bin/bun test test/sim/${test}`,
   ].join("\n");
 }

@@ -44,6 +44,8 @@ export class Socket {
   onFar: () => void = () => {};
   /** We are about to read or write: what the other end does now, no event has told. */
   onTouch: (writing: boolean) => void = () => {};
+  /** We have sent these bytes, whether they will be read or not. */
+  onSend: (view: Uint8Array) => void = () => {};
   #lacksRoom = false;
 
   constructor(rxMax: number, txMax: number, connecting: boolean) {
@@ -149,6 +151,7 @@ export class Socket {
   send(view: Uint8Array, short: boolean): void {
     this.tx.push(view);
     if (short) this.#lacksRoom = true;
+    this.onSend(view);
     this.onFar();
   }
 
