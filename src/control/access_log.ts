@@ -1,9 +1,10 @@
-// One record for each connection, at its end. Formatting shares a core with traffic: no object is built
-// for a line, the date is made once a second, and all lines of a drain are one write.
+// One line for each connection, at its end; those of requests come printed from the reactors. Formatting
+// shares a core with traffic: no object is built for a line, the date is made once a second, and all lines
+// of a drain are one write.
 import { REASONS } from "../shared/reason.ts";
 import { errnoName } from "../sys/errno.ts";
 import { shown } from "./config/errors.ts";
-import type { AccessRecord, RequestRecord } from "./access_record.ts";
+import type { AccessRecord } from "./access_record.ts";
 import type { AccessLogTarget } from "./config/schema.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
@@ -53,10 +54,8 @@ export class AccessLog {
     this.#log = options.log;
     this.#output = output;
     this.#format = options.format === "json"
-      ? (record) =>
-        record.request === undefined ? this.#json(record) : this.#requestJson(record, record.request)
-      : (record) =>
-        record.request === undefined ? this.#text(record) : this.#requestText(record, record.request);
+      ? (record) => this.#json(record)
+      : (record) => this.#text(record);
     this.#sampler = new FailureSampler(options.log);
   }
 
@@ -143,40 +142,6 @@ export class AccessLog {
       "}\n";
   }
 
-  /** `TIME CLIENT "GET /path" HOST 200 -> SERVER route="..." up=12 down=34 ms=5.0 finished` */
-  #requestText(record: AccessRecord, request: RequestRecord): string {
-    const { name, type } = REASONS[record.reason];
-    let line = this.#time(record.atMs) + " " + (record.client === "" ? "-" : record.client) + ' "' +
-      fit(request.method) + " " + fit(request.target) + '" ' +
-      (request.host === "" ? "-" : fit(request.host)) + " " +
-      (request.status === 0 ? "-" : request.status) + " -> " +
-      (record.server === "" ? "-" : this.#name(record.server)) + ' listener="' + this.#name(record.listener) +
-      '" route="' + this.#name(request.route) + '" upstream="' + this.#name(record.upstream) + '" up=' +
-      record.upBytes + " down=" + record.downBytes + " connect=" + milliseconds(request.connectMs, "-") +
-      " first=" + milliseconds(request.firstMs, "-") + " ms=" + milliseconds(record.durationMs, "-") +
-      " tried=" + record.tried + " reused=" + (request.reused ? "1" : "0") + " reason=" + name;
-    if (type !== null) line += " type=" + type;
-    if (record.errno !== 0) line += ' errno="' + errnoName(record.errno) + '"';
-    if (request.detail !== "") line += ' detail="' + request.detail + '"';
-    return line + "\n";
-  }
-
-  #requestJson(record: AccessRecord, request: RequestRecord): string {
-    const { name, type } = REASONS[record.reason];
-    return '{"time":"' + this.#time(record.atMs) + '","client":' + textOrNull(record.client) +
-      ',"method":' + textOrNull(request.method) + ',"target":' + textOrNull(request.target) + ',"host":' +
-      textOrNull(request.host) + ',"status":' + (request.status === 0 ? "null" : request.status) +
-      ',"listener":' + textOrNull(record.listener) + ',"route":' + textOrNull(request.route) +
-      ',"upstream":' + textOrNull(record.upstream) + ',"server":' + textOrNull(record.server) +
-      ',"up_bytes":' + record.upBytes + ',"down_bytes":' + record.downBytes + ',"connect_ms":' +
-      milliseconds(request.connectMs, "null") + ',"first_byte_ms":' + milliseconds(request.firstMs, "null") +
-      ',"duration_ms":' + milliseconds(record.durationMs, "null") + ',"tried":' + record.tried +
-      ',"reused":' + request.reused + ',"reason":"' + name + '","type":' +
-      (type === null ? "null" : '"' + type + '"') + ',"errno":' +
-      (record.errno === 0 ? "null" : '"' + errnoName(record.errno) + '"') + ',"detail":' +
-      textOrNull(request.detail) + "}\n";
-  }
-
   /** A name fit for a line: control characters escaped, quotes and backslashes too. */
   #name(name: string): string {
     let fit = this.#names.get(name);
@@ -199,14 +164,6 @@ export class AccessLog {
     const rest = ms - secondMs;
     return this.#second + (rest < 10 ? "00" : rest < 100 ? "0" : "") + rest + "Z";
   }
-}
-
-/** What a client sent, fit for a quoted part of a line: anything but plain printable ASCII is escaped. */
-function fit(text: string): string {
-  return /^[\x21\x23-\x5b\x5d-\x7e]*$/.test(text)
-    ? text
-    : text.replace(/[^\x21\x23-\x5b\x5d-\x7e]/g, (character) =>
-      "\\x" + character.charCodeAt(0).toString(16).padStart(2, "0"));
 }
 
 function textOrNull(text: string): string {

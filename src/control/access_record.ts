@@ -21,24 +21,6 @@ export interface AccessRecord {
   readonly errno: number;
   /** Servers tried or passed over. */
   readonly tried: number;
-  /** Of a request by HTTP: what it was, and what became of it. */
-  readonly request?: RequestRecord;
-}
-
-export interface RequestRecord {
-  /** As they came, one character for each byte; "" where the request could not be read. */
-  readonly method: string;
-  readonly target: string;
-  readonly host: string;
-  /** Of the answer; 0: none was sent. */
-  readonly status: number;
-  /** The route that was taken, or "". */
-  readonly route: string;
-  /** Since its head had come: when a server's connection was there, and the answer's head; negative: never. */
-  readonly connectMs: number;
-  readonly firstMs: number;
-  /** Its server's connection had carried others before. */
-  readonly reused: boolean;
-  /** Why it was refused, or "". */
+  /** Why a request or an answer was refused; "" where that is not the reason. */
   readonly detail: string;
 }

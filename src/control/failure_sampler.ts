@@ -25,14 +25,15 @@ export class FailureSampler {
     if (type === null) return;
     this.#timer ??= setTimeout(() => this.close(), WINDOW_MS);
     if (++this.#seen[record.reason] > SAMPLES_PER_SECOND) return;
-    const { client, listener, upstream, server, errno, tried } = record;
-    const errnoText = errno === 0 ? "" : ` (${errnoName(errno)})`;
+    const { client, listener, upstream, server, errno, tried, detail } = record;
+    const because = errno === 0 ? detail : errnoName(errno);
+    const more = because === "" ? "" : ` (${because})`;
     const where = server === "" ? "" : `; last server ${server}`;
     const from = client === "" ? "a client" : `client ${client}`;
     this.#log.write(
       "warn",
       "connection",
-      `${from} of listener "${listener}": ${name}${errnoText}: ${text}${where}`,
+      `${from} of listener "${listener}": ${name}${more}: ${text}${where}`,
       {
         client,
         listener,
@@ -41,6 +42,7 @@ export class FailureSampler {
         reason: name,
         type,
         errno: errno === 0 ? null : errnoName(errno),
+        detail: detail === "" ? null : detail,
         tried,
         up_bytes: record.upBytes,
         down_bytes: record.downBytes,

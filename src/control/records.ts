@@ -5,10 +5,8 @@ import { ARENA_EVENTS } from "../base/limits.ts";
 import { REFUSALS } from "../proto/refusal.ts";
 import { Field, type LogRing, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
-import { ExFlag } from "../shared/tables.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import type { AccessLog } from "./access_log.ts";
-import type { RequestRecord } from "./access_record.ts";
 import { formatAddress } from "./config/address.ts";
 import type { Directory } from "./directory.ts";
 import { tellAcceptPaused, tellAcceptResumed, tellBug, tellHealth } from "./events.ts";
@@ -85,6 +83,7 @@ export class Records {
         reason: Reason.ReactorDied,
         errno: 0,
         tried,
+        detail: "",
       });
     }
     accessLog.flush();
@@ -115,9 +114,9 @@ export class Records {
     this.#epochMs = Date.now() - this.#monotonicMs();
     let records = 0;
     for (const { room, log } of rings) {
-      log.drain((numbers, peer, texts) => {
+      log.drain((numbers, peer) => {
         records++;
-        this.#take(room, numbers, peer, texts);
+        this.#take(room, numbers, peer);
       });
       records += log.drainLines((lines) => accessLog.addLines(lines));
     }
@@ -125,15 +124,14 @@ export class Records {
     return records;
   }
 
-  #take(room: number, numbers: Float64Array, peer: Uint8Array, texts: Uint8Array): void {
+  #take(room: number, numbers: Float64Array, peer: Uint8Array): void {
     const { log } = this.#options;
     const kind: RecordKind = numbers[Field.Kind];
     const atMs = this.#epochMs + numbers[Field.AtMs];
     switch (kind) {
       case RecordKind.Access:
-        return this.#access(atMs, numbers, peer);
       case RecordKind.Request:
-        return this.#access(atMs, numbers, peer, requestOf(numbers, texts, this.#options.directory));
+        return this.#access(atMs, numbers, peer);
       case RecordKind.Probe:
         return this.#probe(atMs, numbers);
       case RecordKind.AcceptPaused:
@@ -150,8 +148,9 @@ export class Records {
     }
   }
 
-  #access(atMs: number, numbers: Float64Array, peer: Uint8Array, request?: RequestRecord): void {
+  #access(atMs: number, numbers: Float64Array, peer: Uint8Array): void {
     const { directory, accessLog } = this.#options;
+    const refusal = numbers[Field.Detail];
     accessLog.add({
       atMs,
       client: clientOf(peer),
@@ -164,7 +163,7 @@ export class Records {
       reason: numbers[Field.Reason],
       errno: numbers[Field.Errno],
       tried: numbers[Field.Tried],
-      request,
+      detail: refusal === 0 ? "" : REFUSALS[refusal].text,
     });
   }
 
@@ -183,28 +182,6 @@ export class Records {
     const before = health.note(result);
     tellHealth(log, directory, before, result);
   }
-}
-
-/** What a record tells of a request. */
-function requestOf(numbers: Float64Array, texts: Uint8Array, directory: Directory): RequestRecord {
-  const methodEnd = numbers[Field.MethodBytes], targetEnd = methodEnd + numbers[Field.TargetBytes];
-  const refusal = numbers[Field.Detail];
-  return {
-    method: latin1(texts, 0, methodEnd),
-    target: latin1(texts, methodEnd, targetEnd),
-    host: latin1(texts, targetEnd, targetEnd + numbers[Field.HostBytes]),
-    status: numbers[Field.Status],
-    route: directory.routes?.get(numbers[Field.Route]) ?? "",
-    connectMs: numbers[Field.ConnectMs],
-    firstMs: numbers[Field.FirstMs],
-    reused: (numbers[Field.Flags] & ExFlag.Reused) !== 0,
-    detail: refusal === 0 ? "" : REFUSALS[refusal].text,
-  };
-}
-
-/** One character for each byte. */
-function latin1(bytes: Uint8Array, from: number, end: number): string {
-  return String.fromCharCode.apply(null, bytes.subarray(from, end) as unknown as number[]);
 }
 
 /** The address of a peer record; "" when it is not known. */

@@ -4,7 +4,7 @@
 import { FIELDS_MAX } from "../base/limits.ts";
 import { ForwardedShift, Forwarding } from "../plan/plan.ts";
 import { FieldAt, findField, type Head, HeadFlag, Name } from "../proto/head.ts";
-import { ascii, sameText } from "../proto/octet.ts";
+import { ascii, findText, sameRuns } from "../proto/octet.ts";
 
 /** What becomes of a field. */
 export const enum Drop {
@@ -28,9 +28,8 @@ export function viaPasses(bytes: Uint8Array, head: Head): number {
   for (let field = findField(head, Name.Via); field >= 0; field = findField(head, Name.Via, field + 1)) {
     const row = field * FieldAt.Length;
     const end = head.at + head.fields[row + FieldAt.ValueEnd];
-    for (let at = head.at + head.fields[row + FieldAt.Value]; at + SLUICE.length <= end; at++) {
-      if (sameText(bytes, at, at + SLUICE.length, SLUICE)) passes++;
-    }
+    let at = findText(bytes, head.at + head.fields[row + FieldAt.Value], end, SLUICE);
+    for (; at >= 0; at = findText(bytes, at + SLUICE.length, end, SLUICE)) passes++;
   }
   return passes;
 }
@@ -155,9 +154,7 @@ function dropOption(bytes: Uint8Array, head: Head, from: number, end: number): v
     const name = head.at + head.fields[row + FieldAt.Name];
     if (head.at + head.fields[row + FieldAt.NameEnd] - name !== end - from) continue;
     if (isProtected(head.fields[row + FieldAt.Known])) continue;
-    let same = 0;
-    while (same < end - from && lower(bytes[name + same]) === lower(bytes[from + same])) same++;
-    if (same === end - from) dropped[field] = Drop.Dropped;
+    if (sameRuns(bytes, name, from, end - from)) dropped[field] = Drop.Dropped;
   }
 }
 
@@ -173,8 +170,4 @@ function isProtected(known: Name): boolean {
     default:
       return false;
   }
-}
-
-function lower(byte: number): number {
-  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
 }

@@ -11,8 +11,8 @@ import { NONE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { CAPTURES_MAX, Condition, NESTED_MAX, NodeAt, PathKind, type Routing } from "../plan/routing.ts";
 import { FieldAt, type Head, Method, Name } from "../proto/head.ts";
-import { isMapped } from "../proto/http1_print.ts";
 import { hexValue, Octet, OCTETS, Of } from "../proto/octet.ts";
+import { isIn } from "./prefix.ts";
 
 /** What came of looking at a route whose host and path, as far as a tree can tell, fit. */
 export const enum RouteVerdict {
@@ -320,7 +320,7 @@ function conditionsVerdict(
         break;
       default: // Client
         clients = true;
-        isClient ||= isIn(plan, routing.conditionNameAt[row], client, clientAt);
+        isClient ||= isIn(plan.arena, routing.conditionNameAt[row], client, clientAt);
     }
   }
   if (!method) return RouteVerdict.Method;
@@ -391,19 +391,6 @@ function hasCookie({ routing, arena }: Plan, row: number, bytes: Uint8Array, hea
   return false;
 }
 
-/** Whether an address is in a prefix of the arena. IPv4 in IPv6's clothes is IPv4; a unix socket's is in
- * none. */
-function isIn({ arena }: Plan, prefix: number, client: Uint8Array, clientAt: number): boolean {
-  const mapped = client[clientAt] === 6 && isMapped(client, clientAt);
-  if (arena[prefix] !== (mapped ? 4 : client[clientAt])) return false;
-  const ip = clientAt + (mapped ? MAPPED_IP : IP), bits = arena[prefix + 1], whole = bits >> 3;
-  if (!sameBytes(client, ip, arena, prefix + IP, whole)) return false;
-  const rest = bits & 7;
-  return rest === 0 || ((client[ip + whole] ^ arena[prefix + IP + whole]) >> (8 - rest)) === 0;
-}
-
-const IP = 4;
-const MAPPED_IP = 16;
 const AMPERSAND = 0x26;
 const PERCENT = 0x25;
 const PLUS = 0x2b;

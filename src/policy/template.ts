@@ -12,8 +12,8 @@ import { NONE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { Op, TemplateFor } from "../plan/routing.ts";
 import type { Head } from "../proto/head.ts";
-import { ascii, FULL, put, putDecimal, putIp } from "../proto/http1_print.ts";
-import { Octet, OCTETS, Of } from "../proto/octet.ts";
+import { FULL, put, putDecimal, putIp } from "../proto/http1_print.ts";
+import { ascii, Octet, OCTETS, Of } from "../proto/octet.ts";
 import { captured } from "./route.ts";
 
 /** The text would be a Host that is none; nothing was written that counts. */

@@ -4,7 +4,7 @@
 import { FIELDS_MAX, HEAD_BYTES_MAX } from "../base/limits.ts";
 import { FieldAt, findField, Framing, type Head, HeadFlag, Name } from "./head.ts";
 import { nameOf } from "./names.ts";
-import { ascii, Octet, OCTETS, Of, sameText } from "./octet.ts";
+import { ascii, findText, Octet, OCTETS, Of, sameText } from "./octet.ts";
 import { Refusal } from "./refusal.ts";
 
 /** Below 2^53 whatever they are. */
@@ -249,10 +249,8 @@ function asksForHttp2(bytes: Uint8Array, head: Head): boolean {
     field = findField(head, Name.Upgrade, field + 1)
   ) {
     const row = field * FieldAt.Length;
-    const end = head.at + head.fields[row + FieldAt.ValueEnd];
-    for (let at = head.at + head.fields[row + FieldAt.Value]; at + H2C.length <= end; at++) {
-      if (sameText(bytes, at, at + H2C.length, H2C)) return true;
-    }
+    const from = head.at + head.fields[row + FieldAt.Value];
+    if (findText(bytes, from, head.at + head.fields[row + FieldAt.ValueEnd], H2C) >= 0) return true;
   }
   return false;
 }

@@ -51,6 +51,11 @@ export function printEnd(): number {
   return full ? FULL : end;
 }
 
+/** How much more the print has room for. */
+export function printLeft(): number {
+  return limit - end;
+}
+
 /** Somebody else has printed, up to `at`; FULL, or another number below 0: it did not fit. */
 export function printTook(at: number): void {
   if (at < 0 || at > limit) full = true;
@@ -269,11 +274,6 @@ export function printFields(head: Head, drop: Uint8Array, from: number): void {
     runFrom = lineAt(head, field + 1);
   }
   printRun(runFrom, lineAt(head, head.fieldCount));
-}
-
-/** Bytes of a text in ASCII, made when a module is loaded. */
-export function ascii(written: string): Uint8Array {
-  return Uint8Array.from(written, (character) => character.charCodeAt(0));
 }
 
 /** Copies [from, end) of other bytes: a Plan's arena, a constant. */

@@ -1,7 +1,7 @@
 // The Keep-Alive field of an answer: how long its server keeps a connection that says nothing. An old
 // habit that RFC 9112 (appendix C.2.2) only mentions, and that many servers follow.
 import { FieldAt, findField, type Head, Name } from "./head.ts";
-import { ascii, Octet, OCTETS, Of, sameText } from "./octet.ts";
+import { ascii, findText, Octet, OCTETS, Of } from "./octet.ts";
 
 const TIMEOUT = ascii("timeout=");
 const DIGITS_MAX = 9;
@@ -12,14 +12,12 @@ export function keepAliveSeconds(bytes: Uint8Array, head: Head): number {
   if (field < 0) return 0;
   const row = field * FieldAt.Length;
   const end = head.at + head.fields[row + FieldAt.ValueEnd];
-  for (let at = head.at + head.fields[row + FieldAt.Value]; at + TIMEOUT.length < end; at++) {
-    if (!sameText(bytes, at, at + TIMEOUT.length, TIMEOUT)) continue;
-    let seconds = 0, digits = 0;
-    for (let place = at + TIMEOUT.length; place < end && OCTETS[bytes[place]] & Of.Digit; place++) {
-      if (++digits > DIGITS_MAX) return 0;
-      seconds = seconds * 10 + bytes[place] - Octet.Zero;
-    }
-    return seconds;
+  const at = findText(bytes, head.at + head.fields[row + FieldAt.Value], end, TIMEOUT);
+  if (at < 0) return 0;
+  let seconds = 0, digits = 0;
+  for (let place = at + TIMEOUT.length; place < end && OCTETS[bytes[place]] & Of.Digit; place++) {
+    if (++digits > DIGITS_MAX) return 0;
+    seconds = seconds * 10 + bytes[place] - Octet.Zero;
   }
-  return 0;
+  return seconds;
 }

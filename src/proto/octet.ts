@@ -90,6 +90,19 @@ export function sameText(bytes: Uint8Array, from: number, end: number, text: Uin
   return true;
 }
 
+/** Where in [from, end) that text begins first, as `sameText` compares; -1: nowhere. */
+export function findText(bytes: Uint8Array, from: number, end: number, text: Uint8Array): number {
+  for (let at = from; at + text.length <= end; at++) {
+    if (sameText(bytes, at, at + text.length, text)) return at;
+  }
+  return -1;
+}
+
+/** A letter in lower case; any other octet as it is. */
+export function lower(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet | Octet.Lower : octet;
+}
+
 /** Whether two runs of the same length are the same, whatever the case of their letters. */
 export function sameRuns(bytes: Uint8Array, one: number, other: number, length: number): boolean {
   for (let index = 0; index < length; index++) {

@@ -10,7 +10,6 @@ import {
   ACCEPTS_PER_TURN,
   ARENA_SCRATCH,
   NONE,
-  SLOTS_SPARE,
 } from "../base/limits.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
@@ -25,8 +24,7 @@ import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
 
-/** With fewer slots left, kept connections to servers make room for clients. */
-const SLOTS_SHORT = SLOTS_SPARE;
+/** Kept connections to servers that make room for a client when slots are short. */
 const SHRINK_AT_ONCE = 4;
 
 /** Slots that a connection may need at once: its two ends, and a connect given up in this turn. */
@@ -141,7 +139,7 @@ export let newcomerSlot = NONE;
 export function acceptNewcomer(token: number, bits: number): void {
   newcomerSlot = NONE;
   const socket = sys.newcomer(token);
-  if (slotsLeft() < SLOTS_SHORT) poolShrink(SHRINK_AT_ONCE);
+  poolShrink(SHRINK_AT_ONCE);
   const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
   const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
   if (slot === NONE) return acceptRefuse(token, listener, Reason.LimitReached);

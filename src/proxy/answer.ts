@@ -14,6 +14,7 @@ import {
   type Text,
   text,
 } from "../proto/http1_print.ts";
+import { ascii, findText, sameText } from "../proto/octet.ts";
 import { dateField } from "../proto/http_date.ts";
 import { type Refusal, REFUSALS } from "../proto/refusal.ts";
 import { type Reason, REASONS } from "../shared/reason.ts";
@@ -113,7 +114,9 @@ const HTML = [
   text("</h1>\n<p>"),
   text("</p></body></html>\n"),
 ];
+const HTML_BYTES = HTML.reduce((sum, part) => sum + part.length, 0);
 const JSON_TEXT = [text('{"status":'), text(',"title":"'), text('","detail":"'), text('"}\n')];
+const JSON_BYTES = JSON_TEXT.reduce((sum, part) => sum + part.length, 0);
 
 /** Says why there is no answer from a server; `refusal`: what is wrong with the request, or 0. `head`: the
  * request, if it was understood: its Accept chooses the form. @returns as `say` */
@@ -233,17 +236,18 @@ function printPage(page: Page, title: Text, detail: Text, status: number): void 
   }
 }
 
-/** How long `printPage` gets: statuses have three digits. */
+const STATUS_DIGITS = 3;
+
+/** How long `printPage` gets. */
 function pageBytes(page: Page, title: Text, detail: Text, status: number): number {
   const texts = title.length + detail.length;
   switch (page) {
     case Page.Text:
       return texts + COLON.length + NEWLINE.length;
     case Page.Html:
-      return texts + title.length + HTML.reduce((sum, part) => sum + part.length, 0);
+      return texts + title.length + HTML_BYTES;
     default:
-      return detail.length + PHRASE[status].length + 3 +
-        JSON_TEXT.reduce((sum, part) => sum + part.length, 0);
+      return detail.length + PHRASE[status].length + STATUS_DIGITS + JSON_BYTES;
   }
 }
 
@@ -253,12 +257,12 @@ function pageOf(head: Head): Page {
   for (let field = 0; field < head.fieldCount; field++) {
     const row = field * FieldAt.Length;
     const name = head.at + head.fields[row + FieldAt.Name];
-    if (!isName(name, head.at + head.fields[row + FieldAt.NameEnd], ACCEPT)) continue;
+    if (!sameText(arenaBytes, name, head.at + head.fields[row + FieldAt.NameEnd], ACCEPT)) continue;
     const from = head.at + head.fields[row + FieldAt.Value],
       end = head.at + head.fields[row + FieldAt.ValueEnd];
     let best = Page.Text, bestAt = end;
     for (let page = Page.Text; page <= Page.Problem; page++) {
-      const at = find(from, end, MEDIA[page]);
+      const at = findText(arenaBytes, from, end, MEDIA[page]);
       if (at >= 0 && at < bestAt) {
         best = page;
         bestAt = at;
@@ -269,31 +273,10 @@ function pageOf(head: Head): Page {
   return Page.Text;
 }
 
-const ACCEPT = text("accept");
+const ACCEPT = ascii("accept");
 const MEDIA = [
-  text("text/plain"),
-  text("text/html"),
-  text("application/json"),
-  text("application/problem+json"),
+  ascii("text/plain"),
+  ascii("text/html"),
+  ascii("application/json"),
+  ascii("application/problem+json"),
 ];
-
-function isName(from: number, end: number, lower: Text): boolean {
-  if (end - from !== lower.length) return false;
-  for (let byte = 0; byte < lower.length; byte++) {
-    if ((arenaBytes[from + byte] | 0x20) !== lower.bytes[byte]) return false;
-  }
-  return true;
-}
-
-function find(from: number, end: number, lower: Text): number {
-  for (let at = from; at + lower.length <= end; at++) {
-    let same = 0;
-    while (same < lower.length && lowerOf(arenaBytes[at + same]) === lower.bytes[same]) same++;
-    if (same === lower.length) return at;
-  }
-  return -1;
-}
-
-function lowerOf(byte: number): number {
-  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
-}

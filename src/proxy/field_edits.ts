@@ -6,7 +6,8 @@ import { Edit } from "../plan/routing.ts";
 import { Drop, dropped } from "../policy/edit.ts";
 import { writeTemplate } from "../policy/template.ts";
 import { FieldAt, type Head } from "../proto/head.ts";
-import { print, printBytes, printEnd, printRun, printTook, text } from "../proto/http1_print.ts";
+import { FULL, print, printBytes, printEnd, printRun, printTook, text } from "../proto/http1_print.ts";
+import { lower } from "../proto/octet.ts";
 import { arenaBytes } from "../sys/sys.ts";
 import { inputs } from "./routing.ts";
 
@@ -56,14 +57,11 @@ export function printEdited(held: Plan, first: number, count: number, head: Head
   }
 }
 
-/** Prints a template's text; false when it would be a Host that is none. */
-export function printTemplate(held: Plan, template: number): boolean {
-  if (template === NONE) return true;
+/** Prints a template's text. What would be a Host that is none leaves no print. */
+export function printTemplate(held: Plan, template: number): void {
   const at = printEnd();
-  if (at < 0) return true;
-  const end = writeTemplate(held, template, arenaBytes, at, ARENA_PRINT + PRINT_BYTES, inputs);
-  printTook(end);
-  return end >= -1;
+  if (template === NONE || at === FULL) return;
+  printTook(writeTemplate(held, template, arenaBytes, at, ARENA_PRINT + PRINT_BYTES, inputs));
 }
 
 function isNamed(held: Plan, head: Head, field: number, nameAt: number, nameBytes: number): boolean {
@@ -74,8 +72,4 @@ function isNamed(held: Plan, head: Head, field: number, nameAt: number, nameByte
     if (lower(arenaBytes[at + byte]) !== lower(held.arena[nameAt + byte])) return false;
   }
   return true;
-}
-
-function lower(byte: number): number {
-  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
 }

@@ -18,6 +18,7 @@ import {
   printBytes,
   printEnd,
   printFields,
+  printLeft,
   printRun,
   printTook,
   text,
@@ -63,7 +64,6 @@ export const enum Forwarded {
 export let forwardErrno = 0;
 
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
-const SLACK_BYTES = 4;
 
 const HTTP_11 = text("HTTP/1.1");
 const SPACE_HTTP_11_CRLF = text(" HTTP/1.1\r\n");
@@ -87,17 +87,13 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   sys.client(down, ARENA_SCRATCH);
   const trusted = isTrusted(held, listener, arenaBytes, ARENA_SCRATCH);
   editRequest(arenaBytes, request, held.listenerForwarded[listener], trusted);
-  const route = exRoute[ex], edits = held.routing.routeRequestEditCount[route];
+  const route = exRoute[ex], edits = route === NONE ? 0 : held.routing.routeRequestEditCount[route];
   if (route !== NONE) prepareTemplates(ex, held);
-  if (route !== NONE && edits > 0) {
-    markEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
-  }
+  if (edits > 0) markEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
   printBegin(ARENA_PRINT, PRINT_END);
   printRequestLine(held, exServer[ex], route);
   printForwarded(held, listener);
-  if (route !== NONE && edits > 0) {
-    printEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
-  }
+  if (edits > 0) printEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
   if (request.flags & HeadFlag.Upgrade) print(CONNECTION_UPGRADE);
   else if (request.flags & HeadFlag.Trailers) print(CONNECTION_TE);
   print(CRLF);
@@ -138,10 +134,15 @@ function printNextHop(held: Plan, server: number): void {
   print(QUOTE_CRLF);
 }
 
+/** Makes `request` the exchange's again, as it was kept. */
+export function recallRequest(ex: number): void {
+  const parsed = parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);
+  assert(parsed === exKeptBytes[ex], "forward: a kept head is no head any more");
+}
+
 /** Templates of an answer are made from its request, which is kept. */
 function prepareAnswer(ex: number, held: Plan, route: number, edits: number): void {
-  const kept = exKept[ex];
-  parseRequest(arenaBytes, kept, kept + exKeptBytes[ex], request);
+  recallRequest(ex);
   sys.client(exDown[ex], ARENA_SCRATCH);
   prepareTemplates(ex, held);
   markEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer);
@@ -152,7 +153,7 @@ function send(ex: number, from: number, to: number, fresh: boolean): Forwarded {
   if (printEnd() === FULL) return Forwarded.TooLong;
   if (fresh && restBytes > 0) {
     const expectsHead = slotBody[from] === Body.Ended || slotBody[from] === Body.Head;
-    if (expectsHead || restBytes + SLACK_BYTES > PRINT_END - printEnd()) {
+    if (expectsHead || restBytes > printLeft()) {
       if (!unreadKeep(from, restAt, restBytes, false)) return Forwarded.NoRoom;
     } else {
       const bytes = slotBody[from] === Body.Raw ? restBytes : bodyTake(from, restAt, restBytes);

@@ -5,7 +5,7 @@
 // that is idle; what is never closed on us is kept a little longer each time.
 // Invariant: idle slots of a server are linked through slotPeer, and idleCount[server] of them.
 import { assertTable } from "../base/assert.ts";
-import { ARENA_SCRATCH, NONE, SERVERS_MAX } from "../base/limits.ts";
+import { ARENA_SCRATCH, NONE, SERVERS_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import { type Plan, serverIsThere } from "../plan/plan.ts";
 import { Ready, readyDry } from "../net/ready.ts";
 import {
@@ -15,6 +15,7 @@ import {
   slotServer,
   slotSetState,
   slotSinceMs,
+  slotsLeft,
   slotUnreadBytes,
 } from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
@@ -135,9 +136,10 @@ export function poolDrop(slot: number): void {
   closeSlot(slot, false);
 }
 
-/** Slots run short: gives up at most `most` kept connections, of one server after the other. They are free
- * after the sweep. */
+/** When slots run short, gives up at most `most` kept connections, of one server after the other. They are
+ * free after the sweep. */
 export function poolShrink(most: number): void {
+  if (slotsLeft() >= SLOTS_SPARE) return;
   for (let left = Math.min(most, idleAll), looked = 0; left > 0 && looked < SERVERS_MAX; looked++) {
     shrinkNext = (shrinkNext + 1) % SERVERS_MAX;
     for (; left > 0 && idleFirst[shrinkNext] !== NONE; left--) poolDrop(idleFirst[shrinkNext]);

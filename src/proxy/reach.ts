@@ -1,9 +1,9 @@
 // Reaching a server for an exchange: a kept connection, else a new one; when a connect fails, the next
 // server, each at most once. Says how far it came; what follows is exchange.ts's.
 import { assert } from "../base/assert.ts";
-import { CONNECTS_PER_TURN, NONE, SLOTS_SPARE } from "../base/limits.ts";
+import { CONNECTS_PER_TURN, NONE } from "../base/limits.ts";
 import { Ready, readyAdd, runAgain } from "../net/ready.ts";
-import { slotBody, slotEx, slotPeer, slotScanned, slotSetState, slotsLeft, slotState } from "../net/slots.ts";
+import { slotBody, slotEx, slotPeer, slotScanned, slotSetState, slotState } from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
@@ -148,7 +148,7 @@ function takeKept(ex: number): boolean {
 /** A new connection to the exchange's server. Nobody: it failed at once. */
 export function reachServer(ex: number): Reached {
   const held = planOf(exGeneration[ex]);
-  if (slotsLeft() < SLOTS_SPARE) poolShrink(SHRINK_AT_ONCE);
+  poolShrink(SHRINK_AT_ONCE);
   const result = connectTo(ex, held, held.serverAddressAt[exServer[ex]]);
   if (result !== 0 && result !== -EINPROGRESS) {
     connectFailed(ex, reasonOf(-result), -result);

@@ -10,24 +10,16 @@ import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { accessLine } from "./access_line.ts";
 import { count, log, plan, planOf, stats } from "./context.ts";
 import {
-  exConnectMs,
   exDown,
   exDownBytes,
   exErrno,
-  exFirstMs,
   exFlags,
   exGeneration,
-  exHost,
-  exHostEnd,
-  exKept,
   exListener,
-  exMethodEnd,
   exReason,
-  exRoute,
   exServer,
   exStartMs,
   exStatus,
-  exTargetEnd,
   exTried,
   exUp,
   exUpBytes,
@@ -54,15 +46,16 @@ export function record(ex: number): void {
     }
   }
   if (plan.accessAll === 0 && isError[reason] === 0) return;
+  const down = exDown[ex], up = exUp[ex];
+  sys.client(down, ARENA_SCRATCH);
   if (http && plan.accessAll !== 0) {
-    sys.client(exDown[ex], ARENA_SCRATCH);
     const held = exGeneration[ex] === 0 ? plan : planOf(exGeneration[ex]);
     if (!accessLine(ex, held)) count(Count.LogDropped);
     return;
   }
   const row = log.begin(http ? RecordKind.Request : RecordKind.Access, clockMs());
   if (row < 0) return count(Count.LogDropped);
-  const numbers = log.numbers, down = exDown[ex], up = exUp[ex];
+  const numbers = log.numbers;
   numbers[row + Field.Listener] = listener;
   numbers[row + Field.Upstream] = exUpstream[ex];
   numbers[row + Field.Server] = server;
@@ -73,28 +66,6 @@ export function record(ex: number): void {
   numbers[row + Field.DownBytes] = http ? exDownBytes[ex] : up === NONE ? 0 : slotMovedBytes[up];
   numbers[row + Field.DurationMs] = clockMs() - exStartMs[ex];
   numbers[row + Field.Tried] = exTried[ex];
-  sys.client(down, ARENA_SCRATCH);
   log.setPeer(row, arenaBytes, ARENA_SCRATCH);
-  if (http) {
-    numbers[row + Field.Status] = exStatus[ex];
-    numbers[row + Field.Route] = exRoute[ex];
-    numbers[row + Field.Flags] = exFlags[ex];
-    numbers[row + Field.ConnectMs] = exConnectMs[ex] === 0 ? -1 : exConnectMs[ex] - exStartMs[ex];
-    numbers[row + Field.FirstMs] = exFirstMs[ex] === 0 ? -1 : exFirstMs[ex] - exStartMs[ex];
-    const kept = exKept[ex];
-    if (kept !== NONE) {
-      const target = exMethodEnd[ex] + 1;
-      log.setTexts(
-        row,
-        arenaBytes,
-        kept,
-        exMethodEnd[ex],
-        kept + target,
-        exTargetEnd[ex] - target,
-        kept + exHost[ex],
-        exHostEnd[ex] - exHost[ex],
-      );
-    }
-  }
   log.push();
 }

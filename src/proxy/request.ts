@@ -1,7 +1,7 @@
 // One request from its first byte to the next one's, in order: its head comes, a route is chosen, a server
 // reached (or waited for), the request forwarded, the answer forwarded, and the next request awaited; or
 // Sluice answers itself; or the two ends become a tunnel. Every step is somebody else's.
-import { assert, unreachable } from "../base/assert.ts";
+import { unreachable } from "../base/assert.ts";
 import {
   ARENA_RECEIVE,
   ARENA_SCRATCH,
@@ -31,7 +31,6 @@ import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
 import { type Plan, serverIsThere } from "../plan/plan.ts";
 import { viaPasses } from "../policy/edit.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
-import { parseRequest } from "../proto/http1_head.ts";
 import { FULL } from "../proto/http1_print.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
@@ -74,7 +73,7 @@ import {
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
-import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
+import { forwardAnswer, Forwarded, forwardErrno, forwardRequest, recallRequest } from "./forward.ts";
 import { poolGive, poolLearn } from "./pool.ts";
 import { flush, pump, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
 import { queueGiveUp, queueJoin, queueLeave, queueRejoin } from "./queue.ts";
@@ -132,9 +131,7 @@ export function requestTimeout(ex: number, slot: number): void {
   switch (exState[ex]) {
     case ExState.Head:
       if (slotScanned[slot] === 0) return exchangeEnd(ex, Reason.ClientIdle, 0);
-      exFlags[ex] |= ExFlag.Last;
-      beginRequest(ex);
-      return say(ex, Reason.RequestTimeout, 408, false);
+      return refuse(ex, Reason.RequestTimeout, 408, Refusal.None);
     case ExState.Queue:
       return fail(ex, Reason.QueueTimeout, 0);
     case ExState.Forward:
@@ -199,15 +196,18 @@ export function headEvent(ex: number, down: number, bits: number): void {
     case Next.Broken:
       return exchangeEnd(ex, Reason.ClientReset, nextErrno);
     case Next.Refused:
-      exFlags[ex] |= ExFlag.Last;
-      beginRequest(ex);
-      exErrno[ex] = nextRefusal;
-      return say(ex, Reason.BadRequest, REFUSALS[nextRefusal].status, false);
+      return refuse(ex, Reason.BadRequest, REFUSALS[nextRefusal].status, nextRefusal);
     default:
-      exFlags[ex] |= ExFlag.Last;
-      beginRequest(ex);
-      return say(ex, Reason.OutOfResources, 503, false);
+      return refuse(ex, Reason.OutOfResources, 503, Refusal.None);
   }
+}
+
+/** What came is no request that could be understood: it is told why, and where the next begins is unknown. */
+function refuse(ex: number, reason: Reason, status: number, refusal: Refusal): void {
+  exFlags[ex] |= ExFlag.Last;
+  beginRequest(ex);
+  exErrno[ex] = refusal;
+  say(ex, reason, status, false);
 }
 
 /** A request has begun: its accounts are empty, and it holds the Plan of now. */
@@ -322,10 +322,7 @@ function forward(ex: number): void {
   const down = exDown[ex];
   // What came behind a fresh head stays its own until it is sent, kept or dropped: nothing gets lost.
   const isFresh = freshEx === ex;
-  if (!isFresh) {
-    const parsed = parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);
-    assert(parsed === exKeptBytes[ex], "exchange: a kept head is no head any more");
-  }
+  if (!isFresh) recallRequest(ex);
   const held = planOf(exGeneration[ex]);
   exSetState(ex, ExState.Forward);
   exConnectMs[ex] = clockMs();
@@ -603,9 +600,7 @@ function say(ex: number, reason: Reason, status: number, understood: boolean): v
   const whole = understood && skipBody(ex, wasFresh);
   if (!whole) exFlags[ex] |= ExFlag.Last;
   exSetState(ex, ExState.Answer);
-  if (understood && !wasFresh && exKept[ex] !== NONE) {
-    parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);
-  }
+  if (understood && !wasFresh && exKept[ex] !== NONE) recallRequest(ex);
   const head = understood && (wasFresh || exKept[ex] !== NONE) ? request : null;
   const refusal = reason === Reason.BadRequest ? exErrno[ex] : Refusal.None;
   saidOf(ex, sayReason(ex, held, reason, status, refusal, head));
@@ -710,7 +705,7 @@ function allow(ex: number): void {
 }
 
 /** Nothing moved for too long: whose turn was it? */
-export function forwardTimeout(ex: number): void {
+function forwardTimeout(ex: number): void {
   const down = exDown[ex], up = exUp[ex];
   if (slotHold[up] !== NONE) return exchangeEnd(ex, Reason.WriteTimeout, 0);
   if (exFlags[ex] & ExFlag.Answered) return exchangeEnd(ex, Reason.AnswerTimeout, 0);

@@ -1,6 +1,5 @@
 // Records from a reactor to the control plane, of fixed size, and lines of the access log, ready to be
-// written: one writer, one reader, no lock. The reader
-// sleeps in Atomics.waitAsync on the doorbell; the writer rings once a turn, and only if it wrote.
+// written: one writer, one reader, no lock. The reader sleeps in Atomics.waitAsync on the doorbell; the writer rings once a turn, and only if it wrote.
 // When the ring is full the record is dropped and the writer counts it: traffic never waits for a log.
 import { LOG_LINES_BYTES, LOG_RECORDS, PEER_BYTES } from "../base/limits.ts";
 
@@ -33,26 +32,12 @@ export const enum Field {
   DurationMs,
   Tried,
   Detail,
-  // Of a request.
-  Status,
-  Route,
-  Flags, // ExFlag
-  ConnectMs, // since its head came; -1: never
-  FirstMs, // likewise: the answer's head
-  MethodBytes, // its texts lie behind the peer, one after the other
-  TargetBytes,
-  HostBytes,
   Length,
 }
 
-const RECORD_BYTES = 512;
+const RECORD_BYTES = 128;
 const RECORD_DOUBLES = RECORD_BYTES / 8;
 const PEER_AT = Field.Length * 8; // 24 bytes of peer address behind the numbers
-const TEXT_AT = PEER_AT + PEER_BYTES;
-/** Room for a request's method, target and host; what is longer is cut. */
-const TEXT_BYTES = RECORD_BYTES - TEXT_AT;
-const METHOD_BYTES_MAX = 32;
-const HOST_BYTES_MAX = 96;
 
 /** Indices of the ring's own words. */
 const enum Word {
@@ -119,30 +104,6 @@ export class LogRing {
     for (let byte = 0; byte < PEER_BYTES; byte++) this.#bytes[at + byte] = source[from + byte];
   }
 
-  /** Copies a request's method, target and host behind the peer; each is cut to what there is room for. */
-  setTexts(
-    row: number,
-    source: Uint8Array,
-    method: number,
-    methodBytes: number,
-    target: number,
-    targetBytes: number,
-    host: number,
-    hostBytes: number,
-  ): void {
-    const numbers = this.#numbers;
-    let at = row * 8 + TEXT_AT;
-    const methodTaken = Math.min(methodBytes, METHOD_BYTES_MAX);
-    const hostTaken = Math.min(hostBytes, HOST_BYTES_MAX);
-    const targetTaken = Math.min(targetBytes, TEXT_BYTES - methodTaken - hostTaken);
-    for (let byte = 0; byte < methodTaken; byte++) this.#bytes[at++] = source[method + byte];
-    for (let byte = 0; byte < targetTaken; byte++) this.#bytes[at++] = source[target + byte];
-    for (let byte = 0; byte < hostTaken; byte++) this.#bytes[at++] = source[host + byte];
-    numbers[row + Field.MethodBytes] = methodTaken;
-    numbers[row + Field.TargetBytes] = targetTaken;
-    numbers[row + Field.HostBytes] = hostTaken;
-  }
-
   /** Publishes the row. */
   push(): void {
     Atomics.store(this.words, Word.Head, (this.words[Word.Head] + 1) | 0);
@@ -192,8 +153,8 @@ export class LogRing {
     Atomics.notify(this.words, Word.Bell);
   }
 
-  /** Reads every record there is. `peer` is 24 bytes; it and `texts` are valid during the call only. */
-  drain(take: (numbers: Float64Array, peer: Uint8Array, texts: Uint8Array) => void): void {
+  /** Reads every record there is. `peer` is 24 bytes, valid during the call only. */
+  drain(take: (numbers: Float64Array, peer: Uint8Array) => void): void {
     Atomics.store(this.words, Word.Bell, 0);
     const head = Atomics.load(this.words, Word.Head);
     let tail = this.words[Word.Tail];
@@ -203,7 +164,6 @@ export class LogRing {
       take(
         this.#numbers.subarray(row, row + Field.Length),
         this.#bytes.subarray(peerAt, peerAt + PEER_BYTES),
-        this.#bytes.subarray(peerAt + PEER_BYTES, (row + RECORD_DOUBLES) * 8),
       );
       Atomics.store(this.words, Word.Tail, (tail + 1) | 0);
     }

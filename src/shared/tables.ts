@@ -117,14 +117,10 @@ export const enum ExFlag {
   Repeated = 256,
   /** The answer's head is out. */
   Answered = 512,
-  /** The client half-closed after its last request. */
-  HalfClosed = 1024,
-  /** The client waits for leave to send its body. */
-  Continue = 2048,
   /** It has one of the places that its server has. */
-  Placed = 4096,
+  Placed = 1024,
   /** Its server takes no more of the request, though it answers. */
-  Deaf = 8192,
+  Deaf = 2048,
 }
 
 /** One row per connection through us, or per health check under way. */

@@ -22,6 +22,7 @@ const RECORD: AccessRecord = {
   reason: Reason.Finished,
   errno: 0,
   tried: 1,
+  detail: "",
 };
 const REFUSED: AccessRecord = {
   ...RECORD,
