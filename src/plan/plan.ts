@@ -4,14 +4,9 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
-import {
-  checkRouting,
-  makeRouting,
-  openRouting,
-  type Routing,
-  routingBytes,
-  type RoutingSizes,
-} from "./routing.ts";
+import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
+import { makePart, openPart, partBytes } from "./part.ts";
+import { checkRouting, ROUTING, type Routing, type RoutingSizes } from "./routing.ts";
 
 /** How a health check looks at a server. */
 export const enum ProbeKind {
@@ -94,6 +89,8 @@ type HeaderField = (typeof HEADER)[number];
 export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   /** Without it the Plan has no router. */
   readonly routing?: RoutingSizes;
+  /** Without it every error page is ours. */
+  readonly pages?: PagesSizes;
 };
 
 /** Of nothing. */
@@ -171,6 +168,7 @@ export type Plan =
   & Readonly<Record<HeaderField, number>>
   & {
     readonly routing: Routing;
+    readonly pages: Pages;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words of four bytes: it goes on for one more. */
     readonly arenaWords: DataView;
@@ -195,10 +193,11 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
     0,
   );
   const routingAt = (HEADER.length + columns) * 4;
-  const memory = new SharedArrayBuffer(
-    routingAt + routingBytes(sizes.routing) + sizes.arenaBytes + WORD_BYTES,
-  );
-  makeRouting(memory, routingAt, sizes.routing);
+  const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
+  const arenaAt = pagesAt + partBytes(PAGES, sizes.pages);
+  const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + WORD_BYTES);
+  makePart(memory, routingAt, ROUTING, sizes.routing);
+  makePart(memory, pagesAt, PAGES, sizes.pages);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -217,10 +216,14 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
     columns[name] = new Int32Array(memory, at, columnLength(sizes, name));
     at += columnLength(sizes, name) * 4;
   }
-  const routing = openRouting(memory, at);
-  const arena = new Uint8Array(memory, at + routingBytes(routing.sizes), sizes.arenaBytes);
-  const arenaWords = new DataView(memory, arena.byteOffset, sizes.arenaBytes + WORD_BYTES);
-  return { ...sizes, ...(columns as { [K in ColumnName]: Int32Array }), routing, arena, arenaWords, memory };
+  const routing = openPart(memory, at, ROUTING);
+  at += partBytes(ROUTING, routing.sizes);
+  const pages = openPart(memory, at, PAGES);
+  at += partBytes(PAGES, pages.sizes);
+  const arena = new Uint8Array(memory, at, sizes.arenaBytes);
+  const arenaWords = new DataView(memory, at, sizes.arenaBytes + WORD_BYTES);
+  const flat = columns as { [K in ColumnName]: Int32Array };
+  return { ...sizes, ...flat, routing, pages, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -231,6 +234,7 @@ export function serverIsThere(plan: Plan, server: number): boolean {
 /** What must hold of any Plan before it is published; a broken one is our own bug. */
 export function checkPlan(plan: Plan): void {
   checkRouting(plan.routing, plan.upstreams, plan.arenaBytes);
+  checkPages(plan.pages, plan.arenaBytes);
   for (let socket = 0; socket < plan.sockets; socket++) {
     assert(plan.socketListener[socket] < plan.listeners, "plan: a socket names a listener that is not there");
   }

@@ -4,6 +4,7 @@
 // policy/route.ts and policy/template.ts. Row 0 of every table is nobody.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import type { Part, Sizes } from "./part.ts";
 
 /** How a route tells its paths. */
 export const enum PathKind {
@@ -84,7 +85,7 @@ export const CAPTURES_MAX = 16;
 /** Lists that one path can meet on its way down a tree. */
 export const NESTED_MAX = 512;
 
-const SIZES = [
+const TABLES = [
   "routers",
   "routes",
   "hosts",
@@ -98,8 +99,8 @@ const SIZES = [
   "templates",
   "ops",
 ] as const;
-export type RoutingTable = (typeof SIZES)[number];
-export type RoutingSizes = Readonly<Record<RoutingTable, number>>;
+export type RoutingTable = (typeof TABLES)[number];
+export type RoutingSizes = Sizes<RoutingTable>;
 
 /** Column -> the table whose rows it has. All are int32. */
 export const ROUTING_COLUMNS = {
@@ -149,6 +150,7 @@ export const ROUTING_COLUMNS = {
   routeAddBytes: "routes",
   routePathTemplate: "routes",
   routeHostTemplate: "routes",
+  routeForwardedOff: "routes", // what the edits set themselves: as in listenerForwarded, Off for each
   routeRequestEditFirst: "routes",
   routeRequestEditCount: "routes",
   routeAnswerEditFirst: "routes",
@@ -185,40 +187,10 @@ export const ROUTING_COLUMNS = {
 } as const satisfies Record<string, RoutingTable>;
 export type RoutingColumn = keyof typeof ROUTING_COLUMNS;
 
-export type Routing = { readonly [K in RoutingColumn]: Int32Array } & { readonly sizes: RoutingSizes };
+export type Routing = Part<RoutingTable, RoutingColumn>;
+export const ROUTING = { tables: TABLES, columns: ROUTING_COLUMNS };
 
 const NAMES = Object.keys(ROUTING_COLUMNS) as RoutingColumn[];
-const NO_ROUTING = Object.fromEntries(SIZES.map((table) => [table, 0])) as RoutingSizes;
-
-/** Bytes of this part of a Plan. */
-export function routingBytes(sizes: RoutingSizes = NO_ROUTING): number {
-  return 4 * NAMES.reduce<number>((sum, name) => sum + sizes[ROUTING_COLUMNS[name]], SIZES.length);
-}
-
-/** Writes the sizes where the part begins. */
-export function makeRouting(
-  memory: SharedArrayBuffer,
-  from: number,
-  sizes: RoutingSizes = NO_ROUTING,
-): void {
-  new Int32Array(memory, from, SIZES.length).set(SIZES.map((table) => sizes[table]));
-}
-
-export function openRouting(memory: SharedArrayBuffer, from: number): Routing {
-  const header = new Int32Array(memory, from, SIZES.length);
-  const sizes = Object.fromEntries(SIZES.map((table, index) => [table, header[index]])) as Record<
-    RoutingTable,
-    number
-  >;
-  const columns: Record<string, Int32Array> = {};
-  let at = from + SIZES.length * 4;
-  for (const name of NAMES) {
-    const rows = sizes[ROUTING_COLUMNS[name]];
-    columns[name] = new Int32Array(memory, at, rows);
-    at += rows * 4;
-  }
-  return { ...(columns as { [K in RoutingColumn]: Int32Array }), sizes };
-}
 
 /** What must hold of the routing part of any Plan before it is published. */
 export function checkRouting(routing: Routing, upstreams: number, arenaBytes: number): void {

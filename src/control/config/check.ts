@@ -6,15 +6,18 @@ import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from 
 import { didYouMean, NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { findLoops } from "./loops.ts";
+import { type ReadBytes, readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { checkRoutes } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
 import { formatDuration } from "./units.ts";
 
-/** What a default depends on. `uid` is that of the process, 0 for root. */
+/** What a configuration depends on besides itself. `uid` is that of the process, 0 for root. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly uid: number;
+  /** How files that the configuration names are read; from the disk if not given. */
+  readonly readBytes?: ReadBytes;
 }
 
 /** A token beyond loopback that is shorter than this is warned about. */
@@ -35,8 +38,13 @@ export function checkConfig(
       findings: result.error.issues.flatMap((issue) => findingsOf(issue, [], raw)),
     };
   }
-  const config: Config = { ...result.data, admin: result.data.admin ?? defaultAdmin(surroundings) };
-  const findings = crossCheck(config, raw);
+  const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.readBytes);
+  const config: Config = {
+    ...result.data,
+    admin: result.data.admin ?? defaultAdmin(surroundings),
+    "page-files": files,
+  };
+  const findings = [...crossCheck(config, raw), ...unread];
   if (config.admin.kind === "off" && config.admin.byDefault) {
     findings.push({
       path: ["admin"],

@@ -22,6 +22,7 @@ import {
   type Trusted,
   writeListener,
 } from "./compile_listeners.ts";
+import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { routeSpecs } from "./route_specs.ts";
@@ -112,6 +113,7 @@ interface Places {
     readonly addressAt: number;
   }[];
   readonly trusted: Trusted;
+  readonly pages: PlacedPages;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
   /** Names as the access log has them, in the order of the parts; of routes by number. */
@@ -319,6 +321,7 @@ function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: Com
       addressAt: arena.add(encodeAddress(address)),
     })),
     trusted: placeTrusted(arena, config),
+    pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     routes,
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -356,7 +359,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, routes }: Places,
+  { trusted, pages, routes }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -369,6 +372,7 @@ function emptyPlan(
     probeMembers: probes.reduce((sum, probe) => sum + probe.servers.length, 0),
     trusted: trusted.at.length,
     routing: routes.sizes,
+    pages: pages.sizes,
     arenaBytes,
     accessAll: config.log.access.to.kind === "off" ? 0 : 1,
     accessFormat: config.log.access.format === "json" ? AccessFormat.Json : AccessFormat.Text,
@@ -379,7 +383,7 @@ function writeListeners(
   plan: Plan,
   sockets: readonly OpenSocket[],
   { listeners, upstreams }: Parts,
-  { trusted, routes, logNames }: Places,
+  { trusted, pages, routes, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -397,6 +401,7 @@ function writeListeners(
   });
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
+  pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
     plan.routing.routeNameAt[route] = at;
     plan.routing.routeNameBytes[route] = bytes;

@@ -5,7 +5,7 @@ import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import type { Config } from "./schema.ts";
 
-const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status"];
+const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer", "queue"];
 const FOR_HTTP = "only http:// has it";

@@ -17,6 +17,7 @@ import {
 import { type ConfigProblem, shown } from "./errors.ts";
 import { type ConfigFile, findSubstitutions, pathText, readConfigFile } from "./file.ts";
 import type { Finding } from "./finding.ts";
+import type { ReadBytes } from "./page_files.ts";
 import type { Config } from "./schema.ts";
 
 type Outcome = { config: Config; warnings: ConfigProblem[] } | { problems: ConfigProblem[] };
@@ -25,7 +26,7 @@ const USAGE = "write sluice run -c FILE";
 const CONFIG_FLAGS = ["-c", "--config"];
 
 /**
- * Reads `run -c FILE [FLAGS]`, without the program's name, and the file.
+ * Reads `run -c FILE [FLAGS]`, without the program's name, the file, and the files that it names.
  * @returns the Config and its warnings; or all problems, at least one of them an error.
  */
 export function parseRun(
@@ -33,6 +34,7 @@ export function parseRun(
   env: Surroundings["env"],
   uid: number = process.getuid?.() ?? 0,
   read: (path: string) => string = (path) => readFileSync(path, "utf8"),
+  readBytes?: ReadBytes,
 ): Outcome {
   const line = emptyCommandLine();
   const path = readArguments(argv, line);
@@ -47,7 +49,7 @@ export function parseRun(
   if ("problems" in file) return { problems: [...problems, ...file.problems] };
   const flags = [...line.processFlags.values()];
   for (const flag of flags) override(file.raw, flag);
-  const { config, findings } = checkConfig(file.raw, { env, uid });
+  const { config, findings } = checkConfig(file.raw, { env, uid, readBytes });
   const told = tell([...findSubstitutions(file.raw), ...findings], file, flags);
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");

@@ -17,6 +17,7 @@ import {
   type UnixAddress,
 } from "./address.ts";
 import { readCidr } from "./cidr.ts";
+import { errorPages } from "./error_pages.ts";
 import { didYouMean, nearest, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken } from "./errors.ts";
 import { forwarded } from "./forwarding_schema.ts";
 import { health } from "./health_schema.ts";
@@ -32,6 +33,7 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
 import { type Range, readCount, readDuration } from "./units.ts";
 
@@ -194,7 +196,7 @@ const log = z.strictObject({
   access: key(
     z.strictObject({
       to: key(text(readAccessLog).prefault("stderr"), {
-        description: "one record for each connection, at its end",
+        description: "one record for each request or TCP connection, at its end",
         placeholder: "off|stderr|stdout|PATH",
         flag: "--access-log",
         example: "/var/log/sluice/access.log",
@@ -266,6 +268,10 @@ const listener = z.strictObject({
     description:
       "Proxy-Status (RFC 9209): on Sluice's own answers, on none, or on all with the server's address",
     placeholder: "on|off|all",
+  }),
+  "error-pages": key(errorPages, {
+    description: "what Sluice says when there is no answer to forward, in place of its own words",
+    placeholder: "STATUS: { html: TEXT }",
   }),
   timeouts: key(
     z.strictObject({
@@ -500,9 +506,12 @@ export const configSchema = file.transform(inherit);
 
 /**
  * A checked configuration: kebab-case keys as in the file, every default and every inherited value
- * filled in, durations in milliseconds.
+ * filled in, durations in milliseconds, files that it names read.
  */
-export type Config = z.output<typeof configSchema> & { readonly admin: Admin };
+export type Config = z.output<typeof configSchema> & {
+  readonly admin: Admin;
+  readonly "page-files": PageFiles;
+};
 
 /** A documented key: its path with `*` for a name or an index, its documentation, default and schema. */
 export interface Key {

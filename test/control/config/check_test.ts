@@ -39,6 +39,7 @@ test("the shortest configuration gets every default", () => {
     accept: "balanced",
     admin: { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true },
     log: { level: "info", format: "text", access: { to: { kind: "stderr" }, format: "text" } },
+    "page-files": new Map(),
     "drain-timeout": 30_000,
     "max-connections": { most: 100_000, byDefault: true },
     defaults: {
@@ -76,6 +77,7 @@ test("the shortest configuration gets every default", () => {
           traceparent: "leave",
         },
         "proxy-status": "on",
+        "error-pages": {},
         timeouts: {
           "tunnel-idle": 3_600_000,
           "client-idle": 60_000,

@@ -40,6 +40,12 @@ test("what does not go with the protocol of a listener is refused", () => {
       "the default, but said",
     ],
     [
+      one(tcp, { "error-pages": { 502: { text: "no" } } }),
+      "listeners/a/error-pages",
+      "only http:// has it",
+      "no answers",
+    ],
+    [
       one(tcp, { timeouts: { "request-head": "5s" } }),
       "listeners/a/timeouts/request-head",
       "only http:// has it",
