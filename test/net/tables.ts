@@ -1,11 +1,17 @@
-// A room on the fake kernel with small tables, for the tests of this folder.
+// A room on the fake kernel with small tables, for the tests of this folder; and a reactor in it, for those
+// of proxy/.
 import { ARENA_BYTES, CONTROL_ARENA_BYTES } from "../../src/base/limits.ts";
 import { blocksOpen } from "../../src/net/blocks.ts";
 import { pipesOpen } from "../../src/net/pipes.ts";
 import { readyOpen } from "../../src/net/ready.ts";
 import { slotsOpen } from "../../src/net/slots.ts";
+import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
+import { reactorOpen } from "../../src/proxy/reactor.ts";
 import { makeTable } from "../../src/shared/columns.ts";
-import { SLOTS } from "../../src/shared/tables.ts";
+import { LogRing } from "../../src/shared/log_ring.ts";
+import { makeShared, openShared, type Shared } from "../../src/shared/servers.ts";
+import { makeStats } from "../../src/shared/stats.ts";
+import { EXCHANGES, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 import { enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
 import { ABI } from "../../src/sys/symbols.ts";
 import { fakeProvider, Tally } from "../sim/calls.ts";
@@ -15,14 +21,14 @@ import { FakeKernel, type Weather } from "../sim/kernel.ts";
 import { Random } from "../sim/random.ts";
 import { Socket } from "../sim/socket.ts";
 
-const ROOM = 1;
+export const ROOM = 1;
 export const SLOTS_ROWS = 8;
 export const PIPES = 4;
 
 const arena = new ArrayBuffer(ARENA_BYTES);
 
 /** Opens everything anew; what the kernel should do badly is set in `weather`. */
-export function openTables(): { kernel: FakeKernel; weather: Weather; clock: Clock } {
+export function openTables(slots = SLOTS_ROWS): { kernel: FakeKernel; weather: Weather; clock: Clock } {
   const weather = { ...CALM }, clock = new Clock(1_000);
   const kernel = new FakeKernel(new Random(1), clock, weather);
   kernel.world = {
@@ -36,11 +42,50 @@ export function openTables(): { kernel: FakeKernel; weather: Weather; clock: Clo
   >[1];
   useProvider(fakeProvider(kernel, nothing, new Tally()));
   sys.room_open(0, 1, 1, CONTROL_ARENA_BYTES);
-  sys.room_open(ROOM, SLOTS_ROWS, PIPES, ARENA_BYTES);
+  sys.room_open(ROOM, slots, PIPES, ARENA_BYTES);
   enterRoom(ROOM);
-  slotsOpen(makeTable(SLOTS, SLOTS_ROWS), SLOTS_ROWS);
-  readyOpen(SLOTS_ROWS);
+  slotsOpen(makeTable(SLOTS, slots), slots);
+  readyOpen(slots);
   blocksOpen();
   pipesOpen(PIPES);
   return { kernel, weather, clock };
+}
+
+const stats = makeStats(), log = LogRing.make();
+
+/** Rows of each of a reactor's tables, and other rooms whose threads are not there. */
+export interface ReactorSizes {
+  readonly slots: number;
+  readonly exchanges?: number;
+  readonly rooms?: readonly number[];
+}
+
+/** The same with a reactor, which has nothing to do; without a Plan it works by an empty one. */
+export function openReactor(
+  { slots, exchanges = 1, rooms = [] }: ReactorSizes,
+  plan: Plan = makePlan(1, NO_SIZES),
+): { kernel: FakeKernel; weather: Weather; clock: Clock; shared: Shared } {
+  const opened = openTables(slots), shared = makeShared();
+  for (const room of rooms) sys.room_open(room, 1, 1, ARENA_BYTES);
+  reactorOpen({
+    library: "",
+    room: ROOM,
+    role: "reactor",
+    handTo: [ROOM],
+    counted: [ROOM, ...rooms],
+    maxConnections: slots,
+    sizes: { slots, exchanges, timers: slots, pipes: PIPES },
+    tables: {
+      slots: makeTable(SLOTS, slots),
+      exchanges: makeTable(EXCHANGES, exchanges),
+      timers: makeTable(TIMERS, slots),
+    },
+    stats,
+    shared,
+    log,
+    plan: plan.memory,
+    seed: 1,
+    listeners: [],
+  });
+  return { ...opened, shared: openShared(shared) };
 }
