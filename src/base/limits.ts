@@ -28,7 +28,7 @@ export const RECEIVE_BYTES = 16_384;
 /** A block holds what a sink did not take when no pipe is to be had, and what was read too early. */
 export const BLOCK_BYTES = 2 * RECEIVE_BYTES;
 /** Blocks of one reactor. When all are taken, bytes are peeked at and only what was sent is read. */
-export const BLOCKS_MAX = 4_096;
+export const BLOCKS_MAX = 16_384;
 
 /** A pipe between two sockets of a bulk stream. */
 export const PIPE_BYTES = 1 << 20;
@@ -82,6 +82,8 @@ export const FIELDS_MAX = 128;
  * target alone is longer than TARGET_BYTES_MAX; an answer's head: 502). */
 export const HEAD_BYTES_MAX = 16_384;
 export const TARGET_BYTES_MAX = 8_192;
+/** Bytes of a method: the longest registered one has 17. A longer one is not known (501). */
+export const METHOD_BYTES_MAX = 32;
 /** Bytes of a chunk's size line with its extensions, and of one trailer section; more are refused. */
 export const CHUNK_LINE_BYTES_MAX = 256;
 export const TRAILER_BYTES_MAX = 8_192;
@@ -104,7 +106,10 @@ export const EVENT_INTS = 3;
 export const BLOCKS_FOR_HOLDS = 1_024;
 /** A small block keeps the head of a request until its exchange ends; larger heads take a block. */
 export const SMALL_BLOCK_BYTES = 2_048;
-export const SMALL_BLOCKS_MAX = 16_384;
+export const SMALL_BLOCKS_MAX = 131_072;
+/** Of a request's target and host, as its record tells them; longer ones are cut. */
+export const TARGET_BYTES_TOLD = 1_536;
+export const HOST_BYTES_TOLD = 255;
 /** A head as it is printed, with bytes of the body behind it; what does not fit waits for the next send. */
 export const PRINT_BYTES = BLOCK_BYTES;
 
@@ -141,5 +146,9 @@ assert(BLOCK_BYTES >= PRINT_BYTES, "limits: a leftover of a printed head must fi
 assert(BLOCK_BYTES >= HEAD_BYTES_MAX + RECEIVE_BYTES, "limits: what was read too early must fit a block");
 assert(TARGET_BYTES_MAX <= PATH_BYTES, "limits: a decoded path must fit its place");
 assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16 bits");
+assert(
+  TARGET_BYTES_TOLD + HOST_BYTES_TOLD + METHOD_BYTES_MAX < SMALL_BLOCK_BYTES,
+  "limits: what is told of a request must fit a small block",
+);
 assert(PIPE_BYTES_MIN >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a pipe");
 assert(ARENA_BYTES < 2 ** 32, "limits: offsets into the arena are 32 bits");

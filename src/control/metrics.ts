@@ -1,7 +1,7 @@
 // What /metrics says: every counter and gauge of the process, summed over reactors where it is not
 // about one of them. Names and labels are an interface: dashboards and alerts hang on them.
 import { Reason, REASONS } from "../shared/reason.ts";
-import { reactorCurrent, Verdict } from "../shared/servers.ts";
+import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { processUsage } from "./process_usage.ts";
 import { Family } from "./prometheus.ts";
@@ -199,10 +199,14 @@ function ofReactors({ reactors, shared }: Sight): Family[] {
   const slots = new Family("gauge", "sluice_reactor_slots", "Sockets of a reactor.");
   const pipes = new Family("gauge", "sluice_reactor_pipes", "Pipes that a reactor has open.");
   const blocks = new Family("gauge", "sluice_reactor_blocks", "Blocks of memory in use.");
+  const queued = new Family("gauge", "sluice_reactor_queued", "Requests that wait for a place at a server.");
   const idle = new Family("gauge", "sluice_reactor_idle_servers", "Connections to servers that are kept.");
   for (const { room, role, stats } of reactors) {
     const labels = { reactor: room, role };
-    if (role === "reactor") connections.set(labels, reactorCurrent(shared, room));
+    if (role === "reactor") {
+      connections.set(labels, reactorCurrent(shared, room));
+      queued.set(labels, Atomics.load(shared.reactorWaiting, room * PER_LINE));
+    }
     turns.set(labels, stats.count[Count.Turns]);
     events.set(labels, stats.count[Count.Events]);
     slots.set(labels, stats.count[Count.SlotsTaken]);
@@ -210,7 +214,7 @@ function ofReactors({ reactors, shared }: Sight): Family[] {
     blocks.set(labels, stats.count[Count.BlocksTaken]);
     idle.set(labels, stats.count[Count.Idle]);
   }
-  return [connections, turns, events, slots, pipes, blocks, idle];
+  return [connections, queued, turns, events, slots, pipes, blocks, idle];
 }
 
 function counter(name: string, help: string, value: number): Family {

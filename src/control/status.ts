@@ -2,7 +2,7 @@
 // log; times are RFC 3339, durations in seconds; "up" is what clients send, "down" what servers send.
 import process from "node:process";
 import { REASONS } from "../shared/reason.ts";
-import { reactorCurrent, Verdict } from "../shared/servers.ts";
+import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { errnoName } from "../sys/errno.ts";
 import type { ListenerEntry, ServerEntry } from "./directory.ts";
@@ -56,6 +56,8 @@ export interface ReactorStatus {
   /** Of the Plan that it works by. */
   readonly generation: number;
   readonly connections: { readonly now: number; readonly total: number };
+  /** Requests that wait for a place at a server. */
+  readonly queued: number;
   readonly turns: number;
   readonly events: number;
   readonly slots: number;
@@ -214,6 +216,7 @@ function reactorOf({ shared }: Sight, { room, role, stats, worker }: ReactorView
       now: role === "health" ? 0 : reactorCurrent(shared, room),
       total: stats.count[Count.Opened],
     },
+    queued: Atomics.load(shared.reactorWaiting, room * PER_LINE),
     turns: stats.count[Count.Turns],
     events: stats.count[Count.Events],
     slots: stats.count[Count.SlotsTaken],

@@ -1,7 +1,14 @@
 // A line of the access log for a request, printed where it ended: at a hundred thousand a second there is
 // no time to hand numbers to another thread and make texts of them there. The control plane only writes
 // what it finds. Same words in both formats as control/access_log.ts has for plain connections.
-import { ARENA_PRINT, ARENA_SCRATCH, LOG_LINE_BYTES_MAX, NONE } from "../base/limits.ts";
+import {
+  ARENA_PRINT,
+  ARENA_SCRATCH,
+  HOST_BYTES_TOLD,
+  LOG_LINE_BYTES_MAX,
+  NONE,
+  TARGET_BYTES_TOLD,
+} from "../base/limits.ts";
 import { AccessFormat, type Plan } from "../plan/plan.ts";
 import {
   FULL,
@@ -14,7 +21,6 @@ import {
   printIp,
   printQuoted,
   printTenths,
-  printThree,
   printWords,
   type Text,
   text,
@@ -37,6 +43,7 @@ import {
   exKept,
   exListener,
   exMethodEnd,
+  exQueuedMs,
   exReason,
   exRoute,
   exServer,
@@ -44,6 +51,7 @@ import {
   exStatus,
   exTargetEnd,
   exTried,
+  exUnqueuedMs,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
@@ -75,6 +83,7 @@ interface Words {
   readonly upstream: Value;
   readonly up: Text;
   readonly down: Text;
+  readonly queue: Text;
   readonly connect: Text;
   readonly first: Text;
   readonly total: Text;
@@ -106,6 +115,7 @@ const TEXT: Words = {
   upstream: value(' upstream="', '"', ' upstream=""'),
   up: text(" up="),
   down: text(" down="),
+  queue: text(" queue="),
   connect: text(" connect="),
   first: text(" first="),
   total: text(" ms="),
@@ -131,6 +141,7 @@ const JSON_WORDS: Words = {
   upstream: value(',"upstream":"', '"', ',"upstream":null'),
   up: text(',"up_bytes":'),
   down: text(',"down_bytes":'),
+  queue: text(',"queue_ms":'),
   connect: text(',"connect_ms":'),
   first: text(',"first_byte_ms":'),
   total: text(',"duration_ms":'),
@@ -155,9 +166,7 @@ export function accessLine(ex: number, plan: Plan): boolean {
   const words = plan.accessFormat === AccessFormat.Json ? JSON_WORDS : TEXT;
   printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX);
   if (words.json) print(JSON_BEGIN);
-  const now = wallMs();
-  print(stampOf(now));
-  printThree(Math.floor(now) % 1000);
+  print(stampOf(wallMs()));
   print(words.client);
   printClient();
   printRequest(ex, words);
@@ -177,9 +186,6 @@ function printClient(): void {
   printDecimal((arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3]);
 }
 
-/** What of a target is logged: a longer one is cut. */
-const TARGET_BYTES_LOGGED = 2_048;
-
 function printRequest(ex: number, words: Words): void {
   const kept = exKept[ex];
   print(words.method);
@@ -187,11 +193,12 @@ function printRequest(ex: number, words: Words): void {
   print(words.target);
   if (kept !== NONE) {
     const from = kept + exMethodEnd[ex] + 1;
-    printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_LOGGED), words.json);
+    printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_TOLD), words.json);
   }
   if (kept !== NONE && exHostEnd[ex] > exHost[ex]) {
     print(words.host.before);
-    printQuoted(kept + exHost[ex], kept + exHostEnd[ex], words.json);
+    const host = kept + exHost[ex];
+    printQuoted(host, Math.min(kept + exHostEnd[ex], host + HOST_BYTES_TOLD), words.json);
     print(words.host.behind);
   } else print(words.host.none);
   print(words.status);
@@ -224,6 +231,9 @@ function printMeasures(ex: number, words: Words): void {
   printDecimal(exUpBytes[ex]);
   print(words.down);
   printDecimal(exDownBytes[ex]);
+  print(words.queue);
+  if (exQueuedMs[ex] === 0) print(words.none);
+  else printTenths((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
   print(words.connect);
   if (exConnectMs[ex] === 0) print(words.none);
   else printTenths(exConnectMs[ex] - start);

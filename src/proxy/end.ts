@@ -1,7 +1,6 @@
 // The end of an exchange, whatever came before: what it held is given back, accounts are settled, its
 // slots are marked to be closed.
 import { NONE } from "../base/limits.ts";
-import { giveBlock } from "../net/blocks.ts";
 import { slotHold } from "../net/slots.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
@@ -12,7 +11,6 @@ import {
   exErrno,
   exFlags,
   exGeneration,
-  exKept,
   exListener,
   exReason,
   exSetState,
@@ -20,6 +18,7 @@ import {
   exUp,
   giveExchange,
 } from "./exchanges.ts";
+import { forgetHead } from "./kept_head.ts";
 import { probeEnded } from "./probe.ts";
 import { queueGiveUp } from "./queue.ts";
 import { leave } from "./reach.ts";
@@ -31,10 +30,7 @@ const isReset = Uint8Array.from(REASONS, (reason) => (reason.reset ? 1 : 0));
 
 /** Gives back what a request held. */
 export function forget(ex: number): void {
-  if (exKept[ex] !== NONE) {
-    giveBlock(exKept[ex]);
-    exKept[ex] = NONE;
-  }
+  forgetHead(ex);
   if (exGeneration[ex] !== 0) {
     planGive(exGeneration[ex]);
     exGeneration[ex] = 0;
@@ -45,7 +41,7 @@ export function forget(ex: number): void {
  * is passed on as one; so is "no server", since the client was already accepted, and any end with bytes
  * still held. */
 export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
-  const down = exDown[ex], up = exUp[ex];
+  const down = exDown[ex];
   const http = exFlags[ex] & ExFlag.Http;
   // Before a request begins, and once it is recorded, no Plan is held; a tunnel holds none either.
   const silent = http && exGeneration[ex] === 0 && exState[ex] !== ExState.Tunnel;
@@ -53,18 +49,24 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   exReason[ex] = reason;
   exErrno[ex] = errno;
   exSetState(ex, ExState.Done);
+  if (down !== NONE && !silent) record(ex);
+  settle(ex);
+}
+
+/** Gives back all that an exchange held which is Done. */
+export function settle(ex: number): void {
+  const down = exDown[ex], up = exUp[ex];
   if (down === NONE) {
     probeEnded(ex, planOf(exGeneration[ex]));
     planGive(exGeneration[ex]);
     exGeneration[ex] = 0;
   } else {
-    if (!silent) record(ex);
     if (freshEx === ex) setFresh(NONE);
     forget(ex);
     stats.listenerCurrent[exListener[ex]]--;
     if (up !== NONE) leave(ex);
   }
-  const reset = isReset[reason] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
+  const reset = isReset[exReason[ex]] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
   closeSlot(up, reset);
   closeSlot(down, reset);
   giveExchange(ex);

@@ -15,7 +15,7 @@ import { ECONNRESET, EINPROGRESS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, stats } from "./context.ts";
-import { exchangeEnd } from "./end.ts";
+import { exchangeEnd, settle } from "./end.ts";
 import {
   exDown,
   exErrno,
@@ -36,16 +36,15 @@ import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
 import {
-  answerEvent,
   forwardEvent,
   headEvent,
   leftUs,
-  lingerEvent,
   queueEvent,
   requestAwait,
   requestReached,
   requestTimeout,
 } from "./request.ts";
+import { answerEvent, lingerEvent } from "./request_end.ts";
 import { connectedSlot, connectTo } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
@@ -105,7 +104,7 @@ export function exchangeTimeout(slot: number): void {
   switch (exState[ex]) {
     case ExState.Connect:
       if (exDown[ex] === NONE) return exchangeEnd(ex, Reason.ConnectionTimeout, ETIMEDOUT);
-      if (slot === exDown[ex]) return; // the client's own time begins anew when its server is there
+      if (slot === exDown[ex]) return requestTimeout(ex, slot);
       reachFailed(ex, Reason.ConnectionTimeout, ETIMEDOUT);
       return reached(ex, reachNext(ex));
     case ExState.Tunnel:
@@ -199,9 +198,8 @@ export function exchangeProbe(probe: number): boolean {
 
 /** Ends an exchange, and the slot whose event it was, because of a bug of ours. */
 export function exchangeBug(slot: number, ex: number): void {
-  if (ex !== NONE && exState[ex] !== ExState.Free && exState[ex] !== ExState.Done) {
-    exchangeEnd(ex, Reason.Bug, 0);
-  }
+  if (ex !== NONE && exState[ex] === ExState.Done) settle(ex); // the bug was in telling of its end
+  else if (ex !== NONE && exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Bug, 0);
   if (slotState[slot] === SlotState.Idle) poolDrop(slot); // kept, by the very event that broke
   else closeSlot(slot, true);
 }

@@ -35,6 +35,8 @@ export let exNext: Uint32Array;
 export let exBefore: Uint32Array;
 export let exConnectMs: Float64Array;
 export let exFirstMs: Float64Array;
+export let exQueuedMs: Float64Array;
+export let exUnqueuedMs: Float64Array;
 
 let rows: Rows; // linked through exDown
 
@@ -70,6 +72,8 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exBefore,
     exConnectMs,
     exFirstMs,
+    exQueuedMs,
+    exUnqueuedMs,
   } = openExchanges(memory, exchanges));
   rows = new Rows(exDown, exchanges);
 }

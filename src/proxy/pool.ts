@@ -30,6 +30,8 @@ let idleCount: Uint32Array;
 /** How long a connection to each server is kept when it decides, in milliseconds; 0: nothing is known. */
 let learnedMs: Uint32Array;
 let idleAll: number;
+/** Behind the highest server that anything was kept or learned of. */
+let usedEnd: number;
 /** The server that was asked last to give up connections. */
 let shrinkNext: number;
 
@@ -38,6 +40,7 @@ export function poolOpen(): void {
   idleCount = new Uint32Array(SERVERS_MAX);
   learnedMs = new Uint32Array(SERVERS_MAX);
   idleAll = 0;
+  usedEnd = 0;
   shrinkNext = NONE;
 }
 
@@ -59,10 +62,10 @@ export function poolTake(server: number, sure: boolean): number {
 /** A new Plan: connections to servers that it does not have are closed, and what was learned of them is
  * forgotten. Their numbers may be given to others. */
 export function poolKeepOnly(plan: Plan): void {
-  for (let server = 1; server < SERVERS_MAX && (idleAll > 0 || server < plan.servers); server++) {
+  for (let server = 1; server < usedEnd; server++) {
     if (serverIsThere(plan, server)) continue;
     while (idleFirst[server] !== NONE) poolDrop(idleFirst[server]);
-    if (learnedMs[server] !== 0) learnedMs[server] = 0;
+    learnedMs[server] = 0;
   }
 }
 
@@ -82,18 +85,20 @@ const KEEP_MS_MIN = 1_000;
 
 /** A server has said for how many seconds it keeps an idle connection. */
 export function poolLearn(server: number, seconds: number): void {
+  usedEnd = Math.max(usedEnd, server + 1);
   // A second less: the request must be there before the server gives up.
   learnedMs[server] = Math.min(KEEP_MS_MAX, Math.max(KEEP_MS_MIN, (seconds - 1) * 1_000));
 }
 
-/** Keeps a server's connection for at most `keepMs` (below 0: as long as was learned), unless there are `most` already or it is not quiet:
- * then it is closed. */
+/** Keeps a server's connection for at most `keepMs` (below 0: as long as was learned), unless there are `most`
+ * already or it is not quiet: then it is closed. */
 export function poolGive(slot: number, server: number, most: number, keepMs: number): void {
   const quiet = isQuiet(slot);
   slotEx[slot] = NONE;
   slotPeer[slot] = NONE;
   const forMs = keepMs >= 0 ? keepMs : learnedMs[server] === 0 ? KEEP_MS_MAX : learnedMs[server];
   if (!quiet || idleCount[server] >= most || forMs === 0) return closeSlot(slot, false);
+  usedEnd = Math.max(usedEnd, server + 1);
   slotSetState(slot, SlotState.Idle);
   slotServer[slot] = server;
   slotPeer[slot] = idleFirst[server];
@@ -109,14 +114,16 @@ export function poolEvent(slot: number, bits: number): void {
   if (!(bits & ~(Ready.Out | Ready.Pieces))) return;
   const server = slotServer[slot], idleMs = clockMs() - slotSinceMs[slot];
   const known = learnedMs[server] === 0 ? KEEP_MS_MAX : learnedMs[server];
-  if (idleMs > KEEP_MS_MIN && idleMs < known) learnedMs[server] = idleMs * SHORTER;
+  if (idleMs > KEEP_MS_MIN && idleMs < known) learnedMs[server] = Math.max(KEEP_MS_MIN, idleMs * SHORTER);
   poolDrop(slot);
 }
 
-/** A connection was kept as long as it may be, and its server has not closed it. */
+/** A connection was kept as long as it may be, and its server has not closed it: the next ones may be kept
+ * longer. Of those that were kept at the same time, the first one has said it. */
 export function poolTimeout(slot: number): void {
-  const server = slotServer[slot];
-  if (learnedMs[server] !== 0) learnedMs[server] = Math.min(KEEP_MS_MAX, learnedMs[server] * LONGER);
+  const server = slotServer[slot], known = learnedMs[server];
+  const asLong = clockMs() - slotSinceMs[slot] >= known;
+  if (known !== 0 && asLong) learnedMs[server] = Math.min(KEEP_MS_MAX, known * LONGER);
   poolDrop(slot);
 }
 

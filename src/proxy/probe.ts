@@ -19,6 +19,7 @@ import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, shared } from "./context.ts";
 import { exErrno, exFirst, exReason, exStartMs, exUp } from "./exchanges.ts";
+import { queueWake } from "./queue.ts";
 
 /** First checks of many servers are spread over this, or one interval if that is shorter. */
 const FIRST_SPREAD_MS = 1_000;
@@ -203,7 +204,9 @@ function publish(probe: number): void {
     shared.serverVerdict[server] = probeVerdict[probe];
     changed = true;
   }
-  if (changed) Atomics.add(shared.verdictVersion, 0, 1);
+  if (!changed) return;
+  Atomics.add(shared.verdictVersion, 0, 1);
+  if (probeVerdict[probe] === Verdict.Up) queueWake(); // it has places
 }
 
 function tell(ex: number, probe: number, before: Verdict): void {

@@ -7,7 +7,7 @@ import { runAgain } from "../net/ready.ts";
 import { PER_LINE } from "../shared/servers.ts";
 import { sys } from "../sys/sys.ts";
 import { room, shared } from "./context.ts";
-import { exBefore, exDown, exNext, exUpstream } from "./exchanges.ts";
+import { exBefore, exDown, exNext, exQueuedMs, exUpstream } from "./exchanges.ts";
 
 let first: number;
 let last: number;
@@ -23,25 +23,19 @@ export function queueOpen(all: readonly number[]): void {
   tell();
 }
 
-/** Takes the first place in the queue again: what was offered was gone. */
-export function queueRejoin(ex: number): void {
-  exNext[ex] = first;
-  exBefore[ex] = NONE;
-  if (first === NONE) last = ex;
-  else exBefore[first] = ex;
-  first = ex;
-  length++;
-  tell();
-}
-
-/** Takes the last place in the queue; false when it is full. */
+/** Takes its place in the queue, by when it first joined one: behind whoever came before, and who tries in vain
+ * is where it was. False when the queue is full. */
 export function queueJoin(ex: number): boolean {
   if (length === QUEUE_MAX) return false;
-  exNext[ex] = NONE;
-  exBefore[ex] = last;
-  if (last === NONE) first = ex;
-  else exNext[last] = ex;
-  last = ex;
+  let before = last;
+  while (before !== NONE && exQueuedMs[before] > exQueuedMs[ex]) before = exBefore[before];
+  const next = before === NONE ? first : exNext[before];
+  exNext[ex] = next;
+  exBefore[ex] = before;
+  if (before === NONE) first = ex;
+  else exNext[before] = ex;
+  if (next === NONE) last = ex;
+  else exBefore[next] = ex;
   length++;
   tell();
   return true;
@@ -64,7 +58,18 @@ export function queueOffer(upstream: number): void {
   for (let ex = first; ex !== NONE; ex = exNext[ex]) {
     if (exUpstream[ex] === upstream) return runAgain(exDown[ex]);
   }
-  // Who waits elsewhere may wait for another upstream: all are asked.
+  queueWake();
+}
+
+/** What was offered to one that waits is no use to it: the next one has its turn. */
+export function queuePass(ex: number): void {
+  for (let next = exNext[ex]; next !== NONE; next = exNext[next]) {
+    if (exUpstream[next] === exUpstream[ex]) return runAgain(exDown[next]);
+  }
+}
+
+/** Wakes the other reactors where somebody waits, for whatever upstream: each looks itself. */
+export function queueWake(): void {
   for (let index = 0; index < rooms.length; index++) {
     if (Atomics.load(shared.reactorWaiting, rooms[index] * PER_LINE) !== 0) sys.wake(rooms[index]);
   }

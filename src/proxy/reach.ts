@@ -67,6 +67,7 @@ export function reachFirst(ex: number): Reached {
   }
   exFirst[ex] = member;
   exReason[ex] = Reason.None;
+  exFlags[ex] &= ~ExFlag.Crowded;
   return reach(ex, 0);
 }
 
@@ -81,7 +82,6 @@ function reach(ex: number, place: number): Reached {
   const upstream = exUpstream[ex],
     first = held.upstreamFirst[upstream],
     members = held.upstreamCount[upstream];
-  let full = false;
   for (
     let budget = CONNECTS_PER_TURN;
     place >= 0;
@@ -95,7 +95,7 @@ function reach(ex: number, place: number): Reached {
     const again = exTried[ex] > 0;
     exTried[ex] = place + 1;
     if (!takePlace(ex, server, held.serverConnectionsMax[server])) {
-      full = true;
+      exFlags[ex] |= ExFlag.Crowded;
       continue;
     }
     if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
@@ -104,7 +104,7 @@ function reach(ex: number, place: number): Reached {
     const reached = reachServer(ex);
     if (reached !== Reached.Nobody) return reached;
   }
-  return full ? Reached.Full : Reached.Nobody;
+  return exFlags[ex] & ExFlag.Crowded ? Reached.Full : Reached.Nobody;
 }
 
 /** Takes one of a server's places, where they are limited (`most` > 0); false when all are taken. */

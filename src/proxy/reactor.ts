@@ -34,7 +34,7 @@ import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
-import { requestsDrain, requestsReset } from "./request.ts";
+import { requestsDrain, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
 import { probeLate, probeOfTimer, probesOpen, probesSchedule } from "./probe.ts";
 

@@ -2,49 +2,27 @@
 // reached (or waited for), the request forwarded, the answer forwarded, and the next request awaited; or
 // Sluice answers itself; or the two ends become a tunnel. Every step is somebody else's.
 import { unreachable } from "../base/assert.ts";
-import {
-  ARENA_RECEIVE,
-  ARENA_SCRATCH,
-  INTERIM_MAX,
-  LINGER_BYTES_MAX,
-  LINGER_MS,
-  LINGER_WHOLE_MS,
-  NONE,
-  RECEIVE_BYTES,
-  TURN_BYTES,
-  VIA_MAX,
-} from "../base/limits.ts";
-import { takeBlockFor } from "../net/blocks.ts";
+import { ARENA_SCRATCH, INTERIM_MAX, NONE, TICK_MS, VIA_MAX } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
-import { Ready, readyAdd, readyDry, runAgain } from "../net/ready.ts";
-import {
-  slotBody,
-  slotFlags,
-  slotHold,
-  slotMovedBytes,
-  slotReady,
-  slotScanned,
-  slotUnreadBytes,
-} from "../net/slots.ts";
+import { Ready, readyAdd, runAgain } from "../net/ready.ts";
+import { slotBody, slotHold, slotMovedBytes, slotReady, slotScanned, slotUnreadBytes } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
-import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
-import { type Plan, serverIsThere } from "../plan/plan.ts";
-import { viaPasses } from "../policy/edit.ts";
+import { unreadKeep } from "../net/unread.ts";
+import { hopsLeft, viaPasses } from "../policy/edit.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
-import { FULL } from "../proto/http1_print.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
-import { Reason, REASONS } from "../shared/reason.ts";
+import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
-import { EAGAIN, ECONNRESET } from "../sys/errno.ts";
+import { Body, ExFlag, ExState } from "../shared/tables.ts";
+import { ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
-import { sayFixed, sayReason, sayRedirect } from "./answer.ts";
-import { bodyBegin, bodyRefusal, bodyTake } from "./body.ts";
+import { sayFixed, sayNothing, sayRedirect } from "./answer.ts";
+import { bodyBegin, bodyRefusal } from "./body.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
-import { exchangeEnd, forget } from "./end.ts";
+import { allow, allowUntil, isOver } from "./deadlines.ts";
+import { exchangeEnd } from "./end.ts";
 import {
-  exchangesEnd,
   exConnectMs,
   exDown,
   exDownBytes,
@@ -59,6 +37,7 @@ import {
   exKeptBytes,
   exListener,
   exMethodEnd,
+  exQueuedMs,
   exReason,
   exRequests,
   exRoute,
@@ -69,25 +48,18 @@ import {
   exStatus,
   exTargetEnd,
   exTried,
+  exUnqueuedMs,
   exUp,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
-import { forwardAnswer, Forwarded, forwardErrno, forwardRequest, recallRequest } from "./forward.ts";
-import { poolGive, poolLearn } from "./pool.ts";
+import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
+import { keepHead, recallHead, trimHead } from "./kept_head.ts";
+import { poolLearn } from "./pool.ts";
 import { flush, pump, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
-import { queueGiveUp, queueJoin, queueLeave, queueRejoin } from "./queue.ts";
-import {
-  leave,
-  part,
-  placeAgain,
-  Reached,
-  reachFirst,
-  reachNext,
-  reachOpened,
-  reachServer,
-} from "./reach.ts";
-import { record } from "./record.ts";
+import { queueJoin, queueLeave, queueOffer, queuePass } from "./queue.ts";
+import { part, placeAgain, Reached, reachFirst, reachNext, reachOpened, reachServer } from "./reach.ts";
+import { answerDone, draining, fail, reply, say } from "./request_end.ts";
 import { chooseWay, Way } from "./routing.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
@@ -107,14 +79,16 @@ import {
 /** Goes on from how far the way to a server was made. */
 export function requestReached(ex: number, how: Reached): void {
   switch (how) {
-    case Reached.Connected:
-      return connected(ex);
     case Reached.Waiting:
       return;
     case Reached.Full:
       return queue(ex);
-    default:
-      return fail(ex, exReason[ex], exErrno[ex]);
+    default: {
+      const upstream = exUpstream[ex], failed = exReason[ex] !== Reason.None && exTried[ex] > 0;
+      if (how === Reached.Connected) connected(ex);
+      else fail(ex, exReason[ex], exErrno[ex]);
+      if (failed) queueOffer(upstream); // the place at a server that failed is free, and nobody was told
+    }
   }
 }
 
@@ -133,7 +107,10 @@ export function requestTimeout(ex: number, slot: number): void {
       if (slotScanned[slot] === 0) return exchangeEnd(ex, Reason.ClientIdle, 0);
       return refuse(ex, Reason.RequestTimeout, 408, Refusal.None);
     case ExState.Queue:
-      return fail(ex, Reason.QueueTimeout, 0);
+      return queueTimeout(ex);
+    case ExState.Connect:
+      if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
+      return allow(ex); // the client's own time begins anew when its server is there
     case ExState.Forward:
       return forwardTimeout(ex);
     case ExState.Answer:
@@ -155,23 +132,6 @@ export function requestAwait(ex: number, bits: number): void {
   slotScanned[down] = 0;
   timerSet(down, clockMs() + plan.listenerRequestHeadMs[exListener[ex]]);
   headEvent(ex, down, bits);
-}
-
-/** We are leaving: no request is awaited any more. */
-let draining = false;
-
-/** From here on every answer is its connection's last, and who has nothing under way is let go. */
-export function requestsDrain(): void {
-  draining = true;
-  for (let ex = 1; ex < exchangesEnd(); ex++) {
-    if (exState[ex] !== ExState.Head || slotScanned[exDown[ex]] > 0 || readable(exDown[ex])) continue;
-    exchangeEnd(ex, Reason.Finished, 0);
-  }
-}
-
-export function requestsReset(): void {
-  setFresh(NONE);
-  draining = false;
 }
 
 /** The client may have sent a request, or a part of one. */
@@ -232,6 +192,7 @@ function beginRequest(ex: number): void {
   exDownBytes[ex] = 0;
   exConnectMs[ex] = 0;
   exFirstMs[ex] = 0;
+  if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0;
 }
 
 /** A request's head is whole: what it says is kept, a route is chosen. */
@@ -239,18 +200,11 @@ function requestCame(ex: number): void {
   const down = exDown[ex], head = request;
   exFlags[ex] = flagsOfRequest();
   bodyBegin(down, head, false);
-  const block = takeBlockFor(head.bytes);
-  if (block === NONE) return say(ex, Reason.OutOfResources, 503, true);
-  arenaBytes.copyWithin(block, head.at, head.at + head.bytes);
-  exKept[ex] = block;
-  exKeptBytes[ex] = head.bytes;
-  exMethodEnd[ex] = head.methodEnd;
-  exTargetEnd[ex] = head.targetEnd;
-  exHost[ex] = head.authority;
-  exHostEnd[ex] = head.authorityEnd;
-  timerSet(down, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
+  if (!keepHead(ex)) return say(ex, Reason.OutOfResources, 503, true);
+  allowUntil(ex, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
 
   if (head.method === Method.Connect) return say(ex, Reason.BadRequest, 501, true); // no forward proxy
+  if (hopsLeft(arenaBytes, head) === 0) return lastHop(ex, head.method);
   if (viaPasses(arenaBytes, head) > VIA_MAX) return say(ex, Reason.Loop, 502, true);
   switch (chooseWay(ex, plan)) {
     case Way.Upstream:
@@ -281,10 +235,17 @@ function requestCame(ex: number): void {
   }
 }
 
+/** A request that goes no further than to us. What we are is no secret; TRACE would repeat its credentials. */
+function lastHop(ex: number, method: Method): void {
+  if (method === Method.Trace) return say(ex, Reason.BadRequest, 501, true);
+  reply(ex, sayNothing);
+}
+
 /** What is to be remembered of the request in `request`. */
 function flagsOfRequest(): number {
   let flags: number = ExFlag.Http;
-  if (!(request.flags & HeadFlag.Persistent) || draining) flags |= ExFlag.Last;
+  if (!(request.flags & HeadFlag.Persistent)) flags |= ExFlag.Last | ExFlag.Parting;
+  if (draining) flags |= ExFlag.Last;
   if (request.flags & HeadFlag.Old) flags |= ExFlag.Old;
   if (request.flags & HeadFlag.Upgrade) flags |= ExFlag.Upgrade;
   if (request.method === Method.Head) flags |= ExFlag.Bodiless;
@@ -294,12 +255,13 @@ function flagsOfRequest(): number {
   return flags;
 }
 
-/** Every server that could take the exchange is full: it waits for a place. */
+/** The servers that could take the exchange are full: it waits for a place. */
 function queue(ex: number): void {
+  if (exQueuedMs[ex] === 0) exQueuedMs[ex] = clockMs();
   if (!queueJoin(ex)) return fail(ex, Reason.QueueFull, 0);
-  exSetState(ex, ExState.Queue);
-  runAgain(exDown[ex]); // a place that was given before we stood here was offered to nobody
-  timerSet(exDown[ex], clockMs() + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]]);
+  stand(ex);
+  // A place that was given before we stood here was offered to nobody.
+  if (exReason[ex] === Reason.None) runAgain(exDown[ex]);
 }
 
 /** An exchange in the queue: its client may be gone, or a place may be free. */
@@ -307,14 +269,33 @@ export function queueEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
   if (bits & Ready.Fin && leftUs(ex, down)) return exchangeEnd(ex, Reason.ClientGone, 0);
-  if (bits !== 0) return;
+  if (bits === 0) tryAgain(ex);
+}
+
+/** Its turn in the queue: there may be a place. There may be more: offers of one turn are one. */
+function tryAgain(ex: number): void {
+  const upstream = exUpstream[ex];
   queueLeave(ex);
+  exUnqueuedMs[ex] = clockMs();
   exSetState(ex, ExState.Connect);
   exTried[ex] = 0;
   const how = reachFirst(ex);
-  if (how !== Reached.Full) return requestReached(ex, how);
-  queueRejoin(ex); // its deadline goes on
+  if (how !== Reached.Full) {
+    requestReached(ex, how);
+    return queueOffer(upstream);
+  }
+  queueJoin(ex); // there is room: it has just left
+  stand(ex);
+  if (exGeneration[ex] !== plan.generation) queuePass(ex); // the place is at a server that its Plan has not
+}
+
+/** It stands in the queue, for as long as it may in all. Where a server refused, that one is asked again
+ * every tick: it may be back before the others have a place, and nobody would tell. */
+function stand(ex: number): void {
   exSetState(ex, ExState.Queue);
+  exUnqueuedMs[ex] = 0;
+  const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
+  allowUntil(ex, exReason[ex] === Reason.None ? endMs : Math.min(endMs, clockMs() + TICK_MS));
 }
 
 /** The server is there: the request goes to it. */
@@ -322,7 +303,7 @@ function forward(ex: number): void {
   const down = exDown[ex];
   // What came behind a fresh head stays its own until it is sent, kept or dropped: nothing gets lost.
   const isFresh = freshEx === ex;
-  if (!isFresh) recallRequest(ex);
+  if (!isFresh) recallHead(ex);
   const held = planOf(exGeneration[ex]);
   exSetState(ex, ExState.Forward);
   exConnectMs[ex] = clockMs();
@@ -336,6 +317,9 @@ function forward(ex: number): void {
     case Forwarded.TooLong:
       exErrno[ex] = Refusal.HeadTooLong;
       return say(ex, Reason.BadRequest, 431, true);
+    case Forwarded.NoHost:
+      exErrno[ex] = Refusal.BadHost;
+      return say(ex, Reason.BadRequest, 400, true);
     case Forwarded.Malformed:
       exFlags[ex] |= ExFlag.Last; // where the next request begins is not known
       setFresh(NONE);
@@ -377,7 +361,7 @@ export function forwardEvent(ex: number, slot: number, bits: number): void {
 /** Whether a client that has ended its stream has left. One that said this was its last request may have
  * half-closed, as old programs do; one with more requests under way has as well. */
 export function leftUs(ex: number, down: number): boolean {
-  if (exFlags[ex] & ExFlag.Last || slotUnreadBytes[down] > 0) return false;
+  if (exFlags[ex] & ExFlag.Parting || slotUnreadBytes[down] > 0) return false;
   return sys.peek(down, ARENA_SCRATCH, 1) === 0;
 }
 
@@ -423,6 +407,7 @@ function moveAnswer(ex: number): void {
     if (slotHold[up] !== NONE) {
       // An interim answer waits for the client: nothing overtakes it.
       const flushed = flush(up, exDown[ex]);
+      if (pumpProgress) allow(ex);
       if (flushed === Pumped.Waiting) return;
       if (flushed !== Pumped.Moved) return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
     }
@@ -487,6 +472,7 @@ function answerCame(ex: number): boolean {
   allow(ex);
   switch (forwardAnswer(ex)) {
     case Forwarded.Sent:
+      trimHead(ex);
       break;
     case Forwarded.SinkBroken:
       exchangeEnd(ex, Reason.ClientReset, forwardErrno);
@@ -521,6 +507,7 @@ function interimCame(ex: number, up: number): boolean {
   }
   switch (forwardAnswer(ex)) {
     case Forwarded.Sent:
+      allow(ex); // who says "still at it" has time again, INTERIM_MAX times
       return true;
     case Forwarded.SinkBroken:
       exchangeEnd(ex, Reason.ClientReset, forwardErrno);
@@ -544,146 +531,6 @@ function switched(ex: number): void {
   if (exState[ex] === ExState.Tunnel && exUp[ex] === up) tunnelRun(ex, up, 0);
 }
 
-/** The whole answer is out. The server's connection is kept if both sides are done with it. */
-function answerDone(ex: number): void {
-  const up = exUp[ex], down = exDown[ex];
-  const whole = slotBody[down] === Body.Ended && slotHold[down] === NONE;
-  exReason[ex] = Reason.Finished;
-  const stays = serverIsThere(plan, exServer[ex]);
-  if (whole && stays && !(exFlags[ex] & ExFlag.LastUp) && slotBody[up] === Body.Ended) {
-    const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
-    leave(ex);
-    poolGive(up, exServer[ex], held.upstreamKeepMax[upstream], held.upstreamKeepMs[upstream]);
-  } else {
-    part(ex, false);
-  }
-  requestDone(ex, whole);
-}
-
-/** A request is done with: recorded; the next one is awaited, or the connection ends. `whole`: nothing of it
- * is still to come. */
-function requestDone(ex: number, whole: boolean): void {
-  const down = exDown[ex];
-  record(ex);
-  forget(ex);
-  if (!whole || draining || exFlags[ex] & ExFlag.Last) return leaveClient(ex, whole);
-  exSetState(ex, ExState.Head);
-  exFlags[ex] = ExFlag.Http;
-  slotBody[down] = Body.Head;
-  slotScanned[down] = 0;
-  timerSet(down, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
-  if (readable(down)) runAgain(down);
-}
-
-/** The exchange cannot go on: the client is told why, if it can still be told, else its connection ends. */
-function fail(ex: number, reason: Reason, errno: number): void {
-  const status = reason === Reason.BadRequest ? REFUSALS[errno].status : REASON_STATUS[reason];
-  if (exFlags[ex] & ExFlag.Answered || status === 0) {
-    return exchangeEnd(ex, reason, errno);
-  }
-  exErrno[ex] = errno;
-  say(ex, reason, status, true);
-}
-
-const REASON_STATUS = Uint16Array.from(REASONS, (reason) => reason.status);
-
-/** Answers with a reason. `understood`: the request's head was, so its Accept chooses the form, and its body
- * may be on the way. */
-function say(ex: number, reason: Reason, status: number, understood: boolean): void {
-  const down = exDown[ex], held = planOf(exGeneration[ex]);
-  const wasFresh = exState[ex] === ExState.Head || freshEx === ex;
-  if (freshEx === ex) setFresh(NONE);
-  if (exState[ex] === ExState.Queue) queueGiveUp(ex);
-  part(ex, true);
-  exReason[ex] = reason;
-  if (slotHold[down] !== NONE) holdGive(down, false);
-  const whole = understood && skipBody(ex, wasFresh);
-  if (!whole) exFlags[ex] |= ExFlag.Last;
-  exSetState(ex, ExState.Answer);
-  if (understood && !wasFresh && exKept[ex] !== NONE) recallRequest(ex);
-  const head = understood && (wasFresh || exKept[ex] !== NONE) ? request : null;
-  const refusal = reason === Reason.BadRequest ? exErrno[ex] : Refusal.None;
-  saidOf(ex, sayReason(ex, held, reason, status, refusal, head));
-}
-
-/** Answers as the route says. */
-function reply(ex: number, how: (ex: number, held: Plan) => number): void {
-  const whole = skipBody(ex, true);
-  if (!whole) exFlags[ex] |= ExFlag.Last;
-  exReason[ex] = Reason.Answered;
-  exSetState(ex, ExState.Answer);
-  saidOf(ex, how(ex, planOf(exGeneration[ex])));
-}
-
-/** Drops what came of a request's body; true when that is all of it. What lies behind it stays unread. */
-function skipBody(ex: number, wasFresh: boolean): boolean {
-  const down = exDown[ex];
-  if (wasFresh && restBytes > 0) {
-    if (slotBody[down] === Body.Ended) return unreadKeep(down, restAt, restBytes, false);
-    return bodyTake(down, restAt, restBytes) >= 0 && slotBody[down] === Body.Ended;
-  }
-  return slotBody[down] === Body.Ended;
-}
-
-/** Goes on from what became of an answer of ours (see answer.ts). */
-function saidOf(ex: number, said: number): void {
-  if (said === 0) return requestDone(ex, !(exFlags[ex] & ExFlag.Last));
-  if (said === FULL) return exchangeEnd(ex, Reason.OutOfResources, 0);
-  if (said < 0) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
-  timerSet(exDown[ex], clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
-  answerEvent(ex, exDown[ex], 0); // a send that took a part may take more
-}
-
-/** The client takes more of what we say. */
-export function answerEvent(ex: number, down: number, bits: number): void {
-  readyAdd(down, bits);
-  if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
-  switch (flush(down, down)) {
-    case Pumped.Waiting:
-      if (pumpProgress) timerSet(down, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
-      return;
-    case Pumped.Moved:
-      return requestDone(ex, !(exFlags[ex] & ExFlag.Last));
-    default:
-      return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
-  }
-}
-
-/** The last answer is out. Closing now would reset the connection if the client still sends, and the reset
- * might overtake the answer: then its bytes are read and dropped for a while first. */
-function leaveClient(ex: number, whole: boolean): void {
-  const down = exDown[ex];
-  unreadGive(down);
-  if (slotHold[down] !== NONE) holdGive(down, false); // of a request that nobody takes any more
-  const quiet = whole && !(slotReady[down] & Ready.In);
-  if (quiet || slotFlags[down] & SlotFlag.Finished) return exchangeEnd(ex, Reason.Finished, 0);
-  if (sys.shutdown(down) < 0) return exchangeEnd(ex, Reason.Finished, 0);
-  exSetState(ex, ExState.Linger);
-  exUpBytes[ex] = 0;
-  exStartMs[ex] = clockMs();
-  timerSet(down, clockMs() + LINGER_MS);
-  lingerEvent(ex, down, 0);
-}
-
-/** Reads and drops what a client still sends: for as long as it comes, within bounds. */
-export function lingerEvent(ex: number, down: number, bits: number): void {
-  readyAdd(down, bits);
-  const before = exUpBytes[ex];
-  while (slotReady[down] & Ready.In) {
-    if (exUpBytes[ex] - before >= TURN_BYTES) return runAgain(down);
-    const read = sys.recv(down, ARENA_RECEIVE, RECEIVE_BYTES);
-    if (read === -EAGAIN) {
-      readyDry(down);
-      break;
-    }
-    if (read <= 0) return exchangeEnd(ex, Reason.Finished, 0);
-    exUpBytes[ex] += read;
-  }
-  const over = clockMs() - exStartMs[ex] > LINGER_WHOLE_MS || exUpBytes[ex] > LINGER_BYTES_MAX;
-  if (over) return exchangeEnd(ex, Reason.Finished, 0);
-  if (exUpBytes[ex] > before) timerSet(down, clockMs() + LINGER_MS);
-}
-
 /** So many bytes of a request or an answer were moved. */
 function moved(ex: number, bytes: number, up: boolean): void {
   if (bytes === 0 && !pumpProgress) return;
@@ -692,20 +539,17 @@ function moved(ex: number, bytes: number, up: boolean): void {
   allow(ex); // whoever moves has time again
 }
 
-/** Gives the exchange's next step its time, within what the whole may take. */
-function allow(ex: number): void {
-  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
-  const ms = slotBody[exDown[ex]] !== Body.Ended
-    ? held.listenerBodyStallMs[exListener[ex]]
-    : exFlags[ex] & ExFlag.Answered
-    ? held.upstreamServerIdleMs[upstream]
-    : held.upstreamAnswerMs[upstream];
-  const now = clockMs(), whole = held.listenerExchangeMs[exListener[ex]];
-  timerSet(exDown[ex], whole === 0 ? now + ms : Math.min(now + ms, exStartMs[ex] + whole));
+/** It has waited for a place long enough, or for a server that refused to be asked again. */
+function queueTimeout(ex: number): void {
+  if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
+  const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
+  if (clockMs() >= endMs) return fail(ex, Reason.QueueTimeout, 0);
+  tryAgain(ex);
 }
 
 /** Nothing moved for too long: whose turn was it? */
 function forwardTimeout(ex: number): void {
+  if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
   const down = exDown[ex], up = exUp[ex];
   if (slotHold[up] !== NONE) return exchangeEnd(ex, Reason.WriteTimeout, 0);
   if (exFlags[ex] & ExFlag.Answered) return exchangeEnd(ex, Reason.AnswerTimeout, 0);

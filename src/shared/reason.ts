@@ -35,6 +35,7 @@ export const enum Reason {
   QueueTimeout,
   QueueFull,
   Loop,
+  ExchangeTimeout,
 }
 
 export interface ReasonText {
@@ -245,6 +246,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "the request has passed Sluice too often: it goes in circles",
     reset: true,
     status: 502,
+  },
+  {
+    name: "exchange_timeout",
+    type: "http_response_timeout",
+    text: "request and answer took longer than they may in all",
+    reset: true,
+    status: 504,
   },
 ];
 

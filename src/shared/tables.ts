@@ -121,6 +121,10 @@ export const enum ExFlag {
   Placed = 1024,
   /** Its server takes no more of the request, though it answers. */
   Deaf = 2048,
+  /** A server was passed over because all its places are taken. */
+  Crowded = 4096,
+  /** The client said that this is its last request: it may end its stream and still listen. */
+  Parting = 8192,
 }
 
 /** One row per connection through us, or per health check under way. */
@@ -156,6 +160,8 @@ export const EXCHANGES = {
   exBefore: [Uint32Array, 1],
   exConnectMs: [Float64Array, 1], // when a server's connection was there; 0: not yet
   exFirstMs: [Float64Array, 1], // when the answer's head came; 0: not yet
+  exQueuedMs: [Float64Array, 1], // when it began to wait for a place; 0: never
+  exUnqueuedMs: [Float64Array, 1], // when it was out of the queue; 0: it is in it, or never was
 } as const satisfies Layout;
 
 /** Deadlines: a row per slot, then a row per health check waiting for its turn. */

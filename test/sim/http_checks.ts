@@ -16,7 +16,7 @@ import {
 } from "../../src/net/slots.ts";
 import { timerTick } from "../../src/net/timers.ts";
 import { readable } from "../../src/net/unread.ts";
-import { plansHeld } from "../../src/proxy/context.ts";
+import { plan, planOf, plansHeld } from "../../src/proxy/context.ts";
 import {
   exchangesEnd,
   exDown,
@@ -24,14 +24,18 @@ import {
   exGeneration,
   exKept,
   exListener,
+  exReason,
   exServer,
   exState,
   exUp,
+  exUpstream,
 } from "../../src/proxy/exchanges.ts";
 import { poolIdle } from "../../src/proxy/pool.ts";
 import { queueLength } from "../../src/proxy/queue.ts";
 import { Count } from "../../src/shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../../src/shared/tables.ts";
+import { Verdict } from "../../src/shared/servers.ts";
+import { Reason } from "../../src/shared/reason.ts";
 import { must, type Run } from "./run.ts";
 
 /** Higher numbers are not in use. */
@@ -57,7 +61,7 @@ const current = new Int32Array(NUMBERS_MAX), placed = new Int32Array(NUMBERS_MAX
 const listening = new Int32Array(NUMBERS_MAX);
 
 export function checkHttp(run: Run): void {
-  const blocks = checkSlots() + checkExchanges();
+  const blocks = checkSlots() + checkExchanges(run);
   must(blocksTaken() === run.blocksReserved + blocks, `${blocks} blocks are named, ${blocksTaken()} taken`);
   for (let number = 0; number < NUMBERS_MAX; number++) {
     const { serverCurrent, listenerCurrent } = run.stats;
@@ -97,7 +101,7 @@ function checkSlots(): number {
 }
 
 /** Returns how many blocks exchanges name. */
-function checkExchanges(): number {
+function checkExchanges(run: Run): number {
   let blocks = 0, plans = 0, waiting = 0;
   current.fill(0);
   placed.fill(0);
@@ -110,6 +114,7 @@ function checkExchanges(): number {
     must(exKept[ex] === NONE || KEEPING.has(state), `a head is kept in state ${state}`);
     if (exGeneration[ex] !== 0) plans++;
     if (state === ExState.Queue) waiting++;
+    if (state === ExState.Queue && !run.isWoken) checkWaiting(run, ex);
     listening[exListener[ex]]++;
     if (exUp[ex] !== NONE) current[exServer[ex]]++;
     if (exFlags[ex] & ExFlag.Placed) placed[exServer[ex]]++;
@@ -118,6 +123,26 @@ function checkExchanges(): number {
   must(plans === plansHeld(), `${plans} exchanges hold a Plan, ${plansHeld()} are held`);
   must(waiting === queueLength(), `${waiting} exchanges wait, ${queueLength()} are queued`);
   return blocks;
+}
+
+/** Nobody waits where there is a place, unless somebody is about to try: its turn has come, or a server
+ * refused it, and is asked again by the tick. Who gets through offers on. */
+function checkWaiting({ shared }: Run, ex: number): void {
+  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
+  const first = held.upstreamFirst[upstream], end = first + held.upstreamCount[upstream];
+  if (held !== plan) return; // it waits for servers that others do not have
+  const hasPlace = held.upstreamMember.subarray(first, end).some((server) =>
+    shared.serverVerdict[server] !== Verdict.Down &&
+    shared.serverInUse[server] < held.serverConnectionsMax[server]
+  );
+  if (!hasPlace) return;
+  for (let other = 1; other < exchangesEnd(); other++) {
+    const state = exState[other], failed = exReason[other] !== Reason.None;
+    if (exUpstream[other] !== upstream) continue;
+    if (state === ExState.Connect && failed) return; // it offers on once it is connected somewhere
+    if (state === ExState.Queue && (failed || slotFlags[exDown[other]] & SlotFlag.Queued)) return;
+  }
+  must(false, "stall: somebody waits for a place, and there is one");
 }
 
 function checkExchange(ex: number, state: ExState): void {

@@ -25,6 +25,7 @@ export function allowedReasons(climate: Climate, connection: Connection, request
   if (request.attempts.length === 0) add(Reason.RequestTimeout, Reason.ServerReset);
   if (climate.limited) add(Reason.QueueTimeout);
   if (climate.staged) add(Reason.Bug);
+  if (climate.hurried) add(Reason.ExchangeTimeout);
   if (connection.endedByUs) add(Reason.Drained);
   addOfClient(connection, request, add);
   for (const attempt of request.attempts) addOfServer(attempt, add);

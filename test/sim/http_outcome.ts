@@ -56,7 +56,7 @@ function checkRequest(climate: Climate, told: string, connection: Connection, re
       must(status === request.refusal, `${told}: refused by ${status}, not by ${request.refusal}`);
     }
   }
-  if (reason === Reason.Finished) checkFinished(told, connection, request);
+  if (reason === Reason.Finished) checkFinished(climate, told, connection, request);
   else if (
     heard.own === "" && client.readsUntilClose && client.told.at(-1) === heard &&
     client.trouble === Trouble.None
@@ -73,9 +73,16 @@ function checkRequest(climate: Climate, told: string, connection: Connection, re
   return heard.whole && !heard.isLast && !request.isLast && !isCut && !uploads;
 }
 
-function checkFinished(told: string, { client, endedByUs }: Connection, request: Request): void {
+function checkFinished(
+  { staged }: Climate,
+  told: string,
+  { client, endedByUs }: Connection,
+  request: Request,
+): void {
   const heard = request.told!, answer = heard.attempt?.answer;
   must(answer !== undefined, `${told}: finished by no server's answer`);
+  // A bug behind the record resets what the client has not read yet.
+  if (staged && client.socket.resetOut) return;
   if (client.trouble !== Trouble.None && answer.framing === "close") return;
   if (answer.status === 101) {
     must(

@@ -82,6 +82,8 @@ export interface Climate {
   readonly limited: boolean;
   /** A bug or a death is staged. */
   readonly staged: boolean;
+  /** An exchange has a limit as a whole. */
+  readonly hurried: boolean;
 }
 
 export class HttpTraffic implements Scenario {
@@ -123,6 +125,7 @@ export class HttpTraffic implements Scenario {
       scarce: random.oneIn(6),
       limited: random.oneIn(6),
       staged: random.oneIn(6),
+      hurried: random.oneIn(6),
     };
     this.weather = this.#someWeather();
     const { scarce, limited } = this.climate;
@@ -193,6 +196,7 @@ export class HttpTraffic implements Scenario {
           clientIdleMs: ms(),
           requestHeadMs: ms(),
           bodyStallMs: ms(),
+          exchangeMs: this.climate.hurried ? random.between(300, 6_000) : 0,
           forwarded: random.below(1 << FORWARDED_BITS),
         },
       }],
@@ -286,6 +290,7 @@ export class HttpTraffic implements Scenario {
       default:
         shared.serverVerdict[server + 1] = random.pick([Verdict.Unchecked, Verdict.Up, Verdict.Down]);
         Atomics.add(shared.verdictVersion, 0, 1);
+        this.#run.wake();
     }
   }
 
@@ -434,6 +439,13 @@ export class HttpTraffic implements Scenario {
         const sinceMs = Math.max(hasBegun ? server.lastSentMs : 0, server.lastToldMs);
         return silentFor(sinceMs, Math.min(answerMs, bodyStallMs, serverIdleMs));
       }
+      case Reason.ExchangeTimeout:
+        must(listener!.exchangeMs > 0, `${told}: there is no such limit`);
+        // Its line may be whole long before the rest of its head is, or it waits its turn in the pipeline.
+        return must(
+          this.#run.clock.nowMs - request.begunMs >= listener!.exchangeMs - TICKS_MS,
+          `${told}: after ${nowMs - request.begunMs} of ${listener!.exchangeMs} ms`,
+        );
       case Reason.WriteTimeout:
         return silentFor(client.lastToldMs, Math.min(clientIdleMs, bodyStallMs, serverIdleMs, answerMs));
     }

@@ -30,6 +30,8 @@ export interface HttpListenerSpec {
   readonly clientIdleMs: number;
   readonly requestHeadMs: number;
   readonly bodyStallMs: number;
+  /** 0: no limit. */
+  readonly exchangeMs: number;
   readonly forwarded: number;
 }
 
@@ -158,6 +160,7 @@ function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec)
   plan.listenerClientIdleMs[listener] = http.clientIdleMs;
   plan.listenerRequestHeadMs[listener] = http.requestHeadMs;
   plan.listenerBodyStallMs[listener] = http.bodyStallMs;
+  plan.listenerExchangeMs[listener] = http.exchangeMs;
   plan.listenerForwarded[listener] = http.forwarded;
   plan.listenerProxyStatus[listener] = ProxyStatus.Own;
 }

@@ -106,7 +106,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a reset passed on as an end of stream",
     file: end,
-    edits: [["const reset = isReset[reason] === 1 ||", "const reset = isReset[reason] === 2 ||"]],
+    edits: [["const reset = isReset[exReason[ex]] === 1 ||", "const reset = isReset[exReason[ex]] === 2 ||"]],
   },
   {
     name: "the connect's deadline goes on",
@@ -218,8 +218,8 @@ const HTTP: readonly Planted[] = [
   },
   {
     name: "a kept head is not given back",
-    file: end,
-    edits: [["    giveBlock(exKept[ex]);\n", ""]],
+    file: "src/proxy/kept_head.ts",
+    edits: [["  if (exKept[ex] === NONE) return;\n  giveBlock(exKept[ex]);\n", ""]],
   },
   {
     name: "a chunked body begins where the last one ended",
@@ -261,8 +261,21 @@ const HTTP: readonly Planted[] = [
     ]],
   },
   {
-    name: "the next request behind a body is not looked at",
+    name: "places that get free together serve one",
     file: request,
+    edits: [[
+      "    requestReached(ex, how);\n    return queueOffer(upstream);\n",
+      "    return requestReached(ex, how);\n",
+    ]],
+  },
+  {
+    name: "a place at a server that refused is offered to nobody",
+    file: request,
+    edits: [["      if (failed) queueOffer(upstream);", "      if (failed) {}"]],
+  },
+  {
+    name: "the next request behind a body is not looked at",
+    file: "src/proxy/request_end.ts",
     edits: [["  if (readable(down)) runAgain(down);\n", ""]],
   },
   {

@@ -185,7 +185,17 @@ export class Run {
   /** Tells the reactor something, as the control plane does. */
   tell(message: Message): void {
     this.messages.push(message);
+    this.wake();
+  }
+
+  /** As another reactor, or the health Worker, does when there may be a place at a server. */
+  wake(): void {
     this.kernel.rooms[ROOM]!.woken = true;
+  }
+
+  /** It was woken, and has not been told yet. */
+  get isWoken(): boolean {
+    return this.kernel.rooms[ROOM]!.woken;
   }
 
   // ---- the control plane's part ----

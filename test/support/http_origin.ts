@@ -59,6 +59,11 @@ export class HttpOrigin {
     return new HttpPeer(await this.#server.accept());
   }
 
+  /** Takes no further connections; those that it has go on. */
+  stop(): void {
+    this.#server.stop();
+  }
+
   /** Gone at once, with its connections. */
   kill(): Promise<void> {
     return this.#server.kill();

@@ -17,6 +17,7 @@ export interface RequestLine extends AccessLine {
   readonly host: string | null;
   readonly status: number | null;
   readonly route: string | null;
+  readonly queue_ms: number | null;
   readonly connect_ms: number | null;
   readonly first_byte_ms: number | null;
   readonly reused: boolean;

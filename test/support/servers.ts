@@ -79,6 +79,11 @@ export class Server {
     return within("a connection to the server", new Promise((resolve) => this.#takers.push(resolve)));
   }
 
+  /** Takes no further connections; those that it has go on. */
+  stop(): void {
+    this.#server.close();
+  }
+
   /** Gone at once, with its connections: as if its process was killed. */
   kill(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));

@@ -22,12 +22,16 @@ export class Talk {
   readonly closed: Promise<Closing>;
   readonly #messages: Said[] = [];
   #changed: () => void = () => {};
+  /** What takes messages instead of keeping them. */
+  #hear: ((said: Said) => void) | undefined;
 
   constructor(socket: WebSocket) {
     this.socket = socket;
     socket.binaryType = "nodebuffer";
     socket.on("message", (data: RawData, isBinary: boolean) => {
-      this.#messages.push(isBinary ? data as Buffer : data.toString());
+      const said = isBinary ? data as Buffer : data.toString();
+      if (this.#hear !== undefined) return this.#hear(said);
+      this.#messages.push(said);
       this.#changed();
     });
     socket.on("error", () => {}); // its close follows
@@ -56,6 +60,11 @@ export class Talk {
   /** Sends one message in several frames. */
   sendFrames(parts: readonly Said[]): void {
     for (const [at, part] of parts.entries()) this.socket.send(part, { fin: at === parts.length - 1 });
+  }
+
+  /** From now on messages are not kept: `hear` gets them as they come. */
+  hear(hear: (said: Said) => void): void {
+    this.#hear = hear;
   }
 
   /** The next message. */
@@ -127,5 +136,5 @@ export class WebSocketOrigin {
 
 /** Says what it hears, in one frame. */
 export function echo(talk: Talk): void {
-  talk.socket.on("message", (data, isBinary) => talk.socket.send(data, { binary: isBinary }));
+  talk.hear((said) => talk.socket.send(said));
 }

@@ -1,0 +1,31 @@
+// What the next step of a request may take: by whose turn it is, and never beyond what the whole exchange
+// may. Both hang on the client's slot. What a passed deadline means is told in request.ts.
+import { slotBody } from "../net/slots.ts";
+import { timerSet } from "../net/timers.ts";
+import { Body, ExFlag } from "../shared/tables.ts";
+import { clockMs } from "../sys/sys.ts";
+import { planOf } from "./context.ts";
+import { exDown, exFlags, exGeneration, exListener, exStartMs, exUpstream } from "./exchanges.ts";
+
+/** Gives the exchange's next step its time: the client's while its request comes, then the server's. */
+export function allow(ex: number): void {
+  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
+  const ms = slotBody[exDown[ex]] !== Body.Ended
+    ? held.listenerBodyStallMs[exListener[ex]]
+    : exFlags[ex] & ExFlag.Answered
+    ? held.upstreamServerIdleMs[upstream]
+    : held.upstreamAnswerMs[upstream];
+  allowUntil(ex, clockMs() + ms);
+}
+
+/** Gives it until `atMs`. */
+export function allowUntil(ex: number, atMs: number): void {
+  const whole = planOf(exGeneration[ex]).listenerExchangeMs[exListener[ex]];
+  timerSet(exDown[ex], whole === 0 ? atMs : Math.min(atMs, exStartMs[ex] + whole));
+}
+
+/** Whether the exchange has had all the time that it may have. */
+export function isOver(ex: number): boolean {
+  const whole = planOf(exGeneration[ex]).listenerExchangeMs[exListener[ex]];
+  return whole !== 0 && clockMs() >= exStartMs[ex] + whole;
+}
