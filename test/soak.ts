@@ -1,23 +1,33 @@
 // The long forms of what `npm test` does in short: many more seeds of the simulation, many more connections
-// through the executable.
-//   npm run soak [-- --seeds N] [--connections N]
+// through the executable, many more WebSockets at once, much longer bodies.
+//   npm run soak [-- --seeds N] [--connections N] [--web-sockets N] [--bytes N]
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 
-/** About an hour on one core. */
-const SEEDS = 100_000;
-const CONNECTIONS = 2_000_000;
+/** How many of each: about an hour on one core. */
+const MANY = {
+  seeds: "100000",
+  connections: "2000000",
+  /** At once. Each takes two of the fds that one process may have, here and in Sluice. */
+  "web-sockets": "5000",
+  /** Of each body. */
+  bytes: "10000000000",
+};
 /** Nothing takes longer, whatever was asked for. */
 const DEADLINE_MS = 6 * 3_600_000;
 
 const { values } = parseArgs({
-  options: { seeds: { type: "string" }, connections: { type: "string" } },
+  options: {
+    seeds: { type: "string", default: MANY.seeds },
+    connections: { type: "string", default: MANY.connections },
+    "web-sockets": { type: "string", default: MANY["web-sockets"] },
+    bytes: { type: "string", default: MANY.bytes },
+  },
 });
-const seeds = values.seeds ?? String(SEEDS);
-const connections = values.connections ?? String(CONNECTIONS);
-for (const [name, value] of Object.entries({ seeds, connections })) {
-  if (!/^[1-9]\d{0,9}$/.test(value)) {
+const { seeds, connections, "web-sockets": webSockets, bytes } = values;
+for (const [name, value] of Object.entries(values)) {
+  if (!/^[1-9]\d{0,11}$/.test(value)) {
     console.error(`soak: --${name} takes a whole number, not ${JSON.stringify(value)}`);
     process.exit(2);
   }
@@ -41,6 +51,10 @@ const results = [
   await run(`${connections} connections through the executable`, "test/wire/churn_test.ts", {
     SLUICE_CHURN: connections,
   }),
+  await run(`${webSockets} WebSockets at once`, "test/wire/web_sockets_test.ts", {
+    SLUICE_SOAK_WEB_SOCKETS: webSockets,
+  }),
+  await run(`bodies of ${bytes} bytes`, "test/wire/http_soak_test.ts", { SLUICE_SOAK_BYTES: bytes }),
 ];
 const passed = results.filter((passed) => passed).length;
 console.log(`${passed} passed, ${results.length - passed} failed`);

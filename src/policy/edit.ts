@@ -3,8 +3,12 @@
 // Decides by marking fields; writing what comes instead is the printer's and the walk's.
 import { FIELDS_MAX } from "../base/limits.ts";
 import { ForwardedShift, Forwarding } from "../plan/plan.ts";
-import { FieldAt, findField, type Head, HeadFlag, Name } from "../proto/head.ts";
-import { ascii, findText, sameRuns } from "../proto/octet.ts";
+import { FieldAt, findField, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
+import { ascii, findText, Octet, OCTETS, Of, sameRuns } from "../proto/octet.ts";
+
+const COMMA = 0x2c;
+const SPACE = 0x20;
+const TAB = 0x09;
 
 /** What becomes of a field. */
 export const enum Drop {
@@ -29,12 +33,42 @@ export function viaPasses(bytes: Uint8Array, head: Head): number {
     const row = field * FieldAt.Length;
     const end = head.at + head.fields[row + FieldAt.ValueEnd];
     let at = findText(bytes, head.at + head.fields[row + FieldAt.Value], end, SLUICE);
-    for (; at >= 0; at = findText(bytes, at + SLUICE.length, end, SLUICE)) passes++;
+    for (; at >= 0; at = findText(bytes, at + SLUICE.length, end, SLUICE)) {
+      if (isBlank(bytes[at - 1]) && endsWord(bytes, at + SLUICE.length, end)) passes++;
+    }
   }
   return passes;
 }
 
 const SLUICE = ascii("sluice");
+
+/** Behind a protocol and a space, and no part of a longer name. */
+function endsWord(bytes: Uint8Array, at: number, end: number): boolean {
+  return at === end || bytes[at] === COMMA || isBlank(bytes[at]);
+}
+
+function isBlank(byte: number): boolean {
+  return byte === SPACE || byte === TAB;
+}
+
+/** How many more hops a request may go, by its Max-Forwards (RFC 9110 section 7.6.2): only OPTIONS and TRACE
+ * count them. -1: it does not say, or not in a way that we understand. */
+export function hopsLeft(bytes: Uint8Array, head: Head): number {
+  if (head.method !== Method.Options && head.method !== Method.Trace) return -1;
+  const row = findField(head, Name.MaxForwards) * FieldAt.Length;
+  if (row < 0) return -1;
+  const from = head.at + head.fields[row + FieldAt.Value],
+    end = head.at + head.fields[row + FieldAt.ValueEnd];
+  if (end === from || end - from > HOPS_DIGITS_MAX) return -1;
+  let hops = 0;
+  for (let at = from; at < end; at++) {
+    if (!(OCTETS[bytes[at]] & Of.Digit)) return -1;
+    hops = hops * 10 + bytes[at] - Octet.Zero;
+  }
+  return hops;
+}
+
+const HOPS_DIGITS_MAX = 9;
 
 /** How a field that tells about the client is to be forwarded. */
 export function forwardingOf(forwarded: number, shift: ForwardedShift): Forwarding {
@@ -141,13 +175,9 @@ function dropNamed(bytes: Uint8Array, head: Head): void {
   }
 }
 
-const COMMA = 0x2c;
-const SPACE = 0x20;
-const TAB = 0x09;
-
 function dropOption(bytes: Uint8Array, head: Head, from: number, end: number): void {
-  while (from < end && (bytes[from] === SPACE || bytes[from] === TAB)) from++;
-  while (end > from && (bytes[end - 1] === SPACE || bytes[end - 1] === TAB)) end--;
+  while (from < end && isBlank(bytes[from])) from++;
+  while (end > from && isBlank(bytes[end - 1])) end--;
   if (from === end) return;
   for (let field = 0; field < head.fieldCount; field++) {
     const row = field * FieldAt.Length;

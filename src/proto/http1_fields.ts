@@ -215,6 +215,7 @@ export function readConnection(bytes: Uint8Array, head: Head): number {
   }
   const limit = (twice & (1 << Name.Connection)) === 0 ? firstOf[Name.Connection] : Infinity;
   let options = 0;
+  names = 0;
   for (
     let place = firstOf[Name.Connection];
     place < head.fieldCount * FieldAt.Length;
@@ -266,6 +267,9 @@ const enum Option {
   Names = 8,
 }
 
+/** Fields that the Connection fields of this head have named. */
+let names = 0;
+
 /** One Connection field: tokens between commas, some of them missing (RFC 9110 section 5.6.1.2). */
 function readOptions(bytes: Uint8Array, from: number, end: number): number {
   let options = 0;
@@ -277,7 +281,10 @@ function readOptions(bytes: Uint8Array, from: number, end: number): number {
       if (sameText(bytes, begin, at, KEEP_ALIVE)) options |= Option.KeepAlive;
       else if (sameText(bytes, begin, at, CLOSE)) options |= Option.Close;
       else if (sameText(bytes, begin, at, UPGRADE)) options |= Option.Upgrade;
-      else options |= Option.Names;
+      else {
+        options |= Option.Names;
+        if (++names > FIELDS_MAX) return -Refusal.TooManyFields;
+      }
     }
     at = skipBlanks(bytes, at, end);
     if (at < end && bytes[at] !== Octet.Comma) return -Refusal.BadConnection;

@@ -3,7 +3,7 @@
 // left to right, nothing copied. A parser keeps nothing between two calls: a head that is not complete is
 // parsed again from its first byte, and `findHeadEnd` tells cheaply when that is worth it.
 // Invariant: each beginning of a message gives 0 or the verdict that the whole message gives.
-import { HEAD_BYTES_MAX, TARGET_BYTES_MAX } from "../base/limits.ts";
+import { HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX } from "../base/limits.ts";
 import { hostEnd, hostLiteral, portAt, readAuthority } from "./authority.ts";
 import { FieldAt, Form, Framing, type Head, HeadFlag, Method, Name } from "./head.ts";
 import {
@@ -20,9 +20,6 @@ import {
 } from "./http1_fields.ts";
 import { ascii, Octet, OCTETS, Of, sameRuns, sameText } from "./octet.ts";
 import { Refusal } from "./refusal.ts";
-
-/** Methods have no limit in the RFC; the longest registered one has 17 octets. */
-const METHOD_BYTES_MAX = 32;
 
 const VERSION = ascii("HTTP/1.");
 const HTTP = ascii("http://");

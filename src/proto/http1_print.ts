@@ -108,6 +108,7 @@ export function printBytes(source: DataView, from: number, to: number): void {
 
 /** A whole number from 0 to 2^53. */
 export function printDecimal(value: number): void {
+  if (value < 1_000) return printFew(value | 0);
   if (value < 1_000_000_000) return printSmall(value | 0);
   const high = Math.floor(value / 1_000_000_000);
   printSmall(high);
@@ -123,7 +124,12 @@ function printSmall(value: number): void {
     printSmall((value / 1_000) | 0);
     return printThree(value % 1_000);
   }
-  const at = room(value < 10 ? 1 : value < 100 ? 2 : 3);
+  printFew(value);
+}
+
+/** The same of an integer below 1,000. */
+function printFew(value: number): void {
+  const at = room(digitsOf(value));
   if (at !== FULL) words.setInt32(at, SMALL[value], true);
 }
 
@@ -149,12 +155,14 @@ const THREE = Int32Array.from({ length: 1000 }, (_, value) => {
 
 /** Milliseconds with one decimal: 12.3. */
 export function printTenths(ms: number): void {
-  const tenths = Math.round(ms * 10);
-  const whole = Math.floor(tenths / 10);
+  const tenths = Math.floor(ms * 10 + 0.5), whole = Math.floor(tenths / 10);
   printDecimal(whole);
-  print(DOT);
-  printDecimal(tenths - whole * 10);
+  const at = room(2);
+  if (at !== FULL) words.setInt32(at, POINT_ZERO + ((tenths - whole * 10) << 8), true);
 }
+
+/** ".0" as it lies in memory. */
+const POINT_ZERO = 0x302e;
 
 /** What a client sent, [from, to) of the bytes that are printed into, fit for a quoted text: `"`, `\\` and
  * whatever is not plain ASCII is escaped, `\\xHH`, or `\\u00HH` for JSON. */
@@ -189,6 +197,11 @@ export function printHex(value: number): void {
   if (at === FULL) return;
   words.setInt32(at, (HEX[value >>> 24] & 0xffff) | (HEX[(value >>> 16) & 0xff] << 16), true);
   words.setInt32(at + 4, (HEX[(value >>> 8) & 0xff] & 0xffff) | (HEX[value & 0xff] << 16), true);
+}
+
+/** The same, elsewhere. */
+export function putHex(into: Uint8Array, at: number, value: number): void {
+  for (let digit = 0; digit < 8; digit++) into[at + digit] = hexDigit((value >>> (28 - 4 * digit)) & 15);
 }
 
 function hexDigit(value: number): number {
@@ -228,7 +241,7 @@ export function printIp(record: Uint8Array, from: number): void {
 
 const COLON = text(":");
 const COLONS = text("::");
-const DOT = text(".");
+const DOT = 0x2e;
 
 /** Whether an address record is an IPv4 address in IPv6's clothes. */
 export function isMapped(record: Uint8Array, from: number): boolean {
@@ -250,12 +263,22 @@ function printGroup(value: number): void {
   }
 }
 
+/** Each octet with the dot behind it is one word; the last dot lies behind the print. */
 function printIp4(record: Uint8Array, from: number): void {
-  printDecimal(record[from]);
-  for (let byte = 1; byte < 4; byte++) {
-    print(DOT);
-    printDecimal(record[from + byte]);
+  let length = 3;
+  for (let byte = 0; byte < 4; byte++) length += digitsOf(record[from + byte]);
+  let at = room(length);
+  if (at === FULL) return;
+  for (let byte = 0; byte < 4; byte++) {
+    const value = record[from + byte], digits = digitsOf(value);
+    words.setInt32(at, SMALL[value] | (DOT << (8 * digits)), true);
+    at += digits + 1;
   }
+}
+
+/** Of a number below 1,000. */
+function digitsOf(value: number): number {
+  return value < 10 ? 1 : value < 100 ? 2 : 3;
 }
 
 /** Where a field's line begins, in the bytes; for the one behind the last, where the empty line does. */

@@ -1,5 +1,5 @@
 // Dates: as HTTP writes them (RFC 9110 section 5.6.7), "Sun, 06 Nov 1994 08:49:37 GMT", and as logs do
-// (RFC 3339), "1994-11-06T08:49:37.". One is made a second, and printed as often as it is asked for.
+// (RFC 3339), "1994-11-06T08:49:37.123". One is made a second, and printed as often as it is asked for.
 import { type Text, text } from "./http1_print.ts";
 
 const DAY_MS = 86_400_000;
@@ -14,8 +14,9 @@ const YEAR = 18;
 const HOUR = 23;
 let madeSecond = 0;
 
-const stamp: Text = text("1970-01-01T00:00:00.");
-let stampedSecond = 0;
+const stamp: Text = text("1970-01-01T00:00:00.000");
+const STAMP_MS = 20;
+let stampedMs = 0;
 
 /** The Date field of a moment, its CRLF included. Valid until another second is asked for. */
 export function dateField(wallMs: number): Text {
@@ -36,12 +37,20 @@ export function dateField(wallMs: number): Text {
   return date;
 }
 
-/** The stamp of a moment, up to the point behind its seconds. Valid until another second is asked for. */
+/** The stamp of a moment, to the millisecond, without its zone. Valid until another is asked for. */
 export function stampOf(wallMs: number): Text {
-  const second = Math.floor(wallMs / 1000);
-  if (second === stampedSecond) return stamp;
-  stampedSecond = second;
-  const days = Math.floor(wallMs / DAY_MS);
+  if (wallMs < stampedMs || wallMs >= stampedMs + 1000) stampSecond(Math.floor(wallMs / 1000));
+  const ms = (wallMs - stampedMs) | 0;
+  const tens = (ms / 10) | 0, hundreds = (ms / 100) | 0;
+  stamp.bytes[STAMP_MS] = 0x30 + hundreds;
+  stamp.bytes[STAMP_MS + 1] = 0x30 + tens - hundreds * 10;
+  stamp.bytes[STAMP_MS + 2] = 0x30 + ms - tens * 10;
+  return stamp;
+}
+
+function stampSecond(second: number): void {
+  stampedMs = second * 1000;
+  const days = Math.floor(stampedMs / DAY_MS);
   civil(days);
   const ofDay = second - days * 86_400;
   digits(stamp, 0, Math.floor(year / 100));
@@ -51,7 +60,6 @@ export function stampOf(wallMs: number): Text {
   digits(stamp, 11, Math.floor(ofDay / 3600));
   digits(stamp, 14, Math.floor(ofDay / 60) % 60);
   digits(stamp, 17, ofDay % 60);
-  return stamp;
 }
 
 /** What `civil` found: the day of the month, the month from 0, the year. */

@@ -1,7 +1,8 @@
 // What Sluice says itself: errors, redirects, fixed replies. Printed into the same place as forwarded
 // heads; what the client does not take at once is held by its own slot (state Answer).
-import { ARENA_PRINT, PRINT_BYTES } from "../base/limits.ts";
+import { ARENA_PRINT, ARENA_SCRATCH, NONE, PRINT_BYTES } from "../base/limits.ts";
 import { holdLeftover, holdsLeft } from "../net/holds.ts";
+import { PAGE_FORMS, PageForm, pageOf } from "../plan/pages.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
 import { FieldAt, type Head, makeHead } from "../proto/head.ts";
 import {
@@ -23,6 +24,7 @@ import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
 import { printEdited, printTemplate } from "./field_edits.ts";
+import { settleId } from "./request_id.ts";
 import { prepareTemplates } from "./routing.ts";
 
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
@@ -91,14 +93,7 @@ const LOCATION = text("Location: ");
 const CONNECTION_CLOSE = text("Connection: close\r\n");
 const CONNECTION_KEEP_ALIVE = text("Connection: keep-alive\r\n");
 
-/** The forms of an error page. */
-const enum Page {
-  Text,
-  Html,
-  Json,
-  Problem,
-}
-
+/** By PageForm. */
 const TYPES = [
   text("Content-Type: text/plain; charset=utf-8\r\n"),
   text("Content-Type: text/html; charset=utf-8\r\n"),
@@ -128,14 +123,22 @@ export function sayReason(
   refusal: Refusal,
   head: Head | null,
 ): number {
-  const page = head === null ? Page.Text : pageOf(head);
+  const { pageForms, pageFirst, textAt, textBytes } = held.pages;
+  const page = pageOf(held.pages, exListener[ex], status); // of the user's own
+  let form = head === null ? NO_FORM : formAsked(head);
+  if (form === NO_FORM) form = page === NONE ? PageForm.Text : pageFirst[page];
+  const own = page !== NONE && (pageForms[page] >> form & 1) !== 0;
+  const given = page * PAGE_FORMS + form;
   const detail = refusal === 0 ? SENTENCES[reason] : FAULTS[refusal], title = TITLES[status];
   const shows = held.listenerProxyStatus[exListener[ex]] !== ProxyStatus.Off;
-  printHead(ex, status, pageBytes(page, title, detail, status));
-  print(TYPES[page]);
+  printHead(ex, status, own ? textBytes[given] : pageBytes(form, title, detail, status));
+  print(TYPES[form]);
   if (shows) print(ERRORS[reason]);
   print(CRLF);
-  if (!(exFlags[ex] & ExFlag.Bodiless)) printPage(page, title, detail, status);
+  if (!(exFlags[ex] & ExFlag.Bodiless)) {
+    if (own) printBytes(held.arenaWords, textAt[given], textAt[given] + textBytes[given]);
+    else printPage(form, title, detail, status);
+  }
   return send(ex);
 }
 
@@ -171,11 +174,18 @@ export function sayFixed(ex: number, held: Plan): number {
   return send(ex);
 }
 
+/** Says that all is well, and no more. @returns as `send` */
+export function sayNothing(ex: number): number {
+  printHead(ex, 200, 0);
+  print(CRLF);
+  return send(ex);
+}
+
 /** Says a route's redirect. @returns as `send` */
 export function sayRedirect(ex: number, held: Plan): number {
   const route = exRoute[ex];
   printHead(ex, held.routing.routeStatus[route], 0);
-  prepareTemplates(ex, held);
+  prepareOwn(ex, held);
   print(LOCATION);
   printTemplate(held, held.routing.routeLocation[route]);
   print(CRLF);
@@ -184,11 +194,17 @@ export function sayRedirect(ex: number, held: Plan): number {
   return send(ex);
 }
 
+function prepareOwn(ex: number, held: Plan): void {
+  prepareTemplates(ex, held);
+  sys.client(exDown[ex], ARENA_SCRATCH);
+  settleId(ex, held);
+}
+
 /** What the route sets on its answers, it sets on ours. */
 function printOwnEdits(ex: number, held: Plan, route: number): void {
   const { routeAnswerEditFirst, routeAnswerEditCount } = held.routing;
   if (routeAnswerEditCount[route] === 0) return;
-  prepareTemplates(ex, held);
+  prepareOwn(ex, held);
   printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING);
 }
 
@@ -210,14 +226,14 @@ function send(ex: number): number {
   return 1;
 }
 
-function printPage(page: Page, title: Text, detail: Text, status: number): void {
-  switch (page) {
-    case Page.Text:
+function printPage(form: PageForm, title: Text, detail: Text, status: number): void {
+  switch (form) {
+    case PageForm.Text:
       print(title);
       print(COLON);
       print(detail);
       return print(NEWLINE);
-    case Page.Html:
+    case PageForm.Html:
       print(HTML[0]);
       print(title);
       print(HTML[1]);
@@ -239,12 +255,12 @@ function printPage(page: Page, title: Text, detail: Text, status: number): void 
 const STATUS_DIGITS = 3;
 
 /** How long `printPage` gets. */
-function pageBytes(page: Page, title: Text, detail: Text, status: number): number {
+function pageBytes(form: PageForm, title: Text, detail: Text, status: number): number {
   const texts = title.length + detail.length;
-  switch (page) {
-    case Page.Text:
+  switch (form) {
+    case PageForm.Text:
       return texts + COLON.length + NEWLINE.length;
-    case Page.Html:
+    case PageForm.Html:
       return texts + title.length + HTML_BYTES;
     default:
       return detail.length + PHRASE[status].length + STATUS_DIGITS + JSON_BYTES;
@@ -252,27 +268,28 @@ function pageBytes(page: Page, title: Text, detail: Text, status: number): numbe
 }
 
 /** What the request's Accept asks for first, of what we have (RFC 9110 section 12.5.1, without weights: a
- * browser names text/html, a program what it wants). */
-function pageOf(head: Head): Page {
+ * browser names text/html, a program what it wants). NO_FORM: it names none of them. */
+function formAsked(head: Head): PageForm | -1 {
   for (let field = 0; field < head.fieldCount; field++) {
     const row = field * FieldAt.Length;
     const name = head.at + head.fields[row + FieldAt.Name];
     if (!sameText(arenaBytes, name, head.at + head.fields[row + FieldAt.NameEnd], ACCEPT)) continue;
     const from = head.at + head.fields[row + FieldAt.Value],
       end = head.at + head.fields[row + FieldAt.ValueEnd];
-    let best = Page.Text, bestAt = end;
-    for (let page = Page.Text; page <= Page.Problem; page++) {
-      const at = findText(arenaBytes, from, end, MEDIA[page]);
+    let best: PageForm | -1 = NO_FORM, bestAt = end;
+    for (let form = PageForm.Text; form <= PageForm.Problem; form++) {
+      const at = findText(arenaBytes, from, end, MEDIA[form]);
       if (at >= 0 && at < bestAt) {
-        best = page;
+        best = form;
         bestAt = at;
       }
     }
     return best;
   }
-  return Page.Text;
+  return NO_FORM;
 }
 
+const NO_FORM = -1;
 const ACCEPT = ascii("accept");
 const MEDIA = [
   ascii("text/plain"),

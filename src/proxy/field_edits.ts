@@ -57,11 +57,13 @@ export function printEdited(held: Plan, first: number, count: number, head: Head
   }
 }
 
-/** Prints a template's text. What would be a Host that is none leaves no print. */
-export function printTemplate(held: Plan, template: number): void {
+/** Prints a template's text. @returns NO_HOST when it would be a Host that is none: there is no print then */
+export function printTemplate(held: Plan, template: number): number {
   const at = printEnd();
-  if (template === NONE || at === FULL) return;
-  printTook(writeTemplate(held, template, arenaBytes, at, ARENA_PRINT + PRINT_BYTES, inputs));
+  if (template === NONE || at === FULL) return at;
+  const end = writeTemplate(held, template, arenaBytes, at, ARENA_PRINT + PRINT_BYTES, inputs);
+  printTook(end);
+  return end;
 }
 
 function isNamed(held: Plan, head: Head, field: number, nameAt: number, nameBytes: number): boolean {

@@ -7,15 +7,16 @@ import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
-import { Drop, dropped, editAnswer, editRequest, keptNames } from "../policy/edit.ts";
-import { rewritesPath, writePath } from "../policy/template.ts";
+import { Drop, dropped, editAnswer, editRequest, hopsLeft, keptNames } from "../policy/edit.ts";
+import { NO_HOST, rewritesPath, writePath } from "../policy/template.ts";
 import { isTrusted } from "../policy/trust.ts";
-import { findField, Form, type Head, HeadFlag, Name } from "../proto/head.ts";
+import { findField, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
 import {
   FULL,
   print,
   printBegin,
   printBytes,
+  printDecimal,
   printEnd,
   printFields,
   printLeft,
@@ -23,27 +24,26 @@ import {
   printTook,
   text,
 } from "../proto/http1_print.ts";
-import { parseRequest } from "../proto/http1_head.ts";
 import { Body, ExFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { bodyRefusal, bodyTake } from "./body.ts";
+import { planOf } from "./context.ts";
 import {
   exDown,
   exDownBytes,
   exFlags,
   exGeneration,
-  exKept,
-  exKeptBytes,
   exListener,
   exRoute,
   exServer,
   exUp,
   exUpBytes,
 } from "./exchanges.ts";
-import { planOf } from "./context.ts";
 import { markEdited, printEdited, printTemplate } from "./field_edits.ts";
 import { printForwarded } from "./forwarded.ts";
+import { recallHead } from "./kept_head.ts";
+import { settleId } from "./request_id.ts";
 import { inputs, prepareTemplates } from "./routing.ts";
 import { answer, request, restAt, restBytes } from "./wire_h1.ts";
 
@@ -54,6 +54,8 @@ export const enum Forwarded {
   SinkBroken,
   /** With its edits it is longer than there is room for. */
   TooLong,
+  /** The Host that its route gives it is none. */
+  NoHost,
   /** What came behind the head is no body. */
   Malformed,
   /** There is no block for what could not be sent or used yet. */
@@ -70,8 +72,10 @@ const SPACE_HTTP_11_CRLF = text(" HTTP/1.1\r\n");
 const CRLF = text("\r\n");
 const SPACE = text(" ");
 const SLASH = text("/");
+const ASTERISK = text("*");
 const QUESTION = text("?");
 const HOST = text("Host: ");
+const MAX_FORWARDS = text("Max-Forwards: ");
 const NEXT_HOP = text('Proxy-Status: sluice; next-hop="');
 const QUOTE_CRLF = text('"\r\n');
 const CONNECTION_CLOSE = text("Connection: close\r\n");
@@ -86,13 +90,20 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   const listener = exListener[ex], down = exDown[ex];
   sys.client(down, ARENA_SCRATCH);
   const trusted = isTrusted(held, listener, arenaBytes, ARENA_SCRATCH);
-  editRequest(arenaBytes, request, held.listenerForwarded[listener], trusted);
   const route = exRoute[ex], edits = route === NONE ? 0 : held.routing.routeRequestEditCount[route];
+  const off = route === NONE ? 0 : held.routing.routeForwardedOff[route];
+  const forwarded = held.listenerForwarded[listener] | off;
+  editRequest(arenaBytes, request, forwarded, trusted);
+  const numbered = route !== NONE && (edits | held.routing.routeAnswerEditCount[route]) > 0;
   if (route !== NONE) prepareTemplates(ex, held);
+  if (numbered) settleId(ex, held);
   if (edits > 0) markEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
+  const hops = hopsLeft(arenaBytes, request);
+  if (hops > 0) dropField(request, Name.MaxForwards);
   printBegin(ARENA_PRINT, PRINT_END);
-  printRequestLine(held, exServer[ex], route);
-  printForwarded(held, listener);
+  if (!printRequestLine(held, exServer[ex], route)) return Forwarded.NoHost;
+  if (hops > 0) printHops(hops - 1);
+  printForwarded(held, listener, forwarded, numbered);
   if (edits > 0) printEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
   if (request.flags & HeadFlag.Upgrade) print(CONNECTION_UPGRADE);
   else if (request.flags & HeadFlag.Trailers) print(CONNECTION_TE);
@@ -134,17 +145,12 @@ function printNextHop(held: Plan, server: number): void {
   print(QUOTE_CRLF);
 }
 
-/** Makes `request` the exchange's again, as it was kept. */
-export function recallRequest(ex: number): void {
-  const parsed = parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);
-  assert(parsed === exKeptBytes[ex], "forward: a kept head is no head any more");
-}
-
 /** Templates of an answer are made from its request, which is kept. */
 function prepareAnswer(ex: number, held: Plan, route: number, edits: number): void {
-  recallRequest(ex);
+  recallHead(ex);
   sys.client(exDown[ex], ARENA_SCRATCH);
   prepareTemplates(ex, held);
+  settleId(ex, held);
   markEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer);
 }
 
@@ -177,12 +183,13 @@ function send(ex: number, from: number, to: number, fresh: boolean): Forwarded {
   return Forwarded.Sent;
 }
 
-/** Method, target, version and the fields that are kept; as it came, in one run, when nothing changes. */
-function printRequestLine(held: Plan, server: number, route: number): void {
+/** Method, target, version and the fields that are kept; as it came, in one run, when nothing changes. False:
+ * its Host would be none. */
+function printRequestLine(held: Plan, server: number, route: number): boolean {
   const head = request;
   const rewrites = route !== NONE && rewritesPath(held, route);
   const host = route === NONE ? NONE : held.routing.routeHostTemplate[route];
-  if (host !== NONE) dropHost(head);
+  if (host !== NONE) dropField(head, Name.Host); // it is written anew
   const asItCame = !rewrites && held.serverBaseBytes[server] === 0 && head.form !== Form.Absolute &&
     !(head.flags & HeadFlag.Old);
   if (asItCame) {
@@ -196,15 +203,21 @@ function printRequestLine(held: Plan, server: number, route: number): void {
   }
   if (host !== NONE) {
     print(HOST);
-    printTemplate(held, host); // what would be no host leaves no head
+    if (printTemplate(held, host) === NO_HOST) return false;
     print(CRLF);
   } else if (!(keptNames & (1 << Name.Host))) printHost(head, held, server);
+  return true;
 }
 
-/** The Host that came is written anew. */
-function dropHost(head: Head): void {
-  const field = findField(head, Name.Host);
+function dropField(head: Head, name: Name): void {
+  const field = findField(head, name);
   if (field >= 0) dropped[field] = Drop.Dropped;
+}
+
+function printHops(hops: number): void {
+  print(MAX_FORWARDS);
+  printDecimal(hops);
+  print(CRLF);
 }
 
 function printTarget(head: Head, held: Plan, server: number, rewriting: number): void {
@@ -217,7 +230,9 @@ function printTarget(head: Head, held: Plan, server: number, rewriting: number):
     const at = printEnd();
     if (at !== FULL) printTook(writePath(held, rewriting, arenaBytes, at, PRINT_END, inputs));
   } else {
-    if (head.path === head.pathEnd) print(SLASH);
+    // Of a whole server (RFC 9112 section 3.2.4): the last proxy turns the form.
+    const isAll = head.method === Method.Options && head.path === head.targetEnd;
+    if (head.path === head.pathEnd) print(isAll && held.serverBaseBytes[server] === 0 ? ASTERISK : SLASH);
     printRun(head.at + head.path, head.at + head.pathEnd);
   }
   if (head.pathEnd === head.targetEnd) return;

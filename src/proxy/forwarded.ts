@@ -5,17 +5,8 @@ import { ARENA_SCRATCH } from "../base/limits.ts";
 import { randomBits } from "../base/random.ts";
 import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
 import { Drop, dropped, forwardingOf, joinedNames, keptNames } from "../policy/edit.ts";
-import { FieldAt, findField, Name } from "../proto/head.ts";
-import {
-  isMapped,
-  print,
-  printDecimal,
-  printEnd,
-  printHex,
-  printIp,
-  printRun,
-  text,
-} from "../proto/http1_print.ts";
+import { FieldAt, Name } from "../proto/head.ts";
+import { isMapped, print, printDecimal, printHex, printIp, printRun, text } from "../proto/http1_print.ts";
 import { arenaBytes } from "../sys/sys.ts";
 import { inputs } from "./routing.ts";
 import { request } from "./wire_h1.ts";
@@ -42,9 +33,9 @@ const FORWARDED_HOST = text(';host="');
 const QUOTE = text('"');
 const FORWARDED_PROTO = text(";proto=http\r\n");
 
-/** Prints the fields that the listener adds to the request in `request`. */
-export function printForwarded(held: Plan, listener: number): void {
-  const forwarded = held.listenerForwarded[listener];
+/** Prints the fields that are added to the request in `request`. `forwarded`: the listener's ways, without
+ * those of fields that its route sets itself; `settled`: its number is in `inputs`, else any will do. */
+export function printForwarded(held: Plan, listener: number, forwarded: number, settled: boolean): void {
   if (appends(forwarded, ForwardedShift.XForwardedFor)) {
     print(X_FORWARDED_FOR);
     printJoined(Name.XForwardedFor);
@@ -70,11 +61,11 @@ export function printForwarded(held: Plan, listener: number): void {
     print(CRLF);
   }
   if (appends(forwarded, ForwardedShift.Forwarded)) printForwardedField();
-  printTraces(forwarded);
+  printTraces(forwarded, settled);
 }
 
 /** By which way it came, and which request it is. */
-function printTraces(forwarded: number): void {
+function printTraces(forwarded: number, settled: boolean): void {
   if (appends(forwarded, ForwardedShift.Via)) {
     print(VIA);
     printJoined(Name.Via);
@@ -82,14 +73,9 @@ function printTraces(forwarded: number): void {
   }
   if (sets(forwarded, ForwardedShift.XRequestId, Name.XRequestId)) {
     print(X_REQUEST_ID);
-    inputs.idAt = printEnd();
-    printRandom(4);
-    inputs.idEnd = printEnd();
+    if (settled) printRun(inputs.idAt, inputs.idEnd);
+    else printRandom(4);
     print(CRLF);
-  } else if (keptNames & (1 << Name.XRequestId)) {
-    const row = findField(request, Name.XRequestId) * FieldAt.Length;
-    inputs.idAt = request.at + request.fields[row + FieldAt.Value];
-    inputs.idEnd = request.at + request.fields[row + FieldAt.ValueEnd];
   }
   if (sets(forwarded, ForwardedShift.Traceparent, Name.Traceparent)) {
     print(TRACEPARENT);

@@ -91,7 +91,7 @@ export function prepareTemplates(ex: number, held: Plan): void {
   inputs.bytes = arenaBytes;
   inputs.client = arenaBytes;
   inputs.id = arenaBytes;
-  inputs.idAt = inputs.idEnd = 0; // known once it is printed (forwarded.ts)
+  inputs.idAt = inputs.idEnd = 0; // told by settleId, where it may be asked for
   inputs.port = held.listenerPort[exListener[ex]];
   capture(held, exRoute[ex], inputs.path, inputs.pathAt, inputs.pathEnd);
 }

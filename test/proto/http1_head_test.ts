@@ -231,6 +231,16 @@ describe("parseRequest refuses", () => {
     ],
     [get("/", `${H}Connection: a b\r\n`), Refusal.BadConnection, "no comma"],
     [get("/", `${H}Connection: close;\r\n`), Refusal.BadConnection, "not a token"],
+    [
+      get("/", `${H}Connection: ${"a,".repeat(129)}\r\n`),
+      Refusal.TooManyFields,
+      "names more than there may be",
+    ],
+    [
+      get("/", `${H}Connection: ${"a,".repeat(100)}\r\nConnection: ${"a,".repeat(29)}\r\n`),
+      Refusal.TooManyFields,
+      "in two fields",
+    ],
     [post("Expect: 200-ok\r\n"), Refusal.UnknownExpectation, "RFC 9110 10.1.1"],
     [post("Expect: 100-continue, a\r\n"), Refusal.UnknownExpectation, "a list"],
     [post("Expect: \r\n"), Refusal.UnknownExpectation, "empty"],

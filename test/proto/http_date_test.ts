@@ -26,11 +26,11 @@ describe("dateField", () => {
 
   it("is right on every day of 400 years", () => {
     for (let day = 0; day < 146_097; day++) {
-      const ms = day * 86_400_000 + 3_723_000;
+      const ms = day * 86_400_000 + 3_723_000 + day % 1_000;
       strictEqual(fieldOf(ms), `Date: ${new Date(ms).toUTCString()}\r\n`);
       const stamp = stampOf(ms);
       const text = new TextDecoder().decode(stamp.bytes.subarray(0, stamp.length));
-      strictEqual(text, new Date(ms).toISOString().slice(0, 20));
+      strictEqual(text, new Date(ms).toISOString().slice(0, 23));
     }
   });
 });

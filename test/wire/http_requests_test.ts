@@ -51,6 +51,8 @@ const AS_IT_CAME: readonly { readonly why: string; readonly lines: string[]; rea
     lines: ["POST / HTTP/1.1", HOST, "Transfer-Encoding: chunked", "Trailer: X-Sum"],
     body: "5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n",
   },
+  { why: "a Max-Forwards of another method", lines: ["GET / HTTP/1.1", HOST, "Max-Forwards: 0"] },
+  { why: "a Max-Forwards that is no number", lines: ["OPTIONS / HTTP/1.1", HOST, "Max-Forwards: x"] },
   { why: "OPTIONS of the whole server", lines: ["OPTIONS * HTTP/1.1", HOST] },
   { why: "a trace that goes on", lines: ["GET / HTTP/1.1", HOST, `traceparent: 00-${"1".repeat(32)}-01`] },
   {
@@ -84,6 +86,26 @@ const CHANGED: readonly Forwarded[] = [
     why: "absolute-form with a query and no path",
     sent: ["GET http://shop.example?q HTTP/1.1", HOST],
     arrives: ["GET /?q HTTP/1.1", HOST],
+  },
+  {
+    why: "absolute-form of OPTIONS for the whole server (RFC 9112 section 3.2.4)",
+    sent: ["OPTIONS http://shop.example HTTP/1.1", HOST],
+    arrives: ["OPTIONS * HTTP/1.1", HOST],
+  },
+  {
+    why: "absolute-form of OPTIONS with a query and no path",
+    sent: ["OPTIONS http://shop.example?a HTTP/1.1", HOST],
+    arrives: ["OPTIONS /?a HTTP/1.1", HOST],
+  },
+  {
+    why: "OPTIONS with a Max-Forwards (RFC 9110 section 7.6.2)",
+    sent: ["OPTIONS * HTTP/1.1", "max-forwards: 10", HOST],
+    arrives: ["OPTIONS * HTTP/1.1", HOST, "Max-Forwards: 9"],
+  },
+  {
+    why: "TRACE with a Max-Forwards",
+    sent: ["TRACE / HTTP/1.1", HOST, "Max-Forwards: 1"],
+    arrives: ["TRACE / HTTP/1.1", HOST, "Max-Forwards: 0"],
   },
   {
     why: "chunk extensions belong to one hop (RFC 9112 section 7.1.1)",
@@ -572,6 +594,31 @@ describe("requests are refused", () => {
       strictEqual(proxy.origin.requests.length, 0);
     }));
 
+  it("of no more hops: OPTIONS is answered here, TRACE is not repeated", () =>
+    withProxy(() => ok(), async (proxy) => {
+      const client = await proxy.connect();
+      const ask = async (method: string) =>
+        await client.ask(`${method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n`);
+      const options = await ask("OPTIONS");
+      deepStrictEqual([statusOf(options.head), options.body.length], [200, 0]);
+      strictEqual(statusOf((await ask("TRACE")).head), 501);
+      strictEqual(proxy.origin.requests.length, 0);
+      deepStrictEqual((await proxy.records(2)).map(({ reason }) => reason), ["answered", "bad_request"]);
+    }));
+
+  it("whose rewritten host is none: 400", () => {
+    const routes = [{ match: { path: "/{name}/x" }, rewrite: { host: "{name}.example" }, to: "app" }];
+    return withConfiguredProxy(() => ok(), { listener: { to: undefined, routes } }, async (proxy) => {
+      const client = await proxy.connect();
+      strictEqual(statusOf((await client.ask(wireOf(["GET /a/x HTTP/1.1", HOST]))).head), 200);
+      deepStrictEqual(valuesOf(proxy.origin.requests[0].head, "host"), ["a.example"]);
+      strictEqual(statusOf((await client.ask(wireOf(["GET /a%20b/x HTTP/1.1", HOST]))).head), 400);
+      const [, { detail }] = await proxy.records(2);
+      strictEqual(detail, "The host is neither a name nor an IP address.");
+      strictEqual(proxy.origin.requests.length, 1);
+    });
+  });
+
   it("CONNECT: this is no forward proxy", () =>
     withProxy(() => ok(), async (proxy) => {
       const client = await proxy.connect();
@@ -690,4 +737,120 @@ describe("clients that take too long", () => {
       const other = await proxy.connect();
       deepStrictEqual(await other.readToEnd(), { text: "", ending: "fin" });
     }));
+});
+
+describe("what a route says about the client itself", () => {
+  const HEX = /^[0-9a-f]{32}$/;
+
+  /** What a server sees of these fields when its only route has such edits. */
+  async function seen(
+    headers: object,
+    sent: readonly string[],
+    names: readonly string[],
+    options: { readonly trust?: readonly string[]; readonly forwarded?: object } = {},
+  ): Promise<string[][]> {
+    let values: string[][] = [];
+    const listener = { to: undefined, routes: [{ headers, to: "app" }], ...options };
+    await withConfiguredProxy(() => ok(), { listener }, async (proxy) => {
+      const client = await proxy.connect();
+      strictEqual(statusOf((await client.ask(wireOf(["GET / HTTP/1.1", HOST, ...sent]))).head), 200);
+      values = names.map((name) => valuesOf(proxy.origin.requests[0].head, name));
+    });
+    return values;
+  }
+
+  it("goes before what the listener says: set, once", async () => {
+    const set = { "x-forwarded-proto": "https", "X-Forwarded-For": "192.0.2.1", "X-Real-IP": "192.0.2.2" };
+    deepStrictEqual(
+      await seen({ request: { set } }, [], ["x-forwarded-proto", "x-forwarded-for", "x-real-ip"]),
+      [
+        ["https"],
+        ["192.0.2.1"],
+        ["192.0.2.2"],
+      ],
+    );
+  });
+
+  it("also where a trusted client said something else", async () => {
+    const set = { "X-Forwarded-For": "192.0.2.1" };
+    const sent = ["X-Forwarded-For: 198.51.100.1", "X-Real-IP: 198.51.100.1"];
+    const trust = ["127.0.0.0/8"];
+    deepStrictEqual(await seen({ request: { set } }, sent, ["x-forwarded-for", "x-real-ip"], { trust }), [
+      ["192.0.2.1"],
+      ["198.51.100.1"],
+    ]);
+  });
+
+  it("removed, and made of another field", async () => {
+    const request = { remove: ["X-Forwarded-For", "X-Request-ID"], rename: { "X-Client": "X-Real-IP" } };
+    const names = ["x-forwarded-for", "x-request-id", "x-real-ip", "x-client"];
+    deepStrictEqual(await seen({ request }, ["X-Client: 192.0.2.9"], names), [[], [], ["192.0.2.9"], []]);
+  });
+
+  it("added besides", async () => {
+    const add = { "X-Forwarded-Proto": "https" };
+    deepStrictEqual(await seen({ request: { add } }, [], ["x-forwarded-proto"]), [["http", "https"]]);
+  });
+
+  it("{request-id} is the number that is forwarded", async () => {
+    const set = { "X-Trace": "{request-id}" };
+    const [[trace], [id]] = await seen({ request: { set } }, [], ["x-trace", "x-request-id"]);
+    match(id, HEX);
+    strictEqual(trace, id);
+  });
+
+  for (
+    const [why, request, options] of [
+      ["as X-Request-ID itself", { set: { "X-Trace": "{request-id}", "X-Request-ID": "{request-id}" } }, {}],
+      ["where none is forwarded", { set: { "X-Trace": "{request-id}" } }, {
+        forwarded: { "x-request-id": "off" },
+      }],
+    ] as const
+  ) {
+    it(`{request-id} is one of our own: ${why}`, async () => {
+      const [[trace], ids] = await seen(
+        { request },
+        ["X-Request-ID: of nobody"],
+        ["x-trace", "x-request-id"],
+        options,
+      );
+      match(trace, HEX);
+      deepStrictEqual(ids, "forwarded" in options ? [] : [trace]);
+    });
+  }
+
+  it("{request-id} is the same in request and answer, and in answers of our own", async () => {
+    const headers = {
+      request: { set: { "X-Trace": "{request-id}" } },
+      response: { set: { "X-Id": "{request-id}" } },
+    };
+    const routes = [
+      {
+        match: { path: "/own" },
+        headers: { response: headers.response },
+        respond: { status: 200, body: "" },
+      },
+      {
+        match: { path: "/moved" },
+        headers: { response: headers.response },
+        redirect: { to: "/to/{request-id}" },
+      },
+      { headers, to: "app" },
+    ];
+    const listener = { to: undefined, routes, trust: ["127.0.0.0/8"] };
+    await withConfiguredProxy(() => ok(), { listener }, async (proxy) => {
+      const client = await proxy.connect();
+      const ask = async (path: string, ...fields: string[]) =>
+        (await client.ask(wireOf([`GET ${path} HTTP/1.1`, HOST, ...fields]))).head;
+      for (const [fields, want] of [[[], HEX], [["X-Request-ID: mine/1"], /^mine\/1$/]] as const) {
+        const [id] = valuesOf(await ask("/", ...fields), "x-id"), server = proxy.origin.requests.at(-1)!.head;
+        match(id, want);
+        deepStrictEqual(valuesOf(server, "x-trace"), [id]);
+        deepStrictEqual(valuesOf(server, "x-request-id"), [id]);
+        match(valuesOf(await ask("/own", ...fields), "x-id")[0], want);
+        const moved = await ask("/moved", ...fields);
+        deepStrictEqual(valuesOf(moved, "location"), [`/to/${valuesOf(moved, "x-id")[0]}`]);
+      }
+    });
+  });
 });

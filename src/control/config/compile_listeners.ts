@@ -1,15 +1,8 @@
 // The columns of listeners: their protocol, deadlines, whom they trust and what they tell of a client.
-import {
-  ForwardedShift,
-  Forwarding,
-  type Plan,
-  Protocol,
-  ProxyStatus,
-  TRUSTED_BYTES,
-} from "../../plan/plan.ts";
+import { Forwarding, type Plan, Protocol, ProxyStatus, TRUSTED_BYTES } from "../../plan/plan.ts";
 import type { ArenaWriter } from "./arena.ts";
 import type { Cidr } from "./cidr.ts";
-import type { ForwardingWord } from "./forwarding_schema.ts";
+import { FORWARDED_NAMES, FORWARDED_SHIFTS, type ForwardingWord } from "./forwarding_schema.ts";
 import type { Config } from "./schema.ts";
 
 type Configured = Config["listeners"][string];
@@ -90,15 +83,7 @@ export function writeListener(
 }
 
 function forwardedBits(words: Configured["forwarded"]): number {
-  return word(words["x-forwarded-for"]) << ForwardedShift.XForwardedFor |
-    word(words["x-forwarded-proto"]) << ForwardedShift.XForwardedProto |
-    word(words["x-forwarded-host"]) << ForwardedShift.XForwardedHost |
-    word(words["x-forwarded-port"]) << ForwardedShift.XForwardedPort |
-    word(words["x-real-ip"]) << ForwardedShift.XRealIp |
-    word(words.forwarded) << ForwardedShift.Forwarded |
-    word(words.via) << ForwardedShift.Via |
-    word(words["x-request-id"]) << ForwardedShift.XRequestId |
-    word(words.traceparent) << ForwardedShift.Traceparent;
+  return FORWARDED_NAMES.reduce((bits, name) => bits | word(words[name]) << FORWARDED_SHIFTS[name], 0);
 }
 
 function word(given: ForwardingWord): Forwarding {

@@ -1,5 +1,6 @@
 // The part of the schema that is about what a server learns of its client, and a client of the server.
 import * as z from "zod";
+import { ForwardedShift } from "../../plan/plan.ts";
 import { key } from "./keys.ts";
 
 /** What becomes of one field: see Forwarding in the Plan. */
@@ -27,3 +28,19 @@ export const forwarded = z.strictObject({
   "x-request-id": field("append", "X-Request-ID; append: unless it came"),
   traceparent: field("leave", "traceparent (W3C Trace Context), whoever says it; append: unless it came"),
 }).prefault({});
+
+/** Where in the Plan each field's way is. */
+export const FORWARDED_SHIFTS: Readonly<Record<keyof z.infer<typeof forwarded>, ForwardedShift>> = {
+  "x-forwarded-for": ForwardedShift.XForwardedFor,
+  "x-forwarded-proto": ForwardedShift.XForwardedProto,
+  "x-forwarded-host": ForwardedShift.XForwardedHost,
+  "x-forwarded-port": ForwardedShift.XForwardedPort,
+  "x-real-ip": ForwardedShift.XRealIp,
+  forwarded: ForwardedShift.Forwarded,
+  via: ForwardedShift.Via,
+  "x-request-id": ForwardedShift.XRequestId,
+  traceparent: ForwardedShift.Traceparent,
+};
+
+/** The fields of requests that are written anew at each hop, in lower case. */
+export const FORWARDED_NAMES = Object.keys(FORWARDED_SHIFTS) as (keyof typeof FORWARDED_SHIFTS)[];

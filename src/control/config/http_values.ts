@@ -4,6 +4,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { STATUS_END, STATUS_FIRST } from "../../plan/plan.ts";
 import { ipAddress } from "./address.ts";
 import { quoted, type Reading, refused, shown, taken } from "./errors.ts";
+import { FORWARDED_NAMES } from "./forwarding_schema.ts";
 
 /** How a route's path is compared with a request's. */
 export type PathMatch =
@@ -19,6 +20,8 @@ const PATH_CHARACTERS_MAX = 2_048;
 const METHOD_CHARACTERS_MAX = 32;
 const FIELD_NAME_CHARACTERS_MAX = 128;
 const FIELD_VALUE_CHARACTERS_MAX = 4_096;
+/** An answer of our own is printed in one piece. */
+export const OWN_BODY_BYTES_MAX = 16_384;
 /** tchar of RFC 9110 section 5.6.2. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
@@ -134,6 +137,21 @@ export function readEditableName(text: string): Reading<string> {
   return refused(`${quoted(text)} belongs to a message's framing or its connection`, "leave it out");
 }
 
+/** The same of a request. Via is how loops are found, and no route may take it away. */
+export function readEditableRequestName(text: string): Reading<string> {
+  if (text.toLowerCase() !== "via") return readEditableName(text);
+  return refused("Via is written by the listener", "write forwarded: { via: off } there, or leave it out");
+}
+
+/** The same of a field that is to be called otherwise: those that are written anew at each hop are not. */
+export function readRenamedRequestName(text: string): Reading<string> {
+  if (!(FORWARDED_NAMES as string[]).includes(text.toLowerCase())) return readEditableRequestName(text);
+  return refused(
+    `${quoted(text)} is written anew by the listener`,
+    "set the other field, from {client-ip} or {request-id}, or forward it as it came: forwarded",
+  );
+}
+
 /** A field's value, or what one is made from. */
 export function readFieldValue(text: string): Reading<string> {
   const flaw = text === "" ? undefined : textFlaw(text, FIELD_VALUE_CHARACTERS_MAX);
@@ -147,6 +165,14 @@ export function readFieldValue(text: string): Reading<string> {
 /** Any text that must not be empty. */
 export function readText(text: string): Reading<string> {
   return textFlaw(text, FIELD_VALUE_CHARACTERS_MAX) ?? taken(text);
+}
+
+/** Reads the body of an answer of our own, which may be empty. */
+export function readOwnBody(text: string): Reading<string> {
+  if (!text.isWellFormed()) return refused("not valid Unicode", "write printable characters");
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes <= OWN_BODY_BYTES_MAX) return taken(text);
+  return refused(`a body of ${bytes} bytes`, `write at most ${OWN_BODY_BYTES_MAX}`);
 }
 
 /** Reads `GET /healthz`; `/healthz` alone is a GET. */

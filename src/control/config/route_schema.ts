@@ -4,18 +4,22 @@ import * as z from "zod";
 import { readCidr } from "./cidr.ts";
 import { quoted, type Reading, refused, taken } from "./errors.ts";
 import {
+  OWN_BODY_BYTES_MAX,
   type PathMatch,
   readEditableName,
+  readEditableRequestName,
   readExact,
   readFieldName,
   readFieldValue,
   readHost,
   readMethod,
+  readOwnBody,
   readPath,
   readPathText,
   readPattern,
   readPrefix,
   readRegex,
+  readRenamedRequestName,
   readText,
 } from "./http_values.ts";
 import { count, countDoc, give, key, oneOrList, size, sizeDoc, text, textsByName } from "./keys.ts";
@@ -29,8 +33,6 @@ export type RouteAction =
   | { readonly kind: "respond"; readonly status: number; readonly body: string; readonly type: string };
 
 const BODY_BYTES: Range = { min: 1, max: 2 ** 50 };
-/** An answer of our own is printed in one piece. */
-const RESPOND_BODY_BYTES_MAX = 16_384;
 const RESPOND_STATUS: Range = { min: 200, max: 599 };
 const REDIRECTS = [301, 302, 303, 307, 308] as const;
 /** Answers without a body (RFC 9110 section 6.4.1). */
@@ -131,29 +133,24 @@ function readRedirect(input: string | number): Reading<number> {
   return refused(`${quoted(String(input))} sends nobody elsewhere`, form);
 }
 
-function readBody(input: string): Reading<string> {
-  if (!input.isWellFormed()) return refused("not valid Unicode", "write printable characters");
-  const bytes = new TextEncoder().encode(input).length;
-  if (bytes <= RESPOND_BODY_BYTES_MAX) return taken(input);
-  return refused(`a body of ${bytes} bytes`, `write at most ${RESPOND_BODY_BYTES_MAX}`);
-}
+type ReadName = (text: string) => Reading<string>;
 
-function edits(what: string) {
+function edits(what: string, readName: ReadName, readRenamed: ReadName) {
   return key(
     z.strictObject({
-      set: key(textsByName(readEditableName, readFieldValue), {
+      set: key(textsByName(readName, readFieldValue), {
         description: `fields that the ${what} has with this value alone`,
         placeholder: "NAME: VALUE",
       }),
-      add: key(textsByName(readEditableName, readFieldValue), {
+      add: key(textsByName(readName, readFieldValue), {
         description: `fields that the ${what} has besides those of the same name`,
         placeholder: "NAME: VALUE",
       }),
-      remove: key(oneOrList(text(readEditableName)).optional(), {
+      remove: key(oneOrList(text(readName)).optional(), {
         description: `fields that the ${what} loses; one or a list`,
         placeholder: "NAME",
       }),
-      rename: key(textsByName(readEditableName, readEditableName), {
+      rename: key(textsByName(readRenamed, readName), {
         description: `fields of the ${what} that are called otherwise`,
         placeholder: "NAME: NAME",
       }),
@@ -186,7 +183,10 @@ const fields = z.strictObject({
     { description: "what the server sees of the request instead of what came" },
   ),
   headers: key(
-    z.strictObject({ request: edits("request"), response: edits("answer") }).prefault({}),
+    z.strictObject({
+      request: edits("request", readEditableRequestName, readRenamedRequestName),
+      response: edits("answer", readEditableName, readEditableName),
+    }).prefault({}),
     { description: "edits of fields" },
   ),
   "body-max": key(size(BODY_BYTES).optional(), {
@@ -220,10 +220,10 @@ const fields = z.strictObject({
         ...countDoc(RESPOND_STATUS),
         placeholder: "STATUS",
       }),
-      body: key(text(readBody).prefault(""), {
+      body: key(text(readOwnBody).prefault(""), {
         description: "the answer's body",
         placeholder: "TEXT",
-        range: `0 to ${RESPOND_BODY_BYTES_MAX} bytes`,
+        range: `0 to ${OWN_BODY_BYTES_MAX} bytes`,
       }),
       type: key(text(readFieldValue).prefault("text/plain; charset=utf-8"), {
         description: "the body's Content-Type",

@@ -11,12 +11,14 @@ import {
   type RoutingSizes,
   TemplateFor,
 } from "../../plan/routing.ts";
+import { Forwarding } from "../../plan/plan.ts";
 import { BODY_LOW } from "../../policy/route.ts";
 import { Method } from "../../proto/head.ts";
 import type { ArenaWriter } from "./arena.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
 import { quoted, type Reading, refused } from "./errors.ts";
 import type { Finding } from "./finding.ts";
+import { FORWARDED_NAMES, FORWARDED_SHIFTS } from "./forwarding_schema.ts";
 import { decodedText, type PathSpec, readRoutePath, type RoutePath } from "./route_paths.ts";
 import { type HostRoutes, latin1, type PlacedRoute, RoutingTables } from "./route_tables.ts";
 import { readTemplate, uriFlaw } from "./templates.ts";
@@ -290,6 +292,7 @@ function addRoute(
     routeAddBytes: add.length,
     routePathTemplate: template(rewrite.path, TemplateFor.Path),
     routeHostTemplate: template(rewrite.host, TemplateFor.Host),
+    routeForwardedOff: forwardedOff(spec.requestHeaders),
     routeRequestEditFirst: request.first,
     routeRequestEditCount: request.count,
     routeAnswerEditFirst: answer.first,
@@ -402,6 +405,15 @@ function addEdits(
     put(Edit.Add, name, template(value, TemplateFor.FieldValue), "");
   }
   return { first, count: tables.rows("edits") - first };
+}
+
+/** What a route sets, removes or makes of another field is not ours to say besides. */
+function forwardedOff({ set, remove, rename }: HeaderEdits): number {
+  const names = new Set(
+    [...Object.keys(set), ...remove, ...Object.values(rename)].map((name) => name.toLowerCase()),
+  );
+  return FORWARDED_NAMES.filter((name) => names.has(name))
+    .reduce((bits, name) => bits | Forwarding.Off << FORWARDED_SHIFTS[name], 0);
 }
 
 function addTemplate(

@@ -247,6 +247,18 @@ test("checkConfig says what is wrong with a route, and where", () => {
       "framing",
     ],
     [
+      { to: "api", headers: { request: { remove: "via" } } },
+      `${at}/headers/request/remove`,
+      "Via is written by the listener",
+      "loops are found by it",
+    ],
+    [
+      { to: "api", headers: { request: { rename: { "X-Forwarded-For": "X-Client" } } } },
+      `${at}/headers/request/rename/X-Forwarded-For`,
+      '"X-Forwarded-For" is written anew by the listener',
+      "there is nothing to be renamed",
+    ],
+    [
       { to: "api", headers: { response: { set: { A: "b\r\nc: d" } } } },
       `${at}/headers/response/set/A`,
       '"b\\r\\nc: d" holds a control character',
