@@ -13,15 +13,23 @@ import {
   SMALL_BLOCK_BYTES,
   SMALL_BLOCKS_MAX,
 } from "../base/limits.ts";
+import { type Layout, makeTable, openTable } from "../shared/columns.ts";
 import { Rows } from "./rows.ts";
 
 let rows: Rows;
 let smallRows: Rows;
 
 export function blocksOpen(): void {
-  rows = new Rows(new Uint32Array(BLOCKS_MAX), BLOCKS_MAX);
-  smallRows = new Rows(new Uint32Array(SMALL_BLOCKS_MAX), SMALL_BLOCKS_MAX);
+  rows = new Rows(links(BLOCKS_MAX), BLOCKS_MAX);
+  smallRows = new Rows(links(SMALL_BLOCKS_MAX), SMALL_BLOCKS_MAX);
 }
+
+/** From free row to free row; committed by touch. */
+function links(count: number): Uint32Array {
+  return openTable(LINKS, makeTable(LINKS, count), count).next;
+}
+
+const LINKS = { next: [Uint32Array, 1] } as const satisfies Layout;
 
 /** Takes a large block; NONE when all are taken. */
 export function takeBlock(): number {

@@ -22,12 +22,18 @@ import { timerClear, timerSet } from "../net/timers.ts";
 import { SlotState } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
+import { type Layout, makeTable, openTable } from "../shared/columns.ts";
 import { closeSlot } from "./close.ts";
 
-/** The newest idle connection of each server, or NONE, and how many there are. */
+/** By server; committed by touch, as all tables are. */
+const SERVERS = {
+  idleFirst: [Uint32Array, 1], // its newest idle connection, or NONE
+  idleCount: [Uint32Array, 1], // how many there are
+  learnedMs: [Uint32Array, 1], // how long one is kept when the server decides; 0: nothing is known
+} as const satisfies Layout;
+
 let idleFirst: Uint32Array;
 let idleCount: Uint32Array;
-/** How long a connection to each server is kept when it decides, in milliseconds; 0: nothing is known. */
 let learnedMs: Uint32Array;
 let idleAll: number;
 /** Behind the highest server that anything was kept or learned of. */
@@ -36,9 +42,8 @@ let usedEnd: number;
 let shrinkNext: number;
 
 export function poolOpen(): void {
-  idleFirst = new Uint32Array(SERVERS_MAX);
-  idleCount = new Uint32Array(SERVERS_MAX);
-  learnedMs = new Uint32Array(SERVERS_MAX);
+  const table = makeTable(SERVERS, SERVERS_MAX);
+  ({ idleFirst, idleCount, learnedMs } = openTable(SERVERS, table, SERVERS_MAX));
   idleAll = 0;
   usedEnd = 0;
   shrinkNext = NONE;
