@@ -83,12 +83,11 @@ export function requestReached(ex: number, how: Reached): void {
       return;
     case Reached.Full:
       return queue(ex);
-    default: {
-      const upstream = exUpstream[ex], failed = exReason[ex] !== Reason.None && exTried[ex] > 0;
-      if (how === Reached.Connected) connected(ex);
-      else fail(ex, exReason[ex], exErrno[ex]);
-      if (failed) queueOffer(upstream); // the place at a server that failed is free, and nobody was told
-    }
+    default:
+      // The place at a server that failed is free, and nobody was told.
+      if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueOffer(exUpstream[ex]);
+      if (how === Reached.Connected) return connected(ex);
+      return fail(ex, exReason[ex], exErrno[ex]);
   }
 }
 
@@ -274,15 +273,14 @@ export function queueEvent(ex: number, down: number, bits: number): void {
 
 /** Its turn in the queue: there may be a place. There may be more: offers of one turn are one. */
 function tryAgain(ex: number): void {
-  const upstream = exUpstream[ex];
   queueLeave(ex);
   exUnqueuedMs[ex] = clockMs();
   exSetState(ex, ExState.Connect);
   exTried[ex] = 0;
   const how = reachFirst(ex);
   if (how !== Reached.Full) {
-    requestReached(ex, how);
-    return queueOffer(upstream);
+    queueOffer(exUpstream[ex]);
+    return requestReached(ex, how);
   }
   queueJoin(ex); // there is room: it has just left
   stand(ex);

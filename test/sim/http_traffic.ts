@@ -123,7 +123,7 @@ export class HttpTraffic implements Scenario {
     this.climate = {
       sick: random.oneIn(4),
       scarce: random.oneIn(6),
-      limited: random.oneIn(6),
+      limited: random.oneIn(3),
       staged: random.oneIn(6),
       hurried: random.oneIn(6),
     };

@@ -264,14 +264,17 @@ const HTTP: readonly Planted[] = [
     name: "places that get free together serve one",
     file: request,
     edits: [[
-      "    requestReached(ex, how);\n    return queueOffer(upstream);\n",
+      "    queueOffer(exUpstream[ex]);\n    return requestReached(ex, how);\n",
       "    return requestReached(ex, how);\n",
     ]],
   },
   {
     name: "a place at a server that refused is offered to nobody",
     file: request,
-    edits: [["      if (failed) queueOffer(upstream);", "      if (failed) {}"]],
+    edits: [[
+      "if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueOffer(exUpstream[ex]);",
+      "",
+    ]],
   },
   {
     name: "the next request behind a body is not looked at",

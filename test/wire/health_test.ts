@@ -7,6 +7,7 @@ import { Peer } from "../support/peer.ts";
 import { echo, freePort, sayAndEnd, type Serve, Server, silent } from "../support/servers.ts";
 import { BlackHole } from "../support/black_hole.ts";
 import type { Status } from "../support/status.ts";
+import { until } from "../support/waiting.ts";
 
 const FAST = [
   "--reactors",
@@ -246,6 +247,7 @@ describe("health checks", () => {
       );
       strictEqual(upstreams.length, 2);
       strictEqual(server.connections, 1);
+      await until("it to be told", () => sluice.log("health").length > 0);
       const [line, ...more] = sluice.log("health");
       deepStrictEqual(more, []);
       match(line.message, / of upstreams "tcp:\/\/127\.0\.0\.1:0", "tcp:\/\/127\.0\.0\.1:0#2" is up/);
