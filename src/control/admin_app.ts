@@ -3,11 +3,11 @@
 // the user's browser could ask by DNS rebinding. No CORS.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { Verdict } from "../shared/servers.ts";
+import { unready } from "./directory.ts";
 import { metricsText } from "./metrics.ts";
 import { PROMETHEUS_TYPE } from "./prometheus.ts";
 import type { Sight } from "./sight.ts";
-import { entries, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
 
 export interface AdminAppOptions {
   readonly sight: Sight;
@@ -56,19 +56,6 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     return context.text("an error of Sluice; its log says more\n", 500);
   });
   return app;
-}
-
-/** Why the process should get no connections: empty when it should. */
-export function unready({ phase, directory, shared }: Sight): string[] {
-  if (phase() !== "ready") return [phase()];
-  const upstreams = entries(directory.current.upstreams, directory.upstreams);
-  const serversOf = new Map(upstreams.map(({ name, servers }) => [name, servers]));
-  return entries(directory.current.listeners, directory.listeners).flatMap(({ name, upstream }) => {
-    const servers = serversOf.get(upstream) ?? [];
-    if (servers.some((server) => shared.serverVerdict[server] !== Verdict.Down)) return [];
-    const why = servers.length === 0 ? "has no server" : `has no server that is up (of ${servers.length})`;
-    return [`listener "${name}": upstream "${upstream}" ${why}`];
-  });
 }
 
 function isKnown(context: Context): boolean {

@@ -1,5 +1,6 @@
 // What the numbers of a Plan mean: names and addresses for logs, metrics and people. The data plane
 // has only the numbers.
+import { Verdict } from "../shared/servers.ts";
 
 export interface ListenerEntry {
   readonly number: number;
@@ -7,7 +8,9 @@ export interface ListenerEntry {
   readonly name: string;
   /** Where it is bound, as the kernel says (the port it chose included). */
   readonly bind: string;
-  /** The upstream's name. */
+  /** Names of the upstreams that it leads to, each once; none if it answers everything by itself. */
+  readonly upstreams: readonly string[];
+  /** The same as one text, for people. */
   readonly upstream: string;
 }
 
@@ -69,4 +72,34 @@ export class Directory {
     (this[kind] as Map<number, unknown>).set(entry.number, entry);
     this.current[kind].add(entry.number);
   }
+}
+
+/** What readiness is told from. */
+export interface Readiness {
+  readonly phase: () => string;
+  readonly directory: Directory;
+  readonly shared: { readonly serverVerdict: { readonly [server: number]: number } };
+}
+
+/** Why the process should get no connections: empty when it should. A listener is ready when each upstream
+ * that it leads to has a server that is up, or unchecked. */
+export function unready({ phase, directory, shared }: Readiness): string[] {
+  if (phase() !== "ready") return [phase()];
+  const { current, listeners, upstreams } = directory;
+  const serversOf = new Map<string, readonly number[]>();
+  for (const number of current.upstreams) {
+    const entry = upstreams.get(number);
+    if (entry !== undefined) serversOf.set(entry.name, entry.servers);
+  }
+  const reasons: string[] = [];
+  for (const number of current.listeners) {
+    const listener = listeners.get(number);
+    for (const upstream of listener?.upstreams ?? []) {
+      const servers = serversOf.get(upstream) ?? [];
+      if (servers.some((server) => shared.serverVerdict[server] !== Verdict.Down)) continue;
+      const why = servers.length === 0 ? "has no server" : `has no server that is up (of ${servers.length})`;
+      reasons.push(`listener "${listener?.name}": upstream "${upstream}" ${why}`);
+    }
+  }
+  return reasons;
 }

@@ -1,15 +1,24 @@
 // What the data plane's news sound like in the log: one sentence each, with the cause, and the remedy
 // where there is one.
+import { PROBE_TEXT_BYTES_MAX } from "../base/limits.ts";
+import { Refusal, REFUSALS } from "../proto/refusal.ts";
+import { Heard } from "../shared/log_ring.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 import { EMFILE, ENFILE, errnoName } from "../sys/errno.ts";
+import { quoted, shown } from "./config/errors.ts";
+import type { Expectation } from "./config/escapes.ts";
+import type { HealthCheck } from "./config/health_schema.ts";
 import { counted } from "./config/units.ts";
-import type { Directory } from "./directory.ts";
+import type { Directory, ProbeEntry } from "./directory.ts";
 import type { ProbeHealth, ProbeResult } from "./health_history.ts";
 import type { Fields, Log } from "./log.ts";
 
 /** Upstreams that a line names; more are counted. */
 const UPSTREAMS_NAMED_MAX = 4;
+
+/** A check, and what it expects as far as that is known. */
+export type Checked = ProbeEntry & { readonly check?: Pick<HealthCheck, "http" | "expect"> };
 
 /** Result of a check: a change of verdict is news, everything else detail. `before` is what was known. */
 export function tellHealth(
@@ -24,12 +33,13 @@ export function tellHealth(
     ...new Set(entry.servers.flatMap((server) => directory.servers.get(server)?.upstream ?? [])),
   ];
   const who = `server ${entry.address}${ofUpstreams(upstreams)}`;
-  const cause = causeOf(result);
+  const cause = causeOf(result, entry);
   const fields: Fields = {
     server: entry.address,
     upstreams,
     reason: REASONS[result.reason].name,
     errno: result.errno === 0 ? null : errnoName(result.errno),
+    status: statusHeard(result),
     check_ms: Math.round(result.durationMs * 10) / 10,
   };
   const was = before?.verdict ?? Verdict.Unchecked;
@@ -69,9 +79,69 @@ export function tellHealth(
   }
 }
 
-/** `connection_refused (ECONNREFUSED)` */
-function causeOf({ reason, errno }: ProbeResult): string {
-  return REASONS[reason].name + (errno === 0 ? "" : ` (${errnoName(errno)})`);
+/** `connection_refused (ECONNREFUSED)`, `unexpected_answer (status 500, expected 200-299)` */
+function causeOf(result: ProbeResult, entry: Checked): string {
+  const { reason, errno } = result;
+  const details = [errno === 0 ? "" : errnoName(errno), heardText(result, entry)].filter((text) =>
+    text !== ""
+  );
+  return REASONS[reason].name + (details.length === 0 ? "" : ` (${details.join("; ")})`);
+}
+
+/** A result of a check as a sentence: what it heard, or its reason's. */
+export function resultText(result: ProbeResult, entry: Checked | undefined): string {
+  const { text } = REASONS[result.reason];
+  const heard = heardText(result, entry);
+  if (heard === "") return text;
+  return result.reason === Reason.UnexpectedAnswer ? heard : `${text}: ${heard}`;
+}
+
+/** The status of the answer that a failed check heard, or null. */
+export function statusHeard({ heard, heardNumber }: ProbeResult): number | null {
+  return heard === Heard.Refused || heardNumber === 0 ? null : heardNumber;
+}
+
+/** What a failed check heard, and what it should have; "" when there is nothing to tell. */
+function heardText({ reason, heard, heardNumber }: ProbeResult, entry: Checked | undefined): string {
+  const subject = heardNumber === 0 ? "the answer" : `status ${heardNumber}, but its body`;
+  const lacks = `${subject} ${lackText(entry?.check?.expect)}`;
+  switch (heard) {
+    case Heard.Nothing:
+      return "";
+    case Heard.End:
+      return "the server ended the connection without an answer";
+    case Heard.HeadPart:
+      return "the head of the answer is not whole";
+    case Heard.HeadTooLong:
+      return `the head of the answer is longer than ${PROBE_TEXT_BYTES_MAX} bytes`;
+    case Heard.Refused:
+      return heardNumber === Refusal.BadStatusLine
+        ? "the answer is not HTTP"
+        : `the answer is not valid HTTP: ${REFUSALS[heardNumber].text.replace(/\.$/, "")}`;
+    case Heard.Status:
+      return `status ${heardNumber}${statusesText(entry?.check?.http?.statuses)}`;
+    case Heard.Without:
+      return reason === Reason.NoAnswer ? `${lacks} as far as it came` : lacks;
+    case Heard.WithoutLong:
+      return `${lacks} within the first ${PROBE_TEXT_BYTES_MAX} bytes of the answer`;
+    default:
+      return `${subject} took too many steps of the expression`;
+  }
+}
+
+/** `, expected 200-299,404` */
+function statusesText(statuses: NonNullable<HealthCheck["http"]>["statuses"] | undefined): string {
+  if (statuses === undefined) return "";
+  const ranges = statuses.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`);
+  return `, expected ${shown(ranges.join())}`;
+}
+
+/** `does not contain "PONG"` */
+function lackText(expect: Expectation | undefined): string {
+  if (expect === undefined) return "is not the expected one";
+  return expect.kind === "pattern"
+    ? `does not fit /${shown(new TextDecoder().decode(expect.source))}/`
+    : `does not contain ${quoted(new TextDecoder().decode(expect.bytes))}`;
 }
 
 function ofUpstreams(names: readonly string[]): string {

@@ -1,5 +1,6 @@
 // What the health checks have said, kept for those who ask why: by check, the last result, the verdict,
 // since when it holds, and what made it so. As many entries as the Plan has checks.
+import type { Heard } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 
@@ -10,6 +11,9 @@ export interface ProbeResult {
   readonly atMs: number;
   readonly reason: Reason;
   readonly errno: number;
+  /** What came of an answer, if it failed by that; and the status or the Refusal that belongs to it, or 0. */
+  readonly heard: Heard;
+  readonly heardNumber: number;
   readonly durationMs: number;
   /** Results in a row that speak against the verdict. */
   readonly streak: number;

@@ -3,7 +3,7 @@
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
 import { ARENA_EVENTS } from "../base/limits.ts";
 import { REFUSALS } from "../proto/refusal.ts";
-import { Field, type LogRing, RecordKind } from "../shared/log_ring.ts";
+import { Field, HEARD_UNIT, type LogRing, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import type { AccessLog } from "./access_log.ts";
@@ -174,6 +174,8 @@ export class Records {
       atMs,
       reason: numbers[Field.Reason],
       errno: numbers[Field.Errno],
+      heard: numbers[Field.Heard] % HEARD_UNIT,
+      heardNumber: Math.trunc(numbers[Field.Heard] / HEARD_UNIT),
       durationMs: numbers[Field.DurationMs],
       streak: numbers[Field.Tried],
       verdict: numbers[Field.Detail] & 0xff,

@@ -6,6 +6,7 @@ import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { errnoName } from "../sys/errno.ts";
 import type { ListenerEntry, ServerEntry } from "./directory.ts";
+import { type Checked, resultText, statusHeard } from "./events.ts";
 import type { NameView } from "./discovery.ts";
 import type { ProbeResult } from "./health_history.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
@@ -84,9 +85,11 @@ export interface UpstreamStatus {
 /** A result of a check. */
 export interface ResultStatus {
   readonly reason: string;
-  /** The reason as a sentence. */
+  /** As a sentence: what was heard and what was expected, or the reason. */
   readonly text: string;
   readonly errno: string | null;
+  /** Of the answer, if the check heard one by HTTP and failed. */
+  readonly status: number | null;
 }
 
 /** The result that changed something, at the time of that check. */
@@ -240,10 +243,11 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
 }
 
 function serverOf(
-  { reactors, shared, health }: Sight,
+  { reactors, shared, health, directory }: Sight,
   { number, address, target, probe }: ServerEntry,
 ): ServerStatus {
   const known = probe === 0 ? undefined : health.of(probe);
+  const entry = directory.probes.get(probe);
   const verdict: Verdict = shared.serverVerdict[number];
   const cause = verdict === Verdict.Down ? known?.change?.cause ?? known?.lastFailure : known?.lastFailure;
   return {
@@ -251,8 +255,8 @@ function serverOf(
     target,
     health: healthText(verdict),
     since: known === undefined || verdict === Verdict.Unchecked ? null : time(known.sinceMs),
-    why: cause === undefined ? null : { at: time(cause.atMs), ...resultOf(cause) },
-    last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last) },
+    why: cause === undefined ? null : { at: time(cause.atMs), ...resultOf(cause, entry) },
+    last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last, entry) },
     connections: {
       now: sum(reactors, "serverCurrent", number),
       total: sum(reactors, "serverOpened", number),
@@ -273,9 +277,14 @@ function healthText(verdict: Verdict): ServerStatus["health"] {
   }
 }
 
-function resultOf({ reason, errno }: ProbeResult): ResultStatus {
-  const { name, text } = REASONS[reason];
-  return { reason: name, text, errno: errno === 0 ? null : errnoName(errno) };
+function resultOf(result: ProbeResult, entry: Checked | undefined): ResultStatus {
+  const { reason, errno } = result;
+  return {
+    reason: REASONS[reason].name,
+    text: resultText(result, entry),
+    errno: errno === 0 ? null : errnoName(errno),
+    status: statusHeard(result),
+  };
 }
 
 function nameOf({ name, ips, resolves, sinceMs, answeredAtMs, failure }: NameView): NameStatus {

@@ -6,6 +6,13 @@ import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import type { Part, Sizes } from "./part.ts";
 
+/** Fields of answers that we make. */
+export const enum OwnField {
+  Date = 1,
+  ContentType = 2,
+  Location = 4,
+}
+
 /** How a route tells its paths. */
 export const enum PathKind {
   Any,
@@ -150,6 +157,7 @@ export const ROUTING_COLUMNS = {
   routeAddBytes: "routes",
   routePathTemplate: "routes",
   routeHostTemplate: "routes",
+  routeOwnOff: "routes", // OwnField bits: what its edits set or remove of answers that we make
   routeForwardedOff: "routes", // what the edits set themselves: as in listenerForwarded, Off for each
   routeRequestEditFirst: "routes",
   routeRequestEditCount: "routes",

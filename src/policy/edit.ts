@@ -99,6 +99,7 @@ function dropOf(known: Name, flags: number, forwarded: number, trusted: boolean)
     case Name.KeepAlive:
     case Name.ProxyConnection:
     case Name.Te: // written anew, if it is to be passed on
+    case Name.Lookalike: // a server might take it for the one that was dropped
       return Drop.Dropped;
     case Name.Upgrade:
       return flags & HeadFlag.Upgrade ? Drop.Kept : Drop.Dropped;
@@ -122,6 +123,23 @@ function dropOf(known: Name, flags: number, forwarded: number, trusted: boolean)
       return ofValue(forwarded, ForwardedShift.Traceparent, true);
     default:
       return Drop.Kept;
+  }
+}
+
+/** Ways of a client whose address is not known, as behind a unix socket: where ours would be appended, what
+ * came is left; where ours would be alone, there is none. */
+export function withoutAddress(forwarded: number): number {
+  return withoutOurs(withoutOurs(forwarded, ForwardedShift.XForwardedFor), ForwardedShift.XRealIp);
+}
+
+function withoutOurs(forwarded: number, shift: ForwardedShift): number {
+  switch (forwardingOf(forwarded, shift)) {
+    case Forwarding.Append:
+      return forwarded & ~(3 << shift); // Leave
+    case Forwarding.Replace:
+      return forwarded | (Forwarding.Off << shift);
+    default:
+      return forwarded;
   }
 }
 

@@ -7,7 +7,7 @@ const IP = 4;
 const MAPPED_IP = 16;
 
 /** Whether the address record at `from` (see ffi/sluice.h) is in the prefix at `prefix` of the arena. IPv4 in
- * IPv6's clothes is IPv4; a unix socket's is in none. */
+ * IPv6's clothes is IPv4; a unix socket's client is in the prefix of its family, which has no bits. */
 export function isIn(arena: Uint8Array, prefix: number, record: Uint8Array, from: number): boolean {
   const family = record[from + FAMILY];
   const mapped = family === 6 && isMapped(record, from);

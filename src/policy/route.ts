@@ -68,8 +68,12 @@ export function hostPlace(hash: number, mask: number): number {
   return (hash ^ (hash >>> 15)) & mask;
 }
 
+/** An expression took too many steps to say whether its route is the one: the next one must not have what this
+ * one may be there to refuse. */
+export const UNDECIDED = -1;
+
 /**
- * The route of a request, or NONE. `head` is in `bytes`, the decoded path (proto/path.ts) is path[pathAt,
+ * The route of a request, NONE or UNDECIDED. `head` is in `bytes`, the decoded path (proto/path.ts) is path[pathAt,
  * pathEnd), the client's address record (see ffi/sluice.h) is at client[clientAt]. `match` is asked about
  * bytes at `pathAt`: whoever gives it sees to it that they lie where it looks.
  */
@@ -139,7 +143,7 @@ function findHost(
   }
 }
 
-/** The route among those of one host, or NONE. */
+/** The route among those of one host, NONE or UNDECIDED. */
 function routeIn(
   plan: Plan,
   scope: number,
@@ -168,6 +172,7 @@ function routeIn(
     }
     if (seen !== undefined) seen.tried(candidate, verdict);
     if (verdict === RouteVerdict.Chosen) return candidate;
+    if (verdict === RouteVerdict.RegexLimit) return UNDECIDED;
   }
   return NONE;
 }

@@ -2,15 +2,10 @@
 import type { Plan } from "../plan/plan.ts";
 import { isIn } from "./prefix.ts";
 
-const UNIX = 1;
-
 /** Whether the address record at `from` (see ffi/sluice.h) is one of the listener's trusted ones. Mapped
- * IPv4 counts as IPv4; a unix socket's client is on this machine, and trusted where anybody is. */
+ * IPv4 counts as IPv4. */
 export function isTrusted(plan: Plan, listener: number, record: Uint8Array, from: number): boolean {
   const first = plan.listenerTrustedFirst[listener], end = first + plan.listenerTrustedCount[listener];
-  if (first === end) return false;
-  const family = record[from];
-  if (family === UNIX) return true;
   for (let row = first; row < end; row++) {
     if (isIn(plan.arena, plan.trustedAt[row], record, from)) return true;
   }

@@ -20,6 +20,8 @@ export function readAuthority(bytes: Uint8Array, from: number, end: number): num
   } else {
     while (at < end && (OCTETS[bytes[at]] & Of.HostName) !== 0) at++;
     hostLiteral = isIp4(bytes, from, at);
+    // Two names for one host: the root's dot is one.
+    if (at - from > 1 && bytes[at - 1] === Octet.Dot && bytes[at - 2] === Octet.Dot) return -Refusal.BadHost;
   }
   hostEnd = at;
   portAt = at + 1;

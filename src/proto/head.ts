@@ -67,6 +67,8 @@ export const enum Name {
   Referer,
   UserAgent,
   MaxForwards,
+  /** Like one of those above, but for underscores where it has hyphens: CGI and WSGI read both alike. */
+  Lookalike,
 }
 
 /** What a head says besides its fields. */

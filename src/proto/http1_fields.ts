@@ -21,7 +21,7 @@ const CONTINUE = ascii("100-continue");
  * the first field of each. */
 export let seen = 0;
 export let twice = 0;
-export const firstOf = new Int32Array(Name.MaxForwards + 1);
+export const firstOf = new Int32Array(Name.Lookalike + 1);
 
 /** All of [at, limit) was looked at, and it is not enough. */
 export function short(at: number, limit: number): number {

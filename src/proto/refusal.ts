@@ -48,7 +48,8 @@ export const enum Refusal {
   BadStatusLine,
   BadStatus,
   BodyTooLong,
-  BadPath,
+  PathAboveRoot,
+  BadEscape,
   Count,
 }
 
@@ -112,7 +113,8 @@ say(Refusal.BadStatus, 502, "The status code is not a number from 100 to 599, no
 
 say(Refusal.BodyTooLong, 413, "The body is longer than allowed.");
 
-say(Refusal.BadPath, 400, "The path climbs above its root, or has a bad escape in it.");
+say(Refusal.PathAboveRoot, 400, "The path climbs above its root.");
+say(Refusal.BadEscape, 400, "The path has a % without two hexadecimal digits behind it, or %00.");
 
 /** By Refusal. */
 export const REFUSALS: readonly RefusalText[] = refusals;

@@ -73,7 +73,8 @@ const value = (before: string, behind: string, none: string): Value => ({
 interface Words {
   readonly json: boolean;
   readonly client: Text;
-  readonly method: Text;
+  /** Method and target, and what stands between them. */
+  readonly request: Value;
   readonly target: Text;
   readonly host: Value;
   readonly status: Text;
@@ -105,9 +106,9 @@ const ERRNOS = Array.from({ length: ERRNO_MAX + 1 }, (_, errno) => errnoName(err
 const TEXT: Words = {
   json: false,
   client: text("Z "),
-  method: text(' "'),
+  request: value(' "', '"', ' "-"'),
   target: text(" "),
-  host: value('" ', "", '" -'),
+  host: value(" ", "", " -"),
   status: text(" "),
   server: value(" -> ", "", " -> -"),
   listener: value(' listener="', '"', ' listener=""'),
@@ -131,9 +132,9 @@ const TEXT: Words = {
 const JSON_WORDS: Words = {
   json: true,
   client: text('Z","client":"'),
-  method: text('","method":"'),
+  request: value('","method":"', '"', '","method":null,"target":null'),
   target: text('","target":"'),
-  host: value('","host":"', '"', '","host":null'),
+  host: value(',"host":"', '"', ',"host":null'),
   status: text(',"status":'),
   server: value(',"server":"', '"', ',"server":null'),
   listener: value(',"listener":"', '"', ',"listener":null'),
@@ -188,12 +189,14 @@ function printClient(): void {
 
 function printRequest(ex: number, words: Words): void {
   const kept = exKept[ex];
-  print(words.method);
-  if (kept !== NONE) printQuoted(kept, kept + exMethodEnd[ex], words.json);
-  print(words.target);
-  if (kept !== NONE) {
+  if (kept === NONE) print(words.request.none);
+  else {
     const from = kept + exMethodEnd[ex] + 1;
+    print(words.request.before);
+    printQuoted(kept, kept + exMethodEnd[ex], words.json);
+    print(words.target);
     printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_TOLD), words.json);
+    print(words.request.behind);
   }
   if (kept !== NONE && exHostEnd[ex] > exHost[ex]) {
     print(words.host.before);

@@ -22,6 +22,7 @@ import { type Reason, REASONS } from "../shared/reason.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
+import { OwnField } from "../plan/routing.ts";
 import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
 import { printEdited, printTemplate } from "./field_edits.ts";
 import { settleId } from "./request_id.ts";
@@ -142,12 +143,13 @@ export function sayReason(
   return send(ex);
 }
 
-/** First line and the fields that every answer of ours has. */
-function printHead(ex: number, status: number, bodyBytes: number): void {
+/** First line and the fields that every answer of ours has; `off`: OwnField bits of those that its route sets
+ * or removes. */
+function printHead(ex: number, status: number, bodyBytes: number, off = 0): void {
   exStatus[ex] = status;
   printBegin(ARENA_PRINT, PRINT_END);
   print(LINES[status]);
-  print(dateField(wallMs()));
+  if (!(off & OwnField.Date)) print(dateField(wallMs()));
   if (status !== 204 && status !== 304) {
     print(CONTENT_LENGTH);
     printDecimal(bodyBytes);
@@ -161,15 +163,16 @@ function printHead(ex: number, status: number, bodyBytes: number): void {
 export function sayFixed(ex: number, held: Plan): number {
   const { routeStatus, routeBodyAt, routeBodyBytes, routeTypeAt, routeTypeBytes } = held.routing;
   const route = exRoute[ex], status = routeStatus[route];
-  printHead(ex, status, routeBodyBytes[route]);
-  if (routeTypeBytes[route] > 0) {
+  const silent = exFlags[ex] & ExFlag.Bodiless || status === 204 || status === 304;
+  const off = held.routing.routeOwnOff[route];
+  printHead(ex, status, routeBodyBytes[route], off);
+  if (routeTypeBytes[route] > 0 && status !== 204 && !(off & OwnField.ContentType)) {
     print(CONTENT_TYPE);
     printBytes(held.arenaWords, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
     print(CRLF);
   }
   printOwnEdits(ex, held, route);
   print(CRLF);
-  const silent = exFlags[ex] & ExFlag.Bodiless || status === 204 || status === 304;
   if (!silent) printBytes(held.arenaWords, routeBodyAt[route], routeBodyAt[route] + routeBodyBytes[route]);
   return send(ex);
 }
@@ -183,12 +186,14 @@ export function sayNothing(ex: number): number {
 
 /** Says a route's redirect. @returns as `send` */
 export function sayRedirect(ex: number, held: Plan): number {
-  const route = exRoute[ex];
-  printHead(ex, held.routing.routeStatus[route], 0);
-  prepareOwn(ex, held);
-  print(LOCATION);
-  printTemplate(held, held.routing.routeLocation[route]);
-  print(CRLF);
+  const route = exRoute[ex], off = held.routing.routeOwnOff[route];
+  printHead(ex, held.routing.routeStatus[route], 0, off);
+  if (!(off & OwnField.Location)) {
+    prepareOwn(ex, held);
+    print(LOCATION);
+    printTemplate(held, held.routing.routeLocation[route]);
+    print(CRLF);
+  }
   printOwnEdits(ex, held, route);
   print(CRLF);
   return send(ex);

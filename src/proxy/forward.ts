@@ -7,7 +7,15 @@ import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
-import { Drop, dropped, editAnswer, editRequest, hopsLeft, keptNames } from "../policy/edit.ts";
+import {
+  Drop,
+  dropped,
+  editAnswer,
+  editRequest,
+  hopsLeft,
+  keptNames,
+  withoutAddress,
+} from "../policy/edit.ts";
 import { NO_HOST, rewritesPath, writePath } from "../policy/template.ts";
 import { isTrusted } from "../policy/trust.ts";
 import { findField, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
@@ -65,6 +73,8 @@ export const enum Forwarded {
 /** The errno behind the last SinkBroken. */
 export let forwardErrno = 0;
 
+/** Families of address records below it have no IP (see ffi/sluice.h). */
+const FAMILY_IP4 = 4;
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
 
 const HTTP_11 = text("HTTP/1.1");
@@ -92,7 +102,8 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   const trusted = isTrusted(held, listener, arenaBytes, ARENA_SCRATCH);
   const route = exRoute[ex], edits = route === NONE ? 0 : held.routing.routeRequestEditCount[route];
   const off = route === NONE ? 0 : held.routing.routeForwardedOff[route];
-  const forwarded = held.listenerForwarded[listener] | off;
+  const ways = held.listenerForwarded[listener] | off;
+  const forwarded = arenaBytes[ARENA_SCRATCH] < FAMILY_IP4 ? withoutAddress(ways) : ways;
   editRequest(arenaBytes, request, forwarded, trusted);
   const numbered = route !== NONE && (edits | held.routing.routeAnswerEditCount[route]) > 0;
   if (route !== NONE) prepareTemplates(ex, held);

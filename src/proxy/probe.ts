@@ -11,14 +11,14 @@ import { type Plan, ProbeKind, STATUS_END, STATUS_FIRST } from "../plan/plan.ts"
 import { makeHead, Method } from "../proto/head.ts";
 import { parseAnswer } from "../proto/http1_head.ts";
 import { judge, nextCheckMs, streakOf, verdictOf } from "../policy/health.ts";
-import { Field, RecordKind } from "../shared/log_ring.ts";
+import { Field, Heard, HEARD_UNIT, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, shared } from "./context.ts";
-import { exErrno, exFirst, exReason, exStartMs, exUp } from "./exchanges.ts";
+import { exErrno, exFirst, exReason, exStartMs, exStatus, exUp } from "./exchanges.ts";
 import { queueWake } from "./queue.ts";
 
 /** First checks of many servers are spread over this, or one interval if that is shorter. */
@@ -33,6 +33,7 @@ let probeVerdict: Uint8Array;
 let probeStreak: Uint8Array;
 let probeLastReason: Uint8Array;
 let probeLastErrno: Uint16Array;
+let probeLastHeard: Uint16Array;
 let probeKnown: Uint8Array;
 /** Row of probe 0 in the timer table. */
 let timerRows: number;
@@ -44,6 +45,7 @@ export function probesOpen(firstTimerRow: number): void {
   probeStreak = new Uint8Array(PROBES_MAX);
   probeLastReason = new Uint8Array(PROBES_MAX);
   probeLastErrno = new Uint16Array(PROBES_MAX);
+  probeLastHeard = new Uint16Array(PROBES_MAX);
   probeKnown = new Uint8Array(PROBES_MAX);
   timerRows = firstTimerRow;
   probesEnd = 1;
@@ -81,6 +83,7 @@ function forget(probe: number): void {
   probeStreak[probe] = 0;
   probeLastReason[probe] = Reason.None;
   probeLastErrno[probe] = 0;
+  probeLastHeard[probe] = 0;
 }
 
 /** The check that a timer row belongs to, or NONE: the row is a slot's. */
@@ -97,6 +100,7 @@ export function probeLate(probe: number): void {
 /** The connection of a check is there: says what is to be said. Reason.None: an answer is awaited. */
 export function probeConnected(ex: number): Reason {
   const probe = exFirst[ex], slot = exUp[ex];
+  hear(ex, Heard.Nothing, 0);
   if (plan.probeKind[probe] < ProbeKind.Text) return Reason.Healthy; // or no longer wanted
   const at = plan.probeSendAt[probe], bytes = plan.probeSendBytes[probe];
   if (bytes > 0) {
@@ -116,30 +120,50 @@ export function probeAnswered(ex: number): Reason {
   const at = slotHold[slot];
   while (slotReady[slot] & Ready.In) {
     const had = slotHoldBytes[slot];
-    if (had === PROBE_TEXT_BYTES_MAX) return Reason.UnexpectedAnswer;
+    if (had === PROBE_TEXT_BYTES_MAX) return tooLong(ex);
     const read = sys.recv(slot, at + had, PROBE_TEXT_BYTES_MAX - had);
     if (read === -EAGAIN) readyClear(slot, Ready.In);
-    else if (read === 0) return Reason.UnexpectedAnswer;
-    else if (read < 0) return Reason.ServerReset;
+    else if (read === 0) {
+      if (had === 0) hear(ex, Heard.End, 0);
+      return Reason.UnexpectedAnswer;
+    } else if (read < 0) return Reason.ServerReset;
     else {
       slotHoldBytes[slot] = had + read;
-      const found = expected(probe, at, had, had + read);
+      const found = expected(ex, at, had, had + read);
       if (found !== 0) return found > 0 ? Reason.Healthy : Reason.UnexpectedAnswer;
     }
   }
   return Reason.None;
 }
 
+/** Notes what was heard, for those who will ask why. A check has no other use for this column. */
+function hear(ex: number, heard: Heard, number: number): void {
+  exStatus[ex] = heard + number * HEARD_UNIT;
+}
+
+/** There is more of the answer than a check reads. */
+function tooLong(ex: number): Reason {
+  const heard = exStatus[ex] % HEARD_UNIT, number = (exStatus[ex] / HEARD_UNIT) | 0;
+  hear(ex, heard === Heard.HeadPart ? Heard.HeadTooLong : Heard.WithoutLong, number);
+  return Reason.UnexpectedAnswer;
+}
+
 /** Whether an answer has what is expected: 1, 0: not yet, below 0: it has not and will not. */
-function expected(probe: number, at: number, searched: number, bytes: number): number {
-  if (plan.probeKind[probe] !== ProbeKind.Http) return expectedText(probe, at, searched, bytes);
+function expected(ex: number, at: number, searched: number, bytes: number): number {
+  const probe = exFirst[ex];
+  if (plan.probeKind[probe] !== ProbeKind.Http) return expectedText(ex, 0, at, searched, bytes);
   const used = parseAnswer(arenaBytes, at, at + bytes, head, Method.Get);
-  if (used <= 0) return used;
-  if (head.status < 200) return -1; // nobody asked for it
-  if (!expectsStatus(probe, head.status)) return -1;
+  if (used <= 0) {
+    hear(ex, used === 0 ? Heard.HeadPart : Heard.Refused, -used);
+    return used;
+  }
+  if (head.status < 200 || !expectsStatus(probe, head.status)) { // nobody asked for 1xx
+    hear(ex, Heard.Status, head.status);
+    return -1;
+  }
   return plan.probeExpectBytes[probe] === 0
     ? 1
-    : expectedText(probe, at + used, searched - used, bytes - used);
+    : expectedText(ex, head.status, at + used, searched - used, bytes - used);
 }
 
 const head = makeHead();
@@ -149,10 +173,16 @@ function expectsStatus(probe: number, status: number): boolean {
   return status < STATUS_END && (plan.arena[plan.probeStatusAt[probe] + (bit >> 3)] >> (bit & 7) & 1) === 1;
 }
 
-/** The same of a text. Below 0: the expression took too many steps on it (-errno). What ended before
- * `searched` was seen. */
-function expectedText(probe: number, at: number, searched: number, bytes: number): number {
-  if (plan.probePattern[probe] !== NONE) return sys.pattern_match(plan.probePattern[probe], at, bytes);
+/** The same of a text, which came with that status (0: without HTTP). Below 0: the expression took too many
+ * steps on it (-errno). What ended before `searched` was seen. */
+function expectedText(ex: number, status: number, at: number, searched: number, bytes: number): number {
+  const probe = exFirst[ex];
+  hear(ex, Heard.Without, status);
+  if (plan.probePattern[probe] !== NONE) {
+    const found = sys.pattern_match(plan.probePattern[probe], at, bytes);
+    if (found < 0) hear(ex, Heard.Steps, status);
+    return found;
+  }
   const text = plan.probeExpectAt[probe], length = plan.probeExpectBytes[probe];
   for (let from = Math.max(0, searched - length + 1); from + length <= bytes; from++) {
     let same = 0;
@@ -168,6 +198,7 @@ export function probeEnded(ex: number, held: Plan): void {
   const probe = exFirst[ex], reason = exReason[ex];
   if (probeKnown[probe] === 0 || reason === Reason.Drained) return; // no longer wanted
   const before: Verdict = probeVerdict[probe];
+  const heard = reason === Reason.UnexpectedAnswer || reason === Reason.NoAnswer ? exStatus[ex] : 0;
   if (reason !== Reason.OutOfResources && reason !== Reason.Bug) {
     const judged = judge(
       before,
@@ -182,10 +213,11 @@ export function probeEnded(ex: number, held: Plan): void {
   if (probeVerdict[probe] !== before) publish(probe);
   if (
     reason !== probeLastReason[probe] || exErrno[ex] !== probeLastErrno[probe] ||
-    probeVerdict[probe] !== before
+    heard !== probeLastHeard[probe] || probeVerdict[probe] !== before
   ) {
     probeLastReason[probe] = reason;
     probeLastErrno[probe] = exErrno[ex];
+    probeLastHeard[probe] = heard;
     tell(ex, probe, before);
   }
   timerSet(
@@ -219,5 +251,6 @@ function tell(ex: number, probe: number, before: Verdict): void {
   numbers[row + Field.DurationMs] = clockMs() - exStartMs[ex];
   numbers[row + Field.Tried] = probeStreak[probe];
   numbers[row + Field.Detail] = probeVerdict[probe] | (before << 8);
+  numbers[row + Field.Heard] = probeLastHeard[probe];
   log.push();
 }

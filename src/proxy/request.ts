@@ -60,7 +60,7 @@ import { flush, pump, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump
 import { queueJoin, queueLeave, queueOffer, queuePass } from "./queue.ts";
 import { part, placeAgain, Reached, reachFirst, reachNext, reachOpened, reachServer } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
-import { chooseWay, Way } from "./routing.ts";
+import { chooseWay, Way, wayRefusal } from "./routing.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
   answer,
@@ -213,8 +213,10 @@ function requestCame(ex: number): void {
     case Way.Respond:
       return reply(ex, sayFixed);
     case Way.BadPath:
-      exErrno[ex] = Refusal.BadPath;
+      exErrno[ex] = wayRefusal;
       return say(ex, Reason.BadRequest, 400, true);
+    case Way.Undecided:
+      return say(ex, Reason.PatternLimit, 500, true);
     case Way.TooLong:
       return say(ex, Reason.RequestTooLong, 413, true);
     default:

@@ -4,12 +4,13 @@
 import { ARENA_PATH, ARENA_SCRATCH, NONE, PATH_BYTES } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { RouteAction } from "../plan/routing.ts";
-import { bodyBytesMax, capture, route } from "../policy/route.ts";
+import { bodyBytesMax, capture, route, UNDECIDED } from "../policy/route.ts";
 import type { TemplateInputs } from "../policy/template.ts";
 import { Framing, type Head } from "../proto/head.ts";
-import { decodePath, isDecoded } from "../proto/path.ts";
+import { BadPath, decodePath, isDecoded } from "../proto/path.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { slotBodyMost } from "../net/slots.ts";
+import { Refusal } from "../proto/refusal.ts";
 import { exDown, exListener, exRoute, exUpstream } from "./exchanges.ts";
 import { request } from "./wire_h1.ts";
 
@@ -21,7 +22,9 @@ export const enum Way {
   Respond,
   /** No route takes it. */
   None,
-  /** Its path is none (see proto/path.ts). */
+  /** An expression could not say. */
+  Undecided,
+  /** Its path is none (see proto/path.ts), by what `wayRefusal` says. */
   BadPath,
   /** Its body is longer than the route allows. */
   TooLong,
@@ -43,6 +46,9 @@ export const inputs: TemplateInputs = {
   secure: 0,
 };
 
+/** Why the last way was BadPath. */
+export let wayRefusal = Refusal.None;
+
 /** Chooses the way of the request in `request`: sets exRoute and exUpstream. */
 export function chooseWay(ex: number, held: Plan): Way {
   const listener = exListener[ex], router = held.listenerRouter[listener];
@@ -50,7 +56,10 @@ export function chooseWay(ex: number, held: Plan): Way {
     exUpstream[ex] = held.listenerUpstream[listener];
     return exUpstream[ex] === NONE ? Way.None : Way.Upstream;
   }
-  if (!decode(request)) return Way.BadPath;
+  if (!decode(request)) {
+    wayRefusal = inputs.pathEnd === BadPath.AboveRoot ? Refusal.PathAboveRoot : Refusal.BadEscape;
+    return Way.BadPath;
+  }
   sys.client(exDown[ex], ARENA_SCRATCH);
   const { path, pathAt, pathEnd } = inputs;
   const chosen = route(
@@ -66,6 +75,7 @@ export function chooseWay(ex: number, held: Plan): Way {
     sys.pattern_match,
   );
   if (chosen === NONE) return Way.None;
+  if (chosen === UNDECIDED) return Way.Undecided;
   exRoute[ex] = chosen;
   const routing = held.routing;
   if ((routing.routeBodyMaxLow[chosen] | routing.routeBodyMaxHigh[chosen]) !== 0) {

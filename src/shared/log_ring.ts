@@ -1,6 +1,7 @@
 // Records from a reactor to the control plane, of fixed size, and lines of the access log, ready to be
 // written: one writer, one reader, no lock. The reader sleeps in Atomics.waitAsync on the doorbell; the writer rings once a turn, and only if it wrote.
 // When the ring is full the record is dropped and the writer counts it: traffic never waits for a log.
+import { assert } from "../base/assert.ts";
 import { LOG_LINES_BYTES, LOG_RECORDS, PEER_BYTES } from "../base/limits.ts";
 
 /** What a record tells. The fields that each kind uses are named at its writer. */
@@ -32,12 +33,39 @@ export const enum Field {
   DurationMs,
   Tried,
   Detail,
+  Heard, // a check: a Heard, plus HEARD_UNIT times its number
   Length,
 }
+
+/** What a check that did not pass has heard of an answer. */
+export const enum Heard {
+  /** Nothing, or nothing that is worth telling. */
+  Nothing,
+  /** The end of the stream, before any byte. */
+  End,
+  /** A part of an HTTP head. */
+  HeadPart,
+  /** More of an HTTP head than a check reads. */
+  HeadTooLong,
+  /** No valid HTTP. Its number: the Refusal. */
+  Refused,
+  /** A status that is not expected. Its number: the status. */
+  Status,
+  /** An answer without what it should hold, so far or to its end. Its number: the status, 0 without HTTP. */
+  Without,
+  /** The same of an answer that is longer than what a check reads. */
+  WithoutLong,
+  /** An answer on which the expression took too many steps. Its number: as above. */
+  Steps,
+}
+
+/** More than there are kinds; with any status it fits into 16 bits. */
+export const HEARD_UNIT = 16;
 
 const RECORD_BYTES = 128;
 const RECORD_DOUBLES = RECORD_BYTES / 8;
 const PEER_AT = Field.Length * 8; // 24 bytes of peer address behind the numbers
+assert(PEER_AT + PEER_BYTES <= RECORD_BYTES, "log ring: a record must hold its numbers and a peer");
 
 /** Indices of the ring's own words. */
 const enum Word {

@@ -36,6 +36,7 @@ export const enum Reason {
   QueueFull,
   Loop,
   ExchangeTimeout,
+  PatternLimit,
 }
 
 export interface ReasonText {
@@ -73,7 +74,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "connection_timeout",
     type: "connection_timeout",
-    text: "the server did not answer in time",
+    text: "the server did not accept the connection in time",
     reset: true,
     status: 504,
   },
@@ -253,6 +254,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "request and answer took longer than they may in all",
     reset: true,
     status: 504,
+  },
+  {
+    name: "pattern_limit",
+    type: "proxy_configuration_error",
+    text: "a route's expression took too many steps on the path",
+    reset: true,
+    status: 500,
   },
 ];
 

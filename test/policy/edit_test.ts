@@ -10,6 +10,7 @@ import {
   joinedNames,
   keptNames,
   viaPasses,
+  withoutAddress,
 } from "../../src/policy/edit.ts";
 import { type Head, HeadFlag, makeHead, Method, Name } from "../../src/proto/head.ts";
 import { parseAnswer, parseRequest } from "../../src/proto/http1_head.ts";
@@ -256,6 +257,24 @@ describe("viaPasses", () => {
     it(`${lines.join(" | ") || "nothing"}: ${why}`, () => {
       parse(REQUEST, ["Host: a", ...lines]);
       strictEqual(viaPasses(bytes, head), want);
+    });
+  }
+});
+
+describe("names with underscores", () => {
+  it("that CGI reads like one of ours are dropped, whoever says them", () => {
+    const lines = ["X_Forwarded_For: 1.2.3.4", "x-real_ip: 1.2.3.4", "Content_Length: 9", "X_Other: 1"];
+    for (const trusted of [false, true]) deepStrictEqual(ofRequest(lines, { trusted }), ["X_Other: 1"]);
+  });
+});
+
+describe("withoutAddress", () => {
+  const { Leave, Append, Replace, Off } = { Leave: 0, Append: 1, Replace: 2, Off: 3 };
+  for (const [way, want] of [[Leave, Leave], [Append, Leave], [Replace, Off], [Off, Off]]) {
+    it(`makes ${way} of an address ${want}, and leaves the rest`, () => {
+      const rest = Append << ForwardedShift.Via | Replace << ForwardedShift.XForwardedProto;
+      const of = (how: number) => rest | how << ForwardedShift.XForwardedFor | how << ForwardedShift.XRealIp;
+      strictEqual(withoutAddress(of(way)), of(want));
     });
   }
 });

@@ -27,13 +27,14 @@ function planOf(lists: readonly (readonly string[])[]): Plan {
   return plan;
 }
 
-const NOBODY = 1, INTERNAL = 2, ONE = 3, NEITHER = 4, ALL = 5;
+const NOBODY = 1, INTERNAL = 2, ONE = 3, NEITHER = 4, ALL = 5, LOCAL = 6;
 const plan = planOf([
   [],
   ["10.0.0.0/8", "192.168.0.0/16", "fd00::/8"],
   ["2001:db8::1/128"],
   [],
   ["0.0.0.0/0", "::/0"],
+  ["10.0.0.0/8", "unix"],
 ]);
 
 describe("isTrusted", () => {
@@ -48,11 +49,13 @@ describe("isTrusted", () => {
     [INTERNAL, "mapped:10.1.2.3", true, "mapped IPv4 is IPv4"],
     [INTERNAL, "mapped:11.1.2.3", false, "mapped, in none"],
     [INTERNAL, "2001:db8::1", false, "the next listener's"],
-    [INTERNAL, "unix", true, "a unix socket's client is on this machine"],
+    [INTERNAL, "unix", false, "nobody says so of a unix socket"],
+    [LOCAL, "unix", true, "whoever comes through a unix socket"],
+    [LOCAL, "127.0.0.1", false, "and nobody else"],
     [ONE, "2001:db8::1", true, "the only one"],
     [ONE, "2001:db8::2", false, "another one"],
     [ONE, "fd12::1", false, "the listener's before it"],
-    [ONE, "unix", true, "wherever anybody is trusted"],
+    [ALL, "unix", false, "it has no IP address"],
     [NEITHER, "10.1.2.3", false, "an empty list between two others"],
     [NEITHER, "unix", false, "an empty list between two others"],
     [ALL, "203.0.113.9", true, "all of IPv4"],

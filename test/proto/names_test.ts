@@ -13,7 +13,8 @@ describe("nameOf", () => {
       strictEqual(find(text), name, text);
       strictEqual(find(text.toUpperCase()), name, text);
       for (let at = 0; at < text.length; at++) {
-        strictEqual(find(`${text.slice(0, at)}_${text.slice(at + 1)}`), Name.Other, `${text} at ${at}`);
+        const other = `${text.slice(0, at)}_${text.slice(at + 1)}`;
+        strictEqual(find(other), text[at] === "-" ? Name.Lookalike : Name.Other, other);
       }
       strictEqual(find(`${text}s`), Name.Other);
     }
@@ -24,6 +25,8 @@ describe("nameOf", () => {
     ["max-forwards", Name.MaxForwards, "the last"],
     ["x-forwarded-host", Name.XForwardedHost, "of two that differ in one octet"],
     ["x-forwarded-port", Name.XForwardedPort, "the other"],
+    ["X_Forwarded_FOR", Name.Lookalike, "with underscores for all its hyphens"],
+    ["X-Forwarded_Fox", Name.Other, "with an underscore, and another octet"],
     ["a", Name.Other, "one octet"],
     ["", Name.Other, "none"],
   ];

@@ -57,6 +57,7 @@ export interface Target {
 const SCHEMES = ["tcp", "http"] as const;
 const SCHEMES_LATER = ["udp", "tls", "https"];
 const TARGET_SCHEMES_LATER = ["tls", "https"];
+const LISTEN_FORMS = "write http://:PORT or tcp://:PORT";
 const TARGET_OPTIONS = ["max-connections"];
 const TARGET_OPTIONS_LATER = ["weight", "backup"];
 /** Connections to one server at once. */
@@ -110,10 +111,7 @@ export function readListen(text: string): Reading<Listen> {
   if (text.startsWith("unix:")) return readUnixListen(text);
   const scheme = schemeOf(text);
   if (scheme === undefined) {
-    return refused(
-      `${quoted(text)} has no scheme`,
-      `write tcp://${text.includes(":") ? shown(text) : ":PORT"}`,
-    );
+    return refused(`${quoted(text)} has no scheme`, withScheme(text));
   }
   if (SCHEMES_LATER.includes(scheme)) {
     return refused(`${scheme}:// is ${NOT_SUPPORTED}`, "listen on tcp://, http:// or unix:");
@@ -131,6 +129,14 @@ export function readListen(text: string): Reading<Listen> {
   if (rest !== "") return refused(`${quoted(rest)} after the port`, `write tcp://${shown(authority)}`);
   const address = readHostPort(authority, "listen");
   return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
+}
+
+/** What was meant by an address without a scheme: those that could be read. */
+function withScheme(text: string): string {
+  const place = /^[0-9]+$/.test(text) ? `:${text}` : text;
+  const forms = ["http", "tcp"].map((scheme) => `${scheme}://${place}`);
+  const meant = place.includes(":") ? forms.filter((form) => readListen(form).ok) : [];
+  return meant.length > 0 ? `write ${meant.map((form) => shown(form)).join(" or ")}` : LISTEN_FORMS;
 }
 
 function readHttpListen(text: string): Reading<Listen> {
@@ -208,7 +214,7 @@ function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
   if (scheme === "http") return readHttpTarget(text);
   const rest = scheme === undefined ? "" : shown(text.slice(scheme.length + "://".length));
   if (scheme !== undefined && TARGET_SCHEMES_LATER.includes(scheme)) {
-    return refused(`${scheme}:// is ${NOT_SUPPORTED}`, `write ${rest}`);
+    return refused(`TLS to servers is ${NOT_SUPPORTED}`, "name a server that takes connections without TLS");
   }
   if (scheme !== undefined) {
     return refused(`${quoted(text)} has a scheme that no target has`, `write ${rest}`);

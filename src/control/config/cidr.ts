@@ -1,4 +1,5 @@
-// Prefixes of IP addresses as people write them: 10.0.0.0/8, 2001:db8::/32, or an address alone.
+// Prefixes of IP addresses as people write them: 10.0.0.0/8, 2001:db8::/32, or an address alone; "unix" is
+// whoever comes through a unix socket.
 import { isIPv4, isIPv6 } from "node:net";
 import { ipAddress } from "./address.ts";
 import ipaddr from "ipaddr.js";
@@ -7,11 +8,14 @@ import { quoted, type Reading, refused, shown, taken } from "./errors.ts";
 export interface Cidr {
   /** In canonical form, with its bits: `10.0.0.0/8`. */
   readonly text: string;
-  readonly family: 4 | 6;
+  /** As in an address record: 1 is unix. */
+  readonly family: 1 | 4 | 6;
   readonly bits: number;
-  /** 4 or 16 bytes. */
+  /** 4 or 16 bytes; none of unix. */
   readonly ip: Uint8Array;
 }
+
+const UNIX: Cidr = { text: "unix", family: 1, bits: 0, ip: new Uint8Array() };
 
 /** Longer texts are no prefix; refused before anything looks closer. */
 const TEXT_CHARACTERS_MAX = 64;
@@ -22,7 +26,8 @@ const MAPPED_BITS = 96;
  * leaves out must be zero, because 10.1.2.3/8 is as likely a slip in the address as in the bits.
  */
 export function readCidr(text: string): Reading<Cidr> {
-  const form = "write a prefix such as 10.0.0.0/8 or 2001:db8::/32";
+  if (text === UNIX.text) return taken(UNIX);
+  const form = "write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix";
   const [ip, digits, ...more] = text.length > TEXT_CHARACTERS_MAX ? [] : text.split("/");
   if (ip === undefined || more.length > 0 || !(isIPv4(ip) || (isIPv6(ip) && !ip.includes("%")))) {
     return refused(`${quoted(text)} is no prefix of IP addresses`, form);

@@ -278,11 +278,13 @@ function gatherListeners({ input, numbers, directory }: Compiling): ReadonlyMap<
     const key = listenerKey(socket);
     const number = numbers.take("listeners", key);
     listeners.set(key, { number, name, configured, port: socket.port });
+    const upstreams = targetsOf(configured);
     directory.add("listeners", {
       number,
       name,
       bind: socket.bound,
-      upstream: targetsOf(configured).join(", "),
+      upstreams,
+      upstream: upstreams.join(", "),
     });
   }
   return listeners;

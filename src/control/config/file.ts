@@ -33,7 +33,10 @@ export function readConfigFile(name: string, text: string): ConfigFile | { probl
   const flaws = [...document.errors, ...document.warnings];
   if (flaws.length > 0) {
     return {
-      problems: flaws.map((flaw) => error(at(flaw.pos[0]), shown(flaw.message, 200), remedyOf(flaw))),
+      problems: flaws.map((flaw) => {
+        const what = flaw.code === "MULTIPLE_DOCS" ? "one document only" : shown(flaw.message, 200);
+        return error(at(flaw.pos[0]), what, remedyOf(flaw));
+      }),
     };
   }
   let raw: unknown;
@@ -83,7 +86,7 @@ function remedyOf({ code }: YAMLError): string {
     case "DUPLICATE_KEY":
       return "leave one of them out";
     case "MULTIPLE_DOCS":
-      return "write one document, without --- between";
+      return 'remove what follows "---"';
     case "BAD_ALIAS":
       return "name an anchor that stands before it";
     default:

@@ -107,10 +107,8 @@ export function readPathText(text: string): Reading<string> {
   }
   const extra = text.search(/[?#\s]/);
   if (extra === -1) return taken(text);
-  return refused(
-    `${quoted(text)} holds ${quoted(text[extra])}, which no path has`,
-    `write ${shown(text.slice(0, extra))}`,
-  );
+  const path = text.replace(/[?#].*$/, "").replace(/\s/g, encodeURIComponent);
+  return refused(`${quoted(text)} holds ${quoted(text[extra])}, which no path has`, `write ${shown(path)}`);
 }
 
 /** Methods are case-sensitive (RFC 9110 section 9.1). */

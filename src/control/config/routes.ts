@@ -5,6 +5,7 @@ import { NONE } from "../../base/limits.ts";
 import {
   Condition,
   Edit,
+  OwnField,
   PathKind,
   RouteAction,
   type Routing,
@@ -292,6 +293,7 @@ function addRoute(
     routeAddBytes: add.length,
     routePathTemplate: template(rewrite.path, TemplateFor.Path),
     routeHostTemplate: template(rewrite.host, TemplateFor.Host),
+    routeOwnOff: ownOff(spec.responseHeaders),
     routeForwardedOff: forwardedOff(spec.requestHeaders),
     routeRequestEditFirst: request.first,
     routeRequestEditCount: request.count,
@@ -405,6 +407,13 @@ function addEdits(
     put(Edit.Add, name, template(value, TemplateFor.FieldValue), "");
   }
   return { first, count: tables.rows("edits") - first };
+}
+
+/** The same of answers that we make. */
+function ownOff({ set, remove }: HeaderEdits): number {
+  const names = new Set([...Object.keys(set), ...remove].map((name) => name.toLowerCase()));
+  return (names.has("date") ? OwnField.Date : 0) | (names.has("content-type") ? OwnField.ContentType : 0) |
+    (names.has("location") ? OwnField.Location : 0);
 }
 
 /** What a route sets, removes or makes of another field is not ours to say besides. */

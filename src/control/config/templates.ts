@@ -98,7 +98,7 @@ const NAME_MARK = "\u0001";
 
 /** Whether a URI reference that begins so is in its authority at its end. */
 function isInAuthority(before: string): boolean {
-  return /^(https?|\u0001):\/\/[^/?]*$/.test(before);
+  return /^(https?|\u0001):\/\/[^/?#]*$/.test(before);
 }
 
 function nameFlaw(name: string, captures: readonly string[]): Reading<never> | undefined {
@@ -123,6 +123,9 @@ function literalFlaw(literal: string, kind: TemplateFor): Reading<never> | undef
     case TemplateFor.Host:
       if (HOST.test(literal)) return undefined;
       return refused(`${quoted(literal)} is no part of a host`, "write a host such as shop.example");
+    case TemplateFor.Location:
+      // A Location may have a fragment (RFC 9110 section 10.2.2).
+      return uriFlaw(literal.replaceAll("#", ""));
     default:
       return uriFlaw(literal);
   }
@@ -134,7 +137,8 @@ export function uriFlaw(literal: string): Reading<never> | undefined {
   if (!literal.isWellFormed()) {
     return refused(`${quoted(literal)} is not valid Unicode`, "write printable characters");
   }
-  return refused(`${quoted(literal)} is no part of a URI`, `write ${shown(encodeURI(literal))}`);
+  const mended = encodeURI(literal).replaceAll("#", "%23");
+  return refused(`${quoted(literal)} is no part of a URI`, `write ${shown(mended)}`);
 }
 
 /** What is wrong with the place of a name. */
@@ -154,6 +158,10 @@ function placeFlaw(pieces: readonly Piece[], text: string, kind: TemplateFor): R
   const absolute = /^(https?|\{scheme\}):\/\/./.test(text);
   if (!(root && !text.startsWith("//")) && !absolute) {
     return refused(`${quoted(text)} leads nowhere`, "write /PATH, https://HOST/PATH or {scheme}://HOST/PATH");
+  }
+  const literals = pieces.map((piece) => "literal" in piece ? piece.literal : "").join("");
+  if (literals.split("#").length > 2) {
+    return refused(`${quoted(text)} has two fragments`, 'write "%23" for a # within one');
   }
   return locationFlaw(pieces);
 }

@@ -42,7 +42,7 @@ export function readDuration(text: string, range: Range): Reading<number> {
   const expected = "write a duration such as 500ms, 2s, 1m30s, 1h";
   if (text.length > TEXT_CHARACTERS_MAX) return refused(`${quoted(text)} is no duration`, expected);
   if (/^[0-9]+$/.test(text)) {
-    return refused(`${quoted(text)} has no unit`, `write ${text}s or ${text}ms`);
+    return noUnit(text, ["s", "ms"], DURATION_MS, range, formatDuration);
   }
   if (/^[0-9]+[.,][0-9]+(d|h|m|s|ms)$/.test(text)) {
     return refused(`${quoted(text)} is not whole`, "write whole numbers, such as 1500ms or 1m30s");
@@ -72,6 +72,9 @@ export function readDuration(text: string, range: Range): Reading<number> {
  * kB MB GB TB. @returns bytes within `range`, or an error that says what was expected.
  */
 export function readSize(text: string, range: Range): Reading<number> {
+  if (text.length <= TEXT_CHARACTERS_MAX && /^[0-9]+$/.test(text)) {
+    return noUnit(text, ["B", "KiB"], SIZE_BYTES, range, formatSize);
+  }
   const bytes = sizeBytes(text);
   return bytes.ok ? within(text, bytes.value, range, formatSize) : bytes;
 }
@@ -140,10 +143,9 @@ function unitOf(units: Units, unit: string): number | undefined {
 
 function sizeBytes(text: string): Reading<number> {
   const expected = "write a size such as 512B, 64KiB, 10MiB, 10kB";
-  const match = text.length > TEXT_CHARACTERS_MAX ? null : /^([0-9]+)([a-zA-Z]*)$/.exec(text);
+  const match = text.length > TEXT_CHARACTERS_MAX ? null : /^([0-9]+)([a-zA-Z]+)$/.exec(text);
   if (match === null) return refused(`${quoted(text)} is no size`, expected);
   const [, digits, unit] = match;
-  if (unit === "") return refused(`${quoted(text)} has no unit`, `write ${digits}B or ${digits}KiB`);
   const unitBytes = unitOf(SIZE_BYTES, unit);
   if (unitBytes === undefined) {
     const meant = Object.keys(SIZE_BYTES).filter((known) => known.toLowerCase() === unit.toLowerCase());
@@ -167,6 +169,26 @@ function rate(text: string, example: string, readAmount: (amount: string) => Rea
   }
   const amount = readAmount(parts[0]);
   return amount.ok ? taken({ amount: amount.value, windowMs }) : amount;
+}
+
+/** A number alone: it is kept where a unit makes a value of it that may be written. */
+function noUnit(
+  digits: string,
+  units: readonly string[],
+  table: Units,
+  range: Range,
+  format: (value: number) => string,
+): Reading<never> {
+  const values = units.map((unit) => [`${digits}${unit}`, Number(digits) * table[unit]] as const)
+    .filter(([, value]) => value >= range.min && value <= range.max);
+  const what = `${quoted(digits)} has no unit`;
+  if (values.length === 0) {
+    return refused(what, `write a value from ${format(range.min)} to ${format(range.max)}`);
+  }
+  // 1024B is 1KiB, which is what most people mean by it.
+  const [first, exact] = values[0], other = format(exact);
+  const forms = table === SIZE_BYTES && other !== first ? [first, other] : values.map(([form]) => form);
+  return refused(what, `write ${forms.join(" or ")}`);
 }
 
 function within(
