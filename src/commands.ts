@@ -30,7 +30,7 @@ async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promi
     return 2;
   }
   try {
-    const app = await App.start({ ...parts, config: parsed.config, warnings: parsed.warnings });
+    const app = await App.start({ ...parts, ...parsed });
     obeySignals(app);
     return await app.done;
   } catch (error) {

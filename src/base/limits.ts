@@ -65,6 +65,8 @@ export const SLOTS_SPARE = 1_024;
 
 /** Exchanges of one reactor that wait for a place at a server; more are refused (503). */
 export const QUEUE_MAX = 1_024;
+/** How often one of them asks the server again that refused it, while the others are full. */
+export const QUEUE_RETRY_MS = 1_000;
 
 /** One tick of the deadline wheel. Deadlines are late by at most two. */
 export const TICK_MS = 100;

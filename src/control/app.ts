@@ -11,6 +11,8 @@ import { type Capacity, capacityOf } from "./capacity.ts";
 import type { Address } from "./config/address.ts";
 import { compile, Identities } from "./config/compile.ts";
 import type { ConfigProblem } from "./config/errors.ts";
+import { pathText } from "./config/file.ts";
+import type { Tell } from "./config/finding.ts";
 import type { Config } from "./config/schema.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
@@ -19,7 +21,7 @@ import { HealthHistory } from "./health_history.ts";
 import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
 import { Log } from "./log.ts";
 import { OutputError } from "./output.ts";
-import { compilePattern } from "./patterns.ts";
+import { compilePattern, patternFindings } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
@@ -45,6 +47,8 @@ export interface Parts {
 export interface AppOptions extends Parts {
   readonly config: Config;
   readonly warnings?: readonly ConfigProblem[];
+  /** Says where the configuration has what is wrong with it. */
+  readonly tell?: Tell;
 }
 
 /** It could not start: what to tell, and the exit status (1 run time, 2 configuration). */
@@ -172,17 +176,15 @@ export class App {
     this.#finish(status);
   }
 
-  async #start({ library, worker, warnings = [] }: AppOptions): Promise<void> {
+  async #start({ library, worker, warnings = [], tell = tellKeys }: AppOptions): Promise<void> {
     const config = this.#config, path = library();
     await openLibrary(path);
     const fds = sys.setup();
     if (fds < 0) throw new StartError([`cannot set up the process: ${errnoName(-fds)}`], 1);
     sys.room_open(CONTROL_ROOM, 1, 1, CONTROL_ARENA_BYTES);
     enterRoom(CONTROL_ROOM);
-    for (const { where, what, remedy } of warnings) {
-      this.#log.warn("config", `${where === "" ? "" : `${where}: `}${what}; ${remedy}`);
-    }
-    checkPatterns(config);
+    for (const warning of warnings) this.#log.warn("config", lineOf(warning));
+    checkPatterns(config, tell);
     this.#accessLog = AccessLog.open({ ...config.log.access, log: this.#log });
 
     await this.#discovery.start(namesOf(config));
@@ -357,27 +359,17 @@ function startError(error: unknown): unknown {
 }
 
 /** Every regular expression compiles, or Sluice does not start. */
-function checkPatterns(config: Config): void {
-  const lines = [...patternsOf(config)].flatMap(({ where, source }) => {
-    const compiled = compilePattern(source);
-    if ("number" in compiled) return [];
-    return [`${where}: at byte ${compiled.offset} of the expression: ${compiled.why}; see pcre2pattern(3)`];
-  });
-  if (lines.length > 0) throw new StartError(lines, 2);
+function checkPatterns(config: Config, tell: Tell): void {
+  const findings = patternFindings(config);
+  if (findings.length > 0) throw new StartError(tell(findings).map(lineOf), 2);
 }
 
-function* patternsOf(config: Config): Generator<{ where: string; source: Uint8Array }> {
-  for (const [name, { health }] of Object.entries(config.upstreams)) {
-    if (health === "off" || health.expect?.kind !== "pattern") continue;
-    const what = health.http === undefined ? "--health-expect" : "the body that a check expects";
-    yield { where: `${what} of ${name}`, source: health.expect.source };
-  }
-  for (const [name, { routes }] of Object.entries(config.listeners)) {
-    for (const [at, { match: { path } }] of routes.entries()) {
-      if (path?.kind !== "regex") continue;
-      yield { where: `route ${at + 1} of ${name}`, source: new TextEncoder().encode(path.source) };
-    }
-  }
+/** By key alone: nobody knows where it was written. */
+const tellKeys: Tell = (findings) =>
+  findings.map(({ path, what, remedy, severity }) => ({ where: pathText(path), what, remedy, severity }));
+
+function lineOf({ where, what, remedy }: ConfigProblem): string {
+  return `${where === "" ? "" : `${where}: `}${what}; ${remedy}`;
 }
 
 /** The number of an expression that `checkPatterns` has compiled. */

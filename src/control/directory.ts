@@ -1,6 +1,7 @@
 // What the numbers of a Plan mean: names and addresses for logs, metrics and people. The data plane
 // has only the numbers.
 import { Verdict } from "../shared/servers.ts";
+import type { HealthCheck } from "./config/health_schema.ts";
 
 export interface ListenerEntry {
   readonly number: number;
@@ -32,6 +33,8 @@ export interface ProbeEntry {
   readonly intervalMs: number;
   readonly fall: number;
   readonly rise: number;
+  /** What it expects. */
+  readonly check: Pick<HealthCheck, "http" | "expect">;
 }
 
 export interface UpstreamEntry {

@@ -17,9 +17,6 @@ import type { Fields, Log } from "./log.ts";
 /** Upstreams that a line names; more are counted. */
 const UPSTREAMS_NAMED_MAX = 4;
 
-/** A check, and what it expects as far as that is known. */
-export type Checked = ProbeEntry & { readonly check?: Pick<HealthCheck, "http" | "expect"> };
-
 /** Result of a check: a change of verdict is news, everything else detail. `before` is what was known. */
 export function tellHealth(
   log: Log,
@@ -80,7 +77,7 @@ export function tellHealth(
 }
 
 /** `connection_refused (ECONNREFUSED)`, `unexpected_answer (status 500, expected 200-299)` */
-function causeOf(result: ProbeResult, entry: Checked): string {
+function causeOf(result: ProbeResult, entry: ProbeEntry): string {
   const { reason, errno } = result;
   const details = [errno === 0 ? "" : errnoName(errno), heardText(result, entry)].filter((text) =>
     text !== ""
@@ -89,7 +86,7 @@ function causeOf(result: ProbeResult, entry: Checked): string {
 }
 
 /** A result of a check as a sentence: what it heard, or its reason's. */
-export function resultText(result: ProbeResult, entry: Checked | undefined): string {
+export function resultText(result: ProbeResult, entry: ProbeEntry | undefined): string {
   const { text } = REASONS[result.reason];
   const heard = heardText(result, entry);
   if (heard === "") return text;
@@ -102,9 +99,9 @@ export function statusHeard({ heard, heardNumber }: ProbeResult): number | null 
 }
 
 /** What a failed check heard, and what it should have; "" when there is nothing to tell. */
-function heardText({ reason, heard, heardNumber }: ProbeResult, entry: Checked | undefined): string {
+function heardText({ reason, heard, heardNumber }: ProbeResult, entry: ProbeEntry | undefined): string {
   const subject = heardNumber === 0 ? "the answer" : `status ${heardNumber}, but its body`;
-  const lacks = `${subject} ${lackText(entry?.check?.expect)}`;
+  const lacks = `${subject} ${lackText(entry?.check.expect)}`;
   switch (heard) {
     case Heard.Nothing:
       return "";
@@ -119,13 +116,15 @@ function heardText({ reason, heard, heardNumber }: ProbeResult, entry: Checked |
         ? "the answer is not HTTP"
         : `the answer is not valid HTTP: ${REFUSALS[heardNumber].text.replace(/\.$/, "")}`;
     case Heard.Status:
-      return `status ${heardNumber}${statusesText(entry?.check?.http?.statuses)}`;
+      return `status ${heardNumber}${statusesText(entry?.check.http?.statuses)}`;
     case Heard.Without:
       return reason === Reason.NoAnswer ? `${lacks} as far as it came` : lacks;
     case Heard.WithoutLong:
       return `${lacks} within the first ${PROBE_TEXT_BYTES_MAX} bytes of the answer`;
     default:
-      return `${subject} took too many steps of the expression`;
+      return heardNumber === 0
+        ? "the expression took too many steps on the answer"
+        : `status ${heardNumber}, but the expression took too many steps on its body`;
   }
 }
 

@@ -3,6 +3,7 @@
 import { Reason, REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
+import { unready } from "./directory.ts";
 import { processUsage } from "./process_usage.ts";
 import { Family } from "./prometheus.ts";
 import { type Sight, sum, sumCount } from "./sight.ts";
@@ -43,7 +44,11 @@ function ofProcess(sight: Sight): Family[] {
       "Generation of the configuration that was published last.",
       sight.generation(),
     ),
-    gauge("sluice_ready", "1 from start to the beginning of the drain.", sight.phase() === "ready" ? 1 : 0),
+    gauge(
+      "sluice_ready",
+      "1 while /readyz says 200: not draining, and every listener has servers.",
+      unready(sight).length === 0 ? 1 : 0,
+    ),
     counter("process_cpu_seconds_total", "User and system time of all threads.", cpuSeconds),
     gauge("process_resident_memory_bytes", "Resident memory.", residentBytes),
     gauge("process_open_fds", "Open file descriptors.", openFds),

@@ -3,6 +3,8 @@
 import { ARENA_SCRATCH, PROBE_TEXT_BYTES_MAX } from "../base/limits.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { EINVAL, errnoName } from "../sys/errno.ts";
+import type { Finding, Path } from "./config/finding.ts";
+import type { Config } from "./config/schema.ts";
 
 const numbers = new Map<string, number>();
 const ERROR_AT = ARENA_SCRATCH + PROBE_TEXT_BYTES_MAX;
@@ -22,4 +24,29 @@ export function compilePattern(source: Uint8Array): { number: number } | { offse
   const why = new TextDecoder("latin1").decode(arenaBytes.slice(ERROR_AT + 4, end));
   const offset = new DataView(arenaBytes.buffer, arenaBytes.byteOffset).getInt32(ERROR_AT, true);
   return number === -EINVAL ? { offset, why } : { offset: 0, why: errnoName(-number) };
+}
+
+/** What is wrong with the expressions of a configuration. All others are compiled then. */
+export function patternFindings(config: Config): Finding[] {
+  return [...patternsOf(config)].flatMap(({ path, source }): Finding[] => {
+    const compiled = compilePattern(source);
+    if ("number" in compiled) return [];
+    const what = `at byte ${compiled.offset} of the expression: ${compiled.why}`;
+    return [{ path, what, remedy: "mend it there; see pcre2pattern(3)", severity: "error" }];
+  });
+}
+
+function* patternsOf(config: Config): Generator<{ path: Path; source: Uint8Array }> {
+  for (const [name, { health }] of Object.entries(config.upstreams)) {
+    if (health === "off" || health.expect?.kind !== "pattern") continue;
+    const key = health.http === undefined ? "expect" : "body";
+    yield { path: ["upstreams", name, "health", key], source: health.expect.source };
+  }
+  for (const [name, { routes }] of Object.entries(config.listeners)) {
+    for (const [at, { match: { path } }] of routes.entries()) {
+      if (path?.kind !== "regex") continue;
+      const place = ["listeners", name, "routes", at, "match", "path", "regex"];
+      yield { path: place, source: new TextEncoder().encode(path.source) };
+    }
+  }
 }

@@ -20,8 +20,8 @@ import {
 import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
 import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
-import { type LostConnection, settle } from "./settle.ts";
 import { sys } from "../sys/sys.ts";
+import { type LostConnection, settle } from "./settle.ts";
 
 /** A Worker that dies more often than this in a minute takes the process with it: something is broken
  * for good, and a service manager must see it. */
@@ -232,6 +232,7 @@ export class Reactors {
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
     this.#events.died(room, reactor.role, error, lost);
+    this.#wakeWaiting(); // the places that it had at servers are free
 
     this.deaths++;
     const now = Date.now();
@@ -242,6 +243,13 @@ export class Reactors {
       return this.#events.hopeless(`${this.#deaths.length} Workers died within a minute`);
     }
     this.#spawn(reactor);
+  }
+
+  /** Reactors where somebody waits for a place at a server look for one. */
+  #wakeWaiting(): void {
+    for (const { room } of this.all) {
+      if (Atomics.load(this.shared.reactorWaiting, room * PER_LINE) !== 0) sys.wake(room);
+    }
   }
 
   async #confirmed(generation: number): Promise<void> {

@@ -50,6 +50,7 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
     const idle = http && state === ExState.Head; // what it knows is of its last request
+    if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
     if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
     const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({

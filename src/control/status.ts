@@ -5,9 +5,9 @@ import { REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { errnoName } from "../sys/errno.ts";
-import type { ListenerEntry, ServerEntry } from "./directory.ts";
-import { type Checked, resultText, statusHeard } from "./events.ts";
+import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
+import { resultText, statusHeard } from "./events.ts";
 import type { ProbeResult } from "./health_history.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
 import { VERSION } from "./version.ts";
@@ -277,7 +277,7 @@ function healthText(verdict: Verdict): ServerStatus["health"] {
   }
 }
 
-function resultOf(result: ProbeResult, entry: Checked | undefined): ResultStatus {
+function resultOf(result: ProbeResult, entry: ProbeEntry | undefined): ResultStatus {
   const { reason, errno } = result;
   return {
     reason: REASONS[reason].name,

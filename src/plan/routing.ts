@@ -89,8 +89,9 @@ export const enum NodeAt {
 /** Parts of a pattern that have a name. */
 export const CAPTURES_MAX = 16;
 
-/** Lists that one path can meet on its way down a tree. */
-export const NESTED_MAX = 512;
+/** Lists that one path can meet on its way down a tree: two at each octet of the longest path that a route may
+ * have (2,048), and those at its end. */
+export const NESTED_MAX = 4_104;
 
 const TABLES = [
   "routers",

@@ -25,6 +25,8 @@ export const dropped = new Uint8Array(FIELDS_MAX);
 /** Names of which a field is kept, and of which one is joined: bit `1 << Name`. Of requests. */
 export let keptNames = 0;
 export let joinedNames = 0;
+/** Whether a Date is kept. Of answers. */
+export let keepsDate = false;
 
 /** How many entries of the request's Via are a Sluice's (RFC 9110 section 7.6.3). */
 export function viaPasses(bytes: Uint8Array, head: Head): number {
@@ -155,8 +157,10 @@ function ofList(forwarded: number, shift: ForwardedShift, trusted: boolean): Dro
   return joins && trusted ? Drop.Joined : ofValue(forwarded, shift, trusted);
 }
 
-/** Marks what of an answer is not passed on. `unchunk`: its client does not know chunked framing. */
-export function editAnswer(bytes: Uint8Array, head: Head, unchunk: boolean): void {
+/** Marks what of an answer is not passed on. `old`: its client does not know chunked framing, not even that of
+ * a body which is not sent (RFC 9112 section 6.1). */
+export function editAnswer(bytes: Uint8Array, head: Head, old: boolean): void {
+  let date = -1;
   for (let field = 0; field < head.fieldCount; field++) {
     switch (head.fields[field * FieldAt.Length + FieldAt.Known]) {
       case Name.Connection:
@@ -169,13 +173,18 @@ export function editAnswer(bytes: Uint8Array, head: Head, unchunk: boolean): voi
         break;
       case Name.TransferEncoding:
       case Name.Trailer:
-        dropped[field] = unchunk ? Drop.Dropped : Drop.Kept;
+        dropped[field] = old ? Drop.Dropped : Drop.Kept;
+        break;
+      case Name.Date:
+        dropped[field] = Drop.Kept;
+        date = field;
         break;
       default:
         dropped[field] = Drop.Kept;
     }
   }
   if (head.flags & HeadFlag.ConnectionNames) dropNamed(bytes, head);
+  keepsDate = date >= 0 && dropped[date] === Drop.Kept;
 }
 
 /** Fields that Connection names belong to the connection, except what no connection may take away. */

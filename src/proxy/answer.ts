@@ -15,7 +15,7 @@ import {
   type Text,
   text,
 } from "../proto/http1_print.ts";
-import { ascii, findText, sameText } from "../proto/octet.ts";
+import { ascii, sameText } from "../proto/octet.ts";
 import { dateField } from "../proto/http_date.ts";
 import { type Refusal, REFUSALS } from "../proto/refusal.ts";
 import { type Reason, REASONS } from "../shared/reason.ts";
@@ -23,6 +23,7 @@ import { ExFlag } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { OwnField } from "../plan/routing.ts";
+import { preferred } from "../proto/accept.ts";
 import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
 import { printEdited, printTemplate } from "./field_edits.ts";
 import { settleId } from "./request_id.ts";
@@ -91,6 +92,7 @@ const CRLF = text("\r\n");
 const CONTENT_LENGTH = text("Content-Length: ");
 const CONTENT_TYPE = text("Content-Type: ");
 const LOCATION = text("Location: ");
+const VARY = text("Vary: Accept\r\n");
 const CONNECTION_CLOSE = text("Connection: close\r\n");
 const CONNECTION_KEEP_ALIVE = text("Connection: keep-alive\r\n");
 
@@ -134,6 +136,7 @@ export function sayReason(
   const shows = held.listenerProxyStatus[exListener[ex]] !== ProxyStatus.Off;
   printHead(ex, status, own ? textBytes[given] : pageBytes(form, title, detail, status));
   print(TYPES[form]);
+  print(VARY);
   if (shows) print(ERRORS[reason]);
   print(CRLF);
   if (!(exFlags[ex] & ExFlag.Bodiless)) {
@@ -272,8 +275,7 @@ function pageBytes(form: PageForm, title: Text, detail: Text, status: number): n
   }
 }
 
-/** What the request's Accept asks for first, of what we have (RFC 9110 section 12.5.1, without weights: a
- * browser names text/html, a program what it wants). NO_FORM: it names none of them. */
+/** The form that the request's Accept prefers, of what we have. NO_FORM: it names none of them. */
 function formAsked(head: Head): PageForm | -1 {
   for (let field = 0; field < head.fieldCount; field++) {
     const row = field * FieldAt.Length;
@@ -281,15 +283,8 @@ function formAsked(head: Head): PageForm | -1 {
     if (!sameText(arenaBytes, name, head.at + head.fields[row + FieldAt.NameEnd], ACCEPT)) continue;
     const from = head.at + head.fields[row + FieldAt.Value],
       end = head.at + head.fields[row + FieldAt.ValueEnd];
-    let best: PageForm | -1 = NO_FORM, bestAt = end;
-    for (let form = PageForm.Text; form <= PageForm.Problem; form++) {
-      const at = findText(arenaBytes, from, end, MEDIA[form]);
-      if (at >= 0 && at < bestAt) {
-        best = form;
-        bestAt = at;
-      }
-    }
-    return best;
+    const form = preferred(arenaBytes, from, end, MEDIA);
+    if (form >= 0) return form;
   }
   return NO_FORM;
 }

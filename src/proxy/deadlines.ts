@@ -7,10 +7,11 @@ import { clockMs } from "../sys/sys.ts";
 import { planOf } from "./context.ts";
 import { exDown, exFlags, exGeneration, exListener, exStartMs, exUpstream } from "./exchanges.ts";
 
-/** Gives the exchange's next step its time: the client's while its request comes, then the server's. */
+/** Gives the exchange's next step its time: the client's while its request comes, unless it waits for leave to
+ * go on; then the server's. */
 export function allow(ex: number): void {
   const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
-  const ms = slotBody[exDown[ex]] !== Body.Ended
+  const ms = slotBody[exDown[ex]] !== Body.Ended && !(exFlags[ex] & ExFlag.Expects)
     ? held.listenerBodyStallMs[exListener[ex]]
     : exFlags[ex] & ExFlag.Answered
     ? held.upstreamServerIdleMs[upstream]

@@ -21,7 +21,7 @@ import {
 import { forgetHead } from "./kept_head.ts";
 import { probeEnded } from "./probe.ts";
 import { queueGiveUp } from "./queue.ts";
-import { leave } from "./reach.ts";
+import { givePlace, leave } from "./reach.ts";
 import { record } from "./record.ts";
 import { freshEx, setFresh } from "./wire_h1.ts";
 
@@ -49,6 +49,8 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   exReason[ex] = reason;
   exErrno[ex] = errno;
   exSetState(ex, ExState.Done);
+  // An ordinary end is told by its requests; any other would be told by nothing.
+  if (silent && reason !== Reason.Finished) stats.ended[reason]++;
   if (down !== NONE && !silent) record(ex);
   settle(ex);
 }
@@ -65,6 +67,7 @@ export function settle(ex: number): void {
     forget(ex);
     stats.listenerCurrent[exListener[ex]]--;
     if (up !== NONE) leave(ex);
+    else givePlace(ex, true); // granted, and not used
   }
   const reset = isReset[exReason[ex]] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
   closeSlot(up, reset);

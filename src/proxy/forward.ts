@@ -7,18 +7,21 @@ import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
+import { OwnField } from "../plan/routing.ts";
 import {
   Drop,
   dropped,
   editAnswer,
   editRequest,
   hopsLeft,
+  keepsDate,
   keptNames,
   withoutAddress,
 } from "../policy/edit.ts";
 import { NO_HOST, rewritesPath, writePath } from "../policy/template.ts";
 import { isTrusted } from "../policy/trust.ts";
 import { findField, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
+import { dateField } from "../proto/http_date.ts";
 import {
   FULL,
   print,
@@ -34,7 +37,7 @@ import {
 } from "../proto/http1_print.ts";
 import { Body, ExFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG } from "../sys/errno.ts";
-import { arenaBytes, sys } from "../sys/sys.ts";
+import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { bodyRefusal, bodyTake } from "./body.ts";
 import { planOf } from "./context.ts";
 import {
@@ -128,7 +131,7 @@ export function forwardAnswer(ex: number): Forwarded {
   const up = exUp[ex], flags = exFlags[ex];
   const switches = answer.status === 101;
   const interim = answer.status < 200 && !switches;
-  editAnswer(arenaBytes, answer, slotBody[up] === Body.Unchunked);
+  editAnswer(arenaBytes, answer, (flags & ExFlag.Old) !== 0);
   const route = exRoute[ex], held = planOf(exGeneration[ex]);
   const edits = route === NONE || interim ? 0 : held.routing.routeAnswerEditCount[route];
   if (edits > 0) prepareAnswer(ex, held, route, edits);
@@ -141,6 +144,9 @@ export function forwardAnswer(ex: number): Forwarded {
   }
   if (answer.flags & HeadFlag.Upgrade) print(CONNECTION_UPGRADE);
   if (answer.status >= 200) {
+    // RFC 9110 section 6.6.1: who has a clock adds what the server left out.
+    const ownDate = edits > 0 && (held.routing.routeOwnOff[route] & OwnField.Date) !== 0;
+    if (!keepsDate && !ownDate) print(dateField(wallMs()));
     if (flags & ExFlag.Last) print(CONNECTION_CLOSE);
     else if (flags & ExFlag.Old) print(CONNECTION_KEEP_ALIVE);
   }

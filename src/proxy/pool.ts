@@ -152,8 +152,8 @@ export function poolDrop(slot: number): void {
  * free after the sweep. */
 export function poolShrink(most: number): void {
   if (slotsLeft() >= SLOTS_SPARE) return;
-  for (let left = Math.min(most, idleAll), looked = 0; left > 0 && looked < SERVERS_MAX; looked++) {
-    shrinkNext = (shrinkNext + 1) % SERVERS_MAX;
+  for (let left = Math.min(most, idleAll); left > 0;) {
+    shrinkNext = (shrinkNext + 1) % usedEnd;
     for (; left > 0 && idleFirst[shrinkNext] !== NONE; left--) poolDrop(idleFirst[shrinkNext]);
   }
 }

@@ -19,7 +19,7 @@ import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, shared } from "./context.ts";
 import { exErrno, exFirst, exReason, exStartMs, exStatus, exUp } from "./exchanges.ts";
-import { queueWake } from "./queue.ts";
+import { queueWakeAll } from "./queue.ts";
 
 /** First checks of many servers are spread over this, or one interval if that is shorter. */
 const FIRST_SPREAD_MS = 1_000;
@@ -116,8 +116,7 @@ export function probeConnected(ex: number): Reason {
 
 /** Reads an answer as far as it has come. Reason.None: the rest is awaited. */
 export function probeAnswered(ex: number): Reason {
-  const probe = exFirst[ex], slot = exUp[ex];
-  const at = slotHold[slot];
+  const slot = exUp[ex], at = slotHold[slot];
   while (slotReady[slot] & Ready.In) {
     const had = slotHoldBytes[slot];
     if (had === PROBE_TEXT_BYTES_MAX) return tooLong(ex);
@@ -152,18 +151,23 @@ function tooLong(ex: number): Reason {
 function expected(ex: number, at: number, searched: number, bytes: number): number {
   const probe = exFirst[ex];
   if (plan.probeKind[probe] !== ProbeKind.Http) return expectedText(ex, 0, at, searched, bytes);
-  const used = parseAnswer(arenaBytes, at, at + bytes, head, Method.Get);
+  const end = at + bytes;
+  let from = at, used = parseAnswer(arenaBytes, from, end, head, Method.Get);
+  while (used > 0 && head.status < 200 && head.status !== 101) { // unasked, and not the answer (RFC 9110 section 15.2)
+    from += used;
+    used = parseAnswer(arenaBytes, from, end, head, Method.Get);
+  }
   if (used <= 0) {
     hear(ex, used === 0 ? Heard.HeadPart : Heard.Refused, -used);
     return used;
   }
-  if (head.status < 200 || !expectsStatus(probe, head.status)) { // nobody asked for 1xx
+  if (head.status < 200 || !expectsStatus(probe, head.status)) {
     hear(ex, Heard.Status, head.status);
     return -1;
   }
   return plan.probeExpectBytes[probe] === 0
     ? 1
-    : expectedText(ex, head.status, at + used, searched - used, bytes - used);
+    : expectedText(ex, head.status, from + used, searched - (from + used - at), end - from - used);
 }
 
 const head = makeHead();
@@ -238,7 +242,7 @@ function publish(probe: number): void {
   }
   if (!changed) return;
   Atomics.add(shared.verdictVersion, 0, 1);
-  if (probeVerdict[probe] === Verdict.Up) queueWake(); // it has places
+  if (probeVerdict[probe] === Verdict.Up) queueWakeAll(); // it has places
 }
 
 function tell(ex: number, probe: number, before: Verdict): void {

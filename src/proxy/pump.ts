@@ -68,16 +68,22 @@ export let pumpErrno = 0;
 /** Whether the last `pump` or `flush` moved anything, be it only what was held. */
 export let pumpProgress = false;
 
+/** Bytes of a body that the last `pump` took from its source to send them on: what lies behind the body's end,
+ * and framing that is taken out, is read, and is none of it. */
+export let pumpBody = 0;
+
 /** Serves the direction from `from` to its peer, within a turn's budget. */
 export function pump(from: number): Pumped {
   const to = slotPeer[from];
   pumpProgress = false;
+  pumpBody = 0;
   const movedBefore = slotMovedBytes[from];
   for (;;) {
     if (slotHold[from] !== NONE) {
       const drained = drain(from, to);
       if (drained !== Pumped.Moved) return drained;
-      if (slotUnread[from] !== NONE && slotBody[from] === Body.Raw) pumpUnread(from); // a tunnel's first bytes
+      // A tunnel's first bytes: to who counts what it moves they come now.
+      if (slotUnread[from] !== NONE && slotBody[from] === Body.Raw) slotMovedBytes[from] += pumpUnread(from);
     }
     if (slotBody[from] !== Body.Raw) {
       if (slotBody[from] === Body.Ended) return Pumped.Ended;
@@ -141,6 +147,7 @@ function copyBody(from: number, to: number): Pumped {
   if (!holdsLeft()) return Pumped.NoRoom;
   const read = readUnread(from, RECEIVE_BYTES);
   if (read <= 0) return sourceSays(from, read);
+  pumpProgress = true;
   const bytes = bodyTake(from, ARENA_RECEIVE, read);
   if (bytes < 0) {
     pumpErrno = bodyRefusal;
@@ -150,6 +157,7 @@ function copyBody(from: number, to: number): Pumped {
     becomeBulk(from, to);
   }
   if (bytes === 0) return Pumped.Moved;
+  pumpBody += bytes;
   const sent = sys.send(to, ARENA_RECEIVE, bytes, 0);
   if (sent === bytes) return Pumped.Moved;
   if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
@@ -210,6 +218,8 @@ function topUp(from: number): void {
 function spliced(from: number, bytes: number): void {
   slotMovedBytes[from] += bytes;
   slotHoldBytes[from] += bytes;
+  pumpProgress = true;
+  pumpBody += bytes;
   if (slotBody[from] === Body.Length) bodySpliced(from, bytes);
   count(Count.SplicedBytes, bytes);
 }
@@ -229,15 +239,16 @@ function kibOf(bytes: number): number {
 }
 
 /** Sends what was read too early on its way, before a tunnel begins. What the sink does not take is held;
- * that it is broken, its own next event tells. */
-export function pumpUnread(from: number): void {
-  if (slotUnread[from] === NONE || slotHold[from] !== NONE || !holdsLeft()) return;
+ * that it is broken, its own next event tells. @returns how many bytes that were: no read counts them again */
+export function pumpUnread(from: number): number {
+  if (slotUnread[from] === NONE || slotHold[from] !== NONE || !holdsLeft()) return 0;
   const to = slotPeer[from], bytes = slotUnreadBytes[from], at = slotUnread[from];
   const sent = sys.send(to, at, bytes, 0);
   assert(sent !== -EBUG, "pump: a send broke its contract");
   const taken = Math.max(0, sent);
   if (taken < bytes && (sent >= 0 || sent === -EAGAIN)) holdLeftover(from, at + taken, bytes - taken);
   unreadGive(from);
+  return bytes;
 }
 
 /** Sends what `from` holds to `to`, without reading on. Moved: it is gone. */

@@ -1,29 +1,66 @@
 // Exchanges that wait for a place at a server, because every server that could take them has as many in
-// use as it may have. First come, first served, per reactor; bounded, each with its deadline. A place that
-// gets free is offered to whoever waits here; if nobody does, to a reactor where somebody does.
-// Invariant: exactly the exchanges in state Queue are linked, through exNext and exBefore.
-import { NONE, QUEUE_MAX } from "../base/limits.ts";
+// use as it may have. First come, first served, per reactor; bounded, each with its deadline.
+// A place that gets free is handed to whoever waits for it here, without ever being free; where somebody
+// waits elsewhere as well, every other one is. It is given back then, and those reactors are woken: each
+// looks for places itself, on behalf of who waits there. Nobody passes who waits: newcomers stand behind.
+// Invariant: exactly the exchanges in state Queue are linked, through exNext and exBefore, in the order in
+// which they first came; `here` counts them by upstream.
+import { NONE, QUEUE_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { runAgain } from "../net/ready.ts";
+import type { Plan } from "../plan/plan.ts";
+import { type Layout, makeTable, openTable } from "../shared/columns.ts";
+import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
-import { sys } from "../sys/sys.ts";
-import { room, shared } from "./context.ts";
-import { exBefore, exDown, exNext, exQueuedMs, exUpstream } from "./exchanges.ts";
+import { ExFlag, ExState } from "../shared/tables.ts";
+import { clockMs, sys } from "../sys/sys.ts";
+import { plan, planOf, room, shared } from "./context.ts";
+import {
+  exBefore,
+  exDown,
+  exFirst,
+  exFlags,
+  exGeneration,
+  exNext,
+  exQueuedMs,
+  exReason,
+  exServer,
+  exSetState,
+  exTried,
+  exUnqueuedMs,
+  exUpstream,
+} from "./exchanges.ts";
+import { takePlace } from "./places.ts";
+import { nextPlace, pickMember } from "./server.ts";
 
+/** By upstream; committed by touch. */
+const UPSTREAMS = {
+  here: [Uint16Array, 1], // exchanges of this reactor that wait for it
+  looked: [Uint32Array, 1], // the look (of queueRetry) that it was part of last
+} as const satisfies Layout;
+
+let here: Uint16Array;
+let looked: Uint32Array;
+let look: number;
 let first: number;
 let last: number;
 let length: number;
 /** Rooms that this one may wake. */
 let rooms: readonly number[];
+/** Whether the last place for which somebody waited elsewhere, too, was handed on here. */
+let wasOurs: boolean;
 
 export function queueOpen(all: readonly number[]): void {
+  ({ here, looked } = openTable(UPSTREAMS, makeTable(UPSTREAMS, UPSTREAMS_MAX), UPSTREAMS_MAX));
+  look = 0;
   first = NONE;
   last = NONE;
   length = 0;
   rooms = all.filter((other) => other !== room);
+  wasOurs = false;
   tell();
 }
 
-/** Takes its place in the queue, by when it first joined one: behind whoever came before, and who tries in vain
+/** Takes its place in the queue, by when it first joined one: behind whoever came before, and who tried in vain
  * is where it was. False when the queue is full. */
 export function queueJoin(ex: number): boolean {
   if (length === QUEUE_MAX) return false;
@@ -37,6 +74,8 @@ export function queueJoin(ex: number): boolean {
   if (next === NONE) last = ex;
   else exBefore[next] = ex;
   length++;
+  here[exUpstream[ex]]++;
+  Atomics.add(shared.upstreamWaiting, exUpstream[ex], 1);
   tell();
   return true;
 }
@@ -50,48 +89,127 @@ export function queueLeave(ex: number): void {
   exNext[ex] = NONE;
   exBefore[ex] = NONE;
   length--;
+  here[exUpstream[ex]]--;
+  Atomics.sub(shared.upstreamWaiting, exUpstream[ex], 1);
   tell();
 }
 
-/** A place at one of an upstream's servers is free: whoever waited longest for it has its turn. */
-export function queueOffer(upstream: number): void {
-  for (let ex = first; ex !== NONE; ex = exNext[ex]) {
-    if (exUpstream[ex] === upstream) return runAgain(exDown[ex]);
-  }
-  queueWake();
+/** Leaves the queue without having got a place. Another reactor may have been told of one, and find nobody. */
+export function queueGiveUp(ex: number): void {
+  queueLeave(ex);
+  queueLook(exUpstream[ex]);
+  queueWake(exUpstream[ex]);
 }
 
-/** What was offered to one that waits is no use to it: the next one has its turn. */
-export function queuePass(ex: number): void {
-  for (let next = exNext[ex]; next !== NONE; next = exNext[next]) {
-    if (exUpstream[next] === exUpstream[ex]) return runAgain(exDown[next]);
+/** Whether somebody waits here for a place at one of an upstream's servers. */
+export function queueWaits(upstream: number): boolean {
+  return length > 0 && here[upstream] > 0;
+}
+
+/** Hands the place that an exchange has at a server to who waits longest for one there; false: nobody here
+ * does, or it is another reactor's turn. */
+export function queueHand(upstream: number, server: number): boolean {
+  if (!queueWaits(upstream)) return false;
+  if (waitsElsewhere(upstream)) {
+    wasOurs = !wasOurs;
+    if (!wasOurs) return false;
   }
+  for (let ex = first; ex !== NONE; ex = exNext[ex]) {
+    if (exUpstream[ex] !== upstream) continue;
+    const member = memberOf(planOf(exGeneration[ex]), upstream, server);
+    if (member < 0) continue; // its Plan has no such server
+    grant(ex, server, member, true);
+    return true;
+  }
+  return false;
+}
+
+/** Looks for places at an upstream's servers, for those that wait here, in their order. Where one by the
+ * present Plan finds none, there is none for those behind it. Who was refused by a server would go round in
+ * circles: it asks again in its own time, or is handed a place. */
+export function queueLook(upstream: number): void {
+  if (!queueWaits(upstream)) return;
+  for (let ex = first, next; ex !== NONE; ex = next) {
+    next = exNext[ex];
+    if (exUpstream[ex] !== upstream || exReason[ex] !== Reason.None) continue;
+    if (!lookFor(ex) && exGeneration[ex] === plan.generation) return;
+  }
+}
+
+/** Somebody woke this reactor: there may be places at servers of any upstream that is waited for. */
+export function queueRetry(): void {
+  look++;
+  for (let ex = first; ex !== NONE;) {
+    const upstream = exUpstream[ex];
+    if (looked[upstream] === look) {
+      ex = exNext[ex];
+      continue;
+    }
+    looked[upstream] = look;
+    queueLook(upstream);
+    ex = first;
+  }
+}
+
+/** Wakes the other reactors if somebody waits there for one of an upstream's servers. */
+export function queueWake(upstream: number): void {
+  if (waitsElsewhere(upstream)) queueWakeAll();
 }
 
 /** Wakes the other reactors where somebody waits, for whatever upstream: each looks itself. */
-export function queueWake(): void {
+export function queueWakeAll(): void {
   for (let index = 0; index < rooms.length; index++) {
     if (Atomics.load(shared.reactorWaiting, rooms[index] * PER_LINE) !== 0) sys.wake(rooms[index]);
   }
 }
 
-/** Leaves the queue without having got a place: if one was offered, it is the next one's. */
-export function queueGiveUp(ex: number): void {
-  queueLeave(ex);
-  queueOffer(exUpstream[ex]);
-}
-
-/** Somebody woke this reactor: a place may be free for the first of each upstream that is waited for. */
-export function queueRetry(): void {
-  if (length === 0) return;
-  for (let ex = first; ex !== NONE; ex = exNext[ex]) {
-    const before = exBefore[ex];
-    if (before === NONE || exUpstream[before] !== exUpstream[ex]) runAgain(exDown[ex]);
-  }
-}
-
 export function queueLength(): number {
   return length;
+}
+
+function waitsElsewhere(upstream: number): boolean {
+  return Atomics.load(shared.upstreamWaiting, upstream) > here[upstream];
+}
+
+/** Takes a place for one that waits, if there is one. */
+function lookFor(ex: number): boolean {
+  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex], picked = pickMember(upstream);
+  const begin = held.upstreamFirst[upstream], members = held.upstreamCount[upstream];
+  if (picked < 0 || members === 0) return false;
+  for (let place = 0; place >= 0; place = nextPlace(held, upstream, picked, place + 1)) {
+    const member = (picked + place) % members, server = held.upstreamMember[begin + member];
+    const most = held.serverConnectionsMax[server];
+    if (most > 0 && !takePlace(server, most)) continue;
+    grant(ex, server, member, most > 0);
+    return true;
+  }
+  return false;
+}
+
+/** It has a place: it goes there in its turn. */
+function grant(ex: number, server: number, member: number, placed: boolean): void {
+  queueLeave(ex);
+  exUnqueuedMs[ex] = clockMs();
+  exSetState(ex, ExState.Connect);
+  exFlags[ex] = (exFlags[ex] & ~ExFlag.Crowded) | ExFlag.Granted | (placed ? ExFlag.Placed : 0);
+  exReason[ex] = Reason.None;
+  exServer[ex] = server;
+  exFirst[ex] = member;
+  exTried[ex] = 1;
+  runAgain(exDown[ex]);
+}
+
+/** Which of an upstream's members a server is, or -1. */
+function memberOf(
+  { upstreamFirst, upstreamCount, upstreamMember }: Plan,
+  upstream: number,
+  server: number,
+): number {
+  const begin = upstreamFirst[upstream], members = upstreamCount[upstream];
+  for (let member = 0; member < members; member++) {
+    if (upstreamMember[begin + member] === server) return member;
+  }
+  return -1;
 }
 
 function tell(): void {

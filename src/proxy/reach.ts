@@ -25,7 +25,7 @@ import {
 } from "../sys/errno.ts";
 import { clockMs } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
-import { count, planOf, shared, stats } from "./context.ts";
+import { count, planOf, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
@@ -39,8 +39,9 @@ import {
   exUp,
   exUpstream,
 } from "./exchanges.ts";
+import { givePlaceBack, takePlace, takePlaceAnyway } from "./places.ts";
 import { poolShrink, poolTake } from "./pool.ts";
-import { queueOffer } from "./queue.ts";
+import { queueHand, queueWake } from "./queue.ts";
 import { connectedSlot, connectTo, nextPlace, pickMember } from "./server.ts";
 
 /** Kept connections given up for a new one when slots are short. */
@@ -71,8 +72,14 @@ export function reachFirst(ex: number): Reached {
   return reach(ex, 0);
 }
 
-/** Goes on with the server that comes next. */
+/** Goes on with the server that was granted, or comes next. */
 export function reachNext(ex: number): Reached {
+  if (exFlags[ex] & ExFlag.Granted) {
+    exFlags[ex] &= ~ExFlag.Granted;
+    if (takeKept(ex)) return Reached.Connected;
+    const reached = reachServer(ex);
+    if (reached !== Reached.Nobody) return reached;
+  }
   return reach(ex, nextPlace(planOf(exGeneration[ex]), exUpstream[ex], exFirst[ex], exTried[ex]));
 }
 
@@ -94,9 +101,13 @@ function reach(ex: number, place: number): Reached {
     const server = held.upstreamMember[first + (exFirst[ex] + place) % members];
     const again = exTried[ex] > 0;
     exTried[ex] = place + 1;
-    if (!takePlace(ex, server, held.serverConnectionsMax[server])) {
-      exFlags[ex] |= ExFlag.Crowded;
-      continue;
+    const most = held.serverConnectionsMax[server];
+    if (most > 0) {
+      if (!takePlace(server, most)) {
+        exFlags[ex] |= ExFlag.Crowded;
+        continue;
+      }
+      exFlags[ex] |= ExFlag.Placed;
     }
     if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
     exServer[ex] = server;
@@ -107,32 +118,21 @@ function reach(ex: number, place: number): Reached {
   return exFlags[ex] & ExFlag.Crowded ? Reached.Full : Reached.Nobody;
 }
 
-/** Takes one of a server's places, where they are limited (`most` > 0); false when all are taken. */
-function takePlace(ex: number, server: number, most: number): boolean {
-  if (most === 0) return true;
-  for (;;) {
-    const used = Atomics.load(shared.serverInUse, server);
-    if (used >= most) return false;
-    if (Atomics.compareExchange(shared.serverInUse, server, used, used + 1) === used) break;
-  }
-  exFlags[ex] |= ExFlag.Placed;
-  return true;
-}
-
 /** A request that is sent once more keeps a place at its server, even if it is one too many for a moment. */
 export function placeAgain(ex: number): void {
   if (planOf(exGeneration[ex]).serverConnectionsMax[exServer[ex]] === 0) return;
-  Atomics.add(shared.serverInUse, exServer[ex], 1);
+  takePlaceAnyway(exServer[ex]);
   exFlags[ex] |= ExFlag.Placed;
 }
 
 /** Gives the place back; `offer`: to whoever waits for one. After a failed connect the next one's would fail
- * as well: offering it would go round in circles. */
-function givePlace(ex: number, offer: boolean): void {
+ * as well: who waits is told when the exchange knows how it goes on. */
+export function givePlace(ex: number, offer: boolean): void {
   if (!(exFlags[ex] & ExFlag.Placed)) return;
-  exFlags[ex] &= ~ExFlag.Placed;
-  Atomics.sub(shared.serverInUse, exServer[ex], 1);
-  if (offer) queueOffer(exUpstream[ex]);
+  exFlags[ex] &= ~(ExFlag.Placed | ExFlag.Granted);
+  if (offer && queueHand(exUpstream[ex], exServer[ex])) return;
+  givePlaceBack(exServer[ex]);
+  if (offer) queueWake(exUpstream[ex]);
 }
 
 /** Takes a connection that was kept to the exchange's server. */
@@ -193,7 +193,7 @@ export function reachFailed(ex: number, reason: Reason, errno: number): void {
 /** Parts an exchange from its server's connection, which is closed. */
 export function part(ex: number, reset: boolean): void {
   const up = exUp[ex];
-  if (up === NONE) return;
+  if (up === NONE) return givePlace(ex, true); // granted, and not used
   leave(ex);
   slotEx[up] = NONE;
   slotPeer[up] = NONE;

@@ -2,9 +2,9 @@
 // reached (or waited for), the request forwarded, the answer forwarded, and the next request awaited; or
 // Sluice answers itself; or the two ends become a tunnel. Every step is somebody else's.
 import { unreachable } from "../base/assert.ts";
-import { ARENA_SCRATCH, INTERIM_MAX, NONE, TICK_MS, VIA_MAX } from "../base/limits.ts";
+import { ARENA_SCRATCH, INTERIM_MAX, NONE, QUEUE_RETRY_MS, VIA_MAX } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
-import { Ready, readyAdd, runAgain } from "../net/ready.ts";
+import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotHold, slotMovedBytes, slotReady, slotScanned, slotUnreadBytes } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { unreadKeep } from "../net/unread.ts";
@@ -56,8 +56,8 @@ import {
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
 import { keepHead, recallHead, trimHead } from "./kept_head.ts";
 import { poolLearn } from "./pool.ts";
-import { flush, pump, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
-import { queueJoin, queueLeave, queueOffer, queuePass } from "./queue.ts";
+import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
+import { queueJoin, queueLeave, queueLook, queueWaits } from "./queue.ts";
 import { part, placeAgain, Reached, reachFirst, reachNext, reachOpened, reachServer } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
 import { chooseWay, Way, wayRefusal } from "./routing.ts";
@@ -85,7 +85,7 @@ export function requestReached(ex: number, how: Reached): void {
       return queue(ex);
     default:
       // The place at a server that failed is free, and nobody was told.
-      if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueOffer(exUpstream[ex]);
+      if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueLook(exUpstream[ex]);
       if (how === Reached.Connected) return connected(ex);
       return fail(ex, exReason[ex], exErrno[ex]);
   }
@@ -94,6 +94,7 @@ export function requestReached(ex: number, how: Reached): void {
 /** The server's connection is there. */
 function connected(ex: number): void {
   reachOpened(ex);
+  if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
   forward(ex);
@@ -141,7 +142,9 @@ export function headEvent(ex: number, down: number, bits: number): void {
   switch (nextRequest(down)) {
     case Next.Head:
       beginRequest(ex);
-      return requestCame(ex);
+      requestCame(ex);
+      if (bits & Ready.Fin) leftAtOnce(ex, down);
+      return;
     case Next.Waiting:
       // The first bytes of a later request end the time of silence.
       if (before === 0 && slotScanned[down] > 0 && exRequests[ex] > 0) {
@@ -159,6 +162,21 @@ export function headEvent(ex: number, down: number, bits: number): void {
     default:
       return refuse(ex, Reason.OutOfResources, 503, Refusal.None);
   }
+}
+
+/** The client's end of stream came with its request, and no event will tell of it again. */
+function leftAtOnce(ex: number, down: number): void {
+  switch (exState[ex]) {
+    case ExState.Forward:
+      if (slotBody[down] !== Body.Ended) return; // its body tells
+      break;
+    case ExState.Connect:
+    case ExState.Queue:
+      break;
+    default:
+      return;
+  }
+  if (leftUs(ex, down)) exchangeEnd(ex, Reason.ClientGone, 0);
 }
 
 /** What came is no request that could be understood: it is told why, and where the next begins is unknown. */
@@ -224,7 +242,7 @@ function requestCame(ex: number): void {
   }
   exSetState(ex, ExState.Connect);
   setFresh(ex);
-  requestReached(ex, reachFirst(ex));
+  requestReached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
   if (freshEx === ex) {
     // Its server is not there yet: what came behind the head waits.
     setFresh(NONE);
@@ -256,46 +274,45 @@ function flagsOfRequest(): number {
   return flags;
 }
 
+/** Whether somebody came before, and waits: a newcomer passes nobody. */
+function standsBehind(upstream: number): boolean {
+  return queueWaits(upstream) && plan.upstreamCount[upstream] > 0;
+}
+
 /** The servers that could take the exchange are full: it waits for a place. */
 function queue(ex: number): void {
   if (exQueuedMs[ex] === 0) exQueuedMs[ex] = clockMs();
-  if (!queueJoin(ex)) return fail(ex, Reason.QueueFull, 0);
-  stand(ex);
-  // A place that was given before we stood here was offered to nobody.
-  if (exReason[ex] === Reason.None) runAgain(exDown[ex]);
+  if (queueJoin(ex)) stand(ex);
+  else fail(ex, Reason.QueueFull, 0);
 }
 
-/** An exchange in the queue: its client may be gone, or a place may be free. */
-export function queueEvent(ex: number, down: number, bits: number): void {
-  readyAdd(down, bits);
-  if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
-  if (bits & Ready.Fin && leftUs(ex, down)) return exchangeEnd(ex, Reason.ClientGone, 0);
-  if (bits === 0) tryAgain(ex);
-}
-
-/** Its turn in the queue: there may be a place. There may be more: offers of one turn are one. */
-function tryAgain(ex: number): void {
-  queueLeave(ex);
-  exUnqueuedMs[ex] = clockMs();
-  exSetState(ex, ExState.Connect);
-  exTried[ex] = 0;
-  const how = reachFirst(ex);
-  if (how !== Reached.Full) {
-    queueOffer(exUpstream[ex]);
-    return requestReached(ex, how);
-  }
-  queueJoin(ex); // there is room: it has just left
-  stand(ex);
-  if (exGeneration[ex] !== plan.generation) queuePass(ex); // the place is at a server that its Plan has not
-}
-
-/** It stands in the queue, for as long as it may in all. Where a server refused, that one is asked again
- * every tick: it may be back before the others have a place, and nobody would tell. */
+/** It stands in the queue, for as long as it may in all. A server that refused it is asked again now and then:
+ * it may be back before the others have a place, and nobody would tell. */
 function stand(ex: number): void {
   exSetState(ex, ExState.Queue);
   exUnqueuedMs[ex] = 0;
   const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
-  allowUntil(ex, exReason[ex] === Reason.None ? endMs : Math.min(endMs, clockMs() + TICK_MS));
+  allowUntil(ex, exReason[ex] === Reason.None ? endMs : Math.min(endMs, clockMs() + QUEUE_RETRY_MS));
+  queueLook(exUpstream[ex]); // a place that was given before we stood here was offered to nobody
+}
+
+/** The client of an exchange in the queue may be gone. */
+export function queueEvent(ex: number, down: number, bits: number): void {
+  readyAdd(down, bits);
+  if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
+  if (bits & Ready.Fin && leftUs(ex, down)) return exchangeEnd(ex, Reason.ClientGone, 0);
+}
+
+/** It has waited for a place long enough, or for a server that refused to be asked again. */
+function queueTimeout(ex: number): void {
+  if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
+  const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
+  if (clockMs() >= endMs) return fail(ex, Reason.QueueTimeout, 0);
+  queueLeave(ex);
+  exUnqueuedMs[ex] = clockMs();
+  exSetState(ex, ExState.Connect);
+  exTried[ex] = 0;
+  requestReached(ex, reachFirst(ex));
 }
 
 /** The server is there: the request goes to it. */
@@ -329,6 +346,8 @@ function forward(ex: number): void {
       setFresh(NONE);
       return say(ex, Reason.OutOfResources, 503, true);
   }
+  const bodyCame = slotUnreadBytes[down] > 0 || (isFresh && restBytes > 0);
+  if (request.flags & HeadFlag.Continue && !bodyCame) exFlags[ex] |= ExFlag.Expects;
   allow(ex);
   if (slotBody[down] !== Body.Ended || slotHold[down] !== NONE) moveRequest(ex);
   if (exState[ex] === ExState.Forward && slotReady[exUp[ex]] & Ready.In) moveAnswer(ex);
@@ -371,10 +390,14 @@ function moveRequest(ex: number): void {
   if (exFlags[ex] & ExFlag.Deaf) return;
   const before = slotMovedBytes[down];
   const pumped = pump(down);
-  moved(ex, slotMovedBytes[down] - before, true);
+  if (slotMovedBytes[down] !== before) exFlags[ex] &= ~ExFlag.Expects; // it does not wait for leave
+  moved(ex, true);
   switch (pumped) {
     case Pumped.Waiting:
+      return;
     case Pumped.Ended:
+      // Its end of stream was told while the body was on its way.
+      if (slotReady[down] & Ready.Fin && leftUs(ex, down)) exchangeEnd(ex, Reason.ClientGone, 0);
       return;
     case Pumped.SourceBroken:
       return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
@@ -431,9 +454,8 @@ function moveAnswer(ex: number): void {
     if (!answerCame(ex)) return;
   }
   if (slotBody[up] === Body.Ended && slotHold[up] === NONE) return answerDone(ex);
-  const before = slotMovedBytes[up];
   const pumped = pump(up);
-  moved(ex, slotMovedBytes[up] - before, false);
+  moved(ex, false);
   switch (pumped) {
     case Pumped.Waiting:
       return;
@@ -478,7 +500,8 @@ function answerCame(ex: number): boolean {
       exchangeEnd(ex, Reason.ClientReset, forwardErrno);
       return false;
     case Forwarded.Malformed:
-      exchangeEnd(ex, Reason.BadAnswer, 0);
+      exFlags[ex] &= ~ExFlag.Answered; // nothing of it was sent
+      fail(ex, Reason.BadAnswer, bodyRefusal);
       return false;
     case Forwarded.TooLong:
       exFlags[ex] &= ~ExFlag.Answered;
@@ -500,6 +523,7 @@ function interimCame(ex: number, up: number): boolean {
     fail(ex, Reason.BadAnswer, 0);
     return false;
   }
+  if (answer.status === 100) exFlags[ex] &= ~ExFlag.Expects; // it is the client's turn
   if (exFlags[ex] & ExFlag.Old) {
     if (restBytes === 0 || unreadKeep(up, restAt, restBytes, false)) return true;
     fail(ex, Reason.OutOfResources, 0);
@@ -525,26 +549,18 @@ function switched(ex: number): void {
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;
   tunnelBegin(ex);
-  pumpUnread(down);
-  pumpUnread(up);
+  exUpBytes[ex] += pumpUnread(down);
+  exDownBytes[ex] += pumpUnread(up);
   tunnelRun(ex, down, 0);
   if (exState[ex] === ExState.Tunnel && exUp[ex] === up) tunnelRun(ex, up, 0);
 }
 
-/** So many bytes of a request or an answer were moved. */
-function moved(ex: number, bytes: number, up: boolean): void {
-  if (bytes === 0 && !pumpProgress) return;
-  if (up) exUpBytes[ex] += bytes;
-  else exDownBytes[ex] += bytes;
+/** Counts what was moved of a request or an answer. */
+function moved(ex: number, up: boolean): void {
+  if (!pumpProgress) return;
+  if (up) exUpBytes[ex] += pumpBody;
+  else exDownBytes[ex] += pumpBody;
   allow(ex); // whoever moves has time again
-}
-
-/** It has waited for a place long enough, or for a server that refused to be asked again. */
-function queueTimeout(ex: number): void {
-  if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
-  const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
-  if (clockMs() >= endMs) return fail(ex, Reason.QueueTimeout, 0);
-  tryAgain(ex);
 }
 
 /** Nothing moved for too long: whose turn was it? */
@@ -553,7 +569,8 @@ function forwardTimeout(ex: number): void {
   const down = exDown[ex], up = exUp[ex];
   if (slotHold[up] !== NONE) return exchangeEnd(ex, Reason.WriteTimeout, 0);
   if (exFlags[ex] & ExFlag.Answered) return exchangeEnd(ex, Reason.AnswerTimeout, 0);
-  const clientStalls = slotBody[down] !== Body.Ended && slotHold[down] === NONE;
+  const clientStalls = slotBody[down] !== Body.Ended && slotHold[down] === NONE &&
+    !(exFlags[ex] & ExFlag.Expects);
   fail(ex, clientStalls ? Reason.RequestTimeout : Reason.AnswerTimeout, 0);
 }
 

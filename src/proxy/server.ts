@@ -1,5 +1,5 @@
-// Servers seen from inside a reactor: who may be picked now, and a socket on its way to one. Later:
-// kept-alive connections, queues. Decides nothing about what follows a failure (exchange.ts does).
+// Servers seen from inside a reactor: who may be picked now, and a socket on its way to one. Decides nothing
+// about what follows a failure (exchange.ts does).
 import { ADDRESS_BYTES, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
 import { giveUntouchedSlot, slotEx, slotGen, takeSlot } from "../net/slots.ts";
 import type { Plan } from "../plan/plan.ts";

@@ -21,7 +21,10 @@ const PLACES = {
 } as const satisfies Layout;
 
 /** By upstream number; any reactor moves them, atomically. */
-const UPSTREAMS = { upstreamCursor: [Int32Array, 1] } as const satisfies Layout;
+const UPSTREAMS = {
+  upstreamCursor: [Int32Array, 1], // of the round robin
+  upstreamWaiting: [Int32Array, 1], // exchanges that wait for a place at one of its servers
+} as const satisfies Layout;
 
 /** Integers of a cache line. Words that different threads write for every connection lie so far apart. */
 export const PER_LINE = 16;

@@ -125,6 +125,10 @@ export const enum ExFlag {
   Crowded = 4096,
   /** The client said that this is its last request: it may end its stream and still listen. */
   Parting = 8192,
+  /** It waited for a place, and has it at exServer: it goes there next. */
+  Granted = 16384,
+  /** The client waits for leave to send its body (100-continue): the server's turn, until either speaks. */
+  Expects = 32768,
 }
 
 /** One row per connection through us, or per health check under way. */

@@ -1,4 +1,4 @@
-import { equal, match, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Admin, AdminError } from "../../src/control/admin.ts";
-import { unready } from "../../src/control/admin_app.ts";
 import type { Admin as AdminAddress } from "../../src/control/config/schema.ts";
+import { unready } from "../../src/control/directory.ts";
 import { Verdict } from "../../src/shared/servers.ts";
-import { type Fixture, makeFixture, SERVERS } from "./sight_fixture.ts";
+import { type Fixture, LISTENER, makeFixture, SERVERS } from "./sight_fixture.ts";
 
 const LOOPBACK: AdminAddress = {
   kind: "http",
@@ -169,6 +169,31 @@ test("unready names an upstream without any server", () => {
   const { sight } = makeFixture();
   sight.directory.add("upstreams", { number: 2, name: "app", servers: [], names: [] });
   equal(unready(sight).join(), 'listener "web": upstream "app" has no server');
+});
+
+test("unready looks at each upstream that a listener leads to", () => {
+  const { sight } = makeFixture(), { directory, shared } = sight;
+  const OTHER = 40, SPARE = 41;
+  const lead = (...upstreams: string[]) =>
+    directory.add("listeners", {
+      number: LISTENER,
+      name: "web",
+      bind: "",
+      upstreams,
+      upstream: upstreams.join(", "),
+    });
+  directory.add("upstreams", { number: 9, name: "other, app", servers: [OTHER, SPARE], names: [] });
+  lead("app", "other, app");
+  deepEqual(unready(sight), [], "all of them unchecked");
+  shared.serverVerdict[OTHER] = Verdict.Down;
+  deepEqual(unready(sight), [], "one of two is left");
+  shared.serverVerdict[SPARE] = Verdict.Down;
+  deepEqual(unready(sight), ['listener "web": upstream "other, app" has no server that is up (of 2)']);
+  lead("app");
+  deepEqual(unready(sight), [], "nobody asks for the other");
+  lead();
+  for (const server of SERVERS) shared.serverVerdict[server] = Verdict.Down;
+  deepEqual(unready(sight), [], "it answers by itself");
 });
 
 test("a Host that is not this machine's loopback is refused on a loopback port", async () => {

@@ -102,7 +102,7 @@ test("a port that is taken is one clear line", { timeout: 30_000 }, async () => 
 
 test("mistakes on the command line are one line each, status 2", { timeout: 30_000 }, async () => {
   const cases: [argv: string[], stderr: string][] = [
-    [["--for", "5"], 'sluice: --for: "5" has no unit; write 5s or 5ms\n'],
+    [["--for", "5"], 'sluice: --for: "5" has no unit; write 5s\n'],
     [["--for"], "sluice: --for: no value; write --for 10s\n"],
     [["--prot=1"], 'sluice: "--prot" is not known to demo; did you mean "--port"?\n'],
     [["--port=70000"], 'sluice: --port: "70000" is too large; write a value from 1 to 65535\n'],

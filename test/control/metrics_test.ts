@@ -194,3 +194,11 @@ test("a Family without values is not there at all", () => {
     '# HELP x a\\\\b\\nc\n# TYPE x gauge\nx +Inf\nx{l="1"} -0.5\n',
   );
 });
+
+test("sluice_ready is what /readyz says", () => {
+  const { sight } = makeFixture();
+  const ready = () => /^sluice_ready (.*)$/m.exec(metricsText(sight))?.[1];
+  equal(ready(), "1");
+  for (const server of SERVERS) sight.shared.serverVerdict[server] = Verdict.Down;
+  equal(ready(), "0");
+});

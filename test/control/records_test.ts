@@ -1,14 +1,16 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { AccessLog } from "../../src/control/access_log.ts";
-import { tellAcceptPaused } from "../../src/control/events.ts";
+import { tellAcceptPaused, tellHealth } from "../../src/control/events.ts";
 import { FILE_PENDING_BYTES_MAX } from "../../src/control/output.ts";
 import { Records } from "../../src/control/records.ts";
-import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
+import { Field, Heard, HEARD_UNIT, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { Verdict } from "../../src/shared/servers.ts";
 import { ECONNREFUSED, EMFILE, ENFILE, ENOBUFS, ETIMEDOUT } from "../../src/sys/errno.ts";
 import { LOG_RECORDS } from "../../src/base/limits.ts";
+import { Refusal } from "../../src/proto/refusal.ts";
+import { asks, expectOf, pattern, text } from "./checks_fixture.ts";
 import {
   type Fixture,
   Kept,
@@ -193,6 +195,103 @@ test("a server goes down and comes back: two lines and the history", async () =>
   equal(up?.change?.from, Verdict.Down);
   equal(up?.lastFailure?.reason, Reason.ConnectionRefused);
   ok(Math.abs((up?.sinceMs ?? 0) - (Date.now() - 5_600)) < 1_000);
+});
+
+/** A failed check that heard this. */
+function heardRecord(probe: number, reason: Reason, heard: Heard, number = 0, verdict = Verdict.Up) {
+  const errno = reason === Reason.NoAnswer ? ETIMEDOUT : 0;
+  const record = probeRecord(probe, reason, errno, 1, Verdict.Up, verdict);
+  return { ...record, [Field.Heard]: heard + number * HEARD_UNIT };
+}
+
+const NO_TEXT = { http: undefined, expect: undefined };
+const PONG = { http: undefined, expect: text("PONG") };
+const UP = { http: asks([200, 299], [404, 404]), expect: text("up") };
+const heards: [expected: Parameters<typeof expectOf>[2], heard: Heard, number: number, told: string][] = [
+  [PONG, Heard.End, 0, "the server ended the connection without an answer"],
+  [UP, Heard.HeadPart, 0, "the head of the answer is not whole"],
+  [UP, Heard.HeadTooLong, 0, "the head of the answer is longer than 4096 bytes"],
+  [UP, Heard.Refused, Refusal.BadStatusLine, "the answer is not HTTP"],
+  [
+    UP,
+    Heard.Refused,
+    Refusal.NoColon,
+    "the answer is not valid HTTP: A line of the head has no colon",
+  ],
+  [UP, Heard.Status, 500, "status 500, expected 200-299,404"],
+  [UP, Heard.Status, 999, "status 999, expected 200-299,404"],
+  [UP, Heard.Without, 404, 'status 404, but its body does not contain "up"'],
+  [{ ...UP, expect: pattern("^up$") }, Heard.Without, 200, "status 200, but its body does not fit /^up$/"],
+  [
+    UP,
+    Heard.WithoutLong,
+    200,
+    'status 200, but its body does not contain "up" within the first 4096 bytes of the answer',
+  ],
+  [PONG, Heard.Without, 0, 'the answer does not contain "PONG"'],
+  [
+    { ...PONG, expect: text("é\r\n\x00\u202e") },
+    Heard.Without,
+    0,
+    'the answer does not contain "é\\r\\n\\x00\\u{202E}"',
+  ],
+  [
+    { ...PONG, expect: pattern("(a*)*b") },
+    Heard.Steps,
+    0,
+    "the expression took too many steps on the answer",
+  ],
+  [NO_TEXT, Heard.Without, 0, "the answer is not the expected one"],
+];
+for (const [expected, heard, number, told] of heards) {
+  test(`a check that heard so is told by that: ${told}`, async () => {
+    const it = setup(), [probe] = PROBES;
+    expectOf(it.fixture.sight.directory, probe, expected);
+    pushRecord(it.rings[2], heardRecord(probe, Reason.UnexpectedAnswer, heard, number));
+    pushRecord(it.rings[2], heardRecord(probe, Reason.UnexpectedAnswer, heard, number, Verdict.Down));
+    it.records.drainNow();
+    deepEqual(await messages(it), [
+      `debug health: server 10.0.0.1:9001 of upstream "app": first failure: unexpected_answer (${told})`,
+      `warn  health: server 10.0.0.1:9001 of upstream "app" is down: unexpected_answer (${told}), 3 checks in a row`,
+    ]);
+    const cause = it.fixture.sight.health.of(probe)?.change?.cause;
+    deepEqual([cause?.heard, cause?.heardNumber], [heard, number]);
+  });
+}
+
+test("a check whose time was up is told by what had come", async () => {
+  const it = setup(), [probe] = PROBES, ring = it.rings[2];
+  expectOf(it.fixture.sight.directory, probe, PONG);
+  pushRecord(ring, heardRecord(probe, Reason.NoAnswer, Heard.Nothing));
+  pushRecord(ring, heardRecord(probe, Reason.NoAnswer, Heard.Without));
+  it.records.drainNow();
+  deepEqual((await messages(it)).map((line) => line.slice(line.indexOf("no_answer"))), [
+    "no_answer (ETIMEDOUT)",
+    'no_answer (ETIMEDOUT; the answer does not contain "PONG" as far as it came)',
+  ]);
+});
+
+test("the status that a check heard is a field of its line; a Refusal is none", async () => {
+  const { directory } = makeFixture().sight, [probe] = PROBES;
+  const { log, kept } = keptLog({ format: "json" });
+  const result = {
+    probe,
+    atMs: NOW_MS,
+    reason: Reason.UnexpectedAnswer,
+    errno: 0,
+    durationMs: 1,
+    streak: 1,
+    verdict: Verdict.Up,
+  };
+  const heards = [[Heard.Status, 500], [Heard.Without, 200], [Heard.Refused, Refusal.NoColon], [
+    Heard.Without,
+    0,
+  ]];
+  for (const [heard, heardNumber] of heards) {
+    tellHealth(log, directory, undefined, { ...result, heard, heardNumber });
+  }
+  await log.close(1_000);
+  deepEqual(kept.lines.map((line) => JSON.parse(line).status), [500, 200, null, null]);
 });
 
 test("a replaced health Worker that begins anew changes no verdict and tells none twice", async () => {

@@ -40,7 +40,13 @@ export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Ke
 /** `host` as directory entries name it: server N of three has the address 10.0.0.N:9001. */
 export function fillDirectory(directory: Directory, upstream = "app"): void {
   directory.begin();
-  directory.add("listeners", { number: LISTENER, name: "web", bind: "[::]:9000", upstream });
+  directory.add("listeners", {
+    number: LISTENER,
+    name: "web",
+    bind: "[::]:9000",
+    upstreams: [upstream],
+    upstream,
+  });
   directory.add("upstreams", { number: UPSTREAM, name: upstream, servers: SERVERS, names: ["app1"] });
   SERVERS.forEach((number, index) => {
     const address = `10.0.0.${index + 1}:9001`;
@@ -53,6 +59,7 @@ export function fillDirectory(directory: Directory, upstream = "app"): void {
       intervalMs: 2000,
       fall: 3,
       rise: 2,
+      check: { http: undefined, expect: undefined },
     });
   });
 }

@@ -4,13 +4,16 @@ import { test } from "node:test";
 import type { NameView } from "../../src/control/discovery.ts";
 import { statusOf } from "../../src/control/status.ts";
 import { VERSION } from "../../src/control/version.ts";
+import { Heard } from "../../src/shared/log_ring.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
 import { ECONNREFUSED } from "../../src/sys/errno.ts";
+import { asks, expectOf, text } from "./checks_fixture.ts";
 import { LISTENER, makeFixture, PROBES, SERVERS } from "./sight_fixture.ts";
 
 const AT_MS = Date.UTC(2026, 0, 2, 4, 0, 0);
+const RESULT = { durationMs: 1, streak: 0, errno: 0, heard: Heard.Nothing, heardNumber: 0 };
 
 test("statusOf names the version, the process and the runtime", () => {
   const { sight } = makeFixture();
@@ -70,7 +73,7 @@ test("statusOf sums counters over reactors", () => {
 test("statusOf says why a server is down, since when, and what was last heard", () => {
   const { sight } = makeFixture();
   const { health, shared } = sight;
-  const result = { probe: PROBES[0], durationMs: 1, streak: 0, errno: 0 };
+  const result = { ...RESULT, probe: PROBES[0] };
   health.note({ ...result, atMs: AT_MS, reason: Reason.Healthy, verdict: Verdict.Up });
   const [before] = statusOf(sight).upstreams[0].servers;
   equal(before.health, "unchecked", "what the reactors go by counts");
@@ -99,16 +102,51 @@ test("statusOf says why a server is down, since when, and what was last heard", 
       reason: "connection_refused",
       text: "the server refused the connection",
       errno: "ECONNREFUSED",
+      status: null,
     },
     last_check: {
       since: "2026-01-02T04:00:09.000Z",
       reason: "no_answer",
       text: "no answer in time",
       errno: null,
+      status: null,
     },
     connections: 0,
     bytes: 0,
   });
+});
+
+test("statusOf says which answer took a server out, and which one came last", () => {
+  const { sight: { directory, health, shared }, sight } = makeFixture();
+  expectOf(directory, PROBES[0], { http: asks([200, 299]), expect: undefined });
+  const result = { ...RESULT, probe: PROBES[0], reason: Reason.UnexpectedAnswer, verdict: Verdict.Down };
+  health.note({ ...result, atMs: AT_MS, heard: Heard.Status, heardNumber: 500 });
+  health.note({ ...result, atMs: AT_MS + 1_000, heard: Heard.Status, heardNumber: 503 });
+  shared.serverVerdict[SERVERS[0]] = Verdict.Down;
+  const [{ since, why, last_check }] = statusOf(sight).upstreams[0].servers;
+  equal(since, "2026-01-02T04:00:00.000Z");
+  const heard = { reason: "unexpected_answer", errno: null };
+  deepEqual(why, {
+    at: "2026-01-02T04:00:00.000Z",
+    ...heard,
+    text: "status 500, expected 200-299",
+    status: 500,
+  });
+  deepEqual(last_check, {
+    since: "2026-01-02T04:00:01.000Z",
+    ...heard,
+    text: "status 503, expected 200-299",
+    status: 503,
+  });
+});
+
+test("statusOf tells of an answer that did not come whole in time that there was one", () => {
+  const { sight: { directory, health }, sight } = makeFixture();
+  expectOf(directory, PROBES[0], { http: undefined, expect: text("PONG") });
+  const result = { ...RESULT, probe: PROBES[0], reason: Reason.NoAnswer, verdict: Verdict.Down };
+  health.note({ ...result, atMs: AT_MS, heard: Heard.Without });
+  const [{ last_check }] = statusOf(sight).upstreams[0].servers;
+  equal(last_check?.text, 'no answer in time: the answer does not contain "PONG" as far as it came');
 });
 
 test("statusOf shows the host names of an upstream: what holds, since when, and the last failure", () => {
@@ -145,15 +183,7 @@ test("statusOf shows the host names of an upstream: what holds, since when, and 
 test("retain forgets checks whose numbers are free again", () => {
   const { sight } = makeFixture();
   for (const probe of PROBES) {
-    sight.health.note({
-      probe,
-      atMs: AT_MS,
-      reason: Reason.Healthy,
-      errno: 0,
-      durationMs: 1,
-      streak: 0,
-      verdict: Verdict.Up,
-    });
+    sight.health.note({ ...RESULT, probe, atMs: AT_MS, reason: Reason.Healthy, verdict: Verdict.Up });
   }
   sight.health.retain(new Set([PROBES[1]]));
   deepEqual(PROBES.map((probe) => sight.health.of(probe) !== undefined), [false, true, false]);

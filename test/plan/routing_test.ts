@@ -69,10 +69,13 @@ describe("Plan.routing", () => {
     });
   }
 
-  it("holds as many nested paths as a router can meet, and no more", () => {
-    const nested = (count: number) =>
-      Array.from({ length: count }, (_, index) => spec({ path: pathSpec(`${"/a".repeat(index + 1)}/`) }));
-    doesNotThrow(() => compileList(nested(NESTED_MAX / 2 - 2)));
-    throws(() => compileList(nested(NESTED_MAX / 2 + 1)), /begin with one another/);
+  it("holds as many nested paths as there can be", () => {
+    const PATH_MAX = 2_048; // refused when it is read, if longer
+    const nested = Array.from(
+      { length: PATH_MAX / 2 - 1 },
+      (_, index) => spec({ path: pathSpec(`${"/a".repeat(index + 1)}/`) }),
+    );
+    strictEqual(2 * PATH_MAX < NESTED_MAX, true);
+    doesNotThrow(() => compileList(nested));
   });
 });

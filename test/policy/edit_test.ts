@@ -8,6 +8,7 @@ import {
   editRequest,
   hopsLeft,
   joinedNames,
+  keepsDate,
   keptNames,
   viaPasses,
   withoutAddress,
@@ -197,6 +198,22 @@ describe("editRequest: what tells about the client", () => {
     deepStrictEqual(ofRequest(lines, { forwarded, trusted: true }), ["X-A: 1"]);
     deepStrictEqual([...dropped.subarray(1, 4)], [J, K, J]);
   });
+});
+
+describe("editAnswer: whether a Date is kept", () => {
+  const DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
+  const cases: [lines: string[], want: boolean, why: string][] = [
+    [["Server: a"], false, "there is none"],
+    [["Server: a", DATE, "X-A: 1"], true, "there is one"],
+    [["Connection: date", DATE], false, "it belongs to the connection"],
+    [["Last-Modified: a", "X-Date: b"], false, "other dates"],
+  ];
+  for (const [lines, want, why] of cases) {
+    it(why, () => {
+      ofAnswer(lines);
+      strictEqual(keepsDate, want);
+    });
+  }
 });
 
 describe("editAnswer", () => {

@@ -1,50 +1,84 @@
-// The queue of who waits for a place at a server. Who has its turn is told by the again-list.
+// The queue of who waits for a place at a server, in a reactor on the fake kernel. Whose turn it is, is told by
+// the again-list.
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { NONE, QUEUE_MAX } from "../../src/base/limits.ts";
 import { againServe, againWaiting } from "../../src/net/ready.ts";
 import { takeSlot } from "../../src/net/slots.ts";
-import { exBefore, exDown, exNext, exQueuedMs, exUpstream, takeExchange } from "../../src/proxy/exchanges.ts";
+import { planHold } from "../../src/proxy/context.ts";
+import {
+  exDown,
+  exFlags,
+  exGeneration,
+  exQueuedMs,
+  exReason,
+  exServer,
+  exSetState,
+  exState,
+  exUpstream,
+  takeExchange,
+} from "../../src/proxy/exchanges.ts";
 import {
   queueGiveUp,
+  queueHand,
   queueJoin,
   queueLeave,
   queueLength,
-  queueOffer,
+  queueLook,
   queueRetry,
+  queueWaits,
 } from "../../src/proxy/queue.ts";
-import { PER_LINE, type Shared } from "../../src/shared/servers.ts";
-import { ExState, SlotState } from "../../src/shared/tables.ts";
+import { Reason } from "../../src/shared/reason.ts";
+import { PER_LINE, type Shared, Verdict } from "../../src/shared/servers.ts";
+import { ExFlag, ExState, SlotState } from "../../src/shared/tables.ts";
 import { openReactor, ROOM } from "../net/tables.ts";
 import type { FakeKernel } from "../sim/kernel.ts";
+import { buildPlan, ipAddress } from "../sim/plans.ts";
 import { Random } from "../sim/random.ts";
 
 const ROWS = QUEUE_MAX + 10;
-/** Upstreams. */
-const A = 7, B = 8, C = 9;
+/** Upstreams; A has two servers, of which each has this many places. */
+const A = 1, B = 2, C = 3;
+const A1 = 1, A2 = 2, B1 = 3, PLACES = 2;
 const OTHER_ROOMS = [2, 3, 4];
+const PLAN = buildPlan({
+  generation: 1,
+  listeners: [],
+  upstreams: [[A1, A2], [B1], [4]].map((servers) => ({ servers, connectMs: 1_000 })),
+  connectionsMax: PLACES,
+  addresses: [undefined, ...[1, 2, 3, 4].map((host) => ipAddress(10, host, 80))],
+  probes: [],
+});
 
 let kernel: FakeKernel, shared: Shared;
 /** When the last one came. */
 let come = 0;
 
 beforeEach(() => {
-  ({ kernel, shared } = openReactor({ slots: ROWS, exchanges: ROWS, rooms: OTHER_ROOMS }));
+  ({ kernel, shared } = openReactor({ slots: ROWS, exchanges: ROWS, rooms: OTHER_ROOMS }, PLAN));
+  for (const server of [1, 2, 3, 4]) shared.serverInUse[server] = PLACES;
 });
 
 /** An exchange with a client that is to wait for an upstream. */
 function makeExchange(upstream: number): number {
   takeSlot(SlotState.Open); // slots and exchanges have different numbers
   const slot = takeSlot(SlotState.Open), ex = takeExchange(ExState.Head);
+  exSetState(ex, ExState.Connect);
   exDown[ex] = slot;
   exUpstream[ex] = upstream;
   exQueuedMs[ex] = ++come;
+  exGeneration[ex] = planHold();
   return ex;
+}
+
+function stand(ex: number): void {
+  strictEqual(queueJoin(ex), true);
+  exSetState(ex, ExState.Queue);
 }
 
 function join(upstream: number): number {
   const ex = makeExchange(upstream);
-  strictEqual(queueJoin(ex), true);
+  stand(ex);
   return ex;
 }
 
@@ -55,24 +89,21 @@ function served(all: readonly number[]): number[] {
   return turns;
 }
 
-/** Who has its turn when a place at an upstream is free. */
-function offered(upstream: number, all: readonly number[]): number[] {
-  queueOffer(upstream);
-  return served(all);
-}
-
-/** In which order those that wait for an upstream get its places, each leaving as it does. */
-function order(upstream: number, all: readonly number[]): number[] {
-  const turns: number[] = [];
-  for (let [ex] = offered(upstream, all); ex !== undefined; [ex] = offered(upstream, all)) {
-    turns.push(ex);
-    queueLeave(ex);
-  }
+/** Who gets a place that is handed on. */
+function handed(upstream: number, server: number, all: readonly number[]): number[] {
+  const isHanded = queueHand(upstream, server), turns = served(all);
+  strictEqual(turns.length, isHanded ? 1 : 0);
   return turns;
 }
 
 function waiting(room: number): number {
   return Atomics.load(shared.reactorWaiting, room * PER_LINE);
+}
+
+/** So many wait for an upstream in another room. */
+function waitElsewhere(room: number, upstream: number, count = 1): void {
+  Atomics.add(shared.reactorWaiting, room * PER_LINE, count);
+  Atomics.add(shared.upstreamWaiting, upstream, count);
 }
 
 /** Rooms that were woken since this was asked last. */
@@ -84,137 +115,154 @@ function woken(): number[] {
   });
 }
 
-describe("places are given", () => {
-  it("first come, first served, for each upstream", () => {
+describe("a place that is given back", () => {
+  it("is handed to who came first, of each upstream", () => {
     const all = [A, B, A, A, B].map(join), [a1, b1, a2, a3, b2] = all;
-    deepStrictEqual(order(B, all), [b1, b2]);
-    deepStrictEqual(order(A, all), [a1, a2, a3]);
+    deepStrictEqual(handed(B, B1, all), [b1]);
+    deepStrictEqual(handed(A, A2, all), [a1]);
+    deepStrictEqual(handed(A, A1, all), [a2]);
+    deepStrictEqual(handed(B, B1, all), [b2]);
+    deepStrictEqual(handed(A, A1, all), [a3]);
     strictEqual(queueLength(), 0);
   });
 
-  it("to one at a time, who keeps its place until it leaves", () => {
-    const all = [A, A].map(join);
-    deepStrictEqual(offered(A, all), [all[0]]);
-    deepStrictEqual(offered(A, all), [all[0]]);
-    queueLeave(all[0]);
-    deepStrictEqual(offered(A, all), [all[1]]);
+  it("is never free on its way", () => {
+    const ex = join(A);
+    handed(A, A2, [ex]);
+    strictEqual(shared.serverInUse[A2], PLACES);
+    deepStrictEqual([exState[ex], exServer[ex]], [ExState.Connect, A2]);
+    strictEqual(exFlags[ex] & (ExFlag.Placed | ExFlag.Granted), ExFlag.Placed | ExFlag.Granted);
   });
 
-  it("to nobody who waits for another upstream", () => {
+  it("is nobody's when nobody waits for it", () => {
     const all = [A, B].map(join);
-    deepStrictEqual(offered(C, all), []);
+    deepStrictEqual(handed(C, 4, all), []);
   });
 
-  for (const at of [0, 1, 2, 3]) {
-    it(`number ${at} of four leaves, the others move up`, () => {
-      const all = [A, A, A, A].map(join);
-      queueLeave(all[at]);
-      strictEqual(queueLength(), 3);
-      deepStrictEqual([exNext[all[at]], exBefore[all[at]]], [NONE, NONE]);
-      const late = join(A), left = all.filter((ex) => ex !== all[at]);
-      deepStrictEqual(order(A, [...all, late]), [...left, late]);
-    });
-  }
+  it("is nobody's of those whose Plan has no such server", () => {
+    const all = [join(A)];
+    deepStrictEqual(handed(A, B1, all), []);
+    strictEqual(queueLength(), 1);
+  });
 
-  for (const at of [0, 1, 2, 3]) {
-    it(`number ${at} of four found its place taken: it is where it was`, () => {
-      const all = [A, B, A, A].map(join);
-      queueLeave(all[at]);
-      strictEqual(queueJoin(all[at]), true);
-      const [a1, b1, a2, a3] = all;
-      deepStrictEqual(order(A, all), [a1, a2, a3]);
-      deepStrictEqual(order(B, all), [b1]);
-    });
-  }
+  it("every other one is left to the other reactors where somebody waits for it, too", () => {
+    waitElsewhere(3, A);
+    const all = [A, A, A].map(join);
+    const turns = Array.from({ length: 6 }, () => handed(A, A1, all).length);
+    deepStrictEqual(turns, [1, 0, 1, 0, 1, 0]);
+  });
 
-  it("who found its place taken, and was alone, is the first and the last", () => {
-    const first = join(A);
-    queueLeave(first);
-    queueJoin(first);
-    const second = join(A);
-    deepStrictEqual(order(A, [first, second]), [first, second]);
-    strictEqual(queueLength(), 0);
+  it("stays here where others wait for something else", () => {
+    waitElsewhere(3, B);
+    const all = [A, A].map(join);
+    deepStrictEqual([handed(A, A1, all).length, handed(A, A1, all).length], [1, 1]);
+  });
+
+  it("is for those as well whom a server has refused", () => {
+    const ex = join(A);
+    exReason[ex] = Reason.ConnectionRefused;
+    deepStrictEqual(handed(A, A1, [ex]), [ex]);
+    strictEqual(exReason[ex], Reason.None);
   });
 });
 
+describe("the order", () => {
+  for (const at of [0, 1, 2, 3]) {
+    it(`number ${at} of four leaves, the others move up`, () => {
+      const all = [A, A, A, A].map(join), left = all.filter((_, index) => index !== at);
+      queueLeave(all[at]);
+      deepStrictEqual(left.map(() => handed(A, A1, all)[0]), left);
+    });
+
+    it(`number ${at} of four tried in vain: it is where it was`, () => {
+      const all = [A, A, A, A].map(join);
+      queueLeave(all[at]);
+      exSetState(all[at], ExState.Connect);
+      stand(all[at]);
+      deepStrictEqual(all.map(() => handed(A, A1, all)[0]), all);
+    });
+  }
+});
+
 it("there is room for so many", () => {
-  openReactor({ slots: 2 * ROWS, exchanges: ROWS });
   const all = Array.from({ length: QUEUE_MAX }, () => join(A));
   const late = makeExchange(A);
   strictEqual(queueJoin(late), false);
   strictEqual(queueLength(), QUEUE_MAX);
-  deepStrictEqual([exNext[all[QUEUE_MAX - 1]], exBefore[late]], [NONE, NONE], "it is not linked");
   queueLeave(all[500]);
   strictEqual(queueJoin(late), true);
-  const left = all.filter((ex) => ex !== all[500]);
-  deepStrictEqual(order(A, [...all, late]), [...left, late]);
 });
 
-it("the other reactors are told how many wait here", () => {
-  const told: number[] = [];
-  const tell = () => told.push(waiting(ROOM));
+it("all are told how many wait here, and for what", () => {
+  const told: number[][] = [];
+  const tell = () =>
+    told.push([waiting(ROOM), shared.upstreamWaiting[A], shared.upstreamWaiting[B], Number(queueWaits(A))]);
   const [first, second] = [join(A), join(B)];
   tell();
   queueLeave(first);
   tell();
-  queueJoin(first);
-  tell();
   queueGiveUp(second);
   tell();
-  queueGiveUp(first);
-  tell();
-  deepStrictEqual(told, [2, 1, 2, 1, 0]);
+  deepStrictEqual(told, [[2, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]);
   deepStrictEqual(OTHER_ROOMS.map(waiting), [0, 0, 0]);
 });
 
-describe("a place that nobody here waits for", () => {
-  const [second, third] = OTHER_ROOMS;
-  const cases: [waits: number, here: number[], want: number[], why: string][] = [
-    [third, [], [third], "wakes the reactor where somebody waits"],
-    [third, [B], [third], "wakes it though somebody waits here for something else"],
-    [third, [A], [], "is taken here first"],
-    [NONE, [], [], "wakes nobody where nobody waits"],
-    [NONE, [B], [], "not even this one"],
-  ];
-  for (const [room, here, want, why] of cases) {
-    it(why, () => {
-      here.forEach(join);
-      if (room !== NONE) Atomics.store(shared.reactorWaiting, room * PER_LINE, 2);
-      queueOffer(A);
-      deepStrictEqual(woken(), want);
-    });
-  }
+describe("queueLook", () => {
+  it("gives as many as there are places, in order", () => {
+    const all = [A, B, A, A, A].map(join), [a1, , a2, a3] = all;
+    shared.serverInUse[A1] -= 2;
+    shared.serverInUse[A2] -= 1;
+    queueLook(A);
+    deepStrictEqual(served(all), [a1, a2, a3]);
+    deepStrictEqual([shared.serverInUse[A1], shared.serverInUse[A2]], [PLACES, PLACES]);
+    strictEqual(queueLength(), 2);
+  });
 
-  it("wakes all where somebody waits: for whom is not known", () => {
-    for (const room of [second, third]) Atomics.store(shared.reactorWaiting, room * PER_LINE, 1);
-    queueOffer(A);
-    deepStrictEqual(woken(), [second, third]);
+  it("gives none at a server that is down", () => {
+    const all = [join(A)];
+    shared.serverInUse[A1] = 0;
+    shared.serverVerdict[A1] = Verdict.Down;
+    Atomics.add(shared.verdictVersion, 0, 1);
+    queueLook(A);
+    deepStrictEqual(served(all), []);
+    strictEqual(shared.serverInUse[A1], 0);
+  });
+
+  it("passes over who was refused: it would go round in circles", () => {
+    const all = [join(A), join(A)];
+    exReason[all[0]] = Reason.ConnectionRefused;
+    shared.serverInUse[A1] = 0;
+    queueLook(A);
+    deepStrictEqual(served(all), [all[1]]);
   });
 });
 
 describe("queueGiveUp", () => {
-  it("offers what it was offered to the next one", () => {
-    const all = [A, B, A].map(join), [a1, , a2] = all;
-    queueOffer(A);
-    queueGiveUp(a1);
-    deepStrictEqual(served(all).includes(a2), true);
-    deepStrictEqual(order(A, all), [a2]);
+  it("looks for the others here, and tells the others elsewhere", () => {
+    const all = [A, A].map(join);
+    waitElsewhere(3, A);
+    shared.serverInUse[A1]--;
+    queueGiveUp(all[0]);
+    deepStrictEqual(served(all), [all[1]]);
+    deepStrictEqual(woken(), [3]);
   });
 
-  it("offers it elsewhere when it was the last one here", () => {
+  it("wakes nobody who waits for something else", () => {
     const first = join(A);
-    Atomics.store(shared.reactorWaiting, 2 * PER_LINE, 1);
+    waitElsewhere(3, B);
     queueGiveUp(first);
-    deepStrictEqual([woken(), queueLength()], [[2], 0]);
+    deepStrictEqual(woken(), []);
   });
 });
 
 describe("queueRetry", () => {
-  it("gives the first of each upstream its turn, and none behind another of its own", () => {
-    const all = [A, A, B, B, C].map(join), [a1, , b1, , c1] = all;
+  it("looks for whatever is waited for", () => {
+    const all = [A, A, B, B, C].map(join), [a1, a2, b1] = all;
+    shared.serverInUse[A1] -= 2;
+    shared.serverInUse[B1] -= 1;
     queueRetry();
-    deepStrictEqual(served(all), [a1, b1, c1]);
-    strictEqual(queueLength(), 5, "they leave by themselves");
+    deepStrictEqual(served(all), [a1, a2, b1]);
+    strictEqual(queueLength(), 2);
   });
 
   it("has nothing to do when nobody waits", () => {
@@ -225,31 +273,36 @@ describe("queueRetry", () => {
 
 it("is a list of those that wait, whoever comes and goes", () => {
   for (let seed = 1; seed <= 50; seed++) {
-    ({ kernel, shared } = openReactor({ slots: ROWS, exchanges: ROWS }));
-    const random = new Random(seed),
-      all = Array.from({ length: 20 }, () => makeExchange(random.pick([A, B])));
+    ({ kernel, shared } = openReactor({ slots: ROWS, exchanges: ROWS, rooms: OTHER_ROOMS }, PLAN));
+    for (const server of [1, 2, 3, 4]) shared.serverInUse[server] = PLACES;
+    const random = new Random(seed);
+    const all = Array.from({ length: 20 }, () => makeExchange(random.pick([A, B])));
     let model: number[] = [];
     for (let step = 0; step < 200; step++) {
       const ex = random.pick(all), text = `seed ${seed} step ${step}`;
       if (!model.includes(ex)) {
         if (random.oneIn(2)) exQueuedMs[ex] = ++come; // else it has been here before
-        strictEqual(queueJoin(ex), true);
+        stand(ex);
         model.push(ex);
         model.sort((one, other) => exQueuedMs[one] - exQueuedMs[other]);
       } else {
         if (random.oneIn(2)) queueLeave(ex);
         else queueGiveUp(ex);
+        exSetState(ex, ExState.Connect);
         model = model.filter((other) => other !== ex);
       }
-      served(all);
+      if (random.oneIn(3)) {
+        const upstream = random.pick([A, B]), first = model.find((ex) => exUpstream[ex] === upstream);
+        deepStrictEqual(
+          handed(upstream, upstream === A ? A1 : B1, all),
+          first === undefined ? [] : [first],
+          text,
+        );
+        model = model.filter((other) => other !== first);
+      }
       strictEqual(queueLength(), model.length, text);
       strictEqual(waiting(ROOM), model.length, text);
-      for (const upstream of [A, B]) {
-        const first = model.find((ex) => exUpstream[ex] === upstream);
-        deepStrictEqual(offered(upstream, all), first === undefined ? [] : [first], text);
-      }
+      strictEqual(queueWaits(A), model.some((ex) => exUpstream[ex] === A), text);
     }
-    const ofA = model.filter((ex) => exUpstream[ex] === A);
-    deepStrictEqual(order(A, all), ofA, `seed ${seed}`);
   }
 });

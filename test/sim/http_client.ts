@@ -96,6 +96,7 @@ export class HttpClient extends Talker {
       this.#reader.fail(`${request.id} was answered ${attempt.answer!.status}, not ${status}`);
     }
     if (own !== undefined && !own.startsWith("sluice; error=")) this.#reader.fail(`Proxy-Status: ${own}`);
+    if (status >= 200 && !fields.has("date")) this.#reader.fail("an answer without a Date");
     const options = fields.get("connection") ?? "";
     if (!["", "close", "keep-alive", "upgrade"].includes(options)) {
       this.#reader.fail(`Connection: ${options}`);

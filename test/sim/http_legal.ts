@@ -46,6 +46,8 @@ function addOfClient(
     case Trouble.Close:
       return add(Reason.ClientReset, Reason.ClientGone, Reason.Finished);
     default:
+      // While it waits for leave to send its body, it is the server's turn.
+      if (request.expects) add(Reason.AnswerTimeout);
       return add(Reason.RequestTimeout, Reason.WriteTimeout);
   }
 }

@@ -67,7 +67,7 @@ export interface Connection {
 /** What is looked at of a line of the access log. */
 interface AccessLine {
   readonly client: string;
-  readonly target: string;
+  readonly target: string | null;
   readonly status: number | null;
   readonly reason: string;
 }
@@ -85,6 +85,15 @@ export interface Climate {
   /** An exchange has a limit as a whole. */
   readonly hurried: boolean;
 }
+
+/** By these a connection may end on which no request is under way. */
+const SILENT: ReadonlySet<Reason> = new Set([
+  Reason.ClientReset,
+  Reason.ClientGone,
+  Reason.ClientIdle,
+  Reason.Drained,
+  Reason.Bug,
+]);
 
 export class HttpTraffic implements Scenario {
   readonly role = "reactor";
@@ -114,6 +123,8 @@ export class HttpTraffic implements Scenario {
   #bugs = 0;
   #refused = 0;
   #records = 0;
+  /** The same by reason. */
+  readonly #recorded = new Int32Array(REASONS.length);
 
   constructor(random: Random) {
     this.#random = random;
@@ -403,9 +414,11 @@ export class HttpTraffic implements Scenario {
       `client ${connection.number}: more records than requests`,
     );
     const told = `request ${request.id} (${reason})`;
-    must(target === "" || target.endsWith(`/${request.id}`), `${told}: its record is of ${target}`);
+    must(target === null || target.endsWith(`/${request.id}`), `${told}: its record is of ${target}`);
+    const code = REASONS.findIndex(({ name }) => name === reason);
+    this.#recorded[code]++;
     request.record = {
-      reason: REASONS.findIndex(({ name }) => name === reason),
+      reason: code,
       status: status ?? 0,
       atMs: this.#run.clock.nowMs,
     };
@@ -459,6 +472,22 @@ export class HttpTraffic implements Scenario {
 
   // ---- what must have come of it ----
 
+  /** What has a record is counted by its reason; connections that end between requests are counted besides. */
+  #checkEnded(ended: Float64Array): void {
+    let silent = 0;
+    for (const [reason, { name }] of REASONS.entries()) {
+      if (reason === Reason.ReactorDied || reason === Reason.LimitReached) continue;
+      const untold = ended[reason] - this.#recorded[reason];
+      const isUnhanded = reason === Reason.OutOfResources && this.weather.scarce > 0;
+      must(
+        untold === 0 || (untold > 0 && (SILENT.has(reason) || isUnhanded)),
+        `${untold} ended by ${name} and have no record`,
+      );
+      if (!isUnhanded) silent += untold;
+    }
+    must(silent <= this.connections.length, `${silent} connections ended between requests`);
+  }
+
   isThrough(run: Run): boolean {
     const open = this.connections.filter(({ client }) => !client.socket.closed);
     if (open.length === 0 && this.connections.length === CLIENTS) return true;
@@ -477,9 +506,7 @@ export class HttpTraffic implements Scenario {
     const lost = run.lost.filter(({ hadRequest }) => hadRequest).length;
     const begun = stats.count[Count.Requests];
     must(this.#records + lost === begun, `${begun} requests begun, ${this.#records} recorded, ${lost} lost`);
-    const ended = stats.ended.reduce((sum, count) => sum + count, 0) - stats.ended[Reason.ReactorDied];
-    const unhanded = ended - this.#records - this.#refused;
-    must(unhanded === 0 || (unhanded > 0 && this.weather.scarce > 0), `${unhanded} ended and have no record`);
+    this.#checkEnded(stats.ended);
     must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no record, or two");
     must(this.#bugs === kernel.bugs, `${kernel.bugs} bugs staged, ${this.#bugs} contained`);
     for (const { name, socket } of this.#served) must(socket.closed, `${name}: its socket is open`);

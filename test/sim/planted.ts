@@ -256,25 +256,22 @@ const HTTP: readonly Planted[] = [
     name: "a place at a server is not given back by who came on a kept connection",
     file: reach,
     edits: [[
-      "  exFlags[ex] &= ~ExFlag.Placed;\n",
-      "  exFlags[ex] &= ~ExFlag.Placed;\n  if (exFlags[ex] & ExFlag.Reused) return;\n",
+      "  exFlags[ex] &= ~(ExFlag.Placed | ExFlag.Granted);\n",
+      "  exFlags[ex] &= ~(ExFlag.Placed | ExFlag.Granted);\n  if (exFlags[ex] & ExFlag.Reused) return;\n",
     ]],
   },
   {
-    name: "places that get free together serve one",
-    file: request,
+    name: "a place is handed on and given back as well",
+    file: "src/proxy/queue.ts",
     edits: [[
-      "    queueOffer(exUpstream[ex]);\n    return requestReached(ex, how);\n",
-      "    return requestReached(ex, how);\n",
+      "    grant(ex, server, member, true);\n    return true;\n",
+      "    grant(ex, server, member, true);\n    return false;\n",
     ]],
   },
   {
-    name: "a place at a server that refused is offered to nobody",
+    name: "a place at a server that refused is looked for by nobody",
     file: request,
-    edits: [[
-      "if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueOffer(exUpstream[ex]);",
-      "",
-    ]],
+    edits: [["if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueLook(exUpstream[ex]);", ""]],
   },
   {
     name: "the next request behind a body is not looked at",

@@ -15,7 +15,7 @@ import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { plansHeld } from "../../src/proxy/context.ts";
-import { exchangesTaken } from "../../src/proxy/exchanges.ts";
+import { exchangesTaken, exUpstream } from "../../src/proxy/exchanges.ts";
 import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
@@ -268,6 +268,7 @@ export class Run {
       if (state === ExState.Free || state === ExState.Done || down === NONE) continue;
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
+      if (state === ExState.Queue) Atomics.sub(this.shared.upstreamWaiting, exUpstream[exchange], 1);
       if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
       lost++;
     }

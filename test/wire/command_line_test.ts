@@ -1,7 +1,7 @@
 // What a user gets who mistypes, or asks: one line that names the argument and the remedy, on stderr, with the
 // right status, and nothing half started.
 import { match, ok, strictEqual } from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { AS_NOBODY, command, run, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
@@ -106,6 +106,36 @@ describe("mistakes on the command line", () => {
       strictEqual(status, 2);
     });
   }
+
+  it("a bad regular expression in a file: its place and its key", async () => {
+    using folder = new Folder();
+    const path = folder.at("sluice.yaml");
+    writeFileSync(
+      path,
+      `listeners:
+  w:
+    bind: http://127.0.0.1:0
+    routes:
+      - match: { path: { regex: "^/a(" } }
+        to: u
+upstreams:
+  u: { servers: "${TARGET}", health: { http: GET /, body: "/(/" } }
+`,
+    );
+    const { status, stderr } = await run(["run", "-c", path, "--admin", "off"]);
+    strictEqual(status, 2);
+    const [health, route] = stderr.split("\n").sort((a, b) => b.length - a.length).slice(0, 2).reverse();
+    strictEqual(
+      health,
+      `sluice: ${path}:8:61: upstreams.u.health.body: at byte 1 of the expression: ` +
+        "missing closing parenthesis; mend it there; see pcre2pattern(3)",
+    );
+    strictEqual(
+      route,
+      `sluice: ${path}:5:33: listeners.w.routes[0].match.path.regex: at byte 4 of the expression: ` +
+        "missing closing parenthesis; mend it there; see pcre2pattern(3)",
+    );
+  });
 
   it("several at once are all told, a line each", async () => {
     const { status, stderr } = await run(["--reactors", "0", "--accept", "sometimes", "tcp://:0=nowhere"]);

@@ -1,11 +1,13 @@
 // Health checks against real servers: what is sent, what passes, how many failures take a server out and how
 // many successes bring it back, and what the log says of it.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { type Sluice, withSluice } from "../support/executable.ts";
+import { command, type Sluice, withSluice } from "../support/executable.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, freePort, sayAndEnd, type Serve, Server, silent } from "../support/servers.ts";
 import { BlackHole } from "../support/black_hole.ts";
+import { Folder } from "../support/folder.ts";
 import type { Status } from "../support/status.ts";
 import { until } from "../support/waiting.ts";
 
@@ -192,6 +194,15 @@ describe("health checks", () => {
       "healthy",
     ],
     ["a server that says nothing when only the connect is checked", [], silent, "up", "healthy"],
+    [
+      "interim answers before the one that is expected",
+      ["--health-http", "GET /up"],
+      sayAndEnd(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n\r\nok",
+      ),
+      "up",
+      "healthy",
+    ],
   ];
   for (const [what, flags, serve, verdict, reason] of cases) {
     it(`${what}: ${verdict}`, async () => {
@@ -211,6 +222,152 @@ describe("health checks", () => {
       });
     });
   }
+
+  const http = ["--health-http", "GET /up"];
+  /** What is told of a check that fails, in the log and in /status. */
+  const heards: [what: string, flags: string[], serve: Serve, told: RegExp, status: number | null][] = [
+    ["status 500", http, reply("500 Oops"), /^status 500, expected 200-299$/, 500],
+    [
+      "status 204 where 200 is expected",
+      [...http, "--health-expect", "200"],
+      reply("204 -"),
+      /^status 204, expected 200$/,
+      204,
+    ],
+    [
+      "a server that speaks SSH",
+      http,
+      sayAndEnd("SSH-2.0-OpenSSH_9.9\r\n"),
+      /^the answer is not HTTP$/,
+      null,
+    ],
+    [
+      "a head with a bad line",
+      http,
+      sayAndEnd("HTTP/1.1 200 OK\r\nnocolon\r\n\r\n"),
+      /^the answer is not valid HTTP: A line of the head has no colon$/,
+      null,
+    ],
+    [
+      "a head that ends early",
+      http,
+      sayAndEnd("HTTP/1.1 200 OK\r\nA: b"),
+      /^the head of the answer is not whole$/,
+      null,
+    ],
+    [
+      "a head that does not come in whole in time",
+      http,
+      say("HTTP/1.1 200 OK\r\nA: b"),
+      /^no answer in time: the head of the answer is not whole$/,
+      null,
+    ],
+    [
+      "a head longer than 4 KiB",
+      http,
+      sayAndEnd(`HTTP/1.1 200 OK\r\nA: ${"a".repeat(5_000)}\r\n\r\n`),
+      /^the head of the answer is longer than 4096 bytes$/,
+      null,
+    ],
+    [
+      "no byte at all",
+      http,
+      (peer) => peer.end(),
+      /^the server ended the connection without an answer$/,
+      null,
+    ],
+    [
+      "another text",
+      ["--health-expect", "PONG"],
+      sayAndEnd("-ERR"),
+      /^the answer does not contain "PONG"$/,
+      null,
+    ],
+    [
+      "no text that fits",
+      ["--health-expect", "/^PONG$/"],
+      sayAndEnd("-ERR"),
+      /^the answer does not fit \/\^PONG\$\/$/,
+      null,
+    ],
+    [
+      "another text of a server that goes on listening",
+      ["--health-send", "PING", "--health-expect", "PONG"],
+      say("-ERR"),
+      /^no answer in time: the answer does not contain "PONG" as far as it came$/,
+      null,
+    ],
+    [
+      "a longer text",
+      ["--health-expect", "PONG"],
+      say("x".repeat(5_000)),
+      /^the answer does not contain "PONG" within the first 4096 bytes of the answer$/,
+      null,
+    ],
+    [
+      "an expression that is too much for the answer",
+      ["--health-expect", "/^(a|aa)+(a|aa)+(a|aa)+(a|aa)+$/"],
+      sayAndEnd("a".repeat(3_000) + "b"),
+      /^the expression took too many steps on the answer$/,
+      null,
+    ],
+    ["nothing", ["--health-expect", "PONG"], silent, /^no answer in time$/, null],
+  ];
+  for (const [what, flags, serve, told, status] of heards) {
+    it(`is told: ${what}`, async () => {
+      await using server = await Server.listen(serve);
+      await withSluice([...FAST, ...flags, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+        const line = await sluice.line("health", / is down: /);
+        const { why, last_check: last } = serverOf(await untilHealth(sluice, "down"));
+        for (const heard of [why, last]) {
+          match(heard?.text ?? "", told);
+          strictEqual(heard?.status, status);
+        }
+        strictEqual(line.status, status);
+        const said = (why?.text ?? "").replace(/^no answer in time(: )?/, "");
+        ok(line.message.includes(`${said})`) || said === "", line.message);
+      });
+    });
+  }
+
+  it("another status of a server that is down is the newest, and no news", async () => {
+    let status = "500 Oops";
+    await using server = await Server.listen((peer) => reply(status)(peer));
+    await withSluice([...FAST, ...http, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      await untilHealth(sluice, "down");
+      status = "503 Later";
+      const known = serverOf(
+        await sluice.until("the newest status", (now) => serverOf(now).last_check?.status === 503),
+      );
+      strictEqual(known.health, "down");
+      strictEqual(known.why?.status, 500);
+      deepStrictEqual(
+        sluice.log("health").filter(({ level }) => level !== "debug").map((
+          line,
+        ) => [line.level, line.status]),
+        [["warn", 500]],
+      );
+    });
+  });
+
+  it("the body of a good status that is not as expected is told with both", async () => {
+    await using server = await Server.listen(reply("200 OK", "down for repair"));
+    const health = { http: "GET /up", body: "ready", interval: "100ms" };
+    using folder = new Folder();
+    writeFileSync(
+      folder.at("sluice.yaml"),
+      JSON.stringify({
+        listeners: { web: { bind: "http://127.0.0.1:0", to: "app" } },
+        upstreams: { app: { servers: [server.address], health } },
+      }),
+    );
+    const words = [...command("executable"), "run", "-c", folder.at("sluice.yaml")];
+    await withSluice([], async (sluice) => {
+      await sluice.line("health", / is down: unexpected_answer \(status 200, but its body /);
+      const { why } = serverOf(await untilHealth(sluice, "down"));
+      deepStrictEqual([why?.status, why?.text], [200, 'status 200, but its body does not contain "ready"']);
+    }, { command: words });
+  });
 
   it("a connect that is never answered: connection_timeout", async () => {
     using hole = await BlackHole.open();
@@ -290,6 +447,11 @@ describe("health checks", () => {
     });
   });
 });
+
+/** Answers with a status and a body, and ends. */
+function reply(status: string, body = ""): Serve {
+  return sayAndEnd(`HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+}
 
 /** Says something and waits for the other end. */
 function say(text: string): Serve {

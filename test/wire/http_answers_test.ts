@@ -35,6 +35,12 @@ interface Passed {
 }
 
 const CHUNKED = "Transfer-Encoding: chunked";
+const DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
+
+/** With a Date: what has one gets no other. */
+function dated([line, ...fields]: readonly string[]): string[] {
+  return [line, DATE, ...fields];
+}
 
 const PASSED: readonly Passed[] = [
   { why: "Content-Length", said: ["HTTP/1.1 200 OK", "Content-Length: 5"], body: "hello" },
@@ -114,6 +120,18 @@ const PASSED: readonly Passed[] = [
     arrives: ["HTTP/1.1 200 OK"],
     framed: "hello world",
   },
+  {
+    why: "HEAD with chunks to a client of HTTP/1.0, which does not know them (RFC 9112 section 6.1)",
+    request: "HEAD / HTTP/1.0\r\n\r\n",
+    said: ["HTTP/1.1 200 OK", CHUNKED, "Trailer: X-Sum", "X: y"],
+    arrives: ["HTTP/1.1 200 OK", "X: y"],
+  },
+  {
+    why: "304 with chunks to a client of HTTP/1.0",
+    request: "GET / HTTP/1.0\r\n\r\n",
+    said: ["HTTP/1.1 304 Not Modified", CHUNKED, "X: y"],
+    arrives: ["HTTP/1.1 304 Not Modified", "X: y"],
+  },
 ];
 
 /** What the client gets on the last request of its connection. */
@@ -129,7 +147,8 @@ describe("answers are forwarded", () => {
   for (
     const { why, said, body = "", arrives = said, framed = body, request = LAST_GET, ends = false } of PASSED
   ) {
-    const wire = wireOf(said, body), wanted = wireOf([...arrives, "Connection: close"], framed);
+    const wire = wireOf(dated(said), body);
+    const wanted = wireOf([...dated(arrives), "Connection: close"], framed);
 
     it(why, () =>
       withProxy(async (_, connection) => {
@@ -149,18 +168,21 @@ describe("answers are forwarded", () => {
       withProxy(async (_, connection) => {
         for (const byte of wire) await connection.send(byte);
         if (ends) connection.end();
-      }, async (proxy) => strictEqual(await lastAnswer(proxy, request), wanted)));
+      }, async (proxy) => {
+        strictEqual(await lastAnswer(proxy, request), wanted);
+        strictEqual((await proxy.records(1))[0].down_bytes, wanted.length);
+      }));
   }
 
   it("and the next request is understood", () => {
     let number = 0;
     const lasting = PASSED.filter(({ ends, request }) => !ends && request === undefined);
-    const said = ({ said, body }: Passed) => wireOf(said, body);
+    const said = ({ said, body }: Passed) => wireOf(dated(said), body);
     return withProxy(() => said(lasting[number++]), async (proxy) => {
       const client = await proxy.connect();
       for (const { arrives, said, body = "", framed = body } of lasting) {
         const answer = await client.ask(GET);
-        strictEqual(answer.head.text + answer.framed, wireOf(arrives ?? said, framed));
+        strictEqual(answer.head.text + answer.framed, wireOf(dated(arrives ?? said), framed));
       }
       strictEqual(proxy.origin.connections, 1);
     });
@@ -186,11 +208,11 @@ describe("answers are forwarded", () => {
 
   it("a client of HTTP/1.0 does not know interim ones", () =>
     withProxy(
-      () => wireOf(["HTTP/1.1 103 Early Hints", "Link: </a>"]) + ok("hello"),
+      () => wireOf(["HTTP/1.1 103 Early Hints", "Link: </a>"]) + ok("hello", [DATE]),
       async (proxy) =>
         strictEqual(
           await lastAnswer(proxy, "GET / HTTP/1.0\r\n\r\n"),
-          wireOf(["HTTP/1.1 200 OK", "Content-Length: 5", "Connection: close"], "hello"),
+          wireOf(["HTTP/1.1 200 OK", DATE, "Content-Length: 5", "Connection: close"], "hello"),
         ),
     ));
 
@@ -203,6 +225,51 @@ describe("answers are forwarded", () => {
       }
       strictEqual(proxy.origin.requests.length, 6);
     }));
+});
+
+describe("an answer without Date gets one (RFC 9110 section 6.6.1)", () => {
+  /** Of now, in the only form that is to be written. */
+  function assertNow(values: readonly string[]): void {
+    strictEqual(values.length, 1, values.join());
+    const at = Date.parse(values[0]);
+    strictEqual(new Date(at).toUTCString(), values[0]);
+    holds(Math.abs(Date.now() - at) < 60_000, values[0]);
+  }
+
+  for (
+    const [why, line, ...fields] of [
+      ["200", "200 OK", "Content-Length: 0"],
+      ["204", "204 No Content"],
+      ["304", "304 Not Modified"],
+      ["an error", "503 Service Unavailable", "Content-Length: 0"],
+      ["its Date is the connection's own", "200 OK", "Content-Length: 0", "Connection: date", DATE],
+    ]
+  ) {
+    it(why, () =>
+      withProxy(() => wireOf([`HTTP/1.1 ${line}`, ...fields]), async (proxy) => {
+        const client = await proxy.connect();
+        for (let turn = 0; turn < 2; turn++) {
+          assertNow(valuesOf((await client.ask(GET)).head, "date"));
+        }
+      }));
+  }
+
+  const edits: [why: string, headers: object, want: readonly string[] | undefined][] = [
+    ["removes it", { remove: ["date"] }, []],
+    ["sets it", { set: { Date: "then" } }, ["then"]],
+    ["sets another field", { set: { "X-A": "1" } }, undefined],
+  ];
+  for (const [why, response, want] of edits) {
+    it(`unless its route says otherwise: one that ${why}`, () => {
+      const routes = [{ match: { path: "/" }, headers: { response }, to: "app" }];
+      return withConfiguredProxy(() => ok(), { listener: { routes } }, async (proxy) => {
+        const client = await proxy.connect();
+        const values = valuesOf((await client.ask(GET)).head, "date");
+        if (want === undefined) assertNow(values);
+        else deepStrictEqual(values, want);
+      });
+    });
+  }
 });
 
 interface Bad {
@@ -312,13 +379,12 @@ describe("answers that are none", () => {
         strictEqual((await connection.readToEnd()).text, "");
       }));
 
-    it(`${why}, together with the head`, () =>
-      withProxy(() => answerOf([CHUNKED], body), async (proxy) => {
-        const client = await proxy.connect();
-        await client.send(GET);
-        const { text } = await client.readToEnd().catch(() => ({ text: "" }));
-        holds(text.startsWith("HTTP/1.1 502 ") || !text.includes("0\r\n\r\n"), text);
-        strictEqual((await proxy.records(1))[0].reason, "bad_answer");
+    it(`${why}, together with the head: 502, nothing was sent yet`, () =>
+      withProxy(() => answerOf([CHUNKED], `3\r\nabc\r\n${body}`), async (proxy) => {
+        await assertFailed(proxy, 502, "http_protocol_error");
+        const [{ reason, status, detail }] = await proxy.records(1);
+        deepStrictEqual([reason, status], ["bad_answer", 502]);
+        match(String(detail), /^[A-Z].*\.$/);
       }));
   }
 });

@@ -1,6 +1,7 @@
 // Connections under requests: kept and used again on both sides, given up when either side wants it, and
 // what happens to a request whose connection ends under it.
 import { deepStrictEqual, match, ok as holds, rejects, strictEqual } from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Sluice } from "../support/executable.ts";
 import { HttpOrigin, ok } from "../support/http_origin.ts";
@@ -9,7 +10,7 @@ import { ALONE, type Proxy, withConfiguredProxy, withProxy } from "../support/ht
 import { Peer } from "../support/peer.ts";
 import type { Status } from "../support/status.ts";
 import { sendStream } from "../support/stream.ts";
-import { within } from "../support/waiting.ts";
+import { until, within } from "../support/waiting.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
 const LAST_GET = "GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
@@ -122,12 +123,13 @@ describe("a server's connection ends", () => {
 
   it("as it says: Connection: close is not passed on, and the connection is not used again", () =>
     withProxy(async (_, connection) => {
-      await connection.send(ok("hello", ["Connection: close"]));
+      await connection.send(ok("hello", ["Connection: close", "Date: then"]));
       strictEqual(await connection.ending(), "fin");
     }, async (proxy) => {
       const client = await proxy.connect();
       for (let turn = 0; turn < 5; turn++) {
-        strictEqual((await client.ask(GET)).head.text, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        const { head } = await client.ask(GET);
+        strictEqual(head.text, "HTTP/1.1 200 OK\r\nDate: then\r\nContent-Length: 5\r\n\r\n");
       }
       strictEqual(proxy.origin.connections, 5);
       deepStrictEqual((await proxy.records(5)).map(({ reused }) => reused), Array(5).fill(false));
@@ -271,6 +273,83 @@ describe("a client's connection ends", () => {
       }));
   }
 
+  describe("with a fin that comes with its request", () => {
+    /** Whether the end of a client's stream has arrived: /proc/net/tcp has its state, FIN_WAIT2. */
+    function hasEnded(client: HttpPeer): boolean {
+      const port = client.peer.socket.localPort!.toString(16).toUpperCase().padStart(4, "0");
+      const line = new RegExp(`^ *[0-9]+: 0100007F:${port} [0-9A-F]{8}:[0-9A-F]{4} 05 `, "m");
+      return line.test(readFileSync("/proc/net/tcp", "latin1"));
+    }
+
+    /** Whether every thread of Sluice is stopped. */
+    function isStopped(pid: number): boolean {
+      return readdirSync(`/proc/${pid}/task`).every((thread) =>
+        / T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1"))
+      );
+    }
+
+    /** Sends bytes and an end of stream while Sluice is stopped: it hears of both in one event. */
+    async function sendAtOnce(proxy: Proxy, client: HttpPeer | undefined, bytes: string): Promise<HttpPeer> {
+      process.kill(proxy.sluice.pid, "SIGSTOP");
+      try {
+        await until("Sluice to be stopped", () => isStopped(proxy.sluice.pid));
+        const sender = client ?? await proxy.connect();
+        await sender.send(bytes);
+        sender.end();
+        await until("the kernel to have taken the end of the stream", () => hasEnded(sender));
+        return sender;
+      } finally {
+        process.kill(proxy.sluice.pid, "SIGCONT");
+      }
+    }
+
+    /** A server's connection that is kept. */
+    async function keptConnection(proxy: Proxy): Promise<HttpPeer> {
+      const client = await proxy.connect();
+      await client.send(GET);
+      const connection = await proxy.origin.accept();
+      await connection.readRequest();
+      await connection.send(ok());
+      await client.readAnswer();
+      return connection;
+    }
+
+    it("the server is told at once", () =>
+      withProxy(undefined, async (proxy) => {
+        using connection = await keptConnection(proxy);
+        await sendAtOnce(proxy, undefined, GET);
+        await connection.readRequest();
+        strictEqual((await connection.readToEnd()).text, "");
+        const [, { reason, status }] = await proxy.records(2);
+        deepStrictEqual([reason, status], ["client_gone", null]);
+      }));
+
+    it("or with the end of its body", () =>
+      withProxy(undefined, async (proxy) => {
+        const client = await proxy.connect();
+        await client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+        using connection = await proxy.origin.accept();
+        await connection.readHead();
+        await sendAtOnce(proxy, client, "0123456789");
+        strictEqual((await connection.readToEnd()).text, "0123456789");
+        const [{ reason, status }] = await proxy.records(1);
+        deepStrictEqual([reason, status], ["client_gone", null]);
+      }));
+
+    it("while its server is not there yet: it is not waited for", () =>
+      withProxy(undefined, async (proxy) => {
+        await sendAtOnce(proxy, undefined, GET);
+        const [{ reason, status }] = await proxy.records(1);
+        deepStrictEqual([reason, status], ["client_gone", null]);
+      }));
+
+    it("and Connection: close: it has half-closed, and is answered", () =>
+      withProxy(() => ok("hello"), async (proxy) => {
+        const client = await sendAtOnce(proxy, undefined, LAST_GET);
+        deepStrictEqual(await lastAnswer(client), { status: 200, body: "hello" });
+      }));
+  });
+
   it("with a reset within its answer: the server is told at once", () =>
     withProxy(undefined, async (proxy) => {
       const client = await proxy.connect();
@@ -313,6 +392,9 @@ describe("a client's connection ends", () => {
         await client.readToEnd();
       }
       strictEqual(proxy.origin.connections, 0);
+      // Two within a head: counted, though there is no request to tell of.
+      deepStrictEqual((await proxy.sluice.status()).totals.ended, { client_gone: 2 });
+      deepStrictEqual(proxy.sluice.records, []);
     }));
 
   it("many, in the midst of whatever they were doing: everything is given back", () =>
@@ -440,6 +522,58 @@ describe("Expect: 100-continue (RFC 9110 section 10.1.1)", () => {
       await client.readToEnd();
       await connection.readToEnd();
     }));
+
+  const TIMES = {
+    listener: { timeouts: { "body-stall": "200ms" } },
+    upstream: { timeouts: { answer: "600ms" } },
+  };
+
+  it("a server that says nothing took too long, not its client: 504 after its own time", () =>
+    withConfiguredProxy(undefined, TIMES, async (proxy) => {
+      const client = await proxy.connect();
+      strictEqual(statusOf((await client.ask(HEAD)).head), 504);
+      const [{ reason, duration_ms }] = await proxy.records(1);
+      strictEqual(reason, "answer_timeout");
+      holds(duration_ms! >= 590, `after ${duration_ms} ms`);
+    }));
+
+  it("a server that says anything but 100 has not given leave", () =>
+    withConfiguredProxy(undefined, TIMES, async (proxy) => {
+      const client = await proxy.connect();
+      await client.send(HEAD);
+      using connection = await proxy.origin.accept();
+      await connection.readHead();
+      await connection.send("HTTP/1.1 102 Processing\r\n\r\n");
+      strictEqual(statusOf(await client.readHead()), 102);
+      strictEqual(statusOf((await client.readAnswer()).head), 504);
+      strictEqual((await proxy.records(1))[0].reason, "answer_timeout");
+    }));
+
+  it("a client that has leave, and does not use it: 408", () =>
+    withConfiguredProxy(undefined, TIMES, async (proxy) => {
+      const client = await proxy.connect();
+      await client.send(HEAD);
+      using connection = await proxy.origin.accept();
+      await connection.readHead();
+      await connection.send("HTTP/1.1 100 Continue\r\n\r\n");
+      strictEqual(statusOf(await client.readHead()), 100);
+      strictEqual(statusOf((await client.readAnswer()).head), 408);
+      strictEqual((await proxy.records(1))[0].reason, "request_timeout");
+    }));
+
+  for (const how of ["with its head", "later"]) {
+    it(`a client that begins without leave, and goes no further: 408, ${how}`, () =>
+      withConfiguredProxy(undefined, TIMES, async (proxy) => {
+        const client = await proxy.connect();
+        await client.send(how === "later" ? HEAD : `${HEAD}h`);
+        using connection = await proxy.origin.accept();
+        await connection.readHead();
+        if (how === "later") await client.send("h");
+        strictEqual(await connection.readText(1), "h");
+        strictEqual(statusOf((await client.readAnswer()).head), 408);
+        strictEqual((await proxy.records(1))[0].reason, "request_timeout");
+      }));
+  }
 
   it("a client that does not wait for it", () =>
     withProxy(async (_, connection) => {

@@ -364,16 +364,17 @@ describe("requests are forwarded", () => {
     ));
 
   it("HTTP/1.0: one request for each connection, or more if it asks for that", () =>
-    withProxy(() => ok("hello"), async (proxy) => {
+    withProxy(() => ok("hello", ["Date: then"]), async (proxy) => {
+      const start = "HTTP/1.1 200 OK\r\nDate: then\r\nContent-Length: 5\r\n";
       using once = await proxy.connect();
       await once.send(wireOf(["GET / HTTP/1.0"]));
       const { text, ending } = await once.readToEnd();
-      strictEqual(text, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+      strictEqual(text, `${start}Connection: close\r\n\r\nhello`);
       strictEqual(ending, "fin");
       using often = await proxy.connect();
       for (let turn = 0; turn < 3; turn++) {
         const { head } = await often.ask(wireOf(["GET / HTTP/1.0", "Connection: keep-alive"]));
-        strictEqual(head.text, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
+        strictEqual(head.text, `${start}Connection: keep-alive\r\n\r\n`);
       }
       strictEqual(proxy.origin.connections, 1);
     }));
@@ -736,6 +737,49 @@ describe("clients that take too long", () => {
       deepStrictEqual(await client.readToEnd(), { text: "", ending: "fin" });
       const other = await proxy.connect();
       deepStrictEqual(await other.readToEnd(), { text: "", ending: "fin" });
+      // Both are counted; only the request has a record.
+      deepStrictEqual((await proxy.sluice.status()).totals.ended, { finished: 1, client_idle: 2 });
+      strictEqual((await proxy.records(1)).length, 1);
+    }));
+});
+
+describe("a record says how many bytes went to the server, heads included", () => {
+  const LONG = "x".repeat(10_000);
+  const BODIES: readonly (readonly [why: string, request: string])[] = [
+    ["none", headOf()],
+    ["of known length", postOf([`Content-Length: ${LONG.length}`], LONG)],
+    ["in chunks, extensions taken out", postOf([CHUNKED], `2710;a=b\r\n${LONG}\r\n0;c\r\n\r\n`)],
+  ];
+  for (const [why, request] of BODIES) {
+    it(`a body ${why}: to a new connection or a kept one, with the next request behind it or without`, () =>
+      withProxy(() => ok(), async (proxy) => {
+        const client = await proxy.connect();
+        await client.ask(request);
+        await client.ask(request);
+        await client.send(request + request);
+        await client.readAnswer();
+        await client.readAnswer();
+        const records = await proxy.records(4);
+        deepStrictEqual(records.map(({ reused }) => reused), [false, true, true, true]);
+        const came = proxy.origin.requests.map(({ head, framed }) => head.text.length + framed.length);
+        deepStrictEqual(records.map(({ up_bytes }) => up_bytes), came);
+      }));
+  }
+
+  it("and behind them, when it has become a tunnel", () =>
+    withProxy(undefined, async (proxy) => {
+      const client = await proxy.connect();
+      await client.send(`${headOf("Connection: upgrade", "Upgrade: echo")}hello`);
+      using connection = await proxy.origin.accept();
+      const { text } = await connection.readHead();
+      await connection.send("HTTP/1.1 101 Switch\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+      strictEqual(await connection.readText(5), "hello");
+      await client.readHead();
+      await client.send(" world");
+      strictEqual(await connection.readText(6), " world");
+      client.end();
+      connection.end();
+      strictEqual((await proxy.records(1))[0].up_bytes, text.length + 11);
     }));
 });
 

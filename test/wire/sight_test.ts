@@ -1,8 +1,8 @@
 // What a running Sluice shows of itself: records, metrics and status say exactly what happened on the wire.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { type AccessLine, Sluice, withSluice } from "../support/executable.ts";
+import { type AccessLine, command, Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, freePort, Server } from "../support/servers.ts";
@@ -217,6 +217,45 @@ describe("the admin API", () => {
       deepStrictEqual(await answer(sluice, "/readyz"), [200, "ready\n"]);
       strictEqual((await sluice.get("/nowhere")).status, 404);
     });
+  });
+
+  it("/readyz looks at every upstream that a listener leads to, and asks for none of who answers itself", async () => {
+    using folder = new Folder();
+    await using one = await Server.listen(echo);
+    await using two = await Server.listen(echo);
+    const health = "{ interval: 100ms, timeout: 100ms, fall: 1, rise: 1 }";
+    const closed = `127.0.0.1:${await freePort()}`;
+    writeFileSync(
+      folder.at("sluice.yaml"),
+      `
+listeners:
+  none: { bind: "http://127.0.0.1:0", routes: [{ respond: {} }] }
+  many: { bind: "http://127.0.0.1:0", routes: [{ match: { path: /two/ }, to: two }], to: one }
+upstreams:
+  one: { servers: ["${one.address}", "${closed}"], health: ${health} }
+  two: { servers: "${two.address}", health: ${health} }
+`,
+    );
+    const words = [...command("executable"), "run", "-c", folder.at("sluice.yaml")];
+    using sluice = await Sluice.start(["--reactors", "1"], { command: words });
+    const downs = async (count: number) =>
+      await sluice.until(
+        `${count} servers to be down`,
+        ({ upstreams }) =>
+          upstreams.flatMap(({ servers }) => servers).filter(({ health }) => health === "down").length ===
+            count,
+      );
+    const status = await downs(1);
+    deepStrictEqual(status.listeners.map(({ upstream }) => upstream), ["", "two, one"]);
+    deepStrictEqual(await answer(sluice, "/readyz"), [200, "ready\n"]);
+    await two.kill();
+    await downs(2);
+    deepStrictEqual(await answer(sluice, "/readyz"), [
+      503,
+      'listener "many": upstream "two" has no server that is up (of 1)\n',
+    ]);
+    sluice.signal("SIGTERM");
+    strictEqual(await sluice.exit(), 0);
   });
 
   it("with a token", async () => {

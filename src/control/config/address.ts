@@ -202,6 +202,12 @@ function withPort(authority: string): string {
 export function readTarget(text: string): Reading<Target> {
   const flaw = unreadable(text);
   if (flaw !== undefined) return flaw;
+  if (text.includes(",") && !text.startsWith("unix:")) {
+    return refused(
+      `${quoted(text)} is more than one server`,
+      `write [${shown(text.split(/, */).join(", "))}]`,
+    );
+  }
   const [bare, ...options] = text.split(";");
   const maxConnections = readTargetOptions(options, bare);
   if (!maxConnections.ok) return maxConnections;

@@ -3,12 +3,12 @@
 import type * as z from "zod";
 import { LISTENERS_MAX, SERVERS_PER_UPSTREAM_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
 import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from "./address.ts";
-import { didYouMean, NOT_SUPPORTED, quoted } from "./errors.ts";
+import { didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { findLoops } from "./loops.ts";
 import { type ReadBytes, readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
-import { checkRoutes } from "./route_specs.ts";
+import { checkRoutes, upstreamsOf } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
 import { formatDuration } from "./units.ts";
 
@@ -45,6 +45,8 @@ export function checkConfig(
     "page-files": files,
   };
   const findings = [...crossCheck(config, raw), ...unread];
+  // Next to a name that leads nowhere, whoever was meant by it is no news.
+  if (!findings.some(({ severity }) => severity === "error")) findings.push(...findUnused(config));
   if (config.admin.kind === "off" && config.admin.byDefault) {
     findings.push({
       path: ["admin"],
@@ -97,7 +99,11 @@ function findingsOf(issue: z.core.$ZodIssue, base: Path, raw: unknown, rawDepth 
       return error("empty", "give at least one");
     case "invalid_type":
       if (input === undefined) return error("missing", `write ${keyAt(path)?.doc.placeholder ?? "a value"}`);
-      return error(`${kindOf(input)} where ${issue.expected} is expected`, remedyFor(path, issue.expected));
+      if (path.length === 0 && input === null) {
+        return error("nothing is in it", remedyFor(path, input, issue));
+      }
+      return (issue.expected === "string" ? flawOfText(path, input) : undefined) ??
+        error(`${kindOf(input)} where ${issue.expected} is expected`, remedyFor(path, input, issue));
     default:
       return error(issue.message, "see sluice --help");
   }
@@ -126,6 +132,14 @@ function unknownKey(path: Path, unknown: string): Finding {
   if (later.includes(unknown)) {
     return { ...found, what: `${quoted(unknown)} is ${NOT_SUPPORTED}`, remedy: "leave it out" };
   }
+  const owner = path[path.length - 1] === "timeouts" ? ownerOfTimeout(unknown) : undefined;
+  if (owner !== undefined && owner !== path[0]) {
+    return {
+      ...found,
+      what: `${quoted(unknown)} belongs to ${owner === "listeners" ? "a listener" : "an upstream"}`,
+      remedy: `write it under ${owner}.NAME.timeouts`,
+    };
+  }
   const otherwise = `the keys here are ${known.join(", ")}`;
   return {
     ...found,
@@ -134,8 +148,15 @@ function unknownKey(path: Path, unknown: string): Finding {
   };
 }
 
+/** The section whose entries have a timeout of that name. */
+function ownerOfTimeout(name: string): string | undefined {
+  return KEYS.find(({ path: [, , timeouts, key] }) => timeouts === "timeouts" && key === name)?.path[0];
+}
+
 function invalidValue(path: Path, input: unknown, values: readonly string[]): [what: string, remedy: string] {
-  const form = `write ${values.join(", ").replace(/, ([^,]*)$/, " or $1")}`;
+  const short = shortForm(path, input);
+  const forms = short === undefined ? values : [...values, short];
+  const form = `write ${forms.join(", ").replace(/, ([^,]*)$/, " or $1")}`;
   const later = keyAt(path)?.doc.later ?? [];
   const word = typeof input === "object" && input !== null ? Object.keys(input)[0] ?? "" : String(input);
   if (input === undefined) return ["missing", form];
@@ -153,11 +174,52 @@ function matches(pattern: readonly string[], path: Path): boolean {
   return path.every((step, at) => at >= pattern.length || pattern[at] === "*" || pattern[at] === step);
 }
 
-function remedyFor(path: Path, expected: string): string {
-  const placeholder = keyAt(path)?.doc.placeholder;
-  return placeholder === undefined
-    ? `write ${expected === "object" ? "its keys" : expected}`
-    : `write ${placeholder}`;
+function remedyFor(path: Path, input: unknown, { expected }: { readonly expected: string }): string {
+  if (path.length === 0) return "write listeners and upstreams";
+  if (expected === "string") {
+    const meant = textMeant(path, input);
+    if (meant !== undefined) return meant;
+  }
+  const { placeholder } = keyAt(path)?.doc ?? {};
+  const otherwise = expected === "object" ? "its keys" : expected;
+  return `write ${shortForm(path, input) ?? placeholder ?? otherwise}`;
+}
+
+/** What YAML took for a number, a word of its own or a section, where a text was meant. */
+function textMeant(path: Path, input: unknown): string | undefined {
+  if (typeof input === "number" || typeof input === "boolean") {
+    return keyAt(path)?.doc.secret ? "write it in quotes" : `write ${quoted(String(input))}, in quotes`;
+  }
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return undefined;
+  const [[name, value] = ["", undefined], ...more] = Object.entries(input);
+  return value === null && more.length === 0 ? `write ${quoted(`{${name}}`)}, in quotes` : undefined;
+}
+
+/** What is wrong with a number where a text is expected, beyond being a number: 5 that should be 5s. */
+function flawOfText(path: Path, input: unknown): Finding[] | undefined {
+  if (typeof input !== "number") return undefined;
+  const isEntry = typeof path[path.length - 1] === "number";
+  const key = keyAt(path) ?? (isEntry ? keyAt(path.slice(0, -1)) : undefined);
+  if (key === undefined || key.doc.secret) return undefined;
+  const result = (key.schema as z.ZodType).safeParse(String(input));
+  const issue = result.success ? undefined : innermost(result.error.issues[0]);
+  if (issue?.code !== "custom") return undefined;
+  return [{ path, what: issue.message, remedy: String(issue.params?.remedy), severity: "error" }];
+}
+
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  return issue.code === "invalid_union" ? innermost(bestOption(issue.errors)[0]) : issue;
+}
+
+/** The section that a value alone stands for: { to: /new } for /new, or with the default of that key. */
+function shortForm(path: Path, input: unknown): string | undefined {
+  const { short } = keyAt(path)?.doc ?? {};
+  const key = short === undefined ? undefined : keyAt([...path, short]);
+  if (key === undefined) return undefined;
+  const isGood = (key.schema as z.ZodType).safeParse(input).success;
+  const value = isGood ? String(input) : key.default ?? "";
+  if (value === "") return undefined;
+  return `{ ${short}: ${/^[A-Za-z0-9/._-]+$/.test(value) ? shown(value) : quoted(value)} }`;
 }
 
 function kindOf(value: unknown): string {
@@ -173,7 +235,7 @@ function crossCheck(config: Config, raw: unknown): Finding[] {
     ...checkCounts(config),
     ...checkProtocols(config, raw),
     ...checkReferences(config),
-    ...checkRoutes(config),
+    ...checkRoutes(config, raw),
     ...checkBinds(config),
     ...checkLoops(config),
     ...checkAdmin(config),
@@ -227,6 +289,18 @@ function checkReferences(config: Config): Finding[] {
     });
   }
   return findings;
+}
+
+/** Upstreams that nobody leads to: a slip, or what is left of something. */
+function findUnused({ listeners, upstreams }: Config): Finding[] {
+  const used = new Set(Object.values(listeners).flatMap(upstreamsOf));
+  return Object.keys(upstreams).filter((name) => !used.has(name)).map((name) => ({
+    path: ["upstreams", name],
+    what: `no listener leads to upstream ${quoted(name)}`,
+    remedy: "leave it out",
+    severity: "warning",
+    isKey: true,
+  }));
 }
 
 function list(names: readonly string[]): string {

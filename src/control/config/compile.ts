@@ -25,7 +25,7 @@ import {
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
-import { routeSpecs } from "./route_specs.ts";
+import { routeSpecs, upstreamsOf } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 import type { Config, Server as ConfiguredServer } from "./schema.ts";
 
@@ -220,14 +220,15 @@ function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
     upstreams.push({ number, name, configured, servers: members });
     directory.add("upstreams", { number, name, servers: members, names: namesOf(targets) });
   }
-  for (const { number, address, servers, check: { interval, fall, rise } } of probes.values()) {
+  for (const { number, address, servers, check } of probes.values()) {
     directory.add("probes", {
       number,
       address: addressText(address),
       servers,
-      intervalMs: interval,
-      fall,
-      rise,
+      intervalMs: check.interval,
+      fall: check.fall,
+      rise: check.rise,
+      check,
     });
   }
   return { upstreams, servers, probes: [...probes.values()] };
@@ -278,7 +279,7 @@ function gatherListeners({ input, numbers, directory }: Compiling): ReadonlyMap<
     const key = listenerKey(socket);
     const number = numbers.take("listeners", key);
     listeners.set(key, { number, name, configured, port: socket.port });
-    const upstreams = targetsOf(configured);
+    const upstreams = upstreamsOf(configured);
     directory.add("listeners", {
       number,
       name,
@@ -288,12 +289,6 @@ function gatherListeners({ input, numbers, directory }: Compiling): ReadonlyMap<
     });
   }
   return listeners;
-}
-
-/** The upstreams that a listener leads to, each once. */
-function targetsOf({ to, routes }: Config["listeners"][string]): string[] {
-  const targets = routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []);
-  return [...new Set(to === undefined ? targets : [...targets, to])];
 }
 
 /** What a listener keeps its number by: copies of a socket are one. */

@@ -1,6 +1,8 @@
 // What the checks of a configuration find, by the path of the key it is about. Whoever gathered the values
 // knows where that key was written.
 
+import type { ConfigProblem } from "./errors.ts";
+
 export type Path = readonly (string | number)[];
 
 /** One thing wrong with the value at `path`. */
@@ -14,6 +16,9 @@ export interface Finding {
   /** It is about the key at the end of the path, not about its value. */
   readonly isKey?: true;
 }
+
+/** Says what findings are about: the arguments, or the places in a file, that they come from. */
+export type Tell = (findings: readonly Finding[]) => ConfigProblem[];
 
 /** The value at a path of a raw configuration; undefined if there is none. */
 export function valueAt(raw: unknown, path: Path): unknown {

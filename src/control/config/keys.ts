@@ -19,6 +19,8 @@ export interface KeyDoc {
   readonly defaultText?: string;
   /** Keys or values that are designed but not supported in this version. */
   readonly later?: readonly string[];
+  /** Of a section: the key that is meant by a value alone. */
+  readonly short?: string;
   /** The value is never shown, not in an error either. */
   readonly secret?: boolean;
 }

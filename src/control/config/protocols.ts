@@ -3,6 +3,7 @@
 import { addressText } from "./address.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
+import { upstreamsOf } from "./route_specs.ts";
 import type { Config } from "./schema.ts";
 
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
@@ -55,12 +56,10 @@ function ofListener(name: string, listener: Config["listeners"][string], raw: un
 /** By upstream. */
 function usersOf({ listeners }: Config): Map<string, Users> {
   const users = new Map<string, Map<"tcp" | "http", string>>();
-  for (const [name, { bind, to, routes }] of Object.entries(listeners)) {
-    const targets = routes.map(({ action }) => action.kind === "upstream" ? action.to : undefined);
-    for (const upstream of [to, ...targets]) {
-      if (upstream === undefined) continue;
+  for (const [name, listener] of Object.entries(listeners)) {
+    for (const upstream of upstreamsOf(listener)) {
       const known = users.get(upstream) ?? new Map();
-      users.set(upstream, known.set(bind[0].protocol, name));
+      users.set(upstream, known.set(listener.bind[0].protocol, name));
     }
   }
   return users;
@@ -76,7 +75,8 @@ function ofUpstream(
   if (users === undefined || tcp === undefined) return [];
   const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
     const given = [...path, "servers", at];
-    const text = valueAt(raw, [...given, "address"]) ?? valueAt(raw, given);
+    const text = valueAt(raw, [...given, "address"]) ?? valueAt(raw, given) ??
+      valueAt(raw, [...path, "servers"]);
     const told: Finding[] = [];
     if (String(text).startsWith("http://") || base !== "") {
       const what = `${quoted(String(text))} is for HTTP, and listener ${quoted(tcp)} is for tcp://`;

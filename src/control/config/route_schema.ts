@@ -38,6 +38,9 @@ const REDIRECTS = [301, 302, 303, 307, 308] as const;
 /** Answers without a body (RFC 9110 section 6.4.1). */
 const BODILESS = [204, 304];
 
+/** Fields of the answers that a route makes, in lower case. */
+const OWN_FIELDS = ["content-type", "date", "location"];
+
 const LATER = [
   "limits",
   "auth",
@@ -211,7 +214,7 @@ const fields = z.strictObject({
         { description: "status of the answer", placeholder: REDIRECTS.join("|") },
       ),
     }).optional(),
-    { description: "sends the client elsewhere" },
+    { description: "sends the client elsewhere", short: "to" },
   ),
   respond: key(
     z.strictObject({
@@ -230,7 +233,7 @@ const fields = z.strictObject({
         placeholder: "TYPE",
       }),
     }).optional(),
-    { description: "answers by itself" },
+    { description: "answers by itself", short: "body" },
   ),
 });
 
@@ -240,6 +243,12 @@ function routeOf(given: z.output<typeof fields>, context: z.RefinementCtx) {
     context.addIssue({ code: "custom", path: [...path], message, params: { remedy } });
   };
   const { match, rewrite, headers } = given;
+  for (const [of, { set }] of Object.entries(headers)) {
+    for (const [name, other] of sameFields(Object.keys(set))) {
+      const path = ["headers", of, "set", name];
+      error(path, `${quoted(name)} and ${quoted(other)} are one field`, "leave one of them out");
+    }
+  }
   const actions = (["to", "redirect", "respond"] as const).filter((kind) => given[kind] !== undefined);
   // An unknown key may be what was meant.
   if (actions.length === 0 && context.issues.length === 0) {
@@ -255,6 +264,13 @@ function routeOf(given: z.output<typeof fields>, context: z.RefinementCtx) {
     ];
     for (const path of forwarding) {
       error(path, "changes requests that go to no server", "leave it out, or write to: UPSTREAM");
+    }
+  }
+  if (actions.length > 0 && given.to === undefined) {
+    for (const name of Object.keys(headers.response.rename)) {
+      if (!OWN_FIELDS.includes(name.toLowerCase())) continue;
+      const path = ["headers", "response", "rename", name];
+      error(path, `Sluice writes ${quoted(name)} itself`, "set it, or remove it");
     }
   }
   if (rewrite.path !== undefined && (rewrite["strip-prefix"] ?? rewrite["add-prefix"]) !== undefined) {
@@ -278,6 +294,16 @@ function routeOf(given: z.output<typeof fields>, context: z.RefinementCtx) {
     "body-max": given["body-max"] ?? 0,
     action: actionOf(given),
   };
+}
+
+/** Names that differ from another before them by nothing but case, each with that one. */
+function sameFields(names: readonly string[]): [name: string, other: string][] {
+  const seen = new Map<string, string>();
+  return names.flatMap((name): [string, string][] => {
+    const lower = name.toLowerCase(), other = seen.get(lower);
+    seen.set(lower, other ?? name);
+    return other === undefined ? [] : [[name, other]];
+  });
 }
 
 type GivenEdits = z.output<typeof fields>["headers"]["request"];

@@ -2,6 +2,7 @@
 // them beyond what the schema sees: patterns, templates, routes that no request reaches.
 import type { Finding, Path } from "./finding.ts";
 import type { Route } from "./route_schema.ts";
+import { routeWarnings } from "./route_warnings.ts";
 import { type HeaderEdits, routeFindings, type RouteSpec, shadowedRoutes } from "./routes.ts";
 import { quoted } from "./errors.ts";
 import type { Config } from "./schema.ts";
@@ -69,8 +70,14 @@ function specOf(name: string, route: Route, numberOf: (upstream: string) => numb
   };
 }
 
-/** What is wrong with the routes of every listener. */
-export function checkRoutes(config: Config): Finding[] {
+/** The upstreams that a listener leads to, each once. */
+export function upstreamsOf({ to, routes }: Listener): string[] {
+  const targets = routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []);
+  return [...new Set(to === undefined ? targets : [...targets, to])];
+}
+
+/** What is wrong with the routes of every listener; `raw` is what `config` was made of. */
+export function checkRoutes(config: Config, raw: unknown): Finding[] {
   return Object.entries(config.listeners).flatMap(([name, listener]) => {
     const specs = routeSpecs(name, listener, () => ANY_UPSTREAM);
     const base = ["listeners", name];
@@ -79,7 +86,9 @@ export function checkRoutes(config: Config): Finding[] {
     const findings = specs.flatMap((spec, at) =>
       routeFindings(spec).map((finding) => ({ ...finding, path: [...placeOf(at), ...finding.path] }))
     );
-    return findings.length > 0 ? findings : unreached(specs, placeOf);
+    if (findings.length > 0) return findings;
+    const odd = listener.routes.flatMap((route, at) => routeWarnings(route, placeOf(at), raw));
+    return [...odd, ...unreached(specs, placeOf)];
   });
 }
 

@@ -1,6 +1,7 @@
 // The tables of the routing part of a Plan while they grow (plan/routing.ts): rows of columns, texts in the
 // arena, and the shapes that a router looks things up in: hash tables of hosts, trees of paths, lists of
 // routes.
+import { assert } from "../../base/assert.ts";
 import { NONE } from "../../base/limits.ts";
 import {
   NESTED_MAX,
@@ -150,9 +151,7 @@ export class RoutingTables {
     while (common < first.length && first[common] === last[common]) common++;
     const own = first.length === common ? leads[from] : undefined;
     const met = lists + (own === undefined ? 0 : 2);
-    if (met + LISTS_AT_END > NESTED_MAX) {
-      throw new Error(`routes: more than ${(NESTED_MAX - LISTS_AT_END) / 2} paths begin with one another`);
-    }
+    assert(met + LISTS_AT_END <= NESTED_MAX, "routes: a path is longer than any may be");
     const text = bytesOf(first.slice(depth, common));
     const node = this.rows("nodes"), nodes = this.#columns.node;
     for (let column = 0; column < NodeAt.Length; column++) nodes.push(0);

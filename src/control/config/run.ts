@@ -16,18 +16,19 @@ import {
 } from "./command_line.ts";
 import { type ConfigProblem, shown } from "./errors.ts";
 import { type ConfigFile, findSubstitutions, pathText, readConfigFile } from "./file.ts";
-import type { Finding } from "./finding.ts";
+import type { Finding, Tell } from "./finding.ts";
 import type { ReadBytes } from "./page_files.ts";
 import type { Config } from "./schema.ts";
 
-type Outcome = { config: Config; warnings: ConfigProblem[] } | { problems: ConfigProblem[] };
+type Outcome = { config: Config; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] };
 
 const USAGE = "write sluice run -c FILE";
 const CONFIG_FLAGS = ["-c", "--config"];
 
 /**
  * Reads `run -c FILE [FLAGS]`, without the program's name, the file, and the files that it names.
- * @returns the Config and its warnings; or all problems, at least one of them an error.
+ * @returns the Config, its warnings, and how findings of later are told; or all problems, at least one of them
+ * an error.
  */
 export function parseRun(
   argv: readonly string[],
@@ -53,7 +54,8 @@ export function parseRun(
   const told = tell([...findSubstitutions(file.raw), ...findings], file, flags);
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
-  return isGood ? { config, warnings: told } : { problems: [...problems, ...told] };
+  const later: Tell = (findings) => tell(findings, file, flags);
+  return isGood ? { config, warnings: told, tell: later } : { problems: [...problems, ...told] };
 }
 
 /** Puts the arguments into `line`. @returns the path of the file */

@@ -315,6 +315,29 @@ function serverOf({ address, base, maxConnections }: Target): Server {
   return { address, base, "max-connections": maxConnections };
 }
 
+const serverText = text(readTarget).transform(serverOf);
+
+const server = key(
+  z.union([
+    serverText,
+    z.strictObject({
+      address: key(text(readTarget), {
+        description: "the server's address",
+        placeholder: "TARGET",
+        example: "10.0.0.1:8080",
+      }),
+      "max-connections": key(count(SERVER_CONNECTIONS).optional(), {
+        description: "connections in use at once, by all reactors; more requests wait",
+        defaultText: "no limit",
+        ...countDoc(SERVER_CONNECTIONS),
+      }),
+    }).transform(({ address, "max-connections": most }): Server => {
+      return serverOf({ ...address, maxConnections: most ?? address.maxConnections });
+    }),
+  ]),
+  { description: "one server", placeholder: "TARGET", later: ["weight", "backup"] },
+);
+
 const upstream = z.strictObject({
   balance: key(z.enum(["round-robin"]).prefault("round-robin"), {
     description: "how a server is chosen",
@@ -323,29 +346,10 @@ const upstream = z.strictObject({
     later: ["least-connections", "random-two", "peak-ewma", "source-hash", "consistent-hash", "first"],
   }),
   servers: key(
-    z.array(
-      key(
-        z.union([
-          text(readTarget).transform(serverOf),
-          z.strictObject({
-            address: key(text(readTarget), {
-              description: "the server's address",
-              placeholder: "TARGET",
-              example: "10.0.0.1:8080",
-            }),
-            "max-connections": key(count(SERVER_CONNECTIONS).optional(), {
-              description: "connections in use at once, by all reactors; more requests wait",
-              defaultText: "no limit",
-              ...countDoc(SERVER_CONNECTIONS),
-            }),
-          }).transform(({ address, "max-connections": most }): Server => {
-            return serverOf({ ...address, maxConnections: most ?? address.maxConnections });
-          }),
-        ]),
-        { description: "one server", placeholder: "TARGET", later: ["weight", "backup"] },
-      ),
-    ).min(1),
-    { description: "the servers", placeholder: "TARGETS", example: "10.0.0.1:8080" },
+    z.union([serverText, z.array(server).min(1)]).transform((value): Server[] =>
+      Array.isArray(value) ? value : [value]
+    ),
+    { description: "the servers; one or a list", placeholder: "TARGETS", example: "10.0.0.1:8080" },
   ),
   health: key(health, {
     description: "how servers are checked",
@@ -355,6 +359,7 @@ const upstream = z.strictObject({
   "keep-alive": key(keepAlive, {
     description: "connections to HTTP servers that are kept for the next request; or off",
     placeholder: "off",
+    short: "max-idle",
   }),
   timeouts: key(
     z.strictObject({

@@ -174,10 +174,15 @@ function hostFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
   return undefined;
 }
 
-/** A client must not choose another host by what its path begins with: https://shop.example{rest}. */
+/** Whether what comes next keeps a name below it in a domain. */
+function isDomain(piece: Piece | undefined): boolean {
+  return piece !== undefined && "literal" in piece && /^\.[a-z0-9-]/i.test(piece.literal);
+}
+
+/** A client must not choose another host by what its path says: https://shop.example{rest}. */
 function locationFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
   let before = "";
-  for (const piece of pieces) {
+  for (const [index, piece] of pieces.entries()) {
     if ("literal" in piece) {
       before += piece.literal;
       continue;
@@ -188,6 +193,12 @@ function locationFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
     }
     if (isInAuthority(before) && ["rest", "method", "client-ip", "request-id"].includes(name)) {
       return refused(`{${name}} is part of the host there`, `write "/{${name}}"`);
+    }
+    if (isInAuthority(before) && !(name in PARTS) && !isDomain(pieces[index + 1])) {
+      return refused(
+        `{${name}} could be any host there`,
+        `write a domain behind it: "{${name}}.shop.example"`,
+      );
     }
     before += isPath(piece) ? "/" : NAME_MARK;
   }

@@ -234,7 +234,8 @@ test("readTarget", () => {
     ["10.0.0.1:80;wieght=3", 'unknown option "wieght"', "a slip"],
     ["10.0.0.1:80;", 'unknown option ""', "a semicolon too many"],
     ["tcp://10.0.0.1:80", '"tcp://10.0.0.1:80" has a scheme that no target has', "no scheme"],
-    ["https://10.0.0.1:443", "https:// is not supported in this version", "known, later"],
+    ["https://10.0.0.1:443", "TLS to servers is not supported in this version", "known, later"],
+    ["a:1,b:2", '"a:1,b:2" is more than one server', "a list"],
     ["http://10.0.0.1:3000", "10.0.0.1:3000", "HTTP, said aloud"],
     ["http://10.0.0.1", "10.0.0.1:80", "the port of HTTP"],
     ["http://10.0.0.1:3000/", "10.0.0.1:3000", "no base path"],
@@ -302,6 +303,12 @@ test("the remedies of common mistakes can be copied", () => {
     ["::1:9001", "write [::1]:9001", "brackets missing"],
     ["tcp://10.0.0.1:80", "write 10.0.0.1:80", "a scheme"],
     ["10.0.0.1:80;weigth=2", 'did you mean "weight"?', "a slip"],
+    [
+      "https://a.example",
+      "name a server that takes connections without TLS",
+      "to leave https:// out is no cure",
+    ],
+    ["a:1,b:2", "write [a:1, b:2]", "a list in one text"],
   ];
   for (const [text, want, why] of cases) {
     const reading = readTarget(text);
@@ -309,8 +316,18 @@ test("the remedies of common mistakes can be copied", () => {
   }
   const name = readListen("http://shop.example:8080");
   equal(name.ok ? "" : name.remedy, "write http://:8080 and match the host in a route");
-  const listen = readListen(":9000");
-  equal(listen.ok ? "" : listen.remedy, "write tcp://:9000");
+  const listens: [text: string, want: string, why: string][] = [
+    [":9000", "write http://:9000 or tcp://:9000", "no scheme"],
+    ["9000", "write http://:9000 or tcp://:9000", "a port alone"],
+    ["[::1]:9000", "write http://[::1]:9000 or tcp://[::1]:9000", "an address"],
+    ["db.example:9000", "write tcp://db.example:9000", "http:// takes no name"],
+    ["localhost", "write http://:PORT or tcp://:PORT", "no port"],
+    ["99999", "write http://:PORT or tcp://:PORT", "no port that there is"],
+  ];
+  for (const [text, want, why] of listens) {
+    const reading = readListen(text);
+    equal(reading.ok ? "" : reading.remedy, want, why);
+  }
 });
 
 test("authorityOf is what Host says", () => {

@@ -118,7 +118,7 @@ test("what a key inherits is written into it, unless it has its own", () => {
     log: { format: "json" },
     listeners: {
       a: { bind: ["tcp://:1", "unix:/a"], to: "x" },
-      b: { bind: "tcp://:2", to: "x", timeouts: { "tunnel-idle": "5s" } },
+      b: { bind: "tcp://:2", to: "y", timeouts: { "tunnel-idle": "5s" } },
     },
     upstreams: { x: { servers: [{ address: "a:1" }] }, y: { servers: ["a:1"], timeouts: { connect: "5s" } } },
   });
@@ -164,7 +164,7 @@ test("a long XDG_RUNTIME_DIR gives no admin rather than a broken path", () => {
 
 test("checkConfig says what is wrong, and where", () => {
   const cases: [raw: unknown, path: string, what: string, why: string][] = [
-    [null, "", "nothing where object is expected", "an empty file"],
+    [null, "", "nothing is in it", "an empty file"],
     [[], "", "a list where object is expected", "a list"],
     [{}, "listeners", "nothing to listen on", "no listeners"],
     [sample({ reactor: 1 }), "reactor", 'unknown key "reactor"', "a slip"],
@@ -174,7 +174,31 @@ test("checkConfig says what is wrong, and where", () => {
     [sample({ reactors: true }), "reactors", "a boolean where number is expected", "no number"],
     [sample({ accept: "balance" }), "accept", 'unknown value "balance"', "a slip"],
     [sample({ accept: 3 }), "accept", 'unknown value "3"', "no word"],
-    [sample({ "drain-timeout": 30 }), "drain-timeout", "a number where string is expected", "no unit"],
+    [sample({ "drain-timeout": 30 }), "drain-timeout", '"30" has no unit', "seconds or milliseconds?"],
+    [sample({ "drain-timeout": true }), "drain-timeout", "a boolean where string is expected", "no text"],
+    [listener({ bind: 8080 }), "listeners/db/bind", '"8080" has no scheme', "a port alone"],
+    [listener({ bind: ["tcp://:1", 8080] }), "listeners/db/bind/1", '"8080" has no scheme', "in a list"],
+    [
+      listener({ timeouts: { connect: "1s" } }),
+      "listeners/db/timeouts/connect",
+      '"connect" belongs to an upstream',
+      "at the wrong place",
+    ],
+    [
+      upstream({ timeouts: { "tunnel-idle": "1s" } }),
+      "upstreams/db/timeouts/tunnel-idle",
+      '"tunnel-idle" belongs to a listener',
+      "at the wrong place",
+    ],
+    [upstream({ servers: "b" }), "upstreams/db/servers", '"b" has no port', "one server without a list"],
+    [upstream({ servers: 3 }), "upstreams/db/servers", '"3" is a port without a host', "no server"],
+    [
+      upstream({ servers: "http://a:1" }),
+      "upstreams/db/servers/0",
+      '"http://a:1" is for HTTP, and listener "db" is for tcp://',
+      "one server without a list",
+    ],
+    [upstream({ "keep-alive": "on" }), "upstreams/db/keep-alive", 'unknown value "on"', "it is by default"],
     [sample({ "drain-timeout": "25h" }), "drain-timeout", '"25h" is too large', "at most a day"],
     [sample({ "max-connections": 0 }), "max-connections", '"0" is too small', "at least 1"],
     [sample({ "max-connections": 1.5 }), "max-connections", '"1.5" is no whole number', "a fraction"],
@@ -394,7 +418,19 @@ test("remedies name what was meant", () => {
     [upstream({ balance: "round-robbin" }), 'did you mean "round-robin"?'],
     [upstream({ servers: [{ address: "a:1", wieght: 3 }] }), 'did you mean "weight"?'],
     [sample({ log: { access: { colour: 1 } } }), "the keys here are to, format"],
-    [sample({ "drain-timeout": 30 }), "write DURATION"],
+    [sample({ "drain-timeout": 30 }), "write 30s or 30ms"],
+    [sample({ "drain-timeout": true }), 'write "true", in quotes'],
+    [sample({ "admin-token": 12345 }), "write it in quotes"],
+    [upstream({ health: { interval: 5 } }), "write 5s"],
+    [listener({ bind: 8080 }), "write http://:8080 or tcp://:8080"],
+    [listener({ timeouts: { connect: "1s" } }), "write it under upstreams.NAME.timeouts"],
+    [upstream({ timeouts: { "tunnel-idle": "1s" } }), "write it under listeners.NAME.timeouts"],
+    [upstream({ timeouts: { "tunel-idle": "1s" } }), "the keys here are connect, answer, server-idle, queue"],
+    [upstream({ "keep-alive": 64 }), "write off or { max-idle: 64 }"],
+    [upstream({ "keep-alive": 0 }), "write off or { max-idle: 256 }"],
+    [upstream({ "keep-alive": "on" }), "write off or { max-idle: 256 }"],
+    [upstream({ "keep-alive": true }), "write off or { max-idle: 256 }"],
+    [null, "write listeners and upstreams"],
     [sample({ log: { level: "verbose" } }), "write debug, info, warn or error"],
   ];
   for (const [raw, want] of cases) equal(checkConfig(raw, ROOT).findings[0].remedy, want);
@@ -428,6 +464,11 @@ test("what is odd but possible is a warning", () => {
     ],
     [upstream({ servers: ["a:1", "b:1", "A:1"] }), "upstreams/db/servers/2", "twice the same server"],
     [sample({ admin: "http://:1", "admin-token": "short" }), "admin-token", "can be guessed"],
+    [
+      sample({ upstreams: { db: { servers: ["a:1"] }, other: { servers: ["b:1"] } } }),
+      "upstreams/other",
+      "nobody leads there",
+    ],
   ];
   for (const [raw, path, why] of cases) {
     const { config, findings } = checkConfig(raw, ROOT);
@@ -458,10 +499,26 @@ test("a secret is in no finding", () => {
   ok(findings.length > 0 && !JSON.stringify(findings).includes("s3cret"));
 });
 
+test("an upstream that nobody leads to is no news beside a name that leads nowhere", () => {
+  const { findings } = checkConfig(listener({ to: "bd" }), ROOT);
+  deepEqual(findings.map(({ path }) => path.join("/")), ["listeners/db/to"]);
+});
+
+test("one server needs no list", () => {
+  deepEqual(good(upstream({ servers: "10.0.0.1:5432" })), good(upstream({ servers: ["10.0.0.1:5432"] })));
+});
+
 test("ten thousand upstreams are checked in a moment, too many are refused", () => {
   const servers = Array.from({ length: 10 }, (_, at) => `10.0.0.${at}:80`);
   const many = (count: number) =>
     sample({
+      listeners: {
+        web: {
+          bind: "http://:80",
+          routes: Array.from({ length: count }, (_, at) => ({ match: { path: `/${at}/` }, to: String(at) })),
+          to: "db",
+        },
+      },
       upstreams: Object.fromEntries(
         ["db", ...Array(count).keys()].map((name) => [String(name), { servers }]),
       ),

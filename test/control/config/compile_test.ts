@@ -76,6 +76,24 @@ describe("compile", () => {
     strictEqual(bench.directory.upstreams.get(second)?.name, "tcp://:2");
   });
 
+  it("the directory has each upstream that a listener leads to, once", () => {
+    const bench = new Bench();
+    bench.compileFile(`
+listeners:
+  many:
+    bind: http://:1
+    routes: [{ match: { path: /a/ }, to: a }, { match: { path: /b/ }, to: b }, { match: { path: /c }, to: a }]
+    to: b
+  none: { bind: "http://:2", routes: [{ respond: {} }] }
+upstreams: { a: { servers: 10.0.0.1:1 }, b: { servers: 10.0.0.2:1 } }
+`);
+    const entries = [...bench.directory.listeners.values()];
+    deepEqual(entries.map(({ name, upstreams, upstream }) => [name, upstreams, upstream]), [
+      ["many", ["a", "b"], "a, b"],
+      ["none", [], ""],
+    ]);
+  });
+
   it("a server keeps its number when others come and go", () => {
     const bench = new Bench();
     bench.names = { "a.example": ["10.0.0.1", "10.0.0.2"] };

@@ -87,6 +87,13 @@ test("a file that is no YAML says where", () => {
   }
 });
 
+test("a second document is told in words of ours", () => {
+  const file = readConfigFile("f", "a: 1\n---\nb: 2\n");
+  deepEqual("problems" in file && file.problems.map(formatProblem), [
+    'sluice: f:2:1: one document only; remove what follows "---"',
+  ]);
+});
+
 test("an empty file is nothing, not an error of its own", () => {
   const file = readConfigFile("f", "# nothing\n");
   ok(!("problems" in file) && file.raw === null);

@@ -296,7 +296,7 @@ test("problems name the argument and the remedy", () => {
       'tcp://9000=a:1: "9000" is a port without a host; write :9000',
       "the colon is missing",
     ],
-    [[":9000=a:1"], ':9000=a:1: ":9000" has no scheme; write tcp://:9000', "no scheme"],
+    [[":9000=a:1"], ':9000=a:1: ":9000" has no scheme; write http://:9000 or tcp://:9000', "no scheme"],
     [["tpc://:9000=a:1"], 'tpc://:9000=a:1: unknown scheme "tpc"; did you mean "tcp"?', "a slip"],
     [
       ["https://:443=a:1"],
@@ -545,16 +545,16 @@ test("problems name the argument and the remedy", () => {
       '--tunnel-idle: "99ms" is too small; write a value from 100ms to 7d',
       "a tick of the timers",
     ],
-    [[L, "--connect-timeout", "1"], '--connect-timeout: "1" has no unit; write 1s or 1ms', "no unit"],
+    [[L, "--connect-timeout", "1"], '--connect-timeout: "1" has no unit; write 1s', "no unit"],
     [[L, "--tunnel-idle", "8d"], '--tunnel-idle: "8d" is too large; write a value from 100ms to 7d', "bound"],
     [
       ["--health-interval", "1", L, L2],
-      '--health-interval: "1" has no unit; write 1s or 1ms',
+      '--health-interval: "1" has no unit; write 1s',
       "told once, not for each LISTEN",
     ],
     [
       ["--health-interval", "1", L, "--health-interval", "1s"],
-      '--health-interval (argument 1): "1" has no unit; write 1s or 1ms',
+      '--health-interval (argument 1): "1" has no unit; write 1s',
       "looked at even where it does not count",
     ],
     [
@@ -652,7 +652,7 @@ test("all problems come at once, in the order of the arguments", () => {
       'tcp://:1=a: "a" has no port; write a:PORT',
       '--helth: unknown flag; did you mean "--health"?',
       "--cert: not supported in this version; leave it out",
-      'tcp=b: "tcp" has no scheme; write tcp://:PORT',
+      'tcp=b: "tcp" has no scheme; write http://:PORT or tcp://:PORT',
       'tcp=b: "b" has no port; write b:PORT',
       '--health-fall: "0" is too small; write a value from 1 to 100',
     ],

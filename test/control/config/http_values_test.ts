@@ -84,6 +84,19 @@ test("readRegex and readPathText", () => {
   ]]);
 });
 
+test("the remedy for a path is one that is taken", () => {
+  const cases: [text: string, want: string][] = [
+    ["/a b", "write /a%20b"],
+    ["/a b?c d", "write /a%20b"],
+    ["/a?b", "write /a"],
+  ];
+  for (const [text, want] of cases) {
+    const reading = readPath(text);
+    equal(reading.ok ? "" : reading.remedy, want, text);
+    ok(readPath(want.slice("write ".length)).ok, want);
+  }
+});
+
 test("readMethod", () =>
   each(readMethod, [
     ["GET", "GET", "known"],

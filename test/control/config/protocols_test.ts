@@ -107,7 +107,7 @@ test("what HTTP has beside TCP is refused for none of them", () => {
     },
   };
   const { config, findings } = checkConfig(both, ROOT);
-  deepEqual(findings, []);
+  deepEqual(findings.map(({ what }) => what), ['no listener leads to upstream "nobody"']);
   equal(config?.listeners.h.timeouts["client-idle"], 5_000);
   equal(config?.upstreams.nobody.timeouts["server-idle"], 6_000);
 });

@@ -5,10 +5,13 @@ import type { Config } from "../../../src/control/config/schema.ts";
 
 const ROOT = { env: {}, uid: 0 };
 
-/** A listener of HTTP with one route, and keys put over it. */
+/** A listener of HTTP with one route, and keys put over it; another one uses every upstream. */
 function web(route: unknown, over: Record<string, unknown> = {}): Record<string, unknown> {
   return {
-    listeners: { web: { bind: "http://:8080", routes: [route], ...over } },
+    listeners: {
+      web: { bind: "http://:8080", routes: [route], ...over },
+      all: { bind: "http://:8081", routes: [{ match: { path: "/site/" }, to: "site" }], to: "api" },
+    },
     upstreams: { api: { servers: ["10.0.0.1:80"] }, site: { servers: ["10.0.0.2:80"] } },
   };
 }
@@ -265,12 +268,130 @@ test("checkConfig says what is wrong with a route, and where", () => {
       "another field",
     ],
     [{ to: "api", "body-max": "10" }, `${at}/body-max`, '"10" has no unit', "bytes?"],
+    [{ to: "api", "body-max": 1024 }, `${at}/body-max`, '"1024" has no unit', "bytes?"],
+    [{ redirect: "/new" }, `${at}/redirect`, "text where object is expected", "no keys"],
+    [
+      { to: "api", headers: { request: { set: { "X-A": "1", "x-a": "2" } } } },
+      `${at}/headers/request/set/x-a`,
+      '"x-a" and "X-A" are one field',
+      "which of them?",
+    ],
+    [
+      { respond: {}, headers: { response: { rename: { "content-type": "X-Type" } } } },
+      `${at}/headers/response/rename/content-type`,
+      'Sluice writes "content-type" itself',
+      "there is nothing to be renamed",
+    ],
+    [
+      { redirect: { to: "/" }, headers: { response: { rename: { Location: "X-To" } } } },
+      `${at}/headers/response/rename/Location`,
+      'Sluice writes "Location" itself',
+      "there is nothing to be renamed",
+    ],
+    [
+      { redirect: { to: "/" }, headers: { response: { rename: { Date: "X-Date" } } } },
+      `${at}/headers/response/rename/Date`,
+      'Sluice writes "Date" itself',
+      "there is nothing to be renamed",
+    ],
+    [{ redirect: { to: "/a#b#c" } }, `${at}/redirect/to`, '"/a#b#c" has two fragments', "one is legal"],
   ];
   for (const [route, path, what, why] of cases) {
     const { config, findings } = checkConfig(web(route), ROOT);
     equal(config, undefined, why);
     deepEqual(findings.map((finding) => [finding.path.join("/"), finding.what]), [[path, what]], why);
     ok(findings.every(({ remedy }) => remedy !== ""), why);
+  }
+});
+
+test("remedies are what somebody meant", () => {
+  const cases: [route: unknown, want: string][] = [
+    [{ to: "api", "body-max": 1024 }, "write 1024B or 1KiB"],
+    [{ to: "api", "body-max": "0" }, "write a value from 1B to 1024TiB"],
+    [{ redirect: "/new" }, "write { to: /new }"],
+    [{ redirect: "/new/{rest}" }, 'write { to: "/new/{rest}" }'],
+    [{ redirect: 301 }, "write its keys"],
+    [{ respond: "pong" }, "write { body: pong }"],
+    [{ respond: "a, b" }, 'write { body: "a, b" }'],
+    [{ respond: 404 }, "write its keys"],
+    [{ to: "api", match: { header: { "x-beta": 1 } } }, 'write "1", in quotes'],
+    [{ to: "api", headers: { request: { set: { "X-A": 1 } } } }, 'write "1", in quotes'],
+    [
+      { to: "api", headers: { request: { set: { "X-A": { "client-ip": null } } } } },
+      'write "{client-ip}", in quotes',
+    ],
+    [{ to: "api", match: { path: "/a b" } }, "write /a%20b"],
+    [
+      { respond: {}, headers: { response: { rename: { Date: "X-Date" } } } },
+      "set it, or remove it",
+    ],
+  ];
+  for (const [route, want] of cases) {
+    deepEqual(checkConfig(web(route), ROOT).findings.map(({ remedy }) => remedy), [want]);
+  }
+});
+
+test("a redirect may lead to a fragment", () => {
+  for (const to of ["/x#frag", "https://shop.example#top", "/x?{query}#{path}", "/{rest}#{rest}"]) {
+    deepEqual(good(web({ match: { path: "/a/" }, redirect: { to } })).routes[0].action, {
+      kind: "redirect",
+      to,
+      status: 308,
+    });
+  }
+});
+
+test("a server's answer may have its fields renamed", () => {
+  good(web({ to: "api", headers: { response: { rename: { Date: "X-Date", "Content-Type": "X-Type" } } } }));
+});
+
+test("what is odd about a route but possible is a warning", () => {
+  const at = "listeners/web/routes/0",
+    path = (path: unknown, strip: string) => ({
+      match: path === undefined ? { method: "GET" } : { path },
+      rewrite: { "strip-prefix": strip },
+      to: "api",
+    });
+  const cases: [route: unknown, path: string, why: string][] = [
+    [{ match: { path: "/star/*" }, to: "api" }, `${at}/match/path`, "a star is no wildcard"],
+    [{ match: { path: { prefix: "/star/*" } }, to: "api" }, `${at}/match/path/prefix`, "in a prefix"],
+    [{ match: { path: { exact: "/star/*" } }, to: "api" }, "", "exact is what it says"],
+    [{ match: { path: "/star*" }, to: "api" }, "", "part of a segment"],
+    [path("/api/", "/app"), `${at}/rewrite/strip-prefix`, "another path"],
+    [path("/api/", "/ap"), `${at}/rewrite/strip-prefix`, "not at a whole segment"],
+    [path("/api/", "/api/"), "", "the same"],
+    [path({ prefix: "/api" }, "/api"), "", "the same without a slash"],
+    [path("/api/v1/", "/api"), "", "a part of it"],
+    [path("/api/", "/api/v1"), "", "some paths begin so"],
+    [path("/caf%C3%A9/", "/caf\u00e9"), "", "spelled otherwise"],
+    [path("/api", "/api"), "", "the whole path"],
+    [path("/api", "/api/v1"), `${at}/rewrite/strip-prefix`, "longer than the one path"],
+    [path("/users/{id}", "/users"), "", "before a named part"],
+    [path("/users/{id}", "/users/1"), "", "a named part may be so"],
+    [path("/users/{id}", "/groups"), `${at}/rewrite/strip-prefix`, "another path"],
+    [path("/", "/api"), "", "any path"],
+    [path({ regex: "^/x" }, "/api"), "", "nobody knows what an expression takes"],
+    [path(undefined, "/api"), "", "any path"],
+    [
+      { to: "api", headers: { request: { set: { "X-A": "1" }, remove: "x-a" } } },
+      `${at}/headers/request/remove`,
+      "to set is to remove",
+    ],
+    [
+      { to: "api", headers: { response: { set: { "X-A": "1" }, remove: ["B", "x-a"] } } },
+      `${at}/headers/response/remove/1`,
+      "to set is to remove",
+    ],
+    [{ to: "api", headers: { request: { add: { "X-A": "1" }, remove: "x-a" } } }, "", "that is another"],
+  ];
+  for (const [route, want, why] of cases) {
+    const { config, findings } = checkConfig(web(route), ROOT);
+    ok(config, why);
+    deepEqual(
+      findings.map(({ path, severity }) => [path.join("/"), severity]),
+      want === "" ? [] : [[want, "warning"]],
+      why,
+    );
   }
 });
 

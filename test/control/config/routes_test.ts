@@ -106,12 +106,25 @@ describe("routeFindings", () => {
       'redirect.to: "{rest}" leads nowhere; write /PATH, https://HOST/PATH or {scheme}://HOST/PATH',
     ],
     [redirect("/a b"), 'redirect.to: "/a b" is no part of a URI; write /a%20b'],
+    [redirect("/a#b#c"), 'redirect.to: "/a#b#c" has two fragments; write "%23" for a # within one'],
+    [
+      redirect("/a#b{path}#c"),
+      'redirect.to: "/a#b{path}#c" has two fragments; write "%23" for a # within one',
+    ],
+    [{ rewrite: { path: "/a#b" } }, 'rewrite.path: "/a#b" is no part of a URI; write /a%23b'],
     [redirect("/a\r\nb"), 'redirect.to: "/a\\r\\nb" is no part of a URI; write /a%0D%0Ab'],
     [redirect("/{query}"), 'redirect.to: {query} stands before any question mark; write "?{query}"'],
     [
       redirect("https://shop.example{rest}"),
       'redirect.to: {rest} is part of the host there; write "/{rest}"',
     ],
+    ...(["https://shop.example{id}", "https://{id}/x", "https://shop.example:{id}/", "https://{id}{host}/"]
+      .map(
+        (to): [Partial<RouteSpec>, string] => [
+          redirect(to, "/t/{id}"),
+          'redirect.to: {id} could be any host there; write a domain behind it: "{id}.shop.example"',
+        ],
+      )),
     [redirect("/{hots}"), 'redirect.to: {hots} stands for nothing; did you mean "host"?'],
     [
       redirect("/{identity}", "/u/{identify}"),
@@ -169,6 +182,8 @@ describe("routeFindings", () => {
       redirect("/x/{rest}", "/y/"),
       redirect("https://{host}{path}?{query}"),
       redirect("https://{tenant}.example/", "/t/{tenant}"),
+      redirect("https://www-{tenant}.example:8443/", "/t/{tenant}"),
+      redirect("https://shop.example/{id}", "/t/{id}"),
       redirect("{scheme}://{host}:{port}/", "/a"),
       { rewrite: { stripPrefix: "/a", addPrefix: "/b%20c" }, clients: ["::/0"] },
       { rewrite: { path: "{path}", host: "{host}.internal:80" } },

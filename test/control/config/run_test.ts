@@ -183,10 +183,10 @@ test("what is wrong between keys has a place, or the flag that is at fault", () 
 
 test("a file of another shape is refused, whatever flags go before it", () => {
   deepEqual(lines(run("", "--reactors", "2")), [
-    "f.yaml:1:1: nothing where object is expected; write its keys",
+    "f.yaml:1:1: nothing is in it; write listeners and upstreams",
   ]);
   deepEqual(lines(run("- a\n", "--reactors", "2")), [
-    "f.yaml:1:1: a list where object is expected; write its keys",
+    "f.yaml:1:1: a list where object is expected; write listeners and upstreams",
   ]);
   deepEqual(lines(run(`log: info\n${SMALL}`, "--log-level", "warn")), [
     "f.yaml:1:6: log: text where object is expected; write its keys",
@@ -198,4 +198,25 @@ test("warnings do not stop the start", () => {
   ok("config" in result);
   equal(lines(result).length, 1);
   ok(lines(result)[0].startsWith("warning: f.yaml:2:"), lines(result)[0]);
+});
+
+test("findings that come later are told as those of the check", () => {
+  const file = run(SMALL);
+  ok("config" in file);
+  const path = ["upstreams", "u", "servers", 0], of = { path, remedy: "do", severity: "error" } as const;
+  deepEqual(file.tell([{ ...of, what: "odd" }]).map(formatProblem), [
+    "sluice: f.yaml:2:29: upstreams.u.servers[0]: odd; do",
+  ]);
+  const argv = ["tcp://:1=a:1", "--health-expect", "/(/", "tcp://:2=a:1", "--health-expect=/(/"];
+  const flags = parseFlags(argv, {}, 0);
+  ok("config" in flags);
+  const findings = ["tcp://:1", "tcp://:2"].map((name) => ({
+    ...of,
+    path: ["upstreams", name, "health", "expect"],
+    what: "odd",
+  }));
+  deepEqual(flags.tell(findings).map(formatProblem), [
+    "sluice: --health-expect (argument 2): odd; do",
+    "sluice: --health-expect (argument 5): odd; do",
+  ]);
 });

@@ -149,3 +149,22 @@ test("formatDuration and formatSize are read back as they were", () => {
     equal(told(readSize(formatSize(value), WIDE)), value);
   }));
 });
+
+test("a number without its unit is kept where a unit makes a value of it", () => {
+  const remedy = (reading: Reading<number>) => reading.ok ? "" : reading.remedy;
+  const SHORT = { min: 100, max: 3_600_000 }, SOME = { min: 1, max: 2 ** 50 };
+  const durations: [text: string, want: string][] = [
+    ["5", "write 5s"],
+    ["500", "write 500s or 500ms"],
+    ["5000", "write 5000ms"],
+    ["0", "write a value from 100ms to 1h"],
+    ["99999999", "write a value from 100ms to 1h"],
+  ];
+  for (const [text, want] of durations) equal(remedy(readDuration(text, SHORT)), want);
+  const sizes: [text: string, want: string][] = [
+    ["1024", "write 1024B or 1KiB"],
+    ["10", "write 10B or 10KiB"],
+    ["0", "write a value from 1B to 1024TiB"],
+  ];
+  for (const [text, want] of sizes) equal(remedy(readSize(text, SOME)), want);
+});
