@@ -55,7 +55,7 @@ import { markEdited, printEdited, printTemplate } from "./field_edits.ts";
 import { printForwarded } from "./forwarded.ts";
 import { recallHead } from "./kept_head.ts";
 import { settleId } from "./request_id.ts";
-import { inputs, prepareTemplates } from "./routing.ts";
+import { inputs, prepareTemplates, readPath } from "./routing.ts";
 import { answer, request, restAt, restBytes } from "./wire_h1.ts";
 
 /** What became of a head. */
@@ -67,6 +67,8 @@ export const enum Forwarded {
   TooLong,
   /** The Host that its route gives it is none. */
   NoHost,
+  /** Its path would leave its server's base, or is none (`wayRefusal`). */
+  BadPath,
   /** What came behind the head is no body. */
   Malformed,
   /** There is no block for what could not be sent or used yet. */
@@ -104,6 +106,10 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   sys.client(down, ARENA_SCRATCH);
   const trusted = isTrusted(held, listener, arenaBytes, ARENA_SCRATCH);
   const route = exRoute[ex], edits = route === NONE ? 0 : held.routing.routeRequestEditCount[route];
+  // A base path is not left by what comes behind it. Where there are routes, they have looked.
+  if (route === NONE && held.serverBaseBytes[exServer[ex]] > 0 && !readPath(request)) {
+    return Forwarded.BadPath;
+  }
   const off = route === NONE ? 0 : held.routing.routeForwardedOff[route];
   const ways = held.listenerForwarded[listener] | off;
   const forwarded = arenaBytes[ARENA_SCRATCH] < FAMILY_IP4 ? withoutAddress(ways) : ways;

@@ -334,6 +334,9 @@ function forward(ex: number): void {
     case Forwarded.TooLong:
       exErrno[ex] = Refusal.HeadTooLong;
       return say(ex, Reason.BadRequest, 431, true);
+    case Forwarded.BadPath:
+      exErrno[ex] = wayRefusal;
+      return say(ex, Reason.BadRequest, 400, true);
     case Forwarded.NoHost:
       exErrno[ex] = Refusal.BadHost;
       return say(ex, Reason.BadRequest, 400, true);

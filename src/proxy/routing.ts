@@ -46,8 +46,15 @@ export const inputs: TemplateInputs = {
   secure: 0,
 };
 
-/** Why the last way was BadPath. */
+/** Why the last `readPath` said no. */
 export let wayRefusal = Refusal.None;
+
+/** Decodes a path into `inputs`; false: it is none, by what `wayRefusal` says. */
+export function readPath(head: Head): boolean {
+  if (decode(head)) return true;
+  wayRefusal = inputs.pathEnd === BadPath.AboveRoot ? Refusal.PathAboveRoot : Refusal.BadEscape;
+  return false;
+}
 
 /** Chooses the way of the request in `request`: sets exRoute and exUpstream. */
 export function chooseWay(ex: number, held: Plan): Way {
@@ -56,10 +63,7 @@ export function chooseWay(ex: number, held: Plan): Way {
     exUpstream[ex] = held.listenerUpstream[listener];
     return exUpstream[ex] === NONE ? Way.None : Way.Upstream;
   }
-  if (!decode(request)) {
-    wayRefusal = inputs.pathEnd === BadPath.AboveRoot ? Refusal.PathAboveRoot : Refusal.BadEscape;
-    return Way.BadPath;
-  }
+  if (!readPath(request)) return Way.BadPath;
   sys.client(exDown[ex], ARENA_SCRATCH);
   const { path, pathAt, pathEnd } = inputs;
   const chosen = route(

@@ -2,9 +2,10 @@
 // nothing arrives.
 import { deepStrictEqual, match, notStrictEqual, ok as holds, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { ok } from "../support/http_origin.ts";
-import { statusOf, valuesOf } from "../support/http_peer.ts";
-import { masked, type Proxy, told, withConfiguredProxy, withProxy } from "../support/http_proxy.ts";
+import { HttpOrigin, ok } from "../support/http_origin.ts";
+import { HttpPeer, statusOf, valuesOf } from "../support/http_peer.ts";
+import { ALONE, masked, type Proxy, told, withConfiguredProxy, withProxy } from "../support/http_proxy.ts";
+import { Sluice } from "../support/executable.ts";
 
 const HOST = "Host: shop.example";
 
@@ -618,6 +619,27 @@ describe("requests are refused", () => {
       strictEqual(detail, "The host is neither a name nor an IP address.");
       strictEqual(proxy.origin.requests.length, 1);
     });
+  });
+
+  it("a base path is not left by what comes behind it: 400", async () => {
+    await using origin = await HttpOrigin.listen(() => ok());
+    using sluice = await Sluice.start([...ALONE, `http://127.0.0.1:0=http://${origin.address}/base`]);
+    using client = await HttpPeer.connect(sluice.port());
+    const ask = async (path: string) =>
+      statusOf((await client.ask(wireOf([`GET ${path} HTTP/1.1`, HOST]))).head);
+    for (const path of ["/../admin", "/a/../../admin", "/%2e%2e/admin", "/.%2E", "/%zz"]) {
+      strictEqual(await ask(path), 400, path);
+    }
+    strictEqual(origin.requests.length, 0);
+    for (const path of ["/a/../b", "/..a", "/a/%2e"]) strictEqual(await ask(path), 200, path);
+    deepStrictEqual(origin.requests.map(({ head }) => head.line.split(" ")[1]), [
+      "/base/a/../b",
+      "/base/..a",
+      "/base/a/%2e",
+    ]);
+    client[Symbol.dispose]();
+    await origin.kill();
+    await sluice.finish();
   });
 
   it("CONNECT: this is no forward proxy", () =>
