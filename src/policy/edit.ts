@@ -4,11 +4,7 @@
 import { FIELDS_MAX } from "../base/limits.ts";
 import { ForwardedShift, Forwarding } from "../plan/plan.ts";
 import { FieldAt, findField, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
-import { ascii, findText, Octet, OCTETS, Of, sameRuns } from "../proto/octet.ts";
-
-const COMMA = 0x2c;
-const SPACE = 0x20;
-const TAB = 0x09;
+import { ascii, findText, Octet, OCTETS, Of, sameRuns, skipBlanks, trimEnd } from "../proto/octet.ts";
 
 /** What becomes of a field. */
 export const enum Drop {
@@ -46,11 +42,11 @@ const SLUICE = ascii("sluice");
 
 /** Behind a protocol and a space, and no part of a longer name. */
 function endsWord(bytes: Uint8Array, at: number, end: number): boolean {
-  return at === end || bytes[at] === COMMA || isBlank(bytes[at]);
+  return at === end || bytes[at] === Octet.Comma || isBlank(bytes[at]);
 }
 
 function isBlank(byte: number): boolean {
-  return byte === SPACE || byte === TAB;
+  return (OCTETS[byte] & Of.Blank) !== 0;
 }
 
 /** How many more hops a request may go, by its Max-Forwards (RFC 9110 section 7.6.2): only OPTIONS and TRACE
@@ -195,7 +191,7 @@ function dropNamed(bytes: Uint8Array, head: Head): void {
     const end = head.at + head.fields[row + FieldAt.ValueEnd];
     for (let at = head.at + head.fields[row + FieldAt.Value]; at < end;) {
       let optionEnd = at;
-      while (optionEnd < end && bytes[optionEnd] !== COMMA) optionEnd++;
+      while (optionEnd < end && bytes[optionEnd] !== Octet.Comma) optionEnd++;
       dropOption(bytes, head, at, optionEnd);
       at = optionEnd + 1;
     }
@@ -203,8 +199,8 @@ function dropNamed(bytes: Uint8Array, head: Head): void {
 }
 
 function dropOption(bytes: Uint8Array, head: Head, from: number, end: number): void {
-  while (from < end && isBlank(bytes[from])) from++;
-  while (end > from && isBlank(bytes[end - 1])) end--;
+  from = skipBlanks(bytes, from, end);
+  end = trimEnd(bytes, from, end);
   if (from === end) return;
   for (let field = 0; field < head.fieldCount; field++) {
     const row = field * FieldAt.Length;

@@ -1,6 +1,6 @@
 // Which of the media types that we have an Accept field prefers (RFC 9110 sections 12.4.2 and 12.5.1). It is
 // asked about errors: nothing is refused for what it says, and what makes no sense in it names nothing.
-import { lower, Octet, OCTETS, Of } from "./octet.ts";
+import { lower, Octet, OCTETS, Of, skipBlanks, trimEnd } from "./octet.ts";
 
 const STAR = 42;
 /** A weight of 1, in thousandths. */
@@ -114,17 +114,4 @@ function partEnd(bytes: Uint8Array, from: number, end: number): number {
     else if (octet === Octet.Semicolon || octet === Octet.Comma) return at;
   }
   return end;
-}
-
-function skipBlanks(bytes: Uint8Array, from: number, end: number): number {
-  let at = from;
-  while (at < end && (OCTETS[bytes[at]] & Of.Blank) !== 0) at++;
-  return at;
-}
-
-/** Where [from, end) ends without the blanks at its end. */
-function trimEnd(bytes: Uint8Array, from: number, end: number): number {
-  let at = end;
-  while (at > from && (OCTETS[bytes[at - 1]] & Of.Blank) !== 0) at--;
-  return at;
 }

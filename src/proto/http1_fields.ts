@@ -4,7 +4,7 @@
 import { FIELDS_MAX, HEAD_BYTES_MAX } from "../base/limits.ts";
 import { FieldAt, findField, Framing, type Head, HeadFlag, Name } from "./head.ts";
 import { nameOf } from "./names.ts";
-import { ascii, findText, Octet, OCTETS, Of, sameText } from "./octet.ts";
+import { ascii, findText, Octet, OCTETS, Of, sameText, skipBlanks } from "./octet.ts";
 import { Refusal } from "./refusal.ts";
 
 /** Below 2^53 whatever they are. */
@@ -197,12 +197,6 @@ function readCodings(bytes: Uint8Array, head: Head): number {
   }
   if (!last || chunked > 1) return -Refusal.NotFinalChunked;
   return others > 0 ? -Refusal.UnknownCoding : 0;
-}
-
-function skipBlanks(bytes: Uint8Array, from: number, end: number): number {
-  let at = from;
-  while (at < end && (OCTETS[bytes[at]] & Of.Blank) !== 0) at++;
-  return at;
 }
 
 /** RFC 9112 section 9.3 (is the connection persistent) and RFC 9110 section 7.8 (Upgrade, which HTTP/1.0

@@ -113,3 +113,17 @@ export function sameRuns(bytes: Uint8Array, one: number, other: number, length: 
   }
   return true;
 }
+
+/** Where the blanks (SP, HTAB) at the beginning of [from, end) end. */
+export function skipBlanks(bytes: Uint8Array, from: number, end: number): number {
+  let at = from;
+  while (at < end && (OCTETS[bytes[at]] & Of.Blank) !== 0) at++;
+  return at;
+}
+
+/** Where [from, end) ends without the blanks at its end. */
+export function trimEnd(bytes: Uint8Array, from: number, end: number): number {
+  let at = end;
+  while (at > from && (OCTETS[bytes[at - 1]] & Of.Blank) !== 0) at--;
+  return at;
+}

@@ -1,6 +1,6 @@
 // What Sluice says itself: errors, redirects, fixed replies. Printed into the same place as forwarded
 // heads; what the client does not take at once is held by its own slot (state Answer).
-import { ARENA_PRINT, ARENA_SCRATCH, NONE, PRINT_BYTES } from "../base/limits.ts";
+import { ARENA_PRINT, NONE, PRINT_BYTES } from "../base/limits.ts";
 import { holdLeftover, holdsLeft } from "../net/holds.ts";
 import { PAGE_FORMS, PageForm, pageOf } from "../plan/pages.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
@@ -26,8 +26,7 @@ import { OwnField } from "../plan/routing.ts";
 import { preferred } from "../proto/accept.ts";
 import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
 import { printEdited, printTemplate } from "./field_edits.ts";
-import { settleId } from "./request_id.ts";
-import { prepareTemplates } from "./routing.ts";
+import { prepareAnswerTemplates } from "./request_id.ts";
 
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
 
@@ -174,7 +173,8 @@ export function sayFixed(ex: number, held: Plan): number {
     printBytes(held.arenaWords, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
     print(CRLF);
   }
-  printOwnEdits(ex, held, route);
+  if (held.routing.routeAnswerEditCount[route] > 0) prepareAnswerTemplates(ex, held);
+  printOwnEdits(held, route);
   print(CRLF);
   if (!silent) printBytes(held.arenaWords, routeBodyAt[route], routeBodyAt[route] + routeBodyBytes[route]);
   return send(ex);
@@ -191,28 +191,20 @@ export function sayNothing(ex: number): number {
 export function sayRedirect(ex: number, held: Plan): number {
   const route = exRoute[ex], off = held.routing.routeOwnOff[route];
   printHead(ex, held.routing.routeStatus[route], 0, off);
+  prepareAnswerTemplates(ex, held);
   if (!(off & OwnField.Location)) {
-    prepareOwn(ex, held);
     print(LOCATION);
     printTemplate(held, held.routing.routeLocation[route]);
     print(CRLF);
   }
-  printOwnEdits(ex, held, route);
+  printOwnEdits(held, route);
   print(CRLF);
   return send(ex);
 }
 
-function prepareOwn(ex: number, held: Plan): void {
-  prepareTemplates(ex, held);
-  sys.client(exDown[ex], ARENA_SCRATCH);
-  settleId(ex, held);
-}
-
-/** What the route sets on its answers, it sets on ours. */
-function printOwnEdits(ex: number, held: Plan, route: number): void {
+/** What the route sets on its answers, it sets on ours; templates are prepared. */
+function printOwnEdits(held: Plan, route: number): void {
   const { routeAnswerEditFirst, routeAnswerEditCount } = held.routing;
-  if (routeAnswerEditCount[route] === 0) return;
-  prepareOwn(ex, held);
   printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING);
 }
 

@@ -54,7 +54,7 @@ import {
 import { markEdited, printEdited, printTemplate } from "./field_edits.ts";
 import { printForwarded } from "./forwarded.ts";
 import { recallHead } from "./kept_head.ts";
-import { settleId } from "./request_id.ts";
+import { prepareAnswerTemplates, settleId } from "./request_id.ts";
 import { inputs, prepareTemplates, readPath } from "./routing.ts";
 import { answer, request, restAt, restBytes } from "./wire_h1.ts";
 
@@ -171,9 +171,7 @@ function printNextHop(held: Plan, server: number): void {
 /** Templates of an answer are made from its request, which is kept. */
 function prepareAnswer(ex: number, held: Plan, route: number, edits: number): void {
   recallHead(ex);
-  sys.client(exDown[ex], ARENA_SCRATCH);
-  prepareTemplates(ex, held);
-  settleId(ex, held);
+  prepareAnswerTemplates(ex, held);
   markEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer);
 }
 

@@ -291,9 +291,14 @@ function queue(ex: number): void {
 function stand(ex: number): void {
   exSetState(ex, ExState.Queue);
   exUnqueuedMs[ex] = 0;
-  const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
+  const endMs = queueEndMs(ex);
   allowUntil(ex, exReason[ex] === Reason.None ? endMs : Math.min(endMs, clockMs() + QUEUE_RETRY_MS));
   queueLook(exUpstream[ex]); // a place that was given before we stood here was offered to nobody
+}
+
+/** When it has waited for a place as long as it may. */
+function queueEndMs(ex: number): number {
+  return exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
 }
 
 /** The client of an exchange in the queue may be gone. */
@@ -306,8 +311,7 @@ export function queueEvent(ex: number, down: number, bits: number): void {
 /** It has waited for a place long enough, or for a server that refused to be asked again. */
 function queueTimeout(ex: number): void {
   if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
-  const endMs = exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
-  if (clockMs() >= endMs) return fail(ex, Reason.QueueTimeout, 0);
+  if (clockMs() >= queueEndMs(ex)) return fail(ex, Reason.QueueTimeout, 0);
   queueLeave(ex);
   exUnqueuedMs[ex] = clockMs();
   exSetState(ex, ExState.Connect);

@@ -8,9 +8,9 @@ import { forwardingOf } from "../policy/edit.ts";
 import { isTrusted } from "../policy/trust.ts";
 import { FieldAt, findField, Name } from "../proto/head.ts";
 import { putHex } from "../proto/http1_print.ts";
-import { arenaBytes } from "../sys/sys.ts";
-import { exKept, exKeptBytes, exListener } from "./exchanges.ts";
-import { inputs } from "./routing.ts";
+import { arenaBytes, sys } from "../sys/sys.ts";
+import { exDown, exKept, exKeptBytes, exListener } from "./exchanges.ts";
+import { inputs, prepareTemplates } from "./routing.ts";
 import { request } from "./wire_h1.ts";
 
 /** What lies behind a kept head: nothing yet, that the field is believed, or the first of so many digits. */
@@ -37,6 +37,13 @@ export function settleId(ex: number, held: Plan): void {
   const row = findField(request, Name.XRequestId) * FieldAt.Length;
   inputs.idAt = request.at + request.fields[row + FieldAt.Value];
   inputs.idEnd = request.at + request.fields[row + FieldAt.ValueEnd];
+}
+
+/** Prepares the templates of an answer, which are made from its request. */
+export function prepareAnswerTemplates(ex: number, held: Plan): void {
+  prepareTemplates(ex, held);
+  sys.client(exDown[ex], ARENA_SCRATCH);
+  settleId(ex, held);
 }
 
 function settle(held: Plan, listener: number, at: number): void {

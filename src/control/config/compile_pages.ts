@@ -10,7 +10,7 @@ import {
 import type { ArenaWriter } from "./arena.ts";
 import type { Span } from "./compile_listeners.ts";
 import { type ErrorPage, type ErrorPages, FORMS, PAGE_CLASSES, type PageSource } from "./error_pages.ts";
-import { pageBytes, type PageFiles } from "./page_files.ts";
+import { keyOf, pageBytes, type PageFiles } from "./page_files.ts";
 
 /** The pages of one generation. */
 export interface PlacedPages {
@@ -30,7 +30,7 @@ interface Owner {
 export function placePages(arena: ArenaWriter, owners: readonly Owner[], files: PageFiles): PlacedPages {
   const placed = new Map<string, Span>();
   const spanOf = (source: PageSource): Span => {
-    const known = source.kind === "file" ? `file\n${source.path}` : `text\n${source.text}`;
+    const known = keyOf(source);
     const bytes = pageBytes(source, files) ?? new Uint8Array(0);
     const span = placed.get(known) ?? { at: arena.add(bytes), bytes: bytes.length };
     placed.set(known, span);

@@ -26,7 +26,7 @@ export function readPageFiles(
   const seen = new Set<string>();
   let bytes = 0;
   for (const { path, source } of sourcesOf(listeners)) {
-    const known = source.kind === "file" ? `file\n${source.path}` : `text\n${source.text}`;
+    const known = keyOf(source);
     const isNew = !seen.has(known);
     seen.add(known);
     if (source.kind === "file" && isNew) {
@@ -43,6 +43,11 @@ export function readPageFiles(
     break;
   }
   return { files, findings };
+}
+
+/** The same for sources that give the same bytes. */
+export function keyOf(source: NonNullable<ErrorPage[Form]>): string {
+  return source.kind === "file" ? `file\n${source.path}` : `text\n${source.text}`;
 }
 
 /** The bytes of a page; undefined: of a file that could not be read. */
