@@ -111,8 +111,11 @@ export class Reactors {
       const result = sys.room_open(room, sizes.slots, sizes.pipes, ARENA_BYTES);
       if (result < 0) throw new ReactorError(`cannot open the tables of room ${room}: ${errnoName(-result)}`);
     }
-    for (const reactor of this.all) this.#spawn(reactor);
-    await this.#confirmed(plan.generation);
+    const { traffic } = this, health = this.all.filter(({ role }) => role === "health");
+    for (const reactors of [traffic, health]) { // traffic first: who starts beside it slows it down
+      for (const reactor of reactors) this.#spawn(reactor);
+      await this.#confirmed(plan.generation, reactors);
+    }
   }
 
   /** Publishes a new generation. */
@@ -141,7 +144,11 @@ export class Reactors {
 
   /** The oldest generation that any reactor still works by. */
   get oldestGeneration(): number {
-    return Math.min(...this.all.map(({ room }) => Atomics.load(this.shared.reactorGeneration, room)));
+    return this.#oldestOf(this.all);
+  }
+
+  #oldestOf(reactors: readonly Reactor[]): number {
+    return Math.min(...reactors.map(({ room }) => Atomics.load(this.shared.reactorGeneration, room)));
   }
 
   /** Zeroes what hung on a number that is free again. */
@@ -252,8 +259,8 @@ export class Reactors {
     }
   }
 
-  async #confirmed(generation: number): Promise<void> {
-    const done = () => this.oldestGeneration >= generation || this.#hopeless;
+  async #confirmed(generation: number, reactors: readonly Reactor[]): Promise<void> {
+    const done = () => this.#oldestOf(reactors) >= generation || this.#hopeless;
     const inTime = await until(done, BIRTH_DEADLINE_MS);
     if (this.#hopeless) {
       throw new ReactorError("the Workers die as soon as they are started; the log says why");

@@ -134,24 +134,23 @@ function printFew(value: number): void {
 }
 
 /** Numbers below 1,000 as they are written, without leading zeroes, the first digit in the lowest byte. */
-const SMALL = Int32Array.from({ length: 1000 }, (_, value) => {
-  const digit = (place: number): number => 0x30 + Math.floor(value / place) % 10;
-  if (value < 10) return digit(1);
-  if (value < 100) return digit(10) | (digit(1) << 8);
-  return digit(100) | (digit(10) << 8) | (digit(1) << 16);
-});
+const SMALL = new Int32Array(1_000);
+/** The same with leading zeroes. */
+const THREE = new Int32Array(1_000);
+for (let value = 0, first = 0x30; first <= 0x39; first++) {
+  for (let second = 0x30; second <= 0x39; second++) {
+    for (let third = 0x30; third <= 0x39; third++, value++) {
+      THREE[value] = first | (second << 8) | (third << 16);
+      SMALL[value] = value < 10 ? third : value < 100 ? second | (third << 8) : THREE[value];
+    }
+  }
+}
 
 /** Three digits, leading zeroes included: 0 to 999. */
 export function printThree(value: number): void {
   const at = room(3);
   if (at !== FULL) words.setInt32(at, THREE[value], true);
 }
-
-/** The same with leading zeroes. */
-const THREE = Int32Array.from({ length: 1000 }, (_, value) => {
-  const digit = (place: number): number => 0x30 + Math.floor(value / place) % 10;
-  return digit(100) | (digit(10) << 8) | (digit(1) << 16);
-});
 
 /** Milliseconds with one decimal: 12.3. */
 export function printTenths(ms: number): void {

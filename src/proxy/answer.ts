@@ -66,16 +66,11 @@ const PHRASES: Readonly<Record<number, string>> = {
 };
 
 const STATUS_MAX = 999;
-/** By status: the first line, and the words for a person. */
-const LINES: Text[] = [];
-const TITLES: Text[] = [];
-const PHRASE: Text[] = [];
-for (let status = 0; status <= STATUS_MAX; status++) {
-  const phrase = PHRASES[status] ?? "";
-  LINES.push(text(`HTTP/1.1 ${status} ${phrase}\r\n`));
-  PHRASE.push(text(phrase));
-  TITLES.push(text(phrase === "" ? `${status}` : `${status} ${phrase}`));
-}
+const STATUS_DIGITS = 3;
+const EMPTY = text("");
+/** By status. */
+const PHRASE: Text[] = Array.from({ length: STATUS_MAX + 1 }, () => EMPTY);
+for (const status in PHRASES) PHRASE[status] = text(PHRASES[status]);
 
 /** By reason: its sentence, and its Proxy-Status parameters (RFC 9209 section 2.3). */
 const SENTENCES = REASONS.map((reason) => text(reason.text));
@@ -87,6 +82,8 @@ const ERRORS = REASONS.map((reason) =>
   )
 );
 
+const VERSION = text("HTTP/1.1 ");
+const SPACE = text(" ");
 const CRLF = text("\r\n");
 const CONTENT_LENGTH = text("Content-Length: ");
 const CONTENT_TYPE = text("Content-Type: ");
@@ -131,16 +128,16 @@ export function sayReason(
   if (form === NO_FORM) form = page === NONE ? PageForm.Text : pageFirst[page];
   const own = page !== NONE && (pageForms[page] >> form & 1) !== 0;
   const given = page * PAGE_FORMS + form;
-  const detail = refusal === 0 ? SENTENCES[reason] : FAULTS[refusal], title = TITLES[status];
+  const detail = refusal === 0 ? SENTENCES[reason] : FAULTS[refusal];
   const shows = held.listenerProxyStatus[exListener[ex]] !== ProxyStatus.Off;
-  printHead(ex, status, own ? textBytes[given] : pageBytes(form, title, detail, status));
+  printHead(ex, status, own ? textBytes[given] : pageBytes(form, status, detail));
   print(TYPES[form]);
   print(VARY);
   if (shows) print(ERRORS[reason]);
   print(CRLF);
   if (!(exFlags[ex] & ExFlag.Bodiless)) {
     if (own) printBytes(held.arenaWords, textAt[given], textAt[given] + textBytes[given]);
-    else printPage(form, title, detail, status);
+    else printPage(form, status, detail);
   }
   return send(ex);
 }
@@ -150,7 +147,11 @@ export function sayReason(
 function printHead(ex: number, status: number, bodyBytes: number, off = 0): void {
   exStatus[ex] = status;
   printBegin(ARENA_PRINT, PRINT_END);
-  print(LINES[status]);
+  print(VERSION);
+  printDecimal(status);
+  print(SPACE);
+  print(PHRASE[status]);
+  print(CRLF);
   if (!(off & OwnField.Date)) print(dateField(wallMs()));
   if (status !== 204 && status !== 304) {
     print(CONTENT_LENGTH);
@@ -226,18 +227,18 @@ function send(ex: number): number {
   return 1;
 }
 
-function printPage(form: PageForm, title: Text, detail: Text, status: number): void {
+function printPage(form: PageForm, status: number, detail: Text): void {
   switch (form) {
     case PageForm.Text:
-      print(title);
+      printTitle(status);
       print(COLON);
       print(detail);
       return print(NEWLINE);
     case PageForm.Html:
       print(HTML[0]);
-      print(title);
+      printTitle(status);
       print(HTML[1]);
-      print(title);
+      printTitle(status);
       print(HTML[2]);
       print(detail);
       return print(HTML[3]);
@@ -252,18 +253,25 @@ function printPage(form: PageForm, title: Text, detail: Text, status: number): v
   }
 }
 
-const STATUS_DIGITS = 3;
+/** The words for a person: 502 Bad Gateway. */
+function printTitle(status: number): void {
+  printDecimal(status);
+  if (PHRASE[status] === EMPTY) return;
+  print(SPACE);
+  print(PHRASE[status]);
+}
 
 /** How long `printPage` gets. */
-function pageBytes(form: PageForm, title: Text, detail: Text, status: number): number {
-  const texts = title.length + detail.length;
+function pageBytes(form: PageForm, status: number, detail: Text): number {
+  const phrase = PHRASE[status].length, title = STATUS_DIGITS + (phrase === 0 ? 0 : SPACE.length + phrase);
+  const texts = title + detail.length;
   switch (form) {
     case PageForm.Text:
       return texts + COLON.length + NEWLINE.length;
     case PageForm.Html:
-      return texts + title.length + HTML_BYTES;
+      return texts + title + HTML_BYTES;
     default:
-      return detail.length + PHRASE[status].length + STATUS_DIGITS + JSON_BYTES;
+      return detail.length + phrase + STATUS_DIGITS + JSON_BYTES;
   }
 }
 

@@ -71,6 +71,9 @@ export interface KeepAlive {
   readonly idle: number | "auto";
 }
 
+/** A configuration is read once: compiling its checks takes longer than doing them. */
+z.config({ jitless: true });
+
 const NAME_CHARACTERS_MAX = 512;
 const PATH_CHARACTERS_MAX = 4_000;
 const TOKEN_CHARACTERS_MAX = 512;
