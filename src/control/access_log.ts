@@ -5,7 +5,7 @@ import { REASONS } from "../shared/reason.ts";
 import { errnoName } from "../sys/errno.ts";
 import { shown } from "./config/errors.ts";
 import type { AccessRecord } from "./access_record.ts";
-import type { AccessLogTarget } from "./config/schema.ts";
+import type { AccessLogTarget } from "./config/log_schema.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
 import { Output, OutputError } from "./output.ts";

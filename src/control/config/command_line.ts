@@ -6,6 +6,7 @@ import { checkKey } from "./check.ts";
 import { type ConfigProblem, didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import type { KeyDoc } from "./keys.ts";
 import { type Key, KEYS } from "./schema.ts";
+import { VERBS, VERBS_LATER } from "./verbs.ts";
 
 /** A flag of the quick mode: every one takes a value, `--flag value` or `--flag=value`. */
 export interface Flag {
@@ -41,34 +42,6 @@ export const FLAGS_LATER: readonly string[] = [
   "--cert",
   "--key",
   "--acme-email",
-];
-
-/** The verbs of the command line; everything else is the quick mode. */
-export const VERBS: Readonly<Record<string, string>> = {
-  run: "a configuration file: -c FILE, and flags for the process over it",
-  demo: "its own servers, a load balancer in front, traffic; takes --for DURATION and --port N",
-  help: "this text, as --help",
-};
-
-/** Verbs that are designed but not supported in this version. */
-export const VERBS_LATER: readonly string[] = [
-  "check",
-  "explain",
-  "status",
-  "connections",
-  "servers",
-  "drain",
-  "reload",
-  "upgrade",
-  "top",
-  "trace",
-  "why",
-  "print",
-  "doctor",
-  "diff",
-  "apply",
-  "schema",
-  "completion",
 ];
 
 const FLAG_BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));
@@ -164,12 +137,15 @@ function readPositional(line: CommandLine, argument: Argument, text: string): vo
     const parts = splitListenTargets(text);
     if (!parts.ok) return error(parts.what, parts.remedy);
     line.groups.push({ argument, text, flags: new Map() });
-  } else if (Object.hasOwn(VERBS, text)) {
+  } else if (VERBS.some(({ name }) => name === text)) {
     error("a command among other arguments", `write sluice ${text}`);
   } else if (VERBS_LATER.includes(text)) {
     error(`this command is ${NOT_SUPPORTED}`, "see sluice --help");
   } else if (/^[a-z]+$/.test(text)) {
-    error("neither a command nor LISTEN=TARGETS", didYouMean(text, Object.keys(VERBS), "see sluice --help"));
+    error(
+      "neither a command nor LISTEN=TARGETS",
+      didYouMean(text, VERBS.map(({ name }) => name), "see sluice --help"),
+    );
   } else {
     error("not LISTEN=TARGETS", "write tcp://:PORT=HOST:PORT, or see sluice --help");
   }

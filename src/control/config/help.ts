@@ -1,6 +1,7 @@
 // The text of `sluice --help`, made from the schema and the table of flags, so that it cannot say
 // anything else than what holds. Pages for single verbs are further functions beside helpText.
-import { type Flag, FLAGS, VERBS } from "./command_line.ts";
+import { type Flag, FLAGS } from "./command_line.ts";
+import { VERBS } from "./verbs.ts";
 
 const LINE_CHARACTERS_MAX = 110;
 
@@ -28,7 +29,7 @@ export function helpText(): string {
     "Sluice balances TCP connections and HTTP requests over servers.",
     "",
     "Usage: sluice [FLAGS] LISTEN=TARGETS [FLAGS] [LISTEN=TARGETS [FLAGS]]...",
-    ...Object.entries(VERBS).map(([verb, what]) => `       sluice ${verb.padEnd(8)} ${what}`),
+    ...VERBS.map(({ name, summary }) => `       sluice ${name.padEnd(8)} ${summary}`),
     "       sluice --help, -h | --version, -V",
     "",
     "LISTEN   tcp://:PORT (all addresses, IPv4 and IPv6), tcp://HOST:PORT, tcp://[IPV6]:PORT,",

@@ -18,7 +18,7 @@ import {
 } from "./address.ts";
 import { readCidr } from "./cidr.ts";
 import { errorPages } from "./error_pages.ts";
-import { didYouMean, nearest, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken } from "./errors.ts";
+import { didYouMean, NOT_SUPPORTED, quoted, type Reading, refused, taken } from "./errors.ts";
 import { forwarded } from "./forwarding_schema.ts";
 import { health } from "./health_schema.ts";
 import {
@@ -33,6 +33,7 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
 import { type Range, readCount, readDuration } from "./units.ts";
@@ -48,11 +49,6 @@ export interface MaxConnections {
   readonly most: number;
   readonly byDefault: boolean;
 }
-
-/** Where access records go. */
-export type AccessLogTarget =
-  | { readonly kind: "stderr" | "stdout" | "off" }
-  | { readonly kind: "file"; readonly path: string };
 
 /** One server of an upstream. */
 export interface Server {
@@ -75,7 +71,6 @@ export interface KeepAlive {
 z.config({ jitless: true });
 
 const NAME_CHARACTERS_MAX = 512;
-const PATH_CHARACTERS_MAX = 4_000;
 const TOKEN_CHARACTERS_MAX = 512;
 
 /** Nothing that a reactor times is shorter than one of its ticks; it would only be rounded up. */
@@ -141,27 +136,6 @@ function readAdmin(input: string): Reading<Admin> {
   return refused(`${quoted(input)} is no admin address`, forms);
 }
 
-function readAccessLog(input: string): Reading<AccessLogTarget> {
-  const words = ["stderr", "stdout", "off"] as const;
-  const word = words.find((known) => known === input);
-  if (word !== undefined) return taken({ kind: word });
-  if (input === "") return refused("empty", "write off, stderr, stdout or a PATH");
-  if (input.length > PATH_CHARACTERS_MAX) {
-    return refused(`a path of ${input.length} characters`, `write at most ${PATH_CHARACTERS_MAX}`);
-  }
-  if (/[\p{Cc}\p{Cs}]/u.test(input)) {
-    return refused(`${quoted(input)} holds a control character`, "write a path in printable characters");
-  }
-  const meant = /^[a-zA-Z]+$/.test(input) ? nearest(input, words) : undefined;
-  if (meant !== undefined) {
-    return refused(
-      `${quoted(input)} is neither off, stderr nor stdout`,
-      `did you mean ${quoted(meant)}? A file of that name is ./${shown(input)}`,
-    );
-  }
-  return taken({ kind: "file", path: input });
-}
-
 /** What an HTTP Authorization field can carry. The text itself is never repeated. */
 function readToken(input: string): Reading<string> {
   if (input === "") return refused("empty", "write the token");
@@ -182,37 +156,6 @@ const name = z.string().refine(
     params: { remedy: `write 1 to ${NAME_CHARACTERS_MAX} printable characters` },
   },
 );
-
-const logFormats = z.enum(["text", "json"]);
-
-const log = z.strictObject({
-  level: key(z.enum(["debug", "info", "warn", "error"]).prefault("info"), {
-    description: "the least severe messages that are logged",
-    placeholder: "debug|info|warn|error",
-    flag: "--log-level",
-  }),
-  format: key(logFormats.prefault("text"), {
-    description: "format of the log and the access log",
-    placeholder: "text|json",
-    flag: "--log-format",
-  }),
-  access: key(
-    z.strictObject({
-      to: key(text(readAccessLog).prefault("stderr"), {
-        description: "one record for each request or TCP connection, at its end",
-        placeholder: "off|stderr|stdout|PATH",
-        flag: "--access-log",
-        example: "/var/log/sluice/access.log",
-      }),
-      format: key(logFormats.optional(), {
-        description: "format of access records",
-        placeholder: "text|json",
-        defaultText: "as log.format",
-      }),
-    }).prefault({}),
-    { description: "access records", later: ["template", "sample"] },
-  ),
-});
 
 const defaults = z.strictObject({
   timeouts: key(

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { addressText } from "../../../src/control/config/address.ts";
 import { formatProblem, formatProblems } from "../../../src/control/config/errors.ts";
-import { asksFor, FLAGS, FLAGS_LATER, VERBS_LATER } from "../../../src/control/config/command_line.ts";
+import { asksFor, FLAGS, FLAGS_LATER } from "../../../src/control/config/command_line.ts";
+import { VERBS_LATER } from "../../../src/control/config/verbs.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
 

@@ -1,6 +1,7 @@
 import { equal, ok } from "node:assert/strict";
 import { test } from "node:test";
-import { FLAGS, FLAGS_LATER, VERBS } from "../../../src/control/config/command_line.ts";
+import { FLAGS, FLAGS_LATER } from "../../../src/control/config/command_line.ts";
+import { VERBS } from "../../../src/control/config/verbs.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { helpText } from "../../../src/control/config/help.ts";
 
@@ -12,7 +13,7 @@ test("helpText names every flag with its default, every verb, and nothing that d
       ok(text.includes(`default ${flag.default})`), `${flag.name}: ${flag.default}`);
     }
   }
-  for (const verb of Object.keys(VERBS)) ok(text.includes(`sluice ${verb} `), verb);
+  for (const { name } of VERBS) ok(text.includes(`sluice ${name} `), name);
   for (const flag of FLAGS_LATER) ok(!text.includes(`${flag} `), flag);
 });
 

@@ -1,0 +1,231 @@
+// The verbs of the command line as data: what each is for and which flags it takes. The help texts, the
+// completion of shells and the reading of a verb's arguments are made of this. Everything that is no verb
+// is the quick mode.
+import { type ConfigProblem, didYouMean, quoted, shown } from "./errors.ts";
+
+/** A flag of one verb. */
+export interface VerbFlag {
+  /** With its dashes. */
+  readonly name: string;
+  /** A second name of one letter, with its dash. */
+  readonly short?: string;
+  /** How its value is written; none: it takes no value. */
+  readonly placeholder?: string;
+  readonly description: string;
+  /** It may be given more than once. */
+  readonly many?: true;
+  /** The only values it may have. */
+  readonly values?: readonly string[];
+}
+
+export interface Verb {
+  readonly name: string;
+  /** What it does, a few words after its name. */
+  readonly summary: string;
+  /** What follows the name, one line for each way to use it. */
+  readonly usage: readonly string[];
+  readonly flags: readonly VerbFlag[];
+  readonly examples: readonly string[];
+  /** Whether what it does not know itself is a configuration: LISTEN=TARGETS and flags of the quick mode. */
+  readonly takesConfig?: true;
+}
+
+/** The arguments of a verb, in order. */
+export interface VerbArguments {
+  /** By the flag's name. A flag without value has "". */
+  readonly values: ReadonlyMap<string, readonly string[]>;
+  /** What is no flag of the verb's own. */
+  readonly rest: readonly string[];
+}
+
+const CONFIG: VerbFlag = {
+  name: "--config",
+  short: "-c",
+  placeholder: "FILE",
+  description: "the configuration file",
+};
+const FORMAT: VerbFlag = {
+  name: "--format",
+  placeholder: "text|json",
+  description: "for people, or for programs",
+  values: ["text", "json"],
+};
+const ADMIN: VerbFlag = {
+  name: "--admin",
+  placeholder: "URL",
+  description: "where the running Sluice's admin API is: unix:/PATH or http://HOST:PORT",
+};
+
+export const VERBS: readonly Verb[] = [
+  {
+    name: "run",
+    summary: "a configuration file: -c FILE, and flags for the process over it",
+    usage: ["-c FILE [FLAGS]"],
+    flags: [CONFIG],
+    examples: ["sluice run -c sluice.yaml --log-level debug"],
+    takesConfig: true,
+  },
+  {
+    name: "check",
+    summary: "whether a configuration is good: its text, and what it needs of this machine",
+    usage: ["-c FILE", "LISTEN=TARGETS [FLAGS]..."],
+    flags: [CONFIG, FORMAT],
+    examples: ["sluice check -c sluice.yaml", "sluice check tcp://:5432=10.0.0.1:5432"],
+    takesConfig: true,
+  },
+  {
+    name: "print",
+    summary: "the whole configuration that a file or a command line comes to, as a file",
+    usage: ["-c FILE [--origins]", "LISTEN=TARGETS [FLAGS]..."],
+    flags: [
+      CONFIG,
+      { name: "--origins", description: "say of each value where it comes from" },
+      { name: "--all", description: "defaults as well" },
+    ],
+    examples: [
+      "sluice print http://:8080=127.0.0.1:3000 > sluice.yaml",
+      "sluice print -c sluice.yaml --origins",
+    ],
+    takesConfig: true,
+  },
+  {
+    name: "explain",
+    summary: "what would become of a connection or a request, step by step, and why",
+    usage: [
+      "-c FILE tcp://HOST:PORT [--from IP[:PORT]]",
+      "-c FILE [METHOD] URL [-H 'NAME: VALUE']... [--from IP[:PORT]]",
+      "--live [--admin URL] ...",
+    ],
+    flags: [
+      CONFIG,
+      { name: "--from", placeholder: "IP[:PORT]", description: "the client; 127.0.0.1 if not given" },
+      {
+        name: "--header",
+        short: "-H",
+        placeholder: "FIELD",
+        description: "a field of the request",
+        many: true,
+      },
+      {
+        name: "--live",
+        description: "ask the running Sluice: its configuration, its servers as they are now",
+      },
+      ADMIN,
+      FORMAT,
+    ],
+    examples: [
+      "sluice explain -c sluice.yaml tcp://127.0.0.1:5432 --from 10.1.2.3:55555",
+      "sluice explain -c sluice.yaml GET http://shop.example/cart -H 'Cookie: x=1'",
+      "sluice explain --live http://shop.example/api/",
+    ],
+    takesConfig: true,
+  },
+  {
+    name: "why",
+    summary: "what a reason of the access log means: cause, what to look at, what to change",
+    usage: ["[REASON]"],
+    flags: [FORMAT],
+    examples: ["sluice why connection_refused", "sluice why"],
+  },
+  {
+    name: "doctor",
+    summary: "what of this machine limits Sluice, and the command that changes it",
+    usage: ["[-c FILE]"],
+    flags: [CONFIG, FORMAT],
+    examples: ["sluice doctor"],
+  },
+  {
+    name: "schema",
+    summary: "the JSON Schema of the file, for editors",
+    usage: [""],
+    flags: [],
+    examples: ["sluice schema > sluice.schema.json"],
+  },
+  {
+    name: "completion",
+    summary: "completion for a shell: bash, zsh or fish",
+    usage: ["bash|zsh|fish"],
+    flags: [],
+    examples: ["source <(sluice completion bash)"],
+  },
+  {
+    name: "demo",
+    summary: "its own servers, a load balancer in front, traffic",
+    usage: ["[--for DURATION] [--port N]"],
+    flags: [
+      { name: "--for", placeholder: "DURATION", description: "how long; until Ctrl-C if not given" },
+      { name: "--port", placeholder: "N", description: "where it listens" },
+    ],
+    examples: ["sluice demo --for 10s"],
+  },
+  { name: "help", summary: "this text, or that of a verb", usage: ["[VERB]"], flags: [], examples: [] },
+];
+
+/** Verbs that are designed but not supported in this version. */
+export const VERBS_LATER: readonly string[] = [
+  "status",
+  "connections",
+  "servers",
+  "drain",
+  "reload",
+  "upgrade",
+  "top",
+  "trace",
+  "diff",
+  "apply",
+];
+
+export function verbOf(name: string): Verb | undefined {
+  return VERBS.find((verb) => verb.name === name);
+}
+
+/**
+ * Reads what follows a verb: its own flags, `--flag value` or `--flag=value`; the rest in order. Behind `--`
+ * everything is rest.
+ */
+export function readVerb(
+  verb: Verb,
+  argv: readonly string[],
+): VerbArguments | { problems: ConfigProblem[] } {
+  const values = new Map<string, string[]>();
+  const rest: string[] = [];
+  const problems: ConfigProblem[] = [];
+  const error = (where: string, what: string, remedy: string): void => {
+    problems.push({ where: shown(where), what, remedy, severity: "error" });
+  };
+  for (let at = 0; at < argv.length; at++) {
+    const argument = argv[at];
+    if (argument === "--") {
+      rest.push(...argv.slice(verb.takesConfig ? at : at + 1));
+      break;
+    }
+    const equals = argument.startsWith("--") ? argument.indexOf("=") : -1;
+    const name = equals < 0 ? argument : argument.slice(0, equals);
+    const flag = verb.flags.find((flag) => flag.name === name || flag.short === name);
+    if (flag === undefined) {
+      if (argument.startsWith("-") && argument !== "-" && !verb.takesConfig) {
+        const otherwise = `see sluice help ${verb.name}`;
+        error(name, "unknown flag", didYouMean(name, verb.flags.map((flag) => flag.name), otherwise));
+      } else rest.push(argument);
+      continue;
+    }
+    const before = values.get(flag.name) ?? [];
+    if (flag.placeholder === undefined) {
+      if (equals >= 0) error(name, "takes no value", `write ${name}`);
+      values.set(flag.name, [""]);
+      continue;
+    }
+    const value = equals < 0 ? argv[++at] : argument.slice(equals + 1);
+    if (value === undefined || value === "") {
+      error(name, "no value", `write ${name} ${flag.placeholder}`);
+    } else if (flag.values !== undefined && !flag.values.includes(value)) {
+      const otherwise = `write ${flag.values.join(" or ")}`;
+      error(name, `unknown value ${quoted(value)}`, didYouMean(value, flag.values, otherwise));
+    } else if (before.length > 0 && flag.many === undefined && before[0] !== value) {
+      error(name, `given twice, ${quoted(before[0])} and ${quoted(value)}`, "leave one of them out");
+    } else {
+      values.set(flag.name, flag.many ? [...before, value] : [value]);
+    }
+  }
+  return problems.length > 0 ? { problems } : { values, rest };
+}
