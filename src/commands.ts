@@ -15,7 +15,7 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   if (question === "help") return print(helpText());
   if (question === "version") return print(`sluice ${VERSION}\n`);
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
-  if (argv[0] === "run") return await start(parseRun(argv, process.env), parts);
+  if (argv[0] === "run") return await start(parseRun(argv), parts);
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(parseFlags(argv, process.env), parts);
   const given = readVerb(verb, argv.slice(1));
@@ -27,8 +27,13 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   }
 }
 
+/** Whether a person is looking who has not asked for plain text (no-color.org). */
+function inColour(stream: { isTTY?: boolean }): boolean {
+  return stream.isTTY === true && (process.env.NO_COLOR ?? "") === "";
+}
+
 function refuse(problems: readonly ConfigProblem[]): number {
-  process.stderr.write(formatProblems(problems));
+  process.stderr.write(formatProblems(problems, inColour(process.stderr)));
   return 2;
 }
 

@@ -7,6 +7,7 @@ import { formatProblem } from "../../src/control/config/errors.ts";
 import { compilePattern, patternFindings } from "../../src/control/patterns.ts";
 import { libraryPath } from "../../src/sys/library.ts";
 import { enterRoom, openLibrary, sys } from "../../src/sys/sys.ts";
+import { among } from "./config/files.ts";
 
 before(async () => {
   await openLibrary(libraryPath());
@@ -30,7 +31,7 @@ upstreams:
   v: { servers: 10.0.0.1:1, health: { expect: "/[/" } }
   x: { servers: 10.0.0.1:1, health: { expect: "/good/" } }
 `;
-  const parsed = parseRun(["run", "-c", "f.yaml"], {}, 0, () => text);
+  const parsed = parseRun(["run", "-c", "f.yaml"], among({ "f.yaml": text }));
   ok("config" in parsed);
   const end = "; mend it there; see pcre2pattern(3)";
   deepEqual(parsed.tell(patternFindings(parsed.config)).map(formatProblem), [

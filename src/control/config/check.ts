@@ -6,7 +6,8 @@ import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from 
 import { didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { findLoops } from "./loops.ts";
-import { type ReadBytes, readPageFiles } from "./page_files.ts";
+import type { Disk } from "./disk.ts";
+import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { checkRoutes, upstreamsOf } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
@@ -16,8 +17,8 @@ import { formatDuration } from "./units.ts";
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly uid: number;
-  /** How files that the configuration names are read; from the disk if not given. */
-  readonly readBytes?: ReadBytes;
+  /** How files that the configuration names are read; the machine's own if not given. */
+  readonly disk?: Disk;
 }
 
 /** A token beyond loopback that is shorter than this is warned about. */
@@ -38,7 +39,7 @@ export function checkConfig(
       findings: result.error.issues.flatMap((issue) => findingsOf(issue, [], raw)),
     };
   }
-  const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.readBytes);
+  const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.disk);
   const config: Config = {
     ...result.data,
     admin: result.data.admin ?? defaultAdmin(surroundings),

@@ -325,6 +325,13 @@ const upstream = z.strictObject({
 
 const file = key(
   z.strictObject({
+    include: key(oneOrList(z.string()).optional(), {
+      description:
+        "further files of this configuration, by path or pattern; relative ones from this file's " +
+        "directory on. Sections are joined, anything else stands in one file only",
+      placeholder: "PATH",
+      example: "conf.d/*.yaml",
+    }),
     reactors: key(
       z.union([z.number(), z.string()]).transform((input, context) => give(readReactors(input), context))
         .prefault("auto"),

@@ -20,6 +20,7 @@ import {
   ProxyStatus,
   STATUS_FIRST,
 } from "../../../src/plan/plan.ts";
+import { among } from "./files.ts";
 
 /** One process's compiles: identities live as long as it does. */
 class Bench {
@@ -36,7 +37,7 @@ class Bench {
 
   /** The same from a file. */
   compileFile(text: string): Plan {
-    const parsed = parseRun(["run", "-c", "f", "--admin", "off"], {}, 0, () => text);
+    const parsed = parseRun(["run", "-c", "f", "--admin", "off"], among({ f: text }));
     if ("problems" in parsed) throw new Error(JSON.stringify(parsed.problems));
     return this.#compile(parsed.config);
   }
