@@ -93,6 +93,8 @@ export const enum SocketOption {
 
 /** Flags of `listen`. */
 export const LISTEN_REUSEPORT = 1;
+/** Only binds, and closes again; not for unix paths, which binding makes. */
+export const LISTEN_DRY = 2;
 
 /** What an event is about, when it is not a slot (a slot is > 0). */
 export const enum EventKind {

@@ -35,11 +35,11 @@ upstreams:
   ok("config" in parsed);
   const end = "; mend it there; see pcre2pattern(3)";
   deepEqual(parsed.tell(patternFindings(parsed.config)).map(formatProblem), [
-    "sluice: f.yaml:5:33: listeners.w.routes[0].match.path.regex: at byte 4 of the expression: " +
+    "f.yaml:5:33: listeners.w.routes[0].match.path.regex: at byte 4 of the expression: " +
     `missing closing parenthesis${end}`,
-    "sluice: f.yaml:11:58: upstreams.u.health.body: at byte 1 of the expression: " +
+    "f.yaml:11:58: upstreams.u.health.body: at byte 1 of the expression: " +
     `missing closing parenthesis${end}`,
-    "sluice: f.yaml:12:47: upstreams.v.health.expect: at byte 1 of the expression: " +
+    "f.yaml:12:47: upstreams.v.health.expect: at byte 1 of the expression: " +
     `missing terminating ] for character class${end}`,
   ]);
 });

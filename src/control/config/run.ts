@@ -116,7 +116,7 @@ function misplaced({ sharedFlags }: CommandLine): ConfigProblem[] {
 }
 
 /** Puts a flag's value over that of the file, as far as the file has the shape for it. */
-function override(raw: unknown, { flag, value }: Given): void {
+export function override(raw: unknown, { flag, value }: Given): void {
   let section = raw;
   const path = flag.key.path;
   for (const step of path.slice(0, -1)) {

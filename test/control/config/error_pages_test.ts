@@ -225,7 +225,7 @@ test("what is no page is refused, with its place and what to write", () => {
     [
       "404: { text: file:/secret }",
       20,
-      'error-pages.404.text: "/secret": cannot be read: EACCES; write the path of a file',
+      'error-pages.404.text: "/secret": this user may not read it; change its owner or its mode',
       "not readable",
     ],
     [

@@ -202,7 +202,7 @@ test("warnings do not stop the start", () => {
   const result = run(SMALL.replace("['10.0.0.1:1']", "['10.0.0.1:1', '10.0.0.1:1']"));
   ok("config" in result);
   equal(lines(result).length, 1);
-  ok(lines(result)[0].startsWith("warning: f.yaml:2:"), lines(result)[0]);
+  ok(lines(result)[0].startsWith("f.yaml:2:43: warning: "), lines(result)[0]);
 });
 
 test("findings that come later are told as those of the check", () => {
