@@ -71,7 +71,7 @@ function rows(flags: readonly Flag[]): string[] {
 }
 
 /** Cuts a text at spaces into lines of at most `width` characters, as far as words allow. */
-function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width: number): string[] {
   const lines = [""];
   for (const word of text.split(" ")) {
     const last = lines[lines.length - 1];
