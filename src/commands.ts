@@ -25,6 +25,8 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
     // Each verb gets its line here: its work is in control/verbs/NAME.ts, loaded when it is asked for.
     case "why":
       return say((await import("./control/verbs/why.ts")).why(given));
+    case "doctor":
+      return say(await (await import("./control/verbs/doctor.ts")).doctor(given, parts.library));
     default:
       throw new Error(`commands: no such verb as ${verb.name}`);
   }
