@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { test } from "node:test";
 import { nameChecks } from "../../../src/control/doctor/names.ts";
 import { type Changes, checkOf, commandsOf, loadOn, machineWith } from "./machine_fixture.ts";
@@ -35,9 +35,9 @@ test("names: each is asked once; none is asked without a file", async () => {
   deepEqual(asked, ["a.example", "b.example"]);
   equal(check.verdict, "ok");
   match(check.found, /^2 of 2 names resolve, the slowest, [ab]\.example, took \d+ ms$/);
-  const machine = machineWith({ addressesOf });
-  const checks = await nameChecks(machine, loadOn(machine, undefined, false));
-  deepEqual(checks.map(({ name }) => name), ["name servers"]);
+  const unasked = look(NAMES, { addressesOf }, '"c.example:9"', false);
+  await rejects(unasked, /0 checks are called/);
+  equal(asked.length, 2);
 });
 
 test("names that do not resolve, or have no address: which, and why", async () => {
