@@ -8,7 +8,7 @@ import { helpText } from "./control/config/help.ts";
 import { parseRun } from "./control/config/run.ts";
 import { readVerb, verbOf } from "./control/config/verbs.ts";
 import { demo } from "./control/demo.ts";
-import type { Said } from "./control/verbs/said.ts";
+import { tell } from "./control/verbs/said.ts";
 import { VERSION } from "./control/version.ts";
 
 export async function command(argv: readonly string[], parts: Parts): Promise<number> {
@@ -24,9 +24,9 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   switch (verb.name) {
     // Each verb gets its line here: its work is in control/verbs/NAME.ts, loaded when it is asked for.
     case "why":
-      return say((await import("./control/verbs/why.ts")).why(given));
+      return await tell((await import("./control/verbs/why.ts")).why(given));
     case "doctor":
-      return say(await (await import("./control/verbs/doctor.ts")).doctor(given, parts.library));
+      return await tell(await (await import("./control/verbs/doctor.ts")).doctor(given, parts.library));
     default:
       throw new Error(`commands: no such verb as ${verb.name}`);
   }
@@ -40,12 +40,6 @@ function refuse(problems: readonly ConfigProblem[]): number {
 function print(text: string): number {
   process.stdout.write(text);
   return 0;
-}
-
-function say({ stdout, stderr, status }: Said): number {
-  process.stdout.write(stdout);
-  process.stderr.write(stderr);
-  return status;
 }
 
 /** The quick mode has everything from flags, run from a file. */

@@ -115,4 +115,13 @@ describe("sluice why", () => {
       match(bad.stderr, /did you mean "connection_refused"\?\n$/);
     });
   }
+
+  it("says all of it into a pipe that is nearly full", async () => {
+    // Nobody reads at first: who ended without waiting for a reader would leave a part unsaid.
+    const late = '{ "$0" why --format json; "$0" why --format json; } | { sleep 0.5; wc -c; }';
+    const { stdout } = await run([], { command: ["sh", "-c", late, EXECUTABLE] });
+    const { length } = (await run(["why", "--format", "json"])).stdout;
+    ok(2 * length > 1 << 16, "both do not fit into a pipe");
+    strictEqual(Number(stdout), 2 * length);
+  });
 });
