@@ -24,7 +24,7 @@ export const REQUEST_HELP = {
       "another protocol, a scanner, or an attempt at request smuggling",
       "a head over 16 KiB or 128 fields, mostly cookies (431); a target over 8 KiB (414)",
       "CONNECT: Sluice is no forward proxy; TRACE with `Max-Forwards: 0` (501, without a detail)",
-      "fields that a route sets made the head longer than 16 KiB (431)",
+      "fields that Sluice and the route add made the head longer than 32 KiB (431)",
     ],
     look: [
       "`detail=`, and the client, the second word of the line: always the same one?",
@@ -111,7 +111,7 @@ export const REQUEST_HELP = {
   [Reason.BadAnswer]: {
     means:
       "What the server said is not valid HTTP/1.1; `detail=` says what is wrong. Without a detail: more " +
-      "than 16 heads of 1xx, or a head that is over 16 KiB with what the route sets.",
+      "than 16 heads of 1xx, or a head over 32 KiB with what the route adds.",
     causes: [
       "the server speaks another protocol on that port: TLS, HTTP/2 without upgrade, gRPC",
       "an application that writes its head by hand: bare LF, spaces before colons, two lengths",
