@@ -103,7 +103,7 @@ describe("the C library", () => {
     strictEqual(sys.machine(MachineFact.PipeBytes) >= 4_096, true);
     for (const which of [MachineFact.DualStack, MachineFact.OpenAt2, MachineFact.ReadNoWait]) {
       const result = sys.machine(which);
-      strictEqual(result === 1 || errnoName(-result) !== "EBUG", true, `${which}: ${result}`);
+      strictEqual(result === 1 || (result < 0 && result !== -EINVAL), true, `${which}: ${result}`);
     }
     strictEqual(sys.machine(MachineFact.ReadNoWait + 1), -EINVAL);
     strictEqual(openFds(process.pid).length, before);
