@@ -389,7 +389,7 @@ function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
   return watched;
 }
 
-function namesOf(config: Config): string[] {
+export function namesOf(config: Config): string[] {
   const addresses: Address[] = [
     ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
     ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),

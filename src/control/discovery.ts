@@ -158,7 +158,7 @@ export class Discovery {
   }
 }
 
-async function askSystem(name: string): Promise<Answer> {
+export async function askSystem(name: string): Promise<Answer> {
   const hosts = fromHostsFile(name);
   if (hosts.length > 0) return { ips: hosts, ttlS: TTL_S_UNKNOWN };
   const dns = await fromDns(name);

@@ -11,7 +11,7 @@ import type { OpenSocket } from "./config/compile.ts";
 import type { Config } from "./config/schema.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
-const BACKLOG = 65_535;
+export const BACKLOG = 65_535;
 
 export interface Socket extends OpenSocket {
   /** The reactor that watches it, counted from 0; in balanced mode always the main one. */

@@ -15,6 +15,7 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 export const ENOSPC = 28;
 export const EPIPE = 32;
+export const ENOSYS = 38;
 export const ELOOP = 40;
 export const EPROTO = 71;
 export const EOPNOTSUPP = 95;
@@ -52,6 +53,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EMFILE,
     ENOSPC,
     EPIPE,
+    ENOSYS,
     ELOOP,
     EPROTO,
     EOPNOTSUPP,

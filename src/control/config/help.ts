@@ -99,7 +99,7 @@ function row(head: string, text: string): string[] {
 }
 
 /** Cuts a text at spaces into lines of at most `width` characters, as far as words allow. */
-function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width: number): string[] {
   const lines = [""];
   for (const word of text.split(" ")) {
     const last = lines[lines.length - 1];

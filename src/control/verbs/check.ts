@@ -1,6 +1,7 @@
 // `sluice check`: whether a configuration is good, and whether this machine has what it asks for. Nothing is
 // taken or changed: addresses are bound for a moment, never listened on.
 import { availableParallelism } from "node:os";
+import process from "node:process";
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../../base/limits.ts";
 import { errnoName } from "../../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../../sys/sys.ts";
@@ -15,16 +16,26 @@ import type { VerbArguments } from "../config/verbs.ts";
 import { Discovery } from "../discovery.ts";
 import { addressFlaw } from "../listeners.ts";
 import { patternFindings } from "../patterns.ts";
+import { inColour, refused, type Said, said } from "./said.ts";
 
-/** What was found, and how that is told. */
-export interface Checked {
+/** What was found. */
+interface Checked {
   readonly problems: readonly ConfigProblem[];
   /** Undefined if the configuration is none. */
   readonly config: Config | undefined;
 }
 
-/** Reads the configuration and looks at the machine. @param library path of the C library */
-export async function check({ values, rest }: VerbArguments, library: () => string): Promise<Checked> {
+/** Status 0 when a start would find nothing wrong, warnings or not. @param library path of the C library */
+export async function check(given: VerbArguments, library: () => string): Promise<Said> {
+  const { problems, config } = await look(given, library);
+  const status = config === undefined ? 2 : 0;
+  if (given.values.get("--format")?.[0] === "json") return said(problemsJson(problems), status);
+  if (config === undefined) return refused(problems);
+  return said(formatProblems(problems, inColour(process.stdout)) + summary(problems, config));
+}
+
+/** Reads the configuration and looks at the machine. */
+async function look({ values, rest }: VerbArguments, library: () => string): Promise<Checked> {
   const [file] = values.get("--config") ?? [];
   const { env, uid } = hereAndNow();
   const parsed = file === undefined ? parseFlags(rest, env, uid) : parseRun(["check", "-c", file, ...rest]);
@@ -40,17 +51,8 @@ export async function check({ values, rest }: VerbArguments, library: () => stri
   return { problems: [...warnings, ...tell(machine)], config };
 }
 
-/** What the verb says, and its exit status: 0 when a start would find nothing wrong, warnings or not. */
-export function checkReport(
-  { problems, config }: Checked,
-  format: string,
-  colour: boolean,
-): { text: string; status: 0 | 2 } {
-  const status = config === undefined ? 2 : 0;
-  if (format === "json") return { text: problemsJson(problems), status };
+function summary(problems: readonly ConfigProblem[], config: Config): string {
   const warnings = problems.filter(({ severity }) => severity === "warning").length;
-  const told = formatProblems(problems, colour);
-  if (config === undefined) return { text: told, status };
   const listeners = Object.values(config.listeners), upstreams = Object.values(config.upstreams);
   const routes = listeners.reduce((sum, { routes }) => sum + routes.length, 0);
   const servers = upstreams.reduce((sum, { servers }) => sum + servers.length, 0);
@@ -61,7 +63,7 @@ export function checkReport(
     counted(servers, "server"),
   ];
   const end = warnings === 0 ? "" : `; ${counted(warnings, "warning")}`;
-  return { text: `${told}good: ${parts.join(", ")}${end}\n`, status };
+  return `good: ${parts.join(", ")}${end}\n`;
 }
 
 /** What a start on this machine would meet. All of it may be otherwise by then: these are warnings. */
