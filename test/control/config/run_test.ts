@@ -168,8 +168,7 @@ admin-token: \${TOKEN}
     'f.yaml:7:49: listeners.web.routes[0].match.path: "api" does not begin with a slash; write /api',
     'f.yaml:11:5: upstreams.api: unknown key "helth"; did you mean "health"?',
     'f.yaml:12:15: upstreams.api.servers[0]: option "weight" is not supported in this version; write a:1',
-    "f.yaml:13:14: admin-token: ${TOKEN} for a value from elsewhere is not supported in this version; " +
-    "write the value itself",
+    "f.yaml:13:14: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
   ]);
 });
 
