@@ -65,8 +65,9 @@ export const SLOTS_SPARE = 1_024;
 
 /** Exchanges of one reactor that wait for a place at a server; more are refused (503). */
 export const QUEUE_MAX = 1_024;
-/** How often one of them asks the server again that refused it, while the others are full. */
-export const QUEUE_RETRY_MS = 1_000;
+/** How often each of them looks for a place itself, told of one or not; and asks the server again that refused
+ * it, while the others are full. */
+export const QUEUE_LOOK_MS = 300;
 
 /** One tick of the deadline wheel. Deadlines are late by at most two. */
 export const TICK_MS = 100;
@@ -98,7 +99,7 @@ export const INTERIM_MAX = 16;
 export const LOG_RECORDS = 4_096;
 /** Bytes of whole lines between the two, and of one line. When full, lines are dropped and counted. */
 export const LOG_LINES_BYTES = 1 << 20;
-export const LOG_LINE_BYTES_MAX = 8_192;
+export const LOG_LINE_BYTES_MAX = 16_384;
 /** An address record, as C and the Plan have it (see ffi/sluice.h). */
 export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
@@ -151,6 +152,11 @@ assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16
 assert(
   TARGET_BYTES_TOLD + HOST_BYTES_TOLD + METHOD_BYTES_MAX < SMALL_BLOCK_BYTES,
   "limits: what is told of a request must fit a small block",
+);
+assert(
+  6 * (TARGET_BYTES_TOLD + HOST_BYTES_TOLD) + METHOD_BYTES_MAX + 4_096 < LOG_LINE_BYTES_MAX &&
+    LOG_LINE_BYTES_MAX <= PRINT_BYTES,
+  "limits: a line must hold a request whose every octet is escaped, and names: nobody hides by being strange",
 );
 assert(PIPE_BYTES_MIN >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a pipe");
 assert(ARENA_BYTES < 2 ** 32, "limits: offsets into the arena are 32 bits");

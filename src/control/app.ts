@@ -31,6 +31,8 @@ import { type Status, statusOf } from "./status.ts";
 const LEAVE_DEADLINE_MS = 3_000;
 const UNWATCH_DEADLINE_MS = 2_000;
 const FLUSH_DEADLINE_MS = 1_000;
+/** A second SIGTERM within so long of the first is the first one. */
+const SAME_SIGNAL_MS = 1_000;
 /** How often a drain looks whether everybody has gone. */
 const DRAIN_LOOK_MS = 20;
 /** How often numbers of things that are gone are looked through. */
@@ -82,6 +84,7 @@ export class App {
   #generation = 0;
   #phase: Phase = "starting";
   #stale = false;
+  #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
   #finish!: (status: number) => void;
 
@@ -143,6 +146,7 @@ export class App {
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
     this.#phase = "draining";
+    this.#drainedAtMs = performance.now();
     const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
@@ -160,8 +164,10 @@ export class App {
     if (this.draining) await this.end();
   }
 
-  /** A signal ends it now; one that cuts a drain short is told. */
+  /** A signal ends it now; one that cuts a drain short is told. The same SIGTERM may come twice: timeout(1) and
+   * terminals signal a process and its group. */
   async endBy(signal: NodeJS.Signals): Promise<void> {
+    if (signal === "SIGTERM" && performance.now() - this.#drainedAtMs < SAME_SIGNAL_MS) return;
     if (this.draining) this.#log.info("drain", `a second signal, ${signal}, ends it now`, { signal });
     await this.end();
   }

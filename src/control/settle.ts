@@ -46,12 +46,13 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
-    if (state === ExState.Free || state === ExState.Done || exchanges.exDown[ex] === NONE) continue;
+    if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
+    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+    if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
     const idle = http && state === ExState.Head; // what it knows is of its last request
     if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
-    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
     const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,

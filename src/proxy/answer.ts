@@ -211,8 +211,11 @@ function printOwnEdits(held: Plan, route: number): void {
 
 const NOTHING = makeHead();
 
-/** Sends what was printed. @returns 0: it is out; 1: the rest is held; -errno: the client is gone; FULL when
- * it does not fit, or there is no block to hold it */
+/** No block for what the client did not take. */
+export const UNHELD = 2;
+
+/** Sends what was printed. @returns 0: it is out; 1: the rest is held; UNHELD; -errno: the client is gone; FULL:
+ * it does not fit, and nothing was sent */
 function send(ex: number): number {
   const end = printEnd();
   if (end === FULL) return FULL;
@@ -221,7 +224,7 @@ function send(ex: number): number {
   const sent = sys.send(down, ARENA_PRINT, bytes, 0);
   if (sent === bytes) return 0;
   if (sent < 0 && sent !== -EAGAIN) return sent;
-  if (!holdsLeft()) return FULL;
+  if (!holdsLeft()) return UNHELD;
   const taken = sent < 0 ? 0 : sent;
   holdLeftover(down, ARENA_PRINT + taken, bytes - taken);
   return 1;

@@ -14,17 +14,21 @@ import { inputs } from "./routing.ts";
 const COLON_SPACE = text(": ");
 const CRLF = text("\r\n");
 
-/** Marks the fields that the edits [first, first + count) take away or write anew. */
-export function markEdited(held: Plan, first: number, count: number, head: Head): void {
+/** Marks the fields that the edits [first, first + count) take away or write anew; of a request also those that
+ * a server behind CGI takes for them, with "_" in place of "-". */
+export function markEdited(
+  held: Plan,
+  first: number,
+  count: number,
+  head: Head,
+  lookalikes: boolean,
+): void {
   const { editKind, editNameAt, editNameBytes } = held.routing;
   for (let edit = first; edit < first + count; edit++) {
     if (editKind[edit] === Edit.Add) continue;
     for (let field = 0; field < head.fieldCount; field++) {
-      if (
-        dropped[field] !== Drop.Kept || !isNamed(held, head, field, editNameAt[edit], editNameBytes[edit])
-      ) {
-        continue;
-      }
+      if (dropped[field] !== Drop.Kept) continue;
+      if (!isNamed(held, head, field, editNameAt[edit], editNameBytes[edit], lookalikes)) continue;
       dropped[field] = editKind[edit] === Edit.Rename ? Drop.Renamed : Drop.Dropped;
     }
   }
@@ -66,12 +70,23 @@ export function printTemplate(held: Plan, template: number): number {
   return end;
 }
 
-function isNamed(held: Plan, head: Head, field: number, nameAt: number, nameBytes: number): boolean {
+function isNamed(
+  held: Plan,
+  head: Head,
+  field: number,
+  nameAt: number,
+  nameBytes: number,
+  lookalikes = false,
+): boolean {
   const row = field * FieldAt.Length;
   const at = head.at + head.fields[row + FieldAt.Name];
   if (head.at + head.fields[row + FieldAt.NameEnd] - at !== nameBytes) return false;
   for (let byte = 0; byte < nameBytes; byte++) {
-    if (lower(arenaBytes[at + byte]) !== lower(held.arena[nameAt + byte])) return false;
+    const is = lower(arenaBytes[at + byte]), meant = lower(held.arena[nameAt + byte]);
+    if (is !== meant && !(lookalikes && is === UNDERSCORE && meant === HYPHEN)) return false;
   }
   return true;
 }
+
+const UNDERSCORE = 0x5f;
+const HYPHEN = 0x2d;

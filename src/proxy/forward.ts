@@ -20,7 +20,7 @@ import {
 } from "../policy/edit.ts";
 import { NO_HOST, rewritesPath, writePath } from "../policy/template.ts";
 import { isTrusted } from "../policy/trust.ts";
-import { findField, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
+import { FieldAt, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
 import { dateField } from "../proto/http_date.ts";
 import {
   FULL,
@@ -117,9 +117,9 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   const numbered = route !== NONE && (edits | held.routing.routeAnswerEditCount[route]) > 0;
   if (route !== NONE) prepareTemplates(ex, held);
   if (numbered) settleId(ex, held);
-  if (edits > 0) markEdited(held, held.routing.routeRequestEditFirst[route], edits, request);
+  if (edits > 0) markEdited(held, held.routing.routeRequestEditFirst[route], edits, request, true);
   const hops = hopsLeft(arenaBytes, request);
-  if (hops > 0) dropField(request, Name.MaxForwards);
+  if (hops > 0) dropFields(request, Name.MaxForwards);
   printBegin(ARENA_PRINT, PRINT_END);
   if (!printRequestLine(held, exServer[ex], route)) return Forwarded.NoHost;
   if (hops > 0) printHops(hops - 1);
@@ -172,7 +172,7 @@ function printNextHop(held: Plan, server: number): void {
 function prepareAnswer(ex: number, held: Plan, route: number, edits: number): void {
   recallHead(ex);
   prepareAnswerTemplates(ex, held);
-  markEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer);
+  markEdited(held, held.routing.routeAnswerEditFirst[route], edits, answer, false);
 }
 
 /** Sends what was printed, with what lies behind the head that was read last. */
@@ -210,7 +210,7 @@ function printRequestLine(held: Plan, server: number, route: number): boolean {
   const head = request;
   const rewrites = route !== NONE && rewritesPath(held, route);
   const host = route === NONE ? NONE : held.routing.routeHostTemplate[route];
-  if (host !== NONE) dropField(head, Name.Host); // it is written anew
+  if (host !== NONE) dropFields(head, Name.Host); // it is written anew
   const asItCame = !rewrites && held.serverBaseBytes[server] === 0 && head.form !== Form.Absolute &&
     !(head.flags & HeadFlag.Old);
   if (asItCame) {
@@ -230,9 +230,10 @@ function printRequestLine(held: Plan, server: number, route: number): boolean {
   return true;
 }
 
-function dropField(head: Head, name: Name): void {
-  const field = findField(head, name);
-  if (field >= 0) dropped[field] = Drop.Dropped;
+function dropFields(head: Head, name: Name): void {
+  for (let field = 0; field < head.fieldCount; field++) {
+    if (head.fields[field * FieldAt.Length + FieldAt.Known] === name) dropped[field] = Drop.Dropped;
+  }
 }
 
 function printHops(hops: number): void {

@@ -42,20 +42,20 @@ export function printForwarded(held: Plan, listener: number, forwarded: number, 
     printIp(arenaBytes, ARENA_SCRATCH);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.XForwardedProto, Name.XForwardedProto)) print(X_FORWARDED_PROTO);
+  if (sets(forwarded, ForwardedShift.XForwardedProto, WAY)) print(X_FORWARDED_PROTO);
   const hasHost = request.authorityEnd > request.authority;
-  if (hasHost && sets(forwarded, ForwardedShift.XForwardedHost, Name.XForwardedHost)) {
+  if (hasHost && sets(forwarded, ForwardedShift.XForwardedHost, WAY)) {
     print(X_FORWARDED_HOST);
     printRun(request.at + request.authority, request.at + request.authorityEnd);
     print(CRLF);
   }
   const port = held.listenerPort[listener];
-  if (port !== 0 && sets(forwarded, ForwardedShift.XForwardedPort, Name.XForwardedPort)) {
+  if (port !== 0 && sets(forwarded, ForwardedShift.XForwardedPort, WAY)) {
     print(X_FORWARDED_PORT);
     printDecimal(port);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.XRealIp, Name.XRealIp)) {
+  if (sets(forwarded, ForwardedShift.XRealIp, CLIENT)) {
     print(X_REAL_IP);
     printIp(arenaBytes, ARENA_SCRATCH);
     print(CRLF);
@@ -71,13 +71,13 @@ function printTraces(forwarded: number, settled: boolean): void {
     printJoined(Name.Via);
     print(VIA_US);
   }
-  if (sets(forwarded, ForwardedShift.XRequestId, Name.XRequestId)) {
+  if (sets(forwarded, ForwardedShift.XRequestId, 1 << Name.XRequestId)) {
     print(X_REQUEST_ID);
     if (settled) printRun(inputs.idAt, inputs.idEnd);
     else printRandom(4);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.Traceparent, Name.Traceparent)) {
+  if (sets(forwarded, ForwardedShift.Traceparent, 1 << Name.Traceparent)) {
     print(TRACEPARENT);
     printRandom(4);
     print(DASH);
@@ -111,10 +111,15 @@ function appends(forwarded: number, shift: ForwardedShift): boolean {
   return how === Forwarding.Append || how === Forwarding.Replace;
 }
 
-/** Whether a single value is ours to set: always, or when none was kept. */
-function sets(forwarded: number, shift: ForwardedShift, name: Name): boolean {
+/** Fields that tell of one thing, as bits: what a trusted proxy has told in part is not completed with what we
+ * see, which would contradict it. */
+const WAY = (1 << Name.XForwardedProto) | (1 << Name.XForwardedHost) | (1 << Name.XForwardedPort);
+const CLIENT = (1 << Name.XRealIp) | (1 << Name.XForwardedFor);
+
+/** Whether a single value is ours to set: always, or when none of `names` was kept. */
+function sets(forwarded: number, shift: ForwardedShift, names: number): boolean {
   const how = forwardingOf(forwarded, shift);
-  return how === Forwarding.Replace || (how === Forwarding.Append && !(keptNames & (1 << name)));
+  return how === Forwarding.Replace || (how === Forwarding.Append && !((keptNames | joinedNames) & names));
 }
 
 /** Values of a list that were kept, each with a comma behind it. */

@@ -13,6 +13,7 @@ import {
   exDown,
   exDownBytes,
   exErrno,
+  exFirstMs,
   exFlags,
   exGeneration,
   exListener,
@@ -42,7 +43,7 @@ export function record(ex: number): void {
     stats.listenerDownBytes[listener] += exDownBytes[ex];
     if (server !== NONE) {
       stats.serverUpBytes[server] += exUpBytes[ex];
-      stats.serverDownBytes[server] += exDownBytes[ex];
+      if (exFirstMs[ex] !== 0) stats.serverDownBytes[server] += exDownBytes[ex]; // else they are our own words
     }
   }
   if (plan.accessAll === 0 && isError[reason] === 0) return;

@@ -52,7 +52,11 @@ export let wayRefusal = Refusal.None;
 /** Decodes a path into `inputs`; false: it is none, by what `wayRefusal` says. */
 export function readPath(head: Head): boolean {
   if (decode(head)) return true;
-  wayRefusal = inputs.pathEnd === BadPath.AboveRoot ? Refusal.PathAboveRoot : Refusal.BadEscape;
+  wayRefusal = inputs.pathEnd === BadPath.AboveRoot
+    ? Refusal.PathAboveRoot
+    : inputs.pathEnd === BadPath.Ambiguous
+    ? Refusal.AmbiguousPath
+    : Refusal.BadEscape;
   return false;
 }
 
