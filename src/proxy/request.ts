@@ -17,7 +17,7 @@ import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
-import { sayFixed, sayNothing, sayRedirect } from "./answer.ts";
+import { sayFixed, sayNothing, sayPage, sayRedirect } from "./answer.ts";
 import { bodyBegin, bodyRefusal } from "./body.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import { allow, allowUntil, isOver } from "./deadlines.ts";
@@ -232,6 +232,8 @@ function requestCame(ex: number): void {
       return reply(ex, sayRedirect);
     case Way.Respond:
       return reply(ex, sayFixed);
+    case Way.Page:
+      return reply(ex, sayPage);
     case Way.BadPath:
       exErrno[ex] = wayRefusal;
       return say(ex, Reason.BadRequest, 400, true);

@@ -20,6 +20,7 @@ export const enum Way {
   Upstream,
   Redirect,
   Respond,
+  Page,
   /** No route takes it. */
   None,
   /** An expression could not say. */
@@ -97,6 +98,8 @@ export function chooseWay(ex: number, held: Plan): Way {
       return Way.Redirect;
     case RouteAction.Respond:
       return Way.Respond;
+    case RouteAction.Page:
+      return Way.Page;
     default:
       return Way.Upstream;
   }
