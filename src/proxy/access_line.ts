@@ -1,15 +1,18 @@
-// A line of the access log for a request, printed where it ended: at a hundred thousand a second there is
-// no time to hand numbers to another thread and make texts of them there. The control plane only writes
-// what it finds. Same words in both formats as control/access_log.ts has for plain connections.
+// Lines of the access log, printed where a request or a connection ended: at a hundred thousand a second
+// there is no time to hand numbers to another thread and make texts of them there. The control plane only
+// writes what it finds. What a line is made of is in the Plan (plan/log_lines.ts), escaped and in order.
 import {
   ARENA_PRINT,
   ARENA_SCRATCH,
+  FIELD_BYTES_TOLD,
   HOST_BYTES_TOLD,
   LOG_LINE_BYTES_MAX,
   NONE,
   TARGET_BYTES_TOLD,
 } from "../base/limits.ts";
-import { AccessFormat, type Plan } from "../plan/plan.ts";
+import { slotMovedBytes } from "../net/slots.ts";
+import { Line, OpAt, Told } from "../plan/log_lines.ts";
+import type { Plan } from "../plan/plan.ts";
 import {
   FULL,
   isMapped,
@@ -22,18 +25,18 @@ import {
   printQuoted,
   printTenths,
   printWords,
-  type Text,
   text,
 } from "../proto/http1_print.ts";
-import { stampOf } from "../proto/http_date.ts";
-import { REFUSALS } from "../proto/refusal.ts";
-import { Reason, REASONS } from "../shared/reason.ts";
+import { clfStampOf, stampOf } from "../proto/http_date.ts";
+import { lower, Octet, skipBlanks, trimEnd } from "../proto/octet.ts";
+import { Reason } from "../shared/reason.ts";
 import { ExFlag } from "../shared/tables.ts";
-import { errnoName } from "../sys/errno.ts";
+import { EBUG } from "../sys/errno.ts";
 import { arenaBytes, clockMs, wallMs } from "../sys/sys.ts";
 import { log } from "./context.ts";
 import {
   exConnectMs,
+  exDown,
   exDownBytes,
   exErrno,
   exFirstMs,
@@ -41,6 +44,7 @@ import {
   exHost,
   exHostEnd,
   exKept,
+  exKeptBytes,
   exListener,
   exMethodEnd,
   exQueuedMs,
@@ -52,205 +56,322 @@ import {
   exTargetEnd,
   exTried,
   exUnqueuedMs,
+  exUp,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
+import { believedId, REQUEST_ID_BYTES, settledId } from "./request_id.ts";
 
-/** What stands around a text, and instead of it. */
-interface Value {
-  readonly before: Text;
-  readonly behind: Text;
-  readonly none: Text;
-}
-
-const value = (before: string, behind: string, none: string): Value => ({
-  before: text(before),
-  behind: text(behind),
-  none: text(none),
-});
-
-/** The words between the values, one set for each format. */
-interface Words {
-  readonly json: boolean;
-  readonly client: Text;
-  /** Method and target, and what stands between them. */
-  readonly request: Value;
-  readonly target: Text;
-  readonly host: Value;
-  readonly status: Text;
-  readonly server: Value;
-  readonly listener: Value;
-  readonly route: Value;
-  readonly upstream: Value;
-  readonly up: Text;
-  readonly down: Text;
-  readonly queue: Text;
-  readonly connect: Text;
-  readonly first: Text;
-  readonly total: Text;
-  readonly tried: Text;
-  readonly reused: readonly [no: Text, yes: Text];
-  readonly none: Text;
-  /** From the reason's name on, by Reason. */
-  readonly reason: readonly Text[];
-  /** By errno, and by Refusal; [0] for none. */
-  readonly errno: readonly Text[];
-  readonly detail: readonly Text[];
-  readonly end: Text;
-}
-
-/** The highest errno that Linux has. */
-const ERRNO_MAX = 133;
-const ERRNOS = Array.from({ length: ERRNO_MAX + 1 }, (_, errno) => errnoName(errno));
-
-const TEXT: Words = {
-  json: false,
-  client: text("Z "),
-  request: value(' "', '"', ' "-"'),
-  target: text(" "),
-  host: value(" ", "", " -"),
-  status: text(" "),
-  server: value(" -> ", "", " -> -"),
-  listener: value(' listener="', '"', ' listener=""'),
-  route: value(' route="', '"', ' route=""'),
-  upstream: value(' upstream="', '"', ' upstream=""'),
-  up: text(" up="),
-  down: text(" down="),
-  queue: text(" queue="),
-  connect: text(" connect="),
-  first: text(" first="),
-  total: text(" ms="),
-  tried: text(" tried="),
-  reused: [text(" reused=0 reason="), text(" reused=1 reason=")],
-  none: text("-"),
-  reason: REASONS.map(({ name, type }) => text(type === null ? name : `${name} type=${type}`)),
-  errno: ERRNOS.map((name, errno) => text(errno === 0 ? "" : ` errno="${name}"`)),
-  detail: REFUSALS.map((refusal, code) => text(code === 0 ? "" : ` detail="${refusal.text}"`)),
-  end: text("\n"),
-};
-
-const JSON_WORDS: Words = {
-  json: true,
-  client: text('Z","client":"'),
-  request: value('","method":"', '"', '","method":null,"target":null'),
-  target: text('","target":"'),
-  host: value(',"host":"', '"', ',"host":null'),
-  status: text(',"status":'),
-  server: value(',"server":"', '"', ',"server":null'),
-  listener: value(',"listener":"', '"', ',"listener":null'),
-  route: value(',"route":"', '"', ',"route":null'),
-  upstream: value(',"upstream":"', '"', ',"upstream":null'),
-  up: text(',"up_bytes":'),
-  down: text(',"down_bytes":'),
-  queue: text(',"queue_ms":'),
-  connect: text(',"connect_ms":'),
-  first: text(',"first_byte_ms":'),
-  total: text(',"duration_ms":'),
-  tried: text(',"tried":'),
-  reused: [text(',"reused":false,"reason":"'), text(',"reused":true,"reason":"')],
-  none: text("null"),
-  reason: REASONS.map(({ name, type }) => text(`${name}","type":${type === null ? "null" : `"${type}"`}`)),
-  errno: ERRNOS.map((name, errno) => text(`,"errno":${errno === 0 ? "null" : `"${name}"`}`)),
-  detail: REFUSALS.map((refusal, code) => text(`,"detail":${code === 0 ? "null" : `"${refusal.text}"`}`)),
-  end: text("}\n"),
-};
-
-const JSON_BEGIN = text('{"time":"');
 const COLON = text(":");
 const BRACKET = text("[");
-const BRACKET_COLON = text("]:");
+const BRACKET_CLOSE = text("]");
+const PERCENT = text("%");
 const UNIX = text("unix:");
+const SPACE = text(" ");
+const HTTP_11 = text("HTTP/1.1");
+const HTTP_10 = text("HTTP/1.0");
+const PROTOCOL_11 = text("http/1.1");
+const PROTOCOL_10 = text("http/1.0");
+
+/** Where an address record has the interface of a link-local address. */
+const SCOPE_AT = 20;
+
+/** What lines of requests, of connections and of newcomers have from different places. */
+let json = false;
+let listener = NONE;
+let reason = Reason.None;
+let errno = 0;
+let upBytes = 0;
+let downBytes = 0;
+let durationMs = 0;
 
 /** Prints the line of an exchange that has ended and hands it on; false when there was no room for it. The
  * client's address record is in the scratch page. */
 export function accessLine(ex: number, plan: Plan): boolean {
-  const words = plan.accessFormat === AccessFormat.Json ? JSON_WORDS : TEXT;
+  listener = exListener[ex];
+  reason = exReason[ex];
+  errno = exErrno[ex];
+  durationMs = clockMs() - exStartMs[ex];
+  if (exFlags[ex] & ExFlag.Http) {
+    upBytes = exUpBytes[ex];
+    downBytes = exDownBytes[ex];
+    return put(ex, plan, Line.Http);
+  }
+  upBytes = slotMovedBytes[exDown[ex]];
+  downBytes = exUp[ex] === NONE ? 0 : slotMovedBytes[exUp[ex]];
+  return put(ex, plan, Line.Tcp);
+}
+
+/** The same of a newcomer that got no exchange. Nobody knows its address, and it said nothing. */
+export function refusedLine(from: number, why: Reason, plan: Plan): boolean {
+  arenaBytes[ARENA_SCRATCH] = 0;
+  listener = from;
+  reason = why;
+  errno =
+    upBytes =
+    downBytes =
+    durationMs =
+      0;
+  return put(NONE, plan, Line.Tcp);
+}
+
+function put(ex: number, plan: Plan, line: Line): boolean {
+  const { lineFirst, lineEnd, lineJson } = plan.lines;
+  json = lineJson[line] === 1;
   printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX);
-  if (words.json) print(JSON_BEGIN);
-  print(stampOf(wallMs()));
-  print(words.client);
-  printClient();
-  printRequest(ex, words);
-  printPlaces(ex, plan, words);
-  printMeasures(ex, words);
+  for (let op = lineFirst[line], end = lineEnd[line]; op < end; op += OpAt.Length) tell(ex, plan, op);
   const end = printEnd();
   return end !== FULL && log.putLine(arenaBytes, printWords(), ARENA_PRINT, end);
 }
 
-function printClient(): void {
-  const family = arenaBytes[ARENA_SCRATCH];
-  if (family === 1) return print(UNIX);
-  const six = family === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
-  if (six) print(BRACKET);
-  printIp(arenaBytes, ARENA_SCRATCH);
-  print(six ? BRACKET_COLON : COLON);
-  printDecimal((arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3]);
+/** One of an operation's texts. */
+function printText({ lines: { op }, arenaWords }: Plan, at: number): void {
+  const bytes = op[at + 1];
+  if (bytes > 0) printBytes(arenaWords, op[at], op[at] + bytes);
 }
 
-function printRequest(ex: number, words: Words): void {
-  const kept = exKept[ex];
-  if (kept === NONE) print(words.request.none);
-  else {
-    const from = kept + exMethodEnd[ex] + 1;
-    print(words.request.before);
-    printQuoted(kept, kept + exMethodEnd[ex], words.json);
-    print(words.target);
-    printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_TOLD), words.json);
-    print(words.request.behind);
+/** Prints one operation: what it tells with the texts around it, or the one instead. */
+function tell(ex: number, plan: Plan, op: number): void {
+  const told: Told = plan.lines.op[op];
+  if (!isThere(ex, plan, op, told)) return printText(plan, op + OpAt.NoneAt);
+  printText(plan, op + OpAt.BeforeAt);
+  if (told >= Told.Method) printOfRequest(ex, plan, told);
+  else printOfAny(ex, plan, told);
+  printText(plan, op + OpAt.BehindAt);
+}
+
+/** What `isThere` found of the head or the arena: [foundAt, foundEnd). */
+let foundAt = 0;
+let foundEnd = 0;
+
+/** Whether there is anything to tell. */
+function isThere(ex: number, plan: Plan, op: number, told: Told): boolean {
+  switch (told) {
+    case Told.Client:
+    case Told.ClientAddress:
+      return arenaBytes[ARENA_SCRATCH] !== 0;
+    case Told.ClientPort:
+      return arenaBytes[ARENA_SCRATCH] > 1;
+    case Told.Listener:
+      return isNamed(plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
+    case Told.Upstream:
+      return isNamed(plan.upstreamNameAt[exUpstream[ex]], plan.upstreamNameBytes[exUpstream[ex]]);
+    case Told.Server:
+      return isNamed(plan.serverNameAt[exServer[ex]], plan.serverNameBytes[exServer[ex]]);
+    case Told.Route:
+      if (exRoute[ex] === NONE) return false;
+      return isNamed(plan.routing.routeNameAt[exRoute[ex]], plan.routing.routeNameBytes[exRoute[ex]]);
+    case Told.Type:
+      return isNamed(plan.lines.typeAt[reason], plan.lines.typeBytes[reason]);
+    case Told.Errno: {
+      if (isRefusal()) return false;
+      const { errnoAt, errnoBytes } = plan.lines, most = errnoAt.length - 1;
+      const row = errno === EBUG ? most : Math.min(errno, most - 1);
+      return isNamed(errnoAt[row], errnoBytes[row]);
+    }
+    case Told.Detail:
+      if (!isRefusal()) return false;
+      return isNamed(plan.lines.detailAt[errno], plan.lines.detailBytes[errno]);
+    case Told.Method:
+    case Told.Target:
+    case Told.Path:
+    case Told.Request:
+    case Told.RequestLine:
+    case Told.Protocol:
+      return exKept[ex] !== NONE;
+    case Told.Host:
+      return exKept[ex] !== NONE && exHostEnd[ex] > exHost[ex];
+    case Told.RequestField:
+      return exKept[ex] !== NONE && findNamed(ex, plan, op);
+    case Told.RequestId:
+      return exKept[ex] !== NONE && findId(ex, plan, op);
+    case Told.Status:
+      return exStatus[ex] !== 0;
+    case Told.QueueMs:
+      return exQueuedMs[ex] !== 0;
+    case Told.ConnectMs:
+      return exConnectMs[ex] !== 0;
+    case Told.FirstByteMs:
+      return exFirstMs[ex] !== 0;
+    case Told.Reused:
+      return (exFlags[ex] & ExFlag.Reused) !== 0;
+    default:
+      return true;
   }
-  if (kept !== NONE && exHostEnd[ex] > exHost[ex]) {
-    print(words.host.before);
-    const host = kept + exHost[ex];
-    printQuoted(host, Math.min(kept + exHostEnd[ex], host + HOST_BYTES_TOLD), words.json);
-    print(words.host.behind);
-  } else print(words.host.none);
-  print(words.status);
-  if (exStatus[ex] === 0) print(words.none);
-  else printDecimal(exStatus[ex]);
-}
-
-/** Names, from the Plan's arena: they are escaped there for the log's format. */
-function printPlaces(ex: number, plan: Plan, words: Words): void {
-  const server = exServer[ex], listener = exListener[ex], route = exRoute[ex], upstream = exUpstream[ex];
-  printName(plan, words.server, plan.serverNameAt[server], plan.serverNameBytes[server]);
-  printName(plan, words.listener, plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
-  const { routeNameAt, routeNameBytes } = plan.routing;
-  if (route === NONE) print(words.route.none);
-  else printName(plan, words.route, routeNameAt[route], routeNameBytes[route]);
-  printName(plan, words.upstream, plan.upstreamNameAt[upstream], plan.upstreamNameBytes[upstream]);
 }
 
 /** Row NONE of every column is zero: nobody has no name. */
-function printName(plan: Plan, around: Value, at: number, bytes: number): void {
-  if (bytes === 0) return print(around.none);
-  print(around.before);
-  printBytes(plan.arenaWords, at, at + bytes);
-  print(around.behind);
+function isNamed(at: number, bytes: number): boolean {
+  foundAt = at;
+  foundEnd = at + bytes;
+  return bytes > 0;
 }
 
-function printMeasures(ex: number, words: Words): void {
-  const start = exStartMs[ex], reason = exReason[ex];
-  print(words.up);
-  printDecimal(exUpBytes[ex]);
-  print(words.down);
-  printDecimal(exDownBytes[ex]);
-  print(words.queue);
-  if (exQueuedMs[ex] === 0) print(words.none);
-  else printTenths((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
-  print(words.connect);
-  if (exConnectMs[ex] === 0) print(words.none);
-  else printTenths(exConnectMs[ex] - start);
-  print(words.first);
-  if (exFirstMs[ex] === 0) print(words.none);
-  else printTenths(exFirstMs[ex] - start);
-  print(words.total);
-  printTenths(clockMs() - start);
-  print(words.tried);
-  printDecimal(exTried[ex]);
-  print(words.reused[exFlags[ex] & ExFlag.Reused ? 1 : 0]);
-  print(words.reason[reason]);
-  const refused = reason === Reason.BadRequest || reason === Reason.BadAnswer;
-  print(words.errno[refused ? 0 : Math.min(exErrno[ex], ERRNO_MAX)]);
-  print(words.detail[refused ? exErrno[ex] : 0]);
-  print(words.end);
+/** Then what stands for the errno is a Refusal. */
+function isRefusal(): boolean {
+  return reason === Reason.BadRequest || reason === Reason.BadAnswer;
+}
+
+/** What every line may tell. */
+function printOfAny(ex: number, plan: Plan, told: Told): void {
+  switch (told) {
+    case Told.Literal:
+      return;
+    case Told.Time:
+      return print(stampOf(wallMs()));
+    case Told.ClfTime:
+      return print(clfStampOf(wallMs()));
+    case Told.Client:
+      return printClient();
+    case Told.ClientAddress:
+      return printAddress();
+    case Told.ClientPort:
+      return printDecimal(clientPort());
+    case Told.UpBytes:
+      return printDecimal(upBytes);
+    case Told.DownBytes:
+      return printDecimal(downBytes);
+    case Told.DurationMs:
+      return printTenths(durationMs);
+    case Told.Tried:
+      return printDecimal(exTried[ex]);
+    case Told.Reason: {
+      const { reasonAt, reasonBytes } = plan.lines;
+      return printBytes(plan.arenaWords, reasonAt[reason], reasonAt[reason] + reasonBytes[reason]);
+    }
+    default:
+      return printBytes(plan.arenaWords, foundAt, foundEnd);
+  }
+}
+
+/** What only a request has. */
+function printOfRequest(ex: number, plan: Plan, told: Told): void {
+  switch (told) {
+    case Told.Method:
+      return printMethod(ex);
+    case Told.Target:
+      return printTarget(ex, false);
+    case Told.Path:
+      return printTarget(ex, true);
+    case Told.Request:
+    case Told.RequestLine:
+      printMethod(ex);
+      print(SPACE);
+      printTarget(ex, false);
+      if (told === Told.Request) return;
+      print(SPACE);
+      return print(exFlags[ex] & ExFlag.Old ? HTTP_10 : HTTP_11);
+    case Told.Host: {
+      const host = exKept[ex] + exHost[ex];
+      return printQuoted(host, Math.min(exKept[ex] + exHostEnd[ex], host + HOST_BYTES_TOLD), json);
+    }
+    case Told.RequestField:
+    case Told.RequestId:
+      return printQuoted(foundAt, Math.min(foundEnd, foundAt + FIELD_BYTES_TOLD), json);
+    case Told.Protocol:
+      return print(exFlags[ex] & ExFlag.Old ? PROTOCOL_10 : PROTOCOL_11);
+    case Told.Status:
+      return printDecimal(exStatus[ex]);
+    case Told.QueueMs:
+      return printTenths((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
+    case Told.ConnectMs:
+      return printTenths(exConnectMs[ex] - exStartMs[ex]);
+    case Told.FirstByteMs:
+      return printTenths(exFirstMs[ex] - exStartMs[ex]);
+    case Told.Reused:
+      return;
+    default:
+      return printBytes(plan.arenaWords, foundAt, foundEnd);
+  }
+}
+
+function printClient(): void {
+  const six = isSix();
+  if (six) print(BRACKET);
+  printAddress();
+  if (six) print(BRACKET_CLOSE);
+  if (arenaBytes[ARENA_SCRATCH] === 1) return;
+  print(COLON);
+  printDecimal(clientPort());
+}
+
+function printAddress(): void {
+  if (arenaBytes[ARENA_SCRATCH] === 1) return print(UNIX);
+  printIp(arenaBytes, ARENA_SCRATCH);
+  const at = ARENA_SCRATCH + SCOPE_AT;
+  if (!isSix()) return;
+  const scope = arenaBytes[at] | (arenaBytes[at + 1] << 8) | (arenaBytes[at + 2] << 16) |
+    (arenaBytes[at + 3] << 24);
+  if (scope === 0) return;
+  print(PERCENT);
+  printDecimal(scope >>> 0);
+}
+
+function isSix(): boolean {
+  return arenaBytes[ARENA_SCRATCH] === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
+}
+
+function clientPort(): number {
+  return (arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3];
+}
+
+function printMethod(ex: number): void {
+  printQuoted(exKept[ex], exKept[ex] + exMethodEnd[ex], json);
+}
+
+/** As it came, up to its query or with it. */
+function printTarget(ex: number, onlyPath: boolean): void {
+  const from = exKept[ex] + exMethodEnd[ex] + 1;
+  let end = Math.min(exKept[ex] + exTargetEnd[ex], from + TARGET_BYTES_TOLD);
+  if (onlyPath) {
+    let at = from;
+    while (at < end && arenaBytes[at] !== Octet.Question) at++;
+    end = at;
+  }
+  printQuoted(from, end, json);
+}
+
+/** Finds the first field of the kept head that an operation names. It is looked for in the bytes: nothing
+ * else is left of the head by now. One that was cut (kept_head.ts) has no lines behind its first. */
+function findNamed(ex: number, plan: Plan, op: number): boolean {
+  const end = exKept[ex] + exKeptBytes[ex];
+  const name = plan.lines.op[op + OpAt.ArgumentAt], length = plan.lines.op[op + OpAt.ArgumentBytes];
+  let line = lineEndOf(exKept[ex] + exTargetEnd[ex], end);
+  while (line < end) {
+    const next = lineEndOf(line, end);
+    if (isField(plan, name, length, line, next)) {
+      foundAt = skipBlanks(arenaBytes, line + length + 1, next);
+      foundEnd = trimEnd(arenaBytes, foundAt, next - CRLF_BYTES);
+      return foundEnd > foundAt;
+    }
+    line = next;
+  }
+  return false;
+}
+
+const CRLF_BYTES = 2;
+
+/** Behind the line that `at` is in. */
+function lineEndOf(at: number, end: number): number {
+  let next = at;
+  while (next < end && arenaBytes[next] !== Octet.Lf) next++;
+  return next + 1;
+}
+
+/** Whether the line at [from, end) is a field of that name, which is in lower case in the Plan. */
+function isField({ arena }: Plan, name: number, length: number, from: number, end: number): boolean {
+  if (from + length >= end || arenaBytes[from + length] !== Octet.Colon) return false;
+  for (let index = 0; index < length; index++) {
+    if (lower(arenaBytes[from + index]) !== arena[name + index]) return false;
+  }
+  return true;
+}
+
+/** Finds the number of a request that was forwarded: the one that we gave it, or a trusted proxy. */
+function findId(ex: number, plan: Plan, op: number): boolean {
+  if (believedId(ex)) return findNamed(ex, plan, op);
+  if (!settledId(ex)) return false;
+  foundAt = exKept[ex] + exKeptBytes[ex];
+  foundEnd = foundAt + REQUEST_ID_BYTES;
+  return true;
 }

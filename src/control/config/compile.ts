@@ -9,12 +9,11 @@ import {
   SERVERS_PER_UPSTREAM_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
-import { AccessFormat, checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
+import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import { ArenaWriter } from "./arena.ts";
-import { shown } from "./errors.ts";
 import {
   type NumberedListener,
   placeTrusted,
@@ -22,9 +21,11 @@ import {
   type Trusted,
   writeListener,
 } from "./compile_listeners.ts";
+import { type PlacedLines, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
+import { accessLines } from "./log_templates.ts";
 import { routeSpecs, upstreamsOf } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 import type { Config, Server as ConfiguredServer } from "./schema.ts";
@@ -114,6 +115,7 @@ interface Places {
   }[];
   readonly trusted: Trusted;
   readonly pages: PlacedPages;
+  readonly lines: PlacedLines;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
   /** Names as the access log has them, in the order of the parts; of routes by number. */
@@ -121,8 +123,13 @@ interface Places {
     readonly listeners: readonly Span[];
     readonly upstreams: readonly Span[];
     readonly routes: readonly Span[];
+    /** Of what is no longer there, by number. */
+    readonly left: Readonly<Record<LeftKind, readonly (readonly [number: number, name: Span])[]>>;
   };
 }
+
+/** What may leave while connections still hang on its number. */
+type LeftKind = "listeners" | "upstreams" | "servers";
 
 /** One generation on its way: what it is compiled from, and who learns of it. */
 interface Compiling {
@@ -147,7 +154,7 @@ export function compile(
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const places = placeBytes(arena, parts, input);
+  const places = placeBytes(arena, parts, input, directory);
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
@@ -155,6 +162,7 @@ export function compile(
   writeUpstreams(plan, parts, places);
   writeServers(plan, parts, places);
   writeProbes(plan, parts, places, input.patternOf);
+  writeLog(plan, places);
 
   numbers.retain(input.generation);
   checkPlan(plan);
@@ -297,12 +305,18 @@ function listenerKey({ listener, bind }: OpenSocket): string {
 }
 
 /** Adds what servers, checks and listeners need to the arena. */
-function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: CompileInput): Places {
+function placeBytes(
+  arena: ArenaWriter,
+  parts: Parts,
+  { config, patternOf }: CompileInput,
+  directory: Directory,
+): Places {
   const { servers, probes } = parts;
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
   const encoder = new TextEncoder();
-  const format = config.log.access.format;
-  const logName = (name: string): Span => span(encoder.encode(logText(name, format)));
+  const { access } = config.log;
+  const lines = placeLines(arena, accessLines(access), access.to.kind !== "off");
+  const logName = lines.nameOf;
   const routes = compileRoutes(routeLists(parts), arena, patternOf);
   return {
     servers: servers.map(({ address, configured }) => ({
@@ -319,20 +333,33 @@ function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: Com
     })),
     trusted: placeTrusted(arena, config),
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
+    lines,
     routes,
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
       upstreams: parts.upstreams.map(({ name }) => logName(name)),
       routes: routes.names.map(logName),
+      left: {
+        listeners: leftOf(directory, "listeners", ({ name }) => logName(name)),
+        upstreams: leftOf(directory, "upstreams", ({ name }) => logName(name)),
+        servers: leftOf(directory, "servers", ({ address }) => logName(address)),
+      },
     },
   };
 }
 
-/** A name fit for the quoted part of a line. */
-function logText(name: string, format: "text" | "json"): string {
-  return format === "json"
-    ? JSON.stringify(name).slice(1, -1)
-    : shown(name.replace(/["\\]/g, "\\$&"), Infinity);
+/** What is not of this generation, though its number is not free: lines of connections that it began with
+ * still tell its name. */
+function leftOf<K extends LeftKind>(
+  directory: Directory,
+  kind: K,
+  nameOf: (entry: Parameters<Parameters<Directory[K]["forEach"]>[0]>[0]) => Span,
+): (readonly [number, Span])[] {
+  const left: (readonly [number, Span])[] = [];
+  directory[kind].forEach((entry, number) => {
+    if (!directory.current[kind].has(number)) left.push([number, nameOf(entry)]);
+  });
+  return left;
 }
 
 /** For each listener its routes; those of one configured listener are one list, and share a router. */
@@ -356,7 +383,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, routes }: Places,
+  { trusted, pages, lines, routes }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -370,9 +397,10 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     pages: pages.sizes,
+    lines: lines.sizes,
     arenaBytes,
     accessAll: config.log.access.to.kind === "off" ? 0 : 1,
-    accessFormat: config.log.access.format === "json" ? AccessFormat.Json : AccessFormat.Text,
+    accessShare: Math.ceil(config.log.access.sample * ACCESS_SHARE_ALL),
   });
 }
 
@@ -463,6 +491,22 @@ function writeProbes(
     plan.probePattern[number] = expect?.kind === "pattern" ? patternOf(expect.source) : NONE;
     plan.probeStatusAt[number] = statusAt;
   });
+}
+
+function writeLog(plan: Plan, { lines, logNames: { left } }: Places): void {
+  lines.fill(plan.lines);
+  for (
+    const [names, at, bytes] of [
+      [left.listeners, plan.listenerNameAt, plan.listenerNameBytes],
+      [left.upstreams, plan.upstreamNameAt, plan.upstreamNameBytes],
+      [left.servers, plan.serverNameAt, plan.serverNameBytes],
+    ] as const
+  ) {
+    for (const [number, span] of names) {
+      at[number] = span.at;
+      bytes[number] = span.bytes;
+    }
+  }
 }
 
 function kindOf({ tcp, http }: HealthCheck): ProbeKind {
