@@ -363,7 +363,7 @@ function valueBytes(told: Told, escaped: number): number {
     case Told.RequestLine:
       return METHOD_BYTES_MAX + TARGET_BYTES_TOLD * escaped + " HTTP/1.1 ".length;
     case Told.Host:
-      return HOST_BYTES_TOLD * escaped;
+      return HOST_BYTES_TOLD; // nothing in it is ever escaped
     case Told.RequestField:
     case Told.RequestId:
       return FIELD_BYTES_TOLD * escaped;

@@ -115,7 +115,7 @@ export function readCount(text: string | number, range: Range): Reading<number> 
 export function readShare(text: string): Reading<number> {
   const expected = "write a share such as 10% or 0.5%";
   if (text.length > TEXT_CHARACTERS_MAX) return refused(`${quoted(text)} is no share`, expected);
-  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return refused(`${quoted(text)} has no unit`, expected);
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return refused(`${quoted(text)} has no unit`, `write ${text}%`);
   if (!/^[0-9]+(\.[0-9]+)?%$/.test(text)) return refused(`${quoted(text)} is no share`, expected);
   const percent = Number(text.slice(0, -1));
   if (percent > 100) return refused(`${quoted(text)} is too large`, "write a share from 0% to 100%");
