@@ -15,6 +15,8 @@ export const LINES = 3;
 export const enum Told {
   /** Nothing: the text before it is all. */
   Literal,
+  /** How it ended, if no errno is behind it: a text for each reason, in place of the operations that follow. */
+  Ending,
   /** RFC 3339 in UTC, to the millisecond, without its zone. */
   Time,
   /** 10/Oct/2000:13:55:36, without its zone. */
@@ -73,6 +75,12 @@ export const enum OpAt {
   ArgumentBytes,
   Length,
 }
+/** Integers of Told.Ending: where its texts begin in "endings", and the operation behind those it stands for,
+ * counted from itself. */
+export const enum EndingAt {
+  First = OpAt.BeforeAt,
+  Skip,
+}
 
 /** What a line needs that is not there by itself. */
 export const enum Needs {
@@ -83,7 +91,7 @@ export const enum Needs {
 }
 
 export const LOG_LINES = {
-  tables: ["lines", "ops", "reasons", "errnos", "details"],
+  tables: ["lines", "ops", "reasons", "errnos", "details", "endings"],
   columns: {
     lineFirst: "lines", // op[first .. end)
     lineEnd: "lines",
@@ -98,6 +106,8 @@ export const LOG_LINES = {
     errnoBytes: "errnos",
     detailAt: "details", // by Refusal; no bytes: none
     detailBytes: "details",
+    endingAt: "endings", // by EndingAt.First + Reason
+    endingBytes: "endings",
   },
 } as const;
 type LogTable = typeof LOG_LINES.tables[number];
@@ -122,6 +132,10 @@ export function checkLogLines(lines: LogLines, logged: boolean, arenaBytes: numb
   }
   for (let at = 0; at < op.length; at += OpAt.Length) {
     assert(op[at] >= Told.Literal && op[at] <= Told.Detail, "plan: the log tells what nobody knows");
+    if (op[at] === Told.Ending) {
+      checkEnding(lines, at);
+      continue;
+    }
     for (let span = at + OpAt.BeforeAt; span < at + OpAt.Length; span += 2) {
       assert(isWithin(op[span], op[span + 1], arenaBytes), "plan: a text of the log is out of range");
     }
@@ -130,6 +144,16 @@ export function checkLogLines(lines: LogLines, logged: boolean, arenaBytes: numb
   checkTexts(lines.typeAt, lines.typeBytes, arenaBytes);
   checkTexts(lines.errnoAt, lines.errnoBytes, arenaBytes);
   checkTexts(lines.detailAt, lines.detailBytes, arenaBytes);
+  checkTexts(lines.endingAt, lines.endingBytes, arenaBytes);
+}
+
+function checkEnding({ sizes, op }: LogLines, at: number): void {
+  const first = op[at + EndingAt.First], skip = op[at + EndingAt.Skip];
+  assert(
+    first >= 0 && first + sizes.reasons <= sizes.endings,
+    "plan: an ending without a text for each reason",
+  );
+  assert(skip > 0 && skip % OpAt.Length === 0 && at + skip <= op.length, "plan: an ending leads nowhere");
 }
 
 function checkTexts(at: Int32Array, bytes: Int32Array, arenaBytes: number): void {

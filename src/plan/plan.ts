@@ -173,7 +173,7 @@ export type Plan =
     readonly pages: Pages;
     readonly lines: LogLines;
     readonly arena: Uint8Array;
-    /** The arena for who copies it in words of four bytes: it goes on for one more. */
+    /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
     readonly memory: SharedArrayBuffer;
   };
@@ -187,7 +187,8 @@ function columnLength(sizes: PlanSizes, name: ColumnName): number {
   return sizes[COLUMNS[name]];
 }
 
-const WORD_BYTES = 4;
+/** Texts are copied up to four words of four bytes at once, the last ones whole. */
+export const ARENA_SLACK_BYTES = 16;
 
 /** A zeroed Plan of the given sizes, to be filled and then published. */
 export function makePlan(generation: number, sizes: PlanSizes): Plan {
@@ -199,7 +200,7 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const arenaAt = linesAt + partBytes(LOG_LINES, sizes.lines);
-  const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + WORD_BYTES);
+  const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
@@ -228,7 +229,7 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   const lines = openPart(memory, at, LOG_LINES);
   at += partBytes(LOG_LINES, lines.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
-  const arenaWords = new DataView(memory, at, sizes.arenaBytes + WORD_BYTES);
+  const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
   return { ...sizes, ...flat, routing, pages, lines, arena, arenaWords, memory };
 }

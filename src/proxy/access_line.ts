@@ -11,21 +11,23 @@ import {
   TARGET_BYTES_TOLD,
 } from "../base/limits.ts";
 import { slotMovedBytes } from "../net/slots.ts";
-import { Line, OpAt, Told } from "../plan/log_lines.ts";
+import { EndingAt, Line, OpAt, Told } from "../plan/log_lines.ts";
 import type { Plan } from "../plan/plan.ts";
 import {
   FULL,
   isMapped,
   print,
   printBegin,
-  printBytes,
   printDecimal,
   printEnd,
   printIp,
   printQuoted,
   printTenths,
+  printText,
+  printTook,
   printWords,
   text,
+  TEXT_SLACK_BYTES,
 } from "../proto/http1_print.ts";
 import { clfStampOf, stampOf } from "../proto/http_date.ts";
 import { lower, Octet, skipBlanks, trimEnd } from "../proto/octet.ts";
@@ -68,8 +70,8 @@ const BRACKET_CLOSE = text("]");
 const PERCENT = text("%");
 const UNIX = text("unix:");
 const SPACE = text(" ");
-const HTTP_11 = text("HTTP/1.1");
-const HTTP_10 = text("HTTP/1.0");
+const SPACE_HTTP_11 = text(" HTTP/1.1");
+const SPACE_HTTP_10 = text(" HTTP/1.0");
 const PROTOCOL_11 = text("http/1.1");
 const PROTOCOL_10 = text("http/1.0");
 
@@ -115,96 +117,103 @@ export function refusedLine(from: number, why: Reason, plan: Plan): boolean {
   return put(NONE, plan, Line.Tcp);
 }
 
+/** The Plan of the line that is being printed: its operations, and the texts they name. */
+let ops: Int32Array;
+let texts: DataView;
+
 function put(ex: number, plan: Plan, line: Line): boolean {
-  const { lineFirst, lineEnd, lineJson } = plan.lines;
+  const { lineFirst, lineEnd, lineJson } = plan.lines, last = lineEnd[line];
   json = lineJson[line] === 1;
-  printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX);
-  for (let op = lineFirst[line], end = lineEnd[line]; op < end; op += OpAt.Length) tell(ex, plan, op);
+  const op = plan.lines.op, words = plan.arenaWords;
+  ops = op;
+  texts = words;
+  printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX - TEXT_SLACK_BYTES);
+  for (let at = lineFirst[line]; at < last; at += OpAt.Length) {
+    const told: Told = op[at];
+    if (told === Told.Ending) {
+      if (errno === 0) at += tellEnding(plan, at);
+      continue;
+    }
+    const mark = printEnd();
+    printText(words, op[at + OpAt.BeforeAt], op[at + OpAt.BeforeBytes]);
+    const isThere = told < Told.Method ? tell(ex, plan, told) : tellOfRequest(ex, plan, told, at);
+    if (!isThere) {
+      printTook(mark); // the text instead takes the place of the one before
+      printText(words, op[at + OpAt.NoneAt], op[at + OpAt.NoneBytes]);
+    } else if (op[at + OpAt.BehindBytes] > 0) {
+      printText(words, op[at + OpAt.BehindAt], op[at + OpAt.BehindBytes]);
+    }
+  }
   const end = printEnd();
   return end !== FULL && log.putLine(arenaBytes, printWords(), ARENA_PRINT, end);
 }
 
-/** One of an operation's texts. */
-function printText({ lines: { op }, arenaWords }: Plan, at: number): void {
-  const bytes = op[at + 1];
-  if (bytes > 0) printBytes(arenaWords, op[at], op[at] + bytes);
+/** How it ended, in one piece; returns how many integers stand for the same piece by piece. */
+function tellEnding({ lines: { endingAt, endingBytes } }: Plan, op: number): number {
+  const row = ops[op + EndingAt.First] + reason;
+  printText(texts, endingAt[row], endingBytes[row]);
+  return ops[op + EndingAt.Skip] - OpAt.Length;
 }
 
-/** Prints one operation: what it tells with the texts around it, or the one instead. */
-function tell(ex: number, plan: Plan, op: number): void {
-  const told: Told = plan.lines.op[op];
-  if (!isThere(ex, plan, op, told)) return printText(plan, op + OpAt.NoneAt);
-  printText(plan, op + OpAt.BeforeAt);
-  if (told >= Told.Method) printOfRequest(ex, plan, told);
-  else printOfAny(ex, plan, told);
-  printText(plan, op + OpAt.BehindAt);
+/** A text of the Plan. Row NONE of every column is zero: nobody has no name. */
+function tellText(at: number, bytes: number): boolean {
+  if (bytes === 0) return false;
+  printText(texts, at, bytes);
+  return true;
 }
 
-/** What `isThere` found of the head or the arena: [foundAt, foundEnd). */
-let foundAt = 0;
-let foundEnd = 0;
+function tellNumber(value: number): boolean {
+  printDecimal(value);
+  return true;
+}
 
-/** Whether there is anything to tell. */
-function isThere(ex: number, plan: Plan, op: number, told: Told): boolean {
+function tellMs(ms: number): boolean {
+  printTenths(ms);
+  return true;
+}
+
+/** What every line may tell. False: there is nothing, and nothing was printed. */
+function tell(ex: number, plan: Plan, told: Told): boolean {
   switch (told) {
+    case Told.Literal:
+      return true;
+    case Told.Time:
+      print(stampOf(wallMs()));
+      return true;
+    case Told.ClfTime:
+      print(clfStampOf(wallMs()));
+      return true;
     case Told.Client:
     case Told.ClientAddress:
-      return arenaBytes[ARENA_SCRATCH] !== 0;
     case Told.ClientPort:
-      return arenaBytes[ARENA_SCRATCH] > 1;
+      return tellClient(told);
     case Told.Listener:
-      return isNamed(plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
+      return tellText(plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
     case Told.Upstream:
-      return isNamed(plan.upstreamNameAt[exUpstream[ex]], plan.upstreamNameBytes[exUpstream[ex]]);
+      return tellText(plan.upstreamNameAt[exUpstream[ex]], plan.upstreamNameBytes[exUpstream[ex]]);
     case Told.Server:
-      return isNamed(plan.serverNameAt[exServer[ex]], plan.serverNameBytes[exServer[ex]]);
-    case Told.Route:
-      if (exRoute[ex] === NONE) return false;
-      return isNamed(plan.routing.routeNameAt[exRoute[ex]], plan.routing.routeNameBytes[exRoute[ex]]);
+      return tellText(plan.serverNameAt[exServer[ex]], plan.serverNameBytes[exServer[ex]]);
+    case Told.UpBytes:
+      return tellNumber(upBytes);
+    case Told.DownBytes:
+      return tellNumber(downBytes);
+    case Told.DurationMs:
+      return tellMs(durationMs);
+    case Told.Tried:
+      return tellNumber(exTried[ex]);
+    case Told.Reason:
+      return tellText(plan.lines.reasonAt[reason], plan.lines.reasonBytes[reason]);
     case Told.Type:
-      return isNamed(plan.lines.typeAt[reason], plan.lines.typeBytes[reason]);
-    case Told.Errno: {
-      if (isRefusal()) return false;
-      const { errnoAt, errnoBytes } = plan.lines, most = errnoAt.length - 1;
-      const row = errno === EBUG ? most : Math.min(errno, most - 1);
-      return isNamed(errnoAt[row], errnoBytes[row]);
-    }
-    case Told.Detail:
-      if (!isRefusal()) return false;
-      return isNamed(plan.lines.detailAt[errno], plan.lines.detailBytes[errno]);
-    case Told.Method:
-    case Told.Target:
-    case Told.Path:
-    case Told.Request:
-    case Told.RequestLine:
-    case Told.Protocol:
-      return exKept[ex] !== NONE;
-    case Told.Host:
-      return exKept[ex] !== NONE && exHostEnd[ex] > exHost[ex];
-    case Told.RequestField:
-      return exKept[ex] !== NONE && findNamed(ex, plan, op);
-    case Told.RequestId:
-      return exKept[ex] !== NONE && findId(ex, plan, op);
-    case Told.Status:
-      return exStatus[ex] !== 0;
-    case Told.QueueMs:
-      return exQueuedMs[ex] !== 0;
-    case Told.ConnectMs:
-      return exConnectMs[ex] !== 0;
-    case Told.FirstByteMs:
-      return exFirstMs[ex] !== 0;
-    case Told.Reused:
-      return (exFlags[ex] & ExFlag.Reused) !== 0;
+      return tellText(plan.lines.typeAt[reason], plan.lines.typeBytes[reason]);
     default:
-      return true;
+      return errno !== 0 && tellErrno(plan);
   }
 }
 
-/** Row NONE of every column is zero: nobody has no name. */
-function isNamed(at: number, bytes: number): boolean {
-  foundAt = at;
-  foundEnd = at + bytes;
-  return bytes > 0;
+function tellErrno({ lines: { errnoAt, errnoBytes } }: Plan): boolean {
+  if (isRefusal()) return false;
+  const last = errnoAt.length - 1, row = errno === EBUG ? last : Math.min(errno, last - 1);
+  return tellText(errnoAt[row], errnoBytes[row]);
 }
 
 /** Then what stands for the errno is a Refusal. */
@@ -212,77 +221,92 @@ function isRefusal(): boolean {
   return reason === Reason.BadRequest || reason === Reason.BadAnswer;
 }
 
-/** What every line may tell. */
-function printOfAny(ex: number, plan: Plan, told: Told): void {
+/** What only a request has. */
+function tellOfRequest(ex: number, plan: Plan, told: Told, op: number): boolean {
   switch (told) {
-    case Told.Literal:
-      return;
-    case Told.Time:
-      return print(stampOf(wallMs()));
-    case Told.ClfTime:
-      return print(clfStampOf(wallMs()));
-    case Told.Client:
-      return printClient();
-    case Told.ClientAddress:
-      return printAddress();
-    case Told.ClientPort:
-      return printDecimal(clientPort());
-    case Told.UpBytes:
-      return printDecimal(upBytes);
-    case Told.DownBytes:
-      return printDecimal(downBytes);
-    case Told.DurationMs:
-      return printTenths(durationMs);
-    case Told.Tried:
-      return printDecimal(exTried[ex]);
-    case Told.Reason: {
-      const { reasonAt, reasonBytes } = plan.lines;
-      return printBytes(plan.arenaWords, reasonAt[reason], reasonAt[reason] + reasonBytes[reason]);
+    case Told.Method:
+    case Told.Target:
+    case Told.Path:
+    case Told.Request:
+    case Told.RequestLine:
+    case Told.Protocol:
+      return exKept[ex] !== NONE && tellLine(ex, told);
+    case Told.Host:
+    case Told.RequestField:
+    case Told.RequestId:
+      return exKept[ex] !== NONE && tellFound(ex, plan, told, op);
+    case Told.Status:
+      return exStatus[ex] !== 0 && tellNumber(exStatus[ex]);
+    case Told.Route: {
+      const { routeNameAt, routeNameBytes } = plan.routing, route = exRoute[ex];
+      return route !== NONE && tellText(routeNameAt[route], routeNameBytes[route]);
     }
-    default:
-      return printBytes(plan.arenaWords, foundAt, foundEnd);
+    case Told.QueueMs:
+      if (exQueuedMs[ex] === 0) return false;
+      return tellMs((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
+    case Told.ConnectMs:
+      return exConnectMs[ex] !== 0 && tellMs(exConnectMs[ex] - exStartMs[ex]);
+    case Told.FirstByteMs:
+      return exFirstMs[ex] !== 0 && tellMs(exFirstMs[ex] - exStartMs[ex]);
+    case Told.Reused:
+      return (exFlags[ex] & ExFlag.Reused) !== 0;
+    default: { // Detail
+      const { detailAt, detailBytes } = plan.lines;
+      return errno !== 0 && isRefusal() && tellText(detailAt[errno], detailBytes[errno]);
+    }
   }
 }
 
-/** What only a request has. */
-function printOfRequest(ex: number, plan: Plan, told: Told): void {
+/** Of the request's first line. */
+function tellLine(ex: number, told: Told): boolean {
+  const old = (exFlags[ex] & ExFlag.Old) !== 0;
   switch (told) {
     case Told.Method:
-      return printMethod(ex);
+      printMethod(ex);
+      return true;
     case Told.Target:
-      return printTarget(ex, false);
+      printTarget(ex, false);
+      return true;
     case Told.Path:
-      return printTarget(ex, true);
-    case Told.Request:
-    case Told.RequestLine:
+      printTarget(ex, true);
+      return true;
+    case Told.Protocol:
+      print(old ? PROTOCOL_10 : PROTOCOL_11);
+      return true;
+    default: // Request, RequestLine
       printMethod(ex);
       print(SPACE);
       printTarget(ex, false);
-      if (told === Told.Request) return;
-      print(SPACE);
-      return print(exFlags[ex] & ExFlag.Old ? HTTP_10 : HTTP_11);
-    case Told.Host: {
-      const host = exKept[ex] + exHost[ex];
-      return printQuoted(host, Math.min(exKept[ex] + exHostEnd[ex], host + HOST_BYTES_TOLD), json);
-    }
-    case Told.RequestField:
-    case Told.RequestId:
-      return printQuoted(foundAt, Math.min(foundEnd, foundAt + FIELD_BYTES_TOLD), json);
-    case Told.Protocol:
-      return print(exFlags[ex] & ExFlag.Old ? PROTOCOL_10 : PROTOCOL_11);
-    case Told.Status:
-      return printDecimal(exStatus[ex]);
-    case Told.QueueMs:
-      return printTenths((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
-    case Told.ConnectMs:
-      return printTenths(exConnectMs[ex] - exStartMs[ex]);
-    case Told.FirstByteMs:
-      return printTenths(exFirstMs[ex] - exStartMs[ex]);
-    case Told.Reused:
-      return;
-    default:
-      return printBytes(plan.arenaWords, foundAt, foundEnd);
+      if (told === Told.RequestLine) print(old ? SPACE_HTTP_10 : SPACE_HTTP_11);
+      return true;
   }
+}
+
+/** What was found in the kept head: [foundAt, foundEnd). */
+let foundAt = 0;
+let foundEnd = 0;
+
+/** Of the request's fields. */
+function tellFound(ex: number, plan: Plan, told: Told, op: number): boolean {
+  let most = FIELD_BYTES_TOLD;
+  if (told === Told.Host) {
+    foundAt = exKept[ex] + exHost[ex];
+    foundEnd = exKept[ex] + exHostEnd[ex];
+    most = HOST_BYTES_TOLD;
+  } else if (told === Told.RequestField) findNamed(ex, plan, op);
+  else findId(ex, plan, op);
+  if (foundEnd <= foundAt) return false;
+  printQuoted(foundAt, Math.min(foundEnd, foundAt + most), json);
+  return true;
+}
+
+function tellClient(told: Told): boolean {
+  const family = arenaBytes[ARENA_SCRATCH];
+  if (family === 0 || (family === 1 && told === Told.ClientPort)) return false;
+  if (told === Told.Client) printClient();
+  else if (told === Told.ClientAddress) printAddress();
+  else printDecimal(clientPort());
+  return true;
 }
 
 function printClient(): void {
@@ -333,20 +357,20 @@ function printTarget(ex: number, onlyPath: boolean): void {
 
 /** Finds the first field of the kept head that an operation names. It is looked for in the bytes: nothing
  * else is left of the head by now. One that was cut (kept_head.ts) has no lines behind its first. */
-function findNamed(ex: number, plan: Plan, op: number): boolean {
+function findNamed(ex: number, { arena }: Plan, op: number): void {
   const end = exKept[ex] + exKeptBytes[ex];
-  const name = plan.lines.op[op + OpAt.ArgumentAt], length = plan.lines.op[op + OpAt.ArgumentBytes];
+  const name = ops[op + OpAt.ArgumentAt], length = ops[op + OpAt.ArgumentBytes];
   let line = lineEndOf(exKept[ex] + exTargetEnd[ex], end);
+  foundAt = foundEnd = 0;
   while (line < end) {
     const next = lineEndOf(line, end);
-    if (isField(plan, name, length, line, next)) {
+    if (isField(arena, name, length, line, next)) {
       foundAt = skipBlanks(arenaBytes, line + length + 1, next);
       foundEnd = trimEnd(arenaBytes, foundAt, next - CRLF_BYTES);
-      return foundEnd > foundAt;
+      return;
     }
     line = next;
   }
-  return false;
 }
 
 const CRLF_BYTES = 2;
@@ -359,7 +383,7 @@ function lineEndOf(at: number, end: number): number {
 }
 
 /** Whether the line at [from, end) is a field of that name, which is in lower case in the Plan. */
-function isField({ arena }: Plan, name: number, length: number, from: number, end: number): boolean {
+function isField(arena: Uint8Array, name: number, length: number, from: number, end: number): boolean {
   if (from + length >= end || arenaBytes[from + length] !== Octet.Colon) return false;
   for (let index = 0; index < length; index++) {
     if (lower(arenaBytes[from + index]) !== arena[name + index]) return false;
@@ -368,10 +392,8 @@ function isField({ arena }: Plan, name: number, length: number, from: number, en
 }
 
 /** Finds the number of a request that was forwarded: the one that we gave it, or a trusted proxy. */
-function findId(ex: number, plan: Plan, op: number): boolean {
+function findId(ex: number, plan: Plan, op: number): void {
   if (believedId(ex)) return findNamed(ex, plan, op);
-  if (!settledId(ex)) return false;
   foundAt = exKept[ex] + exKeptBytes[ex];
-  foundEnd = foundAt + REQUEST_ID_BYTES;
-  return true;
+  foundEnd = settledId(ex) ? foundAt + REQUEST_ID_BYTES : foundAt;
 }

@@ -3,7 +3,7 @@ import { beforeEach, describe, it } from "node:test";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
-import { Line, linesNeed, Needs, OpAt } from "../../src/plan/log_lines.ts";
+import { EndingAt, Line, linesNeed, Needs, OpAt, Told } from "../../src/plan/log_lines.ts";
 import { ACCESS_SHARE_ALL, checkPlan, makePlan, NO_SIZES, openPlan, type Plan } from "../../src/plan/plan.ts";
 
 let plan: Plan;
@@ -22,6 +22,12 @@ beforeEach(() => {
   lines.fill(plan.lines);
 });
 
+/** Where the last ending is. */
+function endingOf({ lines: { op } }: Plan): number {
+  for (let at = op.length - OpAt.Length; at >= 0; at -= OpAt.Length) if (op[at] === Told.Ending) return at;
+  throw new Error("no ending");
+}
+
 describe("the lines of a Plan", () => {
   it("are found again in its memory", () => {
     doesNotThrow(() => checkPlan(plan));
@@ -37,6 +43,9 @@ describe("the lines of a Plan", () => {
     ["a line that ends within an operation", ({ lines }) => lines.lineEnd[Line.Http] -= 1],
     ["an operation that nobody knows", ({ lines }) => lines.op[OpAt.Length + OpAt.Told] = 99],
     ["a text behind the arena", ({ lines, arenaBytes }) => lines.op[OpAt.BeforeAt] = arenaBytes],
+    ["an ending without texts", (plan) => plan.lines.op[endingOf(plan) + EndingAt.First] += 1],
+    ["an ending that leads nowhere", (plan) => plan.lines.op[endingOf(plan) + EndingAt.Skip] = 1 << 20],
+    ["an ending that leads to itself", (plan) => plan.lines.op[endingOf(plan) + EndingAt.Skip] = 0],
     ["a text of no length", ({ lines }) => lines.op[OpAt.NoneBytes] = -1],
     ["a reason behind the arena", ({ lines, arenaBytes }) => lines.reasonAt[1] = arenaBytes],
     ["an errno behind the arena", ({ lines, arenaBytes }) => lines.errnoAt[1] = arenaBytes],

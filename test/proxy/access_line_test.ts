@@ -457,6 +457,57 @@ describe("reasons, errors and details", () => {
     }
   });
 
+  it("are told in one piece where no errno is behind them, and else one by one, in any order", () => {
+    const templates = [
+      "{reason} {type}|{errno}|{detail}.",
+      "{reason}",
+      "{type}{reason} {tried} {detail}{errno} {reason}",
+      '{"r":{reason},"t":{type},"e":{errno},"d":{detail}}',
+      '{"e":{errno},"in":"{reason}","n":{tried},"t":{type},"r":{reason}}',
+    ];
+    for (const template of templates) {
+      open({ format: "text", template });
+      exFlags[ex] = ExFlag.Http;
+      for (
+        const [reason, errno] of [
+          [Reason.Finished, 0],
+          [Reason.ServerReset, 0],
+          [
+            Reason.ServerReset,
+            ECONNREFUSED,
+          ],
+          [Reason.BadRequest, Refusal.BareLf],
+          [Reason.BadAnswer, 0],
+        ]
+      ) {
+        exReason[ex] = reason;
+        exErrno[ex] = errno;
+        const isRefusal = reason === Reason.BadRequest;
+        const values: Record<string, string | number | null> = {
+          reason: REASONS[reason].name,
+          type: REASONS[reason].type,
+          errno: errno === 0 || isRefusal ? null : errnoName(errno),
+          detail: isRefusal ? REFUSALS[errno].text : null,
+          tried: 0,
+        };
+        const isJson = template.startsWith('{"');
+        const want = template.replace(/("?)\{([a-z]+)\}/g, (_, quote, name) => {
+          const value = values[name];
+          return quote + (isJson && quote === "" ? JSON.stringify(value) : value ?? "-");
+        });
+        strictEqual(line(), want);
+      }
+    }
+  });
+
+  it("and names at the end of the Plan's memory are told whole", () => {
+    for (const server of ["s", "st", "server-00000015", "server-000000016", "server-0000000017"]) {
+      open({ format: "text", template: "{server}" }, ["web", "app", server]);
+      exServer[ex] = SERVER;
+      strictEqual(line(), server);
+    }
+  });
+
   it("and names are escaped once, for where they are written", () => {
     const nasty = 'a"b\\c\nd\x1b';
     open({ format: "text" }, [nasty, "app", "s"]);

@@ -24,7 +24,7 @@ import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limi
 import { type Dialogue, Dice, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, portOf, unixAddress } from "./plans.ts";
+import { buildPlan, ipAddress, type PlanSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
 import type { Socket } from "./socket.ts";

@@ -21,7 +21,7 @@ import {
   type Trusted,
   writeListener,
 } from "./compile_listeners.ts";
-import { type PlacedLines, placeLines } from "./compile_log.ts";
+import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
@@ -116,6 +116,7 @@ interface Places {
   readonly trusted: Trusted;
   readonly pages: PlacedPages;
   readonly lines: PlacedLines;
+  readonly left: LeftNames;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
   /** Names as the access log has them, in the order of the parts; of routes by number. */
@@ -123,13 +124,8 @@ interface Places {
     readonly listeners: readonly Span[];
     readonly upstreams: readonly Span[];
     readonly routes: readonly Span[];
-    /** Of what is no longer there, by number. */
-    readonly left: Readonly<Record<LeftKind, readonly (readonly [number: number, name: Span])[]>>;
   };
 }
-
-/** What may leave while connections still hang on its number. */
-type LeftKind = "listeners" | "upstreams" | "servers";
 
 /** One generation on its way: what it is compiled from, and who learns of it. */
 interface Compiling {
@@ -162,7 +158,8 @@ export function compile(
   writeUpstreams(plan, parts, places);
   writeServers(plan, parts, places);
   writeProbes(plan, parts, places, input.patternOf);
-  writeLog(plan, places);
+  places.lines.fill(plan.lines);
+  places.left.fill(plan);
 
   numbers.retain(input.generation);
   checkPlan(plan);
@@ -335,31 +332,13 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
+    left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
       upstreams: parts.upstreams.map(({ name }) => logName(name)),
       routes: routes.names.map(logName),
-      left: {
-        listeners: leftOf(directory, "listeners", ({ name }) => logName(name)),
-        upstreams: leftOf(directory, "upstreams", ({ name }) => logName(name)),
-        servers: leftOf(directory, "servers", ({ address }) => logName(address)),
-      },
     },
   };
-}
-
-/** What is not of this generation, though its number is not free: lines of connections that it began with
- * still tell its name. */
-function leftOf<K extends LeftKind>(
-  directory: Directory,
-  kind: K,
-  nameOf: (entry: Parameters<Parameters<Directory[K]["forEach"]>[0]>[0]) => Span,
-): (readonly [number, Span])[] {
-  const left: (readonly [number, Span])[] = [];
-  directory[kind].forEach((entry, number) => {
-    if (!directory.current[kind].has(number)) left.push([number, nameOf(entry)]);
-  });
-  return left;
 }
 
 /** For each listener its routes; those of one configured listener are one list, and share a router. */
@@ -491,22 +470,6 @@ function writeProbes(
     plan.probePattern[number] = expect?.kind === "pattern" ? patternOf(expect.source) : NONE;
     plan.probeStatusAt[number] = statusAt;
   });
-}
-
-function writeLog(plan: Plan, { lines, logNames: { left } }: Places): void {
-  lines.fill(plan.lines);
-  for (
-    const [names, at, bytes] of [
-      [left.listeners, plan.listenerNameAt, plan.listenerNameBytes],
-      [left.upstreams, plan.upstreamNameAt, plan.upstreamNameBytes],
-      [left.servers, plan.serverNameAt, plan.serverNameBytes],
-    ] as const
-  ) {
-    for (const [number, span] of names) {
-      at[number] = span.at;
-      bytes[number] = span.bytes;
-    }
-  }
 }
 
 function kindOf({ tcp, http }: HealthCheck): ProbeKind {

@@ -1,9 +1,20 @@
 // The lines of the access log as operations of the Plan, with every text they may need in its arena, made
 // once here: a Worker makes no texts of its own when it starts.
-import { Line, LINES, type LogLines, type LogLinesSizes, Needs, OpAt, Told } from "../../plan/log_lines.ts";
+import {
+  EndingAt,
+  Line,
+  LINES,
+  type LogLines,
+  type LogLinesSizes,
+  Needs,
+  OpAt,
+  Told,
+} from "../../plan/log_lines.ts";
+import type { Plan } from "../../plan/plan.ts";
 import { REFUSALS } from "../../proto/refusal.ts";
 import { REASONS } from "../../shared/reason.ts";
 import { EBUG, errnoName } from "../../sys/errno.ts";
+import type { Directory } from "../directory.ts";
 import type { ArenaWriter } from "./arena.ts";
 import type { Span } from "./compile_listeners.ts";
 import { shown } from "./errors.ts";
@@ -46,11 +57,15 @@ export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logge
   };
   const nameOf = (name: string): Span => spanOf(logText(name, json));
   if (!logged) {
-    return { sizes: { lines: 0, ops: 0, reasons: 0, errnos: 0, details: 0 }, nameOf, fill: () => {} };
+    return {
+      sizes: { lines: 0, ops: 0, reasons: 0, errnos: 0, details: 0, endings: 0 },
+      nameOf,
+      fill: () => {},
+    };
   }
-  const op: number[] = [], ends = [0];
-  for (const { pieces } of [http, tcp]) {
-    op.push(...joined(pieces).flatMap((piece) => integersOf(piece, spanOf)));
+  const op: number[] = [], ends = [0], endings: Span[] = [];
+  for (const template of [http, tcp]) {
+    op.push(...operationsOf(joined(template.pieces), endings, spanOf, template.json));
     ends.push(op.length);
   }
   const reasons = REASONS.map(({ name }) => nameOf(name));
@@ -64,6 +79,7 @@ export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logge
       reasons: reasons.length,
       errnos: errnos.length,
       details: details.length,
+      endings: endings.length,
     },
     nameOf,
     fill(lines) {
@@ -78,6 +94,44 @@ export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logge
       fillTexts(lines.typeAt, lines.typeBytes, types);
       fillTexts(lines.errnoAt, lines.errnoBytes, errnos);
       fillTexts(lines.detailAt, lines.detailBytes, details);
+      fillTexts(lines.endingAt, lines.endingBytes, endings);
+    },
+  };
+}
+
+/** Names of what has left, though its number is not free: lines of connections it still has tell them. */
+export interface LeftNames {
+  fill(plan: Plan): void;
+}
+
+type Named = readonly [number: number, name: Span];
+
+export function placeLeft(directory: Directory, nameOf: PlacedLines["nameOf"]): LeftNames {
+  const { current } = directory;
+  const left = { listeners: [] as Named[], upstreams: [] as Named[], servers: [] as Named[] };
+  for (const { number, name } of directory.listeners.values()) {
+    if (!current.listeners.has(number)) left.listeners.push([number, nameOf(name)]);
+  }
+  for (const { number, name } of directory.upstreams.values()) {
+    if (!current.upstreams.has(number)) left.upstreams.push([number, nameOf(name)]);
+  }
+  for (const { number, address } of directory.servers.values()) {
+    if (!current.servers.has(number)) left.servers.push([number, nameOf(address)]);
+  }
+  return {
+    fill(plan) {
+      for (const [number, name] of left.listeners) {
+        plan.listenerNameAt[number] = name.at;
+        plan.listenerNameBytes[number] = name.bytes;
+      }
+      for (const [number, name] of left.upstreams) {
+        plan.upstreamNameAt[number] = name.at;
+        plan.upstreamNameBytes[number] = name.bytes;
+      }
+      for (const [number, name] of left.servers) {
+        plan.serverNameAt[number] = name.at;
+        plan.serverNameBytes[number] = name.bytes;
+      }
     },
   };
 }
@@ -107,6 +161,50 @@ function joined(pieces: readonly LinePiece[]): LinePiece[] {
   }
   few.push({ told: Told.Literal, before: `${before}\n`, behind: "", none: "", argument: "" });
   return few;
+}
+
+/** What depends on the reason alone when there is no errno. */
+const OF_ENDING: ReadonlySet<Told> = new Set([Told.Reason, Told.Type, Told.Errno, Told.Detail, Told.Literal]);
+/** Fewer are not worth a text for each reason. */
+const ENDING_PIECES_MIN = 2;
+
+/** The integers of all pieces. Those at the end that tell how it ended come after an operation that tells the
+ * same at once: nine lines of ten end without an errno. */
+function operationsOf(
+  pieces: readonly LinePiece[],
+  endings: Span[],
+  spanOf: (text: string) => Span,
+  json: boolean,
+): number[] {
+  const op: number[] = [];
+  for (let at = 0; at < pieces.length;) {
+    const length = pieces.slice(at).findIndex(({ told }) => !OF_ENDING.has(told));
+    const run = pieces.slice(at, length === -1 ? pieces.length : at + length);
+    if (run.length >= ENDING_PIECES_MIN) {
+      const ending: number[] = new Array(OpAt.Length).fill(0);
+      ending[OpAt.Told] = Told.Ending;
+      ending[EndingAt.First] = endings.length;
+      ending[EndingAt.Skip] = (run.length + 1) * OpAt.Length;
+      op.push(...ending);
+      endings.push(
+        ...REASONS.map((reason) => spanOf(run.map((piece) => endingOf(piece, reason, json)).join(""))),
+      );
+    }
+    const taken = run.length === 0 ? [pieces[at]] : run;
+    op.push(...taken.flatMap((piece) => integersOf(piece, spanOf)));
+    at += taken.length;
+  }
+  return op;
+}
+
+/** The text of a piece of an end without an errno. */
+function endingOf(
+  { told, before, behind, none }: LinePiece,
+  { name, type }: (typeof REASONS)[number],
+  json: boolean,
+): string {
+  const value = told === Told.Literal ? "" : told === Told.Reason ? name : told === Told.Type ? type : null;
+  return value === null ? none : before + logText(value, json) + behind;
 }
 
 function integersOf(
