@@ -516,6 +516,9 @@ describe("reasons, errors and details", () => {
     open({ format: "json" }, [nasty, "app", "s"]);
     exListener[ex] = LISTENER;
     strictEqual(JSON.parse(line()).listener, nasty);
+    open({ format: "text", template: { tcp: '{"l":{listener}}' } }, [nasty, "app", "s"]);
+    exListener[ex] = LISTENER;
+    deepStrictEqual(JSON.parse(line()), { l: nasty }, "where one line is JSON, and the other is text");
   });
 });
 
