@@ -99,7 +99,7 @@ export const INTERIM_MAX = 16;
 export const LOG_RECORDS = 4_096;
 /** Bytes of whole lines between the two, and of one line. When full, lines are dropped and counted. */
 export const LOG_LINES_BYTES = 1 << 20;
-export const LOG_LINE_BYTES_MAX = 16_384;
+export const LOG_LINE_BYTES_MAX = 32_768;
 /** An address record, as C and the Plan have it (see ffi/sluice.h). */
 export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
@@ -113,6 +113,8 @@ export const SMALL_BLOCKS_MAX = 131_072;
 /** Of a request's target and host, as its record tells them; longer ones are cut. */
 export const TARGET_BYTES_TOLD = 1_536;
 export const HOST_BYTES_TOLD = 255;
+/** The same of a field of its head. */
+export const FIELD_BYTES_TOLD = 256;
 /** A head as it is printed, with bytes of the body behind it; what does not fit waits for the next send. */
 export const PRINT_BYTES = BLOCK_BYTES;
 
@@ -147,6 +149,7 @@ assert(
 assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
 assert(BLOCK_BYTES >= PRINT_BYTES, "limits: a leftover of a printed head must fit a block");
 assert(BLOCK_BYTES >= HEAD_BYTES_MAX + RECEIVE_BYTES, "limits: what was read too early must fit a block");
+assert(LOG_LINE_BYTES_MAX <= PRINT_BYTES, "limits: a line of the log is printed where heads are");
 assert(TARGET_BYTES_MAX <= PATH_BYTES, "limits: a decoded path must fit its place");
 assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16 bits");
 assert(

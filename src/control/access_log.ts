@@ -1,37 +1,29 @@
-// One line for each connection, at its end; those of requests come printed from the reactors. Formatting
-// shares a core with traffic: no object is built for a line, the date is made once a second, and all lines
-// of a drain are one write.
-import { REASONS } from "../shared/reason.ts";
-import { errnoName } from "../sys/errno.ts";
-import { shown } from "./config/errors.ts";
+// One line for each request and each connection, at its end. They come printed from the reactors; what died
+// with its reactor is printed here. All lines of a drain are one write.
 import type { AccessRecord } from "./access_record.ts";
+import { accessText } from "./access_text.ts";
 import type { AccessLogTarget } from "./config/log_schema.ts";
+import { type AccessLines, accessLines, type AccessWords } from "./config/log_templates.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
 import { Output, OutputError } from "./output.ts";
 
-export interface AccessLogOptions {
+export interface AccessLogOptions extends AccessWords {
   readonly to: AccessLogTarget;
-  readonly format: "text" | "json";
   readonly log: Log;
 }
 
 /** Text gathered beyond this is handed on at once: a drain may hold many thousands of records. */
 const BATCH_CHARACTERS = 1 << 16;
-/** Names that have been made fit to print, kept so that it is done once for each. */
-const NAMES_KEPT_MAX = 4_096;
 
 export class AccessLog {
   readonly #log: Log;
   /** Undefined when it is off. */
   readonly #output: Output | undefined;
-  readonly #format: (record: AccessRecord) => string;
+  readonly #formats: AccessLines;
   readonly #sampler: FailureSampler;
   #batch = "";
   #lines = 0;
-  #secondMs = NaN;
-  #second = "";
-  readonly #names = new Map<string, string>();
   #toldFailure: string | undefined;
 
   /** Opens where records go. @throws OutputError when a file cannot be opened */
@@ -50,12 +42,10 @@ export class AccessLog {
   }
 
   /** @param output where lines go; undefined: only failures are told, as samples, by the log */
-  constructor(options: Pick<AccessLogOptions, "format" | "log">, output: Output | undefined) {
+  constructor(options: AccessWords & { readonly log: Log }, output: Output | undefined) {
     this.#log = options.log;
     this.#output = output;
-    this.#format = options.format === "json"
-      ? (record) => this.#json(record)
-      : (record) => this.#text(record);
+    this.#formats = accessLines(options);
     this.#sampler = new FailureSampler(options.log);
   }
 
@@ -68,7 +58,7 @@ export class AccessLog {
   /** Takes one record; `flush` writes it. */
   add(record: AccessRecord): void {
     if (this.#output === undefined) return this.#sampler.add(record);
-    this.#batch += this.#format(record);
+    this.#batch += accessText(this.#formats, record);
     this.#lines++;
     if (this.#batch.length >= BATCH_CHARACTERS) this.flush();
   }
@@ -116,63 +106,4 @@ export class AccessLog {
         errno: failure,
       });}
   }
-
-  /** `2026-01-02T03:04:05.678Z CLIENT -> SERVER listener="..." up=12 down=34 ms=5.0 finished` */
-  #text(record: AccessRecord): string {
-    const { name, type } = REASONS[record.reason];
-    let line = this.#time(record.atMs) + " " + (record.client === "" ? "-" : record.client) + " -> " +
-      (record.server === "" ? "-" : this.#name(record.server)) + ' listener="' + this.#name(record.listener) +
-      '" upstream="' + this.#name(record.upstream) + '" up=' + record.upBytes + " down=" + record.downBytes +
-      " ms=" +
-      milliseconds(record.durationMs, "-") + " tried=" + record.tried + " reason=" + name;
-    if (type !== null) line += " type=" + type;
-    if (record.errno !== 0) line += ' errno="' + errnoName(record.errno) + '"';
-    return line + "\n";
-  }
-
-  #json(record: AccessRecord): string {
-    const { name, type } = REASONS[record.reason];
-    return '{"time":"' + this.#time(record.atMs) + '","client":' + textOrNull(record.client) +
-      ',"listener":' +
-      textOrNull(record.listener) + ',"upstream":' + textOrNull(record.upstream) + ',"server":' +
-      textOrNull(record.server) + ',"up_bytes":' + record.upBytes + ',"down_bytes":' + record.downBytes +
-      ',"duration_ms":' + milliseconds(record.durationMs, "null") + ',"reason":"' + name + '","type":' +
-      (type === null ? "null" : '"' + type + '"') + ',"errno":' +
-      (record.errno === 0 ? "null" : '"' + errnoName(record.errno) + '"') + ',"tried":' + record.tried +
-      "}\n";
-  }
-
-  /** A name fit for a line: control characters escaped, quotes and backslashes too. */
-  #name(name: string): string {
-    let fit = this.#names.get(name);
-    if (fit === undefined) {
-      fit = shown(name.replace(/["\\]/g, "\\$&"), Infinity);
-      if (this.#names.size >= NAMES_KEPT_MAX) this.#names.clear();
-      this.#names.set(name, fit);
-    }
-    return fit;
-  }
-
-  /** RFC 3339 in UTC; the part up to the second is made once a second. */
-  #time(atMs: number): string {
-    const ms = Math.floor(atMs);
-    const secondMs = ms - (ms % 1000);
-    if (secondMs !== this.#secondMs) {
-      this.#secondMs = secondMs;
-      this.#second = new Date(secondMs).toISOString().slice(0, 20);
-    }
-    const rest = ms - secondMs;
-    return this.#second + (rest < 10 ? "00" : rest < 100 ? "0" : "") + rest + "Z";
-  }
-}
-
-function textOrNull(text: string): string {
-  return text === "" ? "null" : JSON.stringify(text);
-}
-
-/** One decimal: 12.3. */
-function milliseconds(ms: number, unknown: string): string {
-  if (ms < 0) return unknown;
-  const tenths = Math.round(ms * 10);
-  return Math.floor(tenths / 10) + "." + tenths % 10;
 }

@@ -6,6 +6,7 @@ import { holdLeftover, holdsLeft } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
+import { linesNeed, Needs } from "../plan/log_lines.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
 import { OwnField } from "../plan/routing.ts";
 import {
@@ -114,7 +115,8 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   const ways = held.listenerForwarded[listener] | off;
   const forwarded = arenaBytes[ARENA_SCRATCH] < FAMILY_IP4 ? withoutAddress(ways) : ways;
   editRequest(arenaBytes, request, forwarded, trusted);
-  const numbered = route !== NONE && (edits | held.routing.routeAnswerEditCount[route]) > 0;
+  const numbered = (route !== NONE && (edits | held.routing.routeAnswerEditCount[route]) > 0) ||
+    linesNeed(held.lines, Needs.Id);
   if (route !== NONE) prepareTemplates(ex, held);
   if (numbered) settleId(ex, held);
   if (edits > 0) markEdited(held, held.routing.routeRequestEditFirst[route], edits, request, true);

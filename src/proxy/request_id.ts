@@ -25,6 +25,14 @@ export function unsettleId(ex: number): void {
   arenaBytes[exKept[ex] + exKeptBytes[ex]] = UNSETTLED;
 }
 
+/** Whether the number of a kept head is what its own field says; or one of ours, which lies behind it. */
+export function believedId(ex: number): boolean {
+  return arenaBytes[exKept[ex] + exKeptBytes[ex]] === BELIEVED;
+}
+export function settledId(ex: number): boolean {
+  return arenaBytes[exKept[ex] + exKeptBytes[ex]] > BELIEVED;
+}
+
 /** Makes `inputs` know the number of the request in `request`. The client's record is in the scratch page. */
 export function settleId(ex: number, held: Plan): void {
   const at = exKept[ex] + exKeptBytes[ex];
