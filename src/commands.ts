@@ -8,6 +8,7 @@ import { helpText } from "./control/config/help.ts";
 import { parseRun } from "./control/config/run.ts";
 import { readVerb, verbOf } from "./control/config/verbs.ts";
 import { demo } from "./control/demo.ts";
+import { explainVerb } from "./control/verbs/explain.ts";
 import { VERSION } from "./control/version.ts";
 
 export async function command(argv: readonly string[], parts: Parts): Promise<number> {
@@ -22,6 +23,8 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   if ("problems" in given) return refuse(given.problems);
   switch (verb.name) {
     // Each verb gets its line here: its work is in control/verbs/NAME.ts.
+    case "explain":
+      return await explainVerb(given, parts);
     default:
       throw new Error(`commands: no such verb as ${verb.name}`);
   }

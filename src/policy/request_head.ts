@@ -2,7 +2,7 @@
 // bytes that are sent; whoever explains a request prints them as well. The head lies in the bytes that are
 // printed into, which are those of the inputs.
 import { NONE } from "../base/limits.ts";
-import type { Plan } from "../plan/plan.ts";
+import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
 import { findField, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
 import {
   FULL,
@@ -16,7 +16,7 @@ import {
   printTook,
   text,
 } from "../proto/http1_print.ts";
-import { Drop, dropped, editRequest, hopsLeft, keptNames, withoutAddress } from "./edit.ts";
+import { Drop, dropped, editRequest, forwardingOf, hopsLeft, keptNames, withoutAddress } from "./edit.ts";
 import { markEdited, printEdited, printTemplate } from "./field_edits.ts";
 import { printForwarded } from "./forwarded.ts";
 import { NO_HOST, rewritesPath, type TemplateInputs, writePath } from "./template.ts";
@@ -45,6 +45,13 @@ export function needsPath(plan: Plan, server: number, route: number): boolean {
 /** Whether templates of the route may tell the request's number. */
 export function tellsId({ routing }: Plan, route: number): boolean {
   return route !== NONE && (routing.routeRequestEditCount[route] | routing.routeAnswerEditCount[route]) > 0;
+}
+
+/** Whether the request's own number is kept: a trusted client says it, and the listener lets it stand. */
+export function keepsId(plan: Plan, listener: number, { head, client, clientAt }: TemplateInputs): boolean {
+  const how = forwardingOf(plan.listenerForwarded[listener], ForwardedShift.XRequestId);
+  const kept = how === Forwarding.Leave || how === Forwarding.Append;
+  return kept && findField(head, Name.XRequestId) >= 0 && isTrusted(plan, listener, client, clientAt);
 }
 
 /**

@@ -20,14 +20,16 @@ import type { Finding, Tell } from "./finding.ts";
 import type { ReadBytes } from "./page_files.ts";
 import type { Config } from "./schema.ts";
 
-type Outcome = { config: Config; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] };
+type Outcome = { config: Config; raw: unknown; warnings: ConfigProblem[]; tell: Tell } | {
+  problems: ConfigProblem[];
+};
 
 const USAGE = "write sluice run -c FILE";
 const CONFIG_FLAGS = ["-c", "--config"];
 
 /**
  * Reads `run -c FILE [FLAGS]`, without the program's name, the file, and the files that it names.
- * @returns the Config, its warnings, and how findings of later are told; or all problems, at least one of them
+ * @returns the Config, the values that it was made of, its warnings, and how findings of later are told; or all problems, at least one of them
  * an error.
  */
 export function parseRun(
@@ -55,7 +57,9 @@ export function parseRun(
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
   const later: Tell = (findings) => tell(findings, file, flags);
-  return isGood ? { config, warnings: told, tell: later } : { problems: [...problems, ...told] };
+  return isGood
+    ? { config, raw: file.raw, warnings: told, tell: later }
+    : { problems: [...problems, ...told] };
 }
 
 /** Puts the arguments into `line`. @returns the path of the file */
