@@ -91,9 +91,9 @@ const web = fc.record({
   trust: fc.constantFrom(undefined, "127.0.0.0/8"),
   forwarded,
 });
-const servers = fc.oneof(
+const servers = fc.oneof<fc.MaybeWeightedArbitrary<number[]>[]>(
   { weight: 3, arbitrary: fc.array(fc.nat({ max: 5 }), { minLength: 1, maxLength: 4 }) },
-  { weight: 1, arbitrary: fc.constantFrom([4], [5, 4]) },
+  { weight: 1, arbitrary: fc.constantFrom<number[]>([4], [5, 4]) },
 );
 /** Which of six servers, of which four are there; whether they are checked; a base path. */
 const upstream = fc.record({ servers, checked: fc.boolean(), base: fc.constantFrom("", "", "/base") });

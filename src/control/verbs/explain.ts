@@ -107,19 +107,18 @@ function adminOf(text: string): Admin | Problems {
   return reading.ok ? reading.value : error("--admin", reading.what, reading.remedy);
 }
 
-/** What of the arguments is the question: the address or URL that is no LISTEN=TARGETS, and a method before it. The
- * rest is a configuration. `hasOther`: it comes from elsewhere, so whatever looks like a URL is the question. */
+/** What of the arguments is the question: an address or URL that is no LISTEN=TARGETS, else the last one that could
+ * be both; and a method before it. The rest is a configuration. `hasOther`: one comes from elsewhere. */
 export function splitQuestion(
   rest: readonly string[],
   hasOther: boolean,
 ): { what: string; method?: string; config: string[] } | Problems {
   const places = positionals(rest);
   const candidates = places.filter((at) => isListen(rest[at]));
-  const sure = candidates.filter((at) => hasOther || !rest[at].includes("="));
-  if (sure.length > 1) {
-    return error(shown(rest[sure[1]]), "a second question", "ask one at a time");
-  }
-  const at = sure[0] ?? (candidates.length > 1 ? candidates[candidates.length - 1] : undefined);
+  const bare = candidates.filter((at) => !rest[at].includes("="));
+  if (bare.length > 1) return error(shown(rest[bare[1]]), "a second question", "ask one at a time");
+  const isLast = hasOther || candidates.length > 1;
+  const at = bare[0] ?? (isLast ? candidates.at(-1) : undefined);
   if (at === undefined) {
     const form = "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH";
     return error("explain", "no question", form);
