@@ -11,9 +11,9 @@ export interface Explanation {
   readonly elsewhere: readonly ListenerView[];
   /** What the routes are asked about; null for what is no request, or none that is understood. */
   readonly request: RequestView | null;
-  /** The routes that were tried, in order, then others. */
+  /** The routes that were tried, in order, then others; each once. */
   readonly routes: readonly RouteView[];
-  /** Routes that are left out above: they were not tried either. */
+  /** Routes that are not told: of very many, some. */
   readonly routes_left_out: number;
   readonly client: ClientView | null;
   readonly forwarded: ForwardedView | null;
@@ -91,7 +91,7 @@ export interface RequestView {
 
 /**
  * later: it fits, but another was chosen before it was tried. host, path, host_and_path: it was not tried, since
- * that does not fit. untried: there are too many routes to say which. The others: it was tried, and that failed;
+ * that does not fit. The others: it was tried, and that failed;
  * regex_limit: its expression took too many steps.
  */
 export type RouteCause =
@@ -107,8 +107,7 @@ export type RouteCause =
   | "host"
   | "path"
   | "host_and_path"
-  | "later"
-  | "untried";
+  | "later";
 
 export interface RouteView extends Place {
   /** As the access log has it. */

@@ -16,10 +16,10 @@ import type { RouteCause, RouteView } from "./explanation.ts";
 import { listenersOf } from "./listener.ts";
 import { placeOf, type World } from "./world.ts";
 
-/** Routes that are told without having been tried; more are counted. */
+/** Routes that are told with what spoke against them: the first, and the last, which may be the chosen one. */
+const TRIED_MAX = 256;
+/** Routes that are told without having been tried; more are counted. They are compiled for it. */
 const UNTRIED_MAX = 64;
-/** Routes that are compiled again to say why they were not tried; of more it is not said. */
-const COMPILED_MAX = 4_096;
 
 /** A request in the arena, as `route` takes it. */
 export interface Routed {
@@ -33,12 +33,16 @@ export interface Routed {
   readonly path: string;
 }
 
-/** Remembers what was tried. */
+/** Remembers what was tried, in order: a route of several hosts may be tried for each, and says the same. */
 export class Recorder implements RouteRecorder {
-  readonly seen: { readonly route: number; readonly verdict: RouteVerdict }[] = [];
+  readonly #seen = new Map<number, RouteVerdict>();
 
   tried(route: number, verdict: RouteVerdict): void {
-    this.seen.push({ route, verdict });
+    if (!this.#seen.has(route)) this.#seen.set(route, verdict);
+  }
+
+  get seen(): { readonly route: number; readonly verdict: RouteVerdict }[] {
+    return [...this.#seen].map(([route, verdict]) => ({ route, verdict }));
   }
 }
 
@@ -63,13 +67,14 @@ export function routeViews(
     cause,
     text: causeText(cause, specs[at], request),
   });
-  const tried = seen.map(({ route, verdict }) => view(route - first, true, CAUSES[verdict]));
+  const few = seen.length <= TRIED_MAX ? seen : [...seen.slice(0, TRIED_MAX - 1), seen[seen.length - 1]];
+  const tried = few.map(({ route, verdict }) => view(route - first, true, CAUSES[verdict]));
   const met = new Set(seen.map(({ route }) => route - first));
   const rest = specs.map((_, at) => at).filter((at) => !met.has(at));
   const told = rest.slice(0, UNTRIED_MAX);
-  const fits = rest.length > 0 && specs.length <= COMPILED_MAX ? fitting(specs, request) : undefined;
-  const others = told.map((at) => view(at, false, fits === undefined ? "untried" : untriedCause(fits, at)));
-  return { views: [...tried, ...others], leftOut: rest.length - told.length };
+  const fits = fitting(told.map((at) => specs[at]), request);
+  const others = told.map((at, index) => view(at, false, untriedCause(fits, index)));
+  return { views: [...tried, ...others], leftOut: specs.length - few.length - told.length };
 }
 
 const CAUSES: Readonly<Record<RouteVerdict, RouteCause>> = {
@@ -125,8 +130,9 @@ function untriedCause({ host, path }: Fits, at: number): RouteCause {
   return path.has(at) ? "host" : "host_and_path";
 }
 
-/** The routes whose host fits, and those whose path does, by their place. */
+/** The routes whose host fits, and those whose path does, by their place in the list. */
 function fitting(specs: readonly RouteSpec[], request: Routed): Fits {
+  if (specs.length === 0) return { host: new Set(), path: new Set() };
   // With a method that is not the request's, every route that fits is tried, and none is chosen.
   const methods = [request.head.method === Method.Get ? "PUT" : "GET"];
   const bare = specs.map((spec): RouteSpec => ({
@@ -150,7 +156,7 @@ function fitting(specs: readonly RouteSpec[], request: Routed): Fits {
 
 const NO_EDITS = { set: {}, add: {}, remove: [], rename: {} };
 
-/** The places of the routes that a request is tried with and that fit but for their method. */
+/** The places in the list of the routes that a request is tried with and that fit but for their method. */
 function met(specs: readonly RouteSpec[], { head, pathAt, pathEnd, clientAt }: Routed): ReadonlySet<number> {
   const arena = new ArenaWriter();
   const compiled = compileRoutes([specs], arena, patternNumber);
@@ -195,8 +201,6 @@ function causeText(cause: RouteCause, spec: RouteSpec, { method, host, path }: R
       return `${hostText(spec, host)}, and path ${shown(path)} is not ${pathText(spec.path)}`;
     case "later":
       return "host and path fit; the one that was chosen goes before it";
-    case "untried":
-      return "its host or path does not fit, or it comes after the one that was chosen";
   }
 }
 

@@ -71,7 +71,7 @@ function routeLines(routes: readonly RouteView[], leftOut: number): string[] {
         placed(route)
       }): ${how}${route.text}`;
     }),
-    ...(leftOut === 0 ? [] : [`  - ${counted(leftOut, "more route")} not tried`]),
+    ...(leftOut === 0 ? [] : [`  and ${counted(leftOut, "more route")}`]),
   ];
 }
 

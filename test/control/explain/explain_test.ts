@@ -169,6 +169,32 @@ describe("explain, by state", () => {
     const { routes: told, routes_left_out: left } = answerTo(world, ["http://x:90/r99"]);
     deepEqual([told.length, left, told[0].name], [65, 35, "a#100"]);
   });
+
+  it("tells a route once that was tried for each of its hosts", async () => {
+    const world = await worldOf(
+      `listeners: { a: { bind: "http://:90", routes: [{ match: { host: [x.y, "*.y"], method: PUT }, to: u }] } }
+upstreams: { u: { servers: 10.0.0.1:1 } }`,
+    );
+    const { routes, routes_left_out: left } = answerTo(world, ["http://x.y:90/"]);
+    deepEqual([routes.map(({ cause }) => cause), left], [["method"], 0]);
+  });
+
+  it("tells at most 256 routes that were tried, the chosen one among them", async () => {
+    const routes = Array.from(
+      { length: 400 },
+      (_, at) => `{ match: { path: /, header: { x: "${at}" } }, to: u }`,
+    );
+    const world = await worldOf(
+      `listeners: { a: { bind: "http://:90", routes: [${routes.join()}] } }\nupstreams: { u: { servers: 10.0.0.1:1 } }`,
+    );
+    const { routes: told, routes_left_out: left, decision } = answerTo(world, [
+      "http://x:90/",
+      "-H",
+      "X: 399",
+    ]);
+    deepEqual([told.length, left, told[255].cause], [256, 144, "chosen"]);
+    equal(decision.route, "a#400");
+  });
 });
 
 describe("explain, by listener", () => {

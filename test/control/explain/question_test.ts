@@ -151,7 +151,7 @@ describe("splitQuestion", () => {
     ["http://a http://b", true, undefined, undefined, ""],
   ];
   for (const [rest, hasOther, what, method, config] of cases) {
-    it(rest, () => {
+    it(rest === "" ? "nothing" : rest, () => {
       const split = splitQuestion(rest.split(" ").filter((word) => word !== ""), hasOther);
       if (what === undefined) return ok("problems" in split);
       ok("what" in split, JSON.stringify(split));
