@@ -27,6 +27,8 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
       return await tell(await (await import("./control/verbs/check.ts")).check(given, parts.library));
     case "print":
       return await tell((await import("./control/verbs/print.ts")).print(given));
+    case "explain":
+      return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(given, parts));
     case "why":
       return await tell((await import("./control/verbs/why.ts")).why(given));
     case "doctor":

@@ -8,7 +8,6 @@ import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import type { Address } from "./config/address.ts";
 import { compile, Identities } from "./config/compile.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
@@ -16,12 +15,13 @@ import type { Tell } from "./config/finding.ts";
 import type { Config } from "./config/schema.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Discovery } from "./discovery.ts";
+import { timeoutsWritten } from "./explain/world.ts";
+import { Discovery, namesOf } from "./discovery.ts";
 import { HealthHistory } from "./health_history.ts";
 import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
 import { Log } from "./log.ts";
 import { OutputError } from "./output.ts";
-import { compilePattern, patternFindings } from "./patterns.ts";
+import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
@@ -48,6 +48,8 @@ export interface Parts {
 
 export interface AppOptions extends Parts {
   readonly config: Config;
+  /** The values that it was made of: which of them were given. */
+  readonly raw?: unknown;
   readonly warnings?: readonly ConfigProblem[];
   /** Says where the configuration has what is wrong with it. */
   readonly tell?: Tell;
@@ -68,6 +70,7 @@ export class StartError extends Error {
 
 export class App {
   readonly #config: Config;
+  readonly #written: ReadonlySet<string>;
   readonly #log: Log;
   readonly #identities = new Identities();
   readonly #directory = new Directory();
@@ -82,6 +85,7 @@ export class App {
   #sight!: Sight;
   #sockets: Socket[] = [];
   #generation = 0;
+  #plan: Plan | undefined;
   #phase: Phase = "starting";
   #stale = false;
   #drainedAtMs = -Infinity;
@@ -93,7 +97,7 @@ export class App {
 
   /** Starts; when it resolves, connections are served. @throws StartError: nothing is left running */
   static async start(options: AppOptions): Promise<App> {
-    const app = new App(options.config);
+    const app = new App(options);
     try {
       await app.#start(options);
     } catch (error) {
@@ -103,8 +107,9 @@ export class App {
     return app;
   }
 
-  private constructor(config: Config) {
+  private constructor({ config, raw }: AppOptions) {
     this.#config = config;
+    this.#written = timeoutsWritten(raw);
     this.#log = Log.open(config.log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
@@ -244,6 +249,10 @@ export class App {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
       generation: () => this.#generation,
+      published: () => {
+        const plan = this.#plan;
+        return plan === undefined ? undefined : { plan, config: this.#config, written: this.#written };
+      },
       maxConnections,
       reactors: reactors.all,
       deaths: () => reactors.deaths,
@@ -269,6 +278,7 @@ export class App {
       this.#directory,
     );
     for (const warning of warnings) this.#log.warn("config", warning);
+    this.#plan = plan;
     return plan;
   }
 
@@ -378,13 +388,6 @@ function lineOf({ where, what, remedy }: ConfigProblem): string {
   return `${where === "" ? "" : `${where}: `}${what}; ${remedy}`;
 }
 
-/** The number of an expression that `checkPatterns` has compiled. */
-function patternNumber(source: Uint8Array): number {
-  const compiled = compilePattern(source);
-  if (!("number" in compiled)) throw new Error("app: an expression that compiled at start does not any more");
-  return compiled.number;
-}
-
 /** Listening sockets by the room that watches them. */
 function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
   const watched = new Map<number, number[]>();
@@ -393,12 +396,4 @@ function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
     watched.set(room, [...(watched.get(room) ?? []), socket]);
   }
   return watched;
-}
-
-export function namesOf(config: Config): string[] {
-  const addresses: Address[] = [
-    ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
-    ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),
-  ];
-  return addresses.flatMap((address) => (address.kind === "name" ? [address.name] : []));
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { lookup, Resolver } from "node:dns/promises";
 import { type Address, ipAddress, type LiteralAddress, type NameAddress } from "./config/address.ts";
+import type { Config } from "./config/schema.ts";
 
 /** Bounds of how long an answer is believed, whatever its TTL says. */
 const TTL_S_MIN = 1;
@@ -85,6 +86,15 @@ export interface DiscoveryEvents {
   changed(name: string, ips: readonly string[]): void;
   /** A name stopped resolving; said once until it resolves again. */
   failed(name: string, why: string, keeping: readonly string[]): void;
+}
+
+/** The host names of a configuration: where it listens and whom it connects to. */
+export function namesOf(config: Config): string[] {
+  const addresses: Address[] = [
+    ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
+    ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),
+  ];
+  return addresses.flatMap((address) => (address.kind === "name" ? [address.name] : []));
 }
 
 /** Asks where a name is. Exchanged in tests. */

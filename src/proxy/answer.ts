@@ -25,9 +25,10 @@ import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { OwnField } from "../plan/routing.ts";
 import { preferred } from "../proto/accept.ts";
 import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
-import { printEdited, printTemplate } from "./field_edits.ts";
+import { printEdited, printTemplate } from "../policy/field_edits.ts";
 import { prepareAnswerTemplates } from "./request_id.ts";
 import { request } from "./wire_h1.ts";
+import { inputs } from "./routing.ts";
 
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
 
@@ -202,7 +203,7 @@ export function sayRedirect(ex: number, held: Plan): number {
   prepareAnswerTemplates(ex, held);
   if (!(off & OwnField.Location)) {
     print(LOCATION);
-    printTemplate(held, held.routing.routeLocation[route]);
+    printTemplate(held, held.routing.routeLocation[route], inputs);
     print(CRLF);
   }
   printOwnEdits(held, route);
@@ -221,7 +222,7 @@ function printRouteEdits(ex: number, held: Plan): void {
 /** What the route sets on its answers, it sets on ours; templates are prepared. */
 function printOwnEdits(held: Plan, route: number): void {
   const { routeAnswerEditFirst, routeAnswerEditCount } = held.routing;
-  printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING);
+  printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING, inputs);
 }
 
 const NOTHING = makeHead();

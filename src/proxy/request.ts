@@ -2,13 +2,13 @@
 // reached (or waited for), the request forwarded, the answer forwarded, and the next request awaited; or
 // Sluice answers itself; or the two ends become a tunnel. Every step is somebody else's.
 import { unreachable } from "../base/assert.ts";
-import { ARENA_SCRATCH, INTERIM_MAX, NONE, QUEUE_LOOK_MS, VIA_MAX } from "../base/limits.ts";
+import { ARENA_SCRATCH, INTERIM_MAX, NONE, QUEUE_LOOK_MS } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotHold, slotMovedBytes, slotReady, slotScanned, slotUnreadBytes } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { unreadKeep } from "../net/unread.ts";
-import { hopsLeft, viaPasses } from "../policy/edit.ts";
+import { Way } from "../policy/way.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
@@ -60,7 +60,7 @@ import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } fr
 import { queueJoin, queueLeave, queueLook, queueTell, queueWaits, queueWake } from "./queue.ts";
 import { part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
-import { chooseWay, Way, wayRefusal } from "./routing.ts";
+import { chooseWay, wayRefusal } from "./routing.ts";
 import { isAnyUp } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
@@ -221,10 +221,6 @@ function requestCame(ex: number): void {
   bodyBegin(down, head, false);
   if (!keepHead(ex)) return say(ex, Reason.OutOfResources, 503, true);
   allowUntil(ex, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
-
-  if (head.method === Method.Connect) return say(ex, Reason.BadRequest, 501, true); // no forward proxy
-  if (hopsLeft(arenaBytes, head) === 0) return lastHop(ex, head.method);
-  if (viaPasses(arenaBytes, head) > VIA_MAX) return say(ex, Reason.Loop, 502, true);
   switch (chooseWay(ex, plan)) {
     case Way.Upstream:
       break;
@@ -241,6 +237,12 @@ function requestCame(ex: number): void {
       return say(ex, Reason.PatternLimit, 500, true);
     case Way.TooLong:
       return say(ex, Reason.RequestTooLong, 413, true);
+    case Way.Connect:
+      return say(ex, Reason.BadRequest, 501, true); // no forward proxy
+    case Way.LastHop:
+      return lastHop(ex, head.method);
+    case Way.Loop:
+      return say(ex, Reason.Loop, 502, true);
     default:
       return say(ex, Reason.NoRoute, 404, true);
   }

@@ -108,7 +108,8 @@ export function checkKey(key: Key, raw: unknown): Finding[] {
   return result.error.issues.flatMap((issue) => findingsOf(issue, key.path, raw, key.path.length));
 }
 
-function defaultAdmin({ env, uid }: Surroundings): Admin {
+/** Where the admin API is when nobody says it. */
+export function defaultAdmin({ env, uid }: Surroundings): Admin {
   if (uid === 0) {
     return { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true };
   }

@@ -24,6 +24,8 @@ import { substitute } from "./substitution.ts";
 /** A configuration that may start, and where it came from. */
 export interface RunConfig {
   readonly config: Config;
+  /** The values that it was made of. */
+  readonly raw: unknown;
   readonly warnings: ConfigProblem[];
   readonly tell: Tell;
   readonly source: ConfigSource;
@@ -36,7 +38,7 @@ const CONFIG_FLAGS = ["-c", "--config"];
 
 /**
  * Reads `run -c FILE [FLAGS]`, without the program's name, the file, and the files that it names.
- * @returns the Config, its warnings, and how findings of later are told; or all problems, at least one of them
+ * @returns the Config, the values that it was made of, its warnings, and how findings of later are told; or all problems, at least one of them
  * an error.
  */
 export function parseRun(
@@ -65,7 +67,7 @@ export function parseRun(
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
   return isGood
-    ? { config, warnings: told, tell: later, source, flags }
+    ? { config, raw: values, warnings: told, tell: later, source, flags }
     : { problems: [...problems, ...told] };
 }
 

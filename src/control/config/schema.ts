@@ -121,7 +121,8 @@ function readReactors(input: string | number): Reading<number | "auto"> {
   return refused(reading.what, typeof input === "string" ? didYouMean(input, ["auto"], remedy) : remedy);
 }
 
-function readAdmin(input: string): Reading<Admin> {
+/** Reads where the admin API is: `unix:/PATH`, `http://HOST:PORT` (an IP address or localhost), `off`. */
+export function readAdmin(input: string): Reading<Admin> {
   const forms = "write unix:/PATH, http://HOST:PORT or off";
   if (input === "off") return taken({ kind: "off", byDefault: false });
   if (input.startsWith("unix:")) {

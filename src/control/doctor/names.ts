@@ -1,5 +1,5 @@
 // DNS: who is asked, and whether the names of the file have addresses.
-import { namesOf } from "../app.ts";
+import { namesOf } from "../discovery.ts";
 import { shown } from "../config/errors.ts";
 import { counted } from "../config/units.ts";
 import type { Check } from "./check.ts";
