@@ -4,7 +4,6 @@ import { App, type Parts, StartError } from "./control/app.ts";
 import { asksFor } from "./control/config/command_line.ts";
 import { parseFlags } from "./control/config/flags.ts";
 import { helpText, verbHelp } from "./control/config/help.ts";
-import { parseRun } from "./control/config/run.ts";
 import { readVerb, verbOf } from "./control/config/verbs.ts";
 import { demo } from "./control/demo.ts";
 import { refused, said, tell } from "./control/verbs/said.ts";
@@ -16,7 +15,7 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   if (question === "help") return await tell(said(asked === undefined ? helpText() : verbHelp(asked)));
   if (question === "version") return await tell(said(`sluice ${VERSION}\n`));
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
-  if (argv[0] === "run") return await start(parseRun(argv), parts);
+  if (argv[0] === "run") return await start((await import("./control/config/run.ts")).parseRun(argv), parts);
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(parseFlags(argv, process.env), parts);
   const given = readVerb(verb, argv.slice(1));
