@@ -13,10 +13,11 @@ import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
 import type { Tell } from "./config/finding.ts";
 import type { Config } from "./config/schema.ts";
+import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { timeoutsWritten } from "./explain/world.ts";
 import { Discovery, namesOf } from "./discovery.ts";
+import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
 import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
 import { Log } from "./log.ts";
@@ -51,6 +52,8 @@ export interface AppOptions extends Parts {
   /** The values that it was made of: which of them were given. */
   readonly raw?: unknown;
   readonly warnings?: readonly ConfigProblem[];
+  /** Puts references in place of secrets. */
+  readonly hide?: Hide;
   /** Says where the configuration has what is wrong with it. */
   readonly tell?: Tell;
 }
@@ -71,6 +74,7 @@ export class StartError extends Error {
 export class App {
   readonly #config: Config;
   readonly #written: ReadonlySet<string>;
+  readonly #hide: Hide;
   readonly #log: Log;
   readonly #identities = new Identities();
   readonly #directory = new Directory();
@@ -107,9 +111,10 @@ export class App {
     return app;
   }
 
-  private constructor({ config, raw }: AppOptions) {
+  private constructor({ config, raw, hide = (text) => text }: AppOptions) {
     this.#config = config;
     this.#written = timeoutsWritten(raw);
+    this.#hide = hide;
     this.#log = Log.open(config.log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
@@ -251,7 +256,9 @@ export class App {
       generation: () => this.#generation,
       published: () => {
         const plan = this.#plan;
-        return plan === undefined ? undefined : { plan, config: this.#config, written: this.#written };
+        return plan === undefined
+          ? undefined
+          : { plan, config: this.#config, written: this.#written, hide: this.#hide };
       },
       maxConnections,
       reactors: reactors.all,

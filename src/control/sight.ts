@@ -5,6 +5,7 @@ import type { Count, Stats } from "../shared/stats.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Config } from "./config/schema.ts";
+import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
@@ -28,6 +29,7 @@ export interface Published {
   readonly config: Config;
   /** Keys of timeouts that are no defaults (explain/world.ts). */
   readonly written: ReadonlySet<string>;
+  readonly hide: Hide;
 }
 
 export interface Sight {

@@ -160,6 +160,30 @@ describe("a configuration from several places", () => {
     match(stderr, /goes to upstream "\$\{file:/);
   });
 
+  it("nor is it explained", async () => {
+    using folder = new Folder();
+    writeFileSync(folder.at("secret"), "hush-hush-hush");
+    const config = {
+      listeners: {
+        web: {
+          bind: "http://127.0.0.1:8080",
+          routes: [{
+            headers: { request: { set: { "X-Plain": `<\${file:${folder.at("secret")}}>` } } },
+            to: "u",
+          }],
+        },
+      },
+      upstreams: { u: { servers: "127.0.0.1:1" } },
+    };
+    writeFileSync(folder.at("f.yaml"), JSON.stringify(config));
+    for (const more of [[], ["--format", "json"]]) {
+      const words = ["explain", "-c", folder.at("f.yaml"), "http://127.0.0.1:8080/", ...more];
+      const { status, stdout } = await run(words);
+      strictEqual(status, 0);
+      ok(!stdout.includes("hush") && stdout.includes("X-Plain: <${file:"), stdout);
+    }
+  });
+
   it("without the variable nothing starts: status 2", async () => {
     using folder = new Folder();
     writeFileSync(folder.at("f.yaml"), SMALL.replace("127.0.0.1:1", "${NOT_SET_AT_ALL}"));

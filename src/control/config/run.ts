@@ -19,7 +19,7 @@ import { pathText, whereOf } from "./file.ts";
 import type { Finding, Tell } from "./finding.ts";
 import type { Config } from "./schema.ts";
 import { type ConfigSource, readSources } from "./sources.ts";
-import { substitute } from "./substitution.ts";
+import { type Hide, substitute } from "./substitution.ts";
 
 /** A configuration that may start, and where it came from. */
 export interface RunConfig {
@@ -29,6 +29,8 @@ export interface RunConfig {
   readonly warnings: ConfigProblem[];
   readonly tell: Tell;
   readonly source: ConfigSource;
+  /** Puts references in place of what files gave, in a text that somebody may read. */
+  readonly hide: Hide;
   /** Flags that go before what the files say. */
   readonly flags: readonly Given[];
 }
@@ -57,7 +59,7 @@ export function parseRun(
   const source = readSources(path, { env, disk });
   if ("problems" in source) return { problems: [...problems, ...source.problems] };
   const flags = [...line.processFlags.values()];
-  const { values, findings: unresolved, hide } = substitute(source.raw, { env, disk });
+  const { values, findings: unresolved, hide, hideFiles } = substitute(source.raw, { env, disk });
   for (const flag of flags) override(values, flag);
   const { config, findings } = checkConfig(values, { env, uid, disk });
   const later: Tell = (findings) => tell(findings, source, flags, hide);
@@ -67,7 +69,7 @@ export function parseRun(
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
   return isGood
-    ? { config, raw: values, warnings: told, tell: later, source, flags }
+    ? { config, raw: values, warnings: told, tell: later, source, flags, hide: hideFiles }
     : { problems: [...problems, ...told] };
 }
 

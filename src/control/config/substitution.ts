@@ -15,14 +15,19 @@ export interface Substituted {
   readonly values: unknown;
   readonly findings: readonly Finding[];
   /** A text with references in place of what they gave. */
-  readonly hide: (text: string) => string;
+  readonly hide: Hide;
+  /** The same for what files gave alone: where people look at what runs, addresses from the environment are none. */
+  readonly hideFiles: Hide;
 }
+
+export type Hide = (text: string) => string;
 
 export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly disk: Disk;
 }
 
+const FILE = "file:";
 const REFERENCE = /\$(\$\{)|\$\{([^}]*)(\}?)/g;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -61,7 +66,9 @@ export function substitute(raw: unknown, { env, disk }: Sources): Substituted {
     for (const [key, entry] of Object.entries(value)) copied[key] = copy(entry, [...path, key]);
     return Object.setPrototypeOf(copied, Object.prototype);
   };
-  return { values: copy(raw, []), findings, hide: hiderOf(given) };
+  const values = copy(raw, []);
+  const files = [...given].filter(([reference]) => reference.startsWith(FILE));
+  return { values, findings, hide: hiderOf([...given]), hideFiles: hiderOf(files) };
 }
 
 const UNFINISHED = {
@@ -75,8 +82,8 @@ function lookUp(
   disk: Disk,
 ): string | { what: string; remedy: string } {
   const name = shown(`\${${reference}}`);
-  if (reference.startsWith("file:")) {
-    const path = reference.slice("file:".length);
+  if (reference.startsWith(FILE)) {
+    const path = reference.slice(FILE.length);
     if (path === "") return { what: `${name}: no path`, remedy: "write ${file:/PATH}" };
     const text = textOfFile(path, disk, VALUE_BYTES_MAX);
     return "text" in text
@@ -92,8 +99,8 @@ function lookUp(
 }
 
 /** Longer values first: one may be part of another. */
-function hiderOf(given: ReadonlyMap<string, string>): Substituted["hide"] {
-  const hidden = [...given].filter(([, value]) => value.length >= HIDDEN_CHARACTERS_MIN)
+function hiderOf(given: readonly (readonly [reference: string, value: string])[]): Hide {
+  const hidden = given.filter(([, value]) => value.length >= HIDDEN_CHARACTERS_MIN)
     .sort(([, a], [, b]) => b.length - a.length);
   return (text) => {
     for (const [reference, value] of hidden) {

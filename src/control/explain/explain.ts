@@ -18,6 +18,7 @@ import { pathText } from "../config/file.ts";
 import type { Route } from "../config/route_schema.ts";
 import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
+import type { Hide } from "../config/substitution.ts";
 import type {
   AnswerView,
   ClientView,
@@ -57,6 +58,21 @@ const ELSEWHERE_MAX = 16;
 
 /** Takes this thread's arena (see request.ts). @returns what is wrong with the question, otherwise */
 export function explain(world: World, question: Question): Explanation | { problems: ConfigProblem[] } {
+  const answer = answerTo(world, question);
+  return "problems" in answer ? answer : withoutSecrets(answer, world.hide);
+}
+
+/** A copy whose texts do not tell what files gave. */
+function withoutSecrets<T>(value: T, hide: Hide): T {
+  if (typeof value === "string") return hide(value) as T;
+  if (Array.isArray(value)) return value.map((entry) => withoutSecrets(entry, hide)) as T;
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, withoutSecrets(inner, hide)]),
+  ) as T;
+}
+
+function answerTo(world: World, question: Question): Explanation | { problems: ConfigProblem[] } {
   const found = findListener(world, question.to, question.text);
   if ("problems" in found) return found;
   const empty = emptyExplanation(world, question), { phase } = world.state;

@@ -34,7 +34,7 @@ export function explainLive(
   if ("problems" in question) return question;
   const published = sight.published();
   if (published === undefined) return undefined;
-  const { plan, config, written } = published;
+  const { plan, config, written, hide } = published;
   const { directory, shared, health } = sight;
   const state = {
     source: "running",
@@ -42,7 +42,10 @@ export function explainLive(
     at: new Date().toISOString(),
     phase: sight.phase(),
   } as const;
-  return explain({ plan, config, directory, shared, health, state, written, whereIs: () => null }, question);
+  return explain(
+    { plan, config, directory, shared, health, state, written, hide, whereIs: () => null },
+    question,
+  );
 }
 
 /** The question as /explain takes it. */

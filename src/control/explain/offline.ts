@@ -14,6 +14,7 @@ import { Directory } from "../directory.ts";
 import { Discovery, namesOf } from "../discovery.ts";
 import { HealthHistory } from "../health_history.ts";
 import { patternFindings, patternNumber } from "../patterns.ts";
+import type { Hide } from "../config/substitution.ts";
 import { timeoutsWritten, type World } from "./world.ts";
 
 /** A configuration as it was read. */
@@ -22,6 +23,8 @@ export interface Parsed {
   /** What it was made of. */
   readonly raw: unknown;
   readonly tell: Tell;
+  /** Nothing to hide where there are no files. */
+  readonly hide?: Hide;
 }
 
 /** Opens the library, so that expressions can be compiled. Once in a process. */
@@ -34,7 +37,7 @@ export async function openOffline(library: string): Promise<void> {
 
 /** Compiles it; the library is open. @returns what is wrong with its expressions, otherwise */
 export async function offlineWorld(
-  { config, raw, tell }: Parsed,
+  { config, raw, tell, hide = (text) => text }: Parsed,
 ): Promise<World | { problems: ConfigProblem[] }> {
   const findings = patternFindings(config);
   if (findings.length > 0) return { problems: tell(findings) };
@@ -53,6 +56,7 @@ export async function offlineWorld(
     health: new HealthHistory(),
     state: { source: "configuration", generation: null, at: null, phase: null },
     written: timeoutsWritten(raw),
+    hide,
     whereIs: (path) => whereIs(tell, path),
   };
 }

@@ -7,6 +7,7 @@ import { type Path, valueAt } from "../config/finding.ts";
 import { pathText } from "../config/file.ts";
 import type { Directory } from "../directory.ts";
 import type { HealthHistory } from "../health_history.ts";
+import type { Hide } from "../config/substitution.ts";
 import type { Place, StateView } from "./explanation.ts";
 
 export interface World {
@@ -22,6 +23,7 @@ export interface World {
   readonly state: StateView;
   /** Keys of timeouts that somebody wrote, see `timeoutsWritten`. */
   readonly written: ReadonlySet<string>;
+  readonly hide: Hide;
   /** Where a key was written; null where that is not known. */
   readonly whereIs: (path: Path) => string | null;
 }

@@ -76,4 +76,6 @@ test("hide puts the reference where its value stands", () => {
     ['"one\\ntwo"', '"${file:/run/two}"', "as messages escape it"],
   ];
   for (const [text, want, why] of cases) equal(hide(text), want, why);
+  const { hideFiles } = run(["${file:/run/token}", "${PORT}"]);
+  equal(hideFiles("8080 s3cret-token"), "8080 ${file:/run/token}", "what the environment gave is no secret");
 });
