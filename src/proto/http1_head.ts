@@ -34,6 +34,7 @@ const HTTPS = ascii("https://");
  */
 export function parseRequest(bytes: Uint8Array, from: number, end: number, head: Head): number {
   let at = from;
+  head.methodEnd = head.targetEnd = 0; // of what is refused, whatever was understood is there
   if (at < end && (bytes[at] === Octet.Cr || bytes[at] === Octet.Lf)) {
     at = crlf(bytes, from, from, end, Refusal.BareCr);
     if (at <= 0) return at;

@@ -36,6 +36,20 @@ export function keepHead(ex: number): boolean {
   return true;
 }
 
+/** Keeps what its record tells of a request that was refused: method and target, if they were understood. */
+export function keepLine(ex: number): void {
+  const { at, methodEnd, targetEnd } = request;
+  const block = targetEnd > methodEnd ? takeBlockFor(SMALL_BLOCK_BYTES) : NONE;
+  if (block === NONE) return;
+  const line = Math.min(targetEnd, methodEnd + 1 + TARGET_BYTES_TOLD);
+  arenaBytes.copyWithin(block, at, at + line);
+  exKept[ex] = block;
+  exKeptBytes[ex] = line;
+  exMethodEnd[ex] = methodEnd;
+  exTargetEnd[ex] = line;
+  unsettleId(ex);
+}
+
 /** Makes `request` the exchange's again, as it was kept. */
 export function recallHead(ex: number): void {
   const parsed = parseRequest(arenaBytes, exKept[ex], exKept[ex] + exKeptBytes[ex], request);

@@ -54,7 +54,7 @@ import {
   exUpstream,
 } from "./exchanges.ts";
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
-import { keepHead, recallHead, trimHead } from "./kept_head.ts";
+import { keepHead, keepLine, recallHead, trimHead } from "./kept_head.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
 import { queueJoin, queueLeave, queueLook, queueTell, queueWaits, queueWake } from "./queue.ts";
@@ -185,6 +185,7 @@ function leftAtOnce(ex: number, down: number): void {
 function refuse(ex: number, reason: Reason, status: number, refusal: Refusal): void {
   exFlags[ex] |= ExFlag.Last;
   beginRequest(ex);
+  if (refusal !== Refusal.None) keepLine(ex);
   exErrno[ex] = refusal;
   say(ex, reason, status, false);
 }

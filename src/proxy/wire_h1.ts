@@ -79,7 +79,10 @@ function next(slot: number, head: Head, method: Method | -1): Next {
       return Next.Head;
     }
     nextRefusal = used < 0 ? -used : read >= HEAD_BYTES_MAX ? Refusal.HeadTooLong : 0;
-    if (nextRefusal !== 0) return Next.Refused;
+    if (nextRefusal !== 0) {
+      if (found <= 0 && method === -1) parseRequest(arenaBytes, ARENA_RECEIVE, end, head); // its first line
+      return Next.Refused;
+    }
     if (!unreadKeep(slot, ARENA_RECEIVE, read, true)) return Next.NoRoom;
     slotScanned[slot] = read;
     if (slotFlags[slot] & SlotFlag.Finished) return Next.Cut;

@@ -152,7 +152,7 @@ describe("formats of the access log", () => {
 
   it("what is no HTTP has a line as well", () =>
     withLog({ access: { format: "combined" } }, async (logged) => {
-      strictEqual((await logged.ask("GET / HTTP/1.1\r\nHost : a\r\n\r\n")).status, 400);
+      strictEqual((await logged.ask("\x16\x03\x01 / HTTP/1.1\r\nHost: a\r\n\r\n")).status, 400);
       match(masked((await logged.lines(1))[0]), /^127\.0\.0\.1 - - \[TIME\] "-" 400 [0-9]+ "-" "-"$/);
     }));
 

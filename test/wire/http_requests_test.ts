@@ -623,6 +623,33 @@ describe("requests are refused", () => {
       strictEqual(proxy.origin.requests.length, 0);
     }));
 
+  it("are told by method and target as far as these were understood, and by no others", () =>
+    withProxy(() => ok(), async (proxy) => {
+      const first = "GET /first HTTP/1.1\r\nHost: a\r\n\r\n";
+      const cases: [wire: string, method: string | null, target: string | null][] = [
+        ["GET /a?b HTTP/1.1\r\nHost : a\r\n\r\n", "GET", "/a?b"],
+        ["GET http://x/a HTTP/1.1\r\nHost: y\r\n\r\n", "GET", "http://x/a"],
+        [`GET /long HTTP/1.1\r\nX: ${"x".repeat(20_000)}`, "GET", "/long"],
+        [`GET /${"y".repeat(9_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, null, null],
+        ["G@T /a HTTP/1.1\r\nHost: a\r\n\r\n", null, null],
+        ["\r\n\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n", null, null],
+        ["\x16\x03\x01", null, null],
+      ];
+      for (const [wire] of cases) {
+        const client = await proxy.connect();
+        await client.ask(first);
+        await client.send(wire).catch(() => {});
+        await client.readAnswer();
+      }
+      const records = (await proxy.records(2 * cases.length)).filter(({ reason }) =>
+        reason === "bad_request"
+      );
+      deepStrictEqual(
+        records.map(({ method, target }) => [method, target]),
+        cases.map(([, method, target]) => [method, target]),
+      );
+    }));
+
   it("of no more hops: OPTIONS is answered here, TRACE is not repeated", () =>
     withProxy(() => ok(), async (proxy) => {
       const client = await proxy.connect();
