@@ -1,4 +1,4 @@
-// What the reactors tell, on its way to whom it concerns: ends of connections to the access log, results
+// What the reactors tell in numbers, on its way to whom it concerns: ends of connections to the access log, results
 // of health checks to their history and the log, trouble with accepting and contained bugs to the log.
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
 import { ARENA_EVENTS } from "../base/limits.ts";
@@ -118,7 +118,6 @@ export class Records {
         records++;
         this.#take(room, numbers, peer);
       });
-      records += log.drainLines((lines) => accessLog.addLines(lines));
     }
     accessLog.flush();
     return records;
