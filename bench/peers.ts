@@ -86,6 +86,84 @@ export function sluiceWithRoutes(count: number): Proxy {
   };
 }
 
+/** Upstreams that are configured beside the one that is used, and servers of each; none is checked. */
+export const UPSTREAMS = 10_000;
+export const SERVERS = 10;
+
+function eachUpstream(print: (number: number, servers: string[]) => string): string {
+  const texts: string[] = [];
+  for (let number = 0; number < UPSTREAMS; number++) {
+    const host = `10.${number >> 8}.${number & 255}`;
+    texts.push(print(number, Array.from({ length: SERVERS }, (_, at) => `${host}.${at + 1}:80`)));
+  }
+  return texts.join("\n");
+}
+
+/** Sluice by a file with so many. */
+export const sluiceLarge: Proxy = {
+  name: `sluice, ${UPSTREAMS} upstreams`,
+  column: "sluice",
+  missing: () => missingFile("dist/sluice"),
+  command({ port, origin, threads }) {
+    const path = "bench/.build/sluice_upstreams.yaml";
+    const routes = eachUpstream((number) =>
+      `      - { match: { host: h${number}.example }, to: u${number} }`
+    );
+    const upstreams = eachUpstream((number, servers) =>
+      `  u${number}:\n    health: off\n    servers:\n${
+        servers.map((server) => `      - ${server}`).join("\n")
+      }`
+    );
+    const lines = [
+      ...["listeners:", `  used: { bind: "tcp://127.0.0.1:${port}", to: used }`],
+      ...["  web:", "    bind: http://127.0.0.1:0", "    routes:", routes],
+      ...["upstreams:", `  used: { servers: ["127.0.0.1:${origin}"], health: off }`, upstreams],
+    ];
+    writeFileSync(join(root, path), lines.join("\n") + "\n");
+    const globals = ["--reactors", String(threads), "--access-log", "off", "--admin", "off"];
+    return ["dist/sluice", "run", "-c", path, ...globals];
+  },
+};
+
+export const haproxyLarge: Proxy = {
+  name: `haproxy, ${UPSTREAMS} backends`,
+  column: "haproxy",
+  missing: () => undefined,
+  command(place) {
+    const backends = eachUpstream((number, servers) =>
+      [`backend u${number}`, ...servers.map((server, at) => `    server s${at} ${server}`)].join("\n")
+    );
+    const path = configure("haproxy_tcp.cfg", place, { CONNECTIONS: connectionsMax, UPSTREAMS: backends });
+    return ["haproxy", "-db", "-q", "-f", path];
+  },
+};
+
+export const nginxLarge: Proxy = {
+  name: `nginx, ${UPSTREAMS} upstreams`,
+  column: "nginx",
+  missing: () => undefined,
+  command(place) {
+    const upstreams = eachUpstream((number, servers) =>
+      [`    upstream u${number} {`, ...servers.map((server) => `        server ${server};`), "    }"].join(
+        "\n",
+      )
+    );
+    return nginxCommand("nginx_stream.conf", place, {
+      STREAM_MODULE: streamModule,
+      BUFFER: "16k",
+      UPSTREAMS: upstreams,
+    });
+  },
+};
+
+/** Sluice for HTTP without its access log. */
+export const sluiceHttpSilent: Proxy = {
+  name: "sluice http, no log",
+  column: "sluice",
+  missing: () => missingFile("dist/sluice"),
+  command: (place) => ["dist/sluice", ...sluiceArguments(place, "http", "off")],
+};
+
 export const sluiceOnDeno: Proxy = {
   name: "sluice on deno",
   column: "sluice",
@@ -106,6 +184,7 @@ function configure(template: string, place: Place, more: Record<string, string |
     PORT: place.port,
     ORIGIN: place.origin,
     THREADS: place.threads,
+    UPSTREAMS: "",
     ...more,
   };
   const text = readFileSync(join(root, "bench/peers", template), "utf8")

@@ -20,16 +20,18 @@ import { line as httpBulk } from "./lines/http_bulk.ts";
 import { line as httpClose } from "./lines/http_close.ts";
 import { line as httpIdle } from "./lines/http_idle.ts";
 import { line as httpLatency } from "./lines/http_latency.ts";
+import { line as httpLog } from "./lines/http_log.ts";
 import { line as httpRoutes } from "./lines/http_routes.ts";
 import { line as httpSmall } from "./lines/http_small.ts";
 import { line as idle } from "./lines/idle.ts";
+import { line as large } from "./lines/large.ts";
 import { line as latency } from "./lines/latency.ts";
 import { line as start } from "./lines/start.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
-  ...[cpu, unpinned, latency, bulk, churn, idle, start, deno],
-  ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes],
+  ...[cpu, unpinned, latency, bulk, churn, idle, start, large, deno],
+  ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
 ];
 
 const NOTE_CHARS_MAX = 300;

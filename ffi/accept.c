@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* Flags of sl_listen. */
-enum { LISTEN_REUSEPORT = 1 };
+enum { LISTEN_REUSEPORT = 1, LISTEN_DRY = 2 };
 
 /* Which file a unix listener made: another process may have put its own in its place since. */
 static struct { dev_t device; ino_t inode; } made[SL_LISTENERS_MAX];
@@ -45,6 +45,7 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
     struct sockaddr_storage address;
     socklen_t length = sl_address_read(me->arena + address_off, &address);
     CHECK(length > 0);
+    CHECK(!(flags & LISTEN_DRY) || address.ss_family != AF_UNIX);
 
     int family = address.ss_family, on = 1, off = 0;
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -65,6 +66,10 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
         }
         if (bind(fd, (struct sockaddr *)&address, length) == -1)
             goto failed;
+    }
+    if (flags & LISTEN_DRY) {
+        close(fd);
+        return 0;
     }
     if (listen(fd, backlog) == -1) {
         int error = errno;

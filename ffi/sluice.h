@@ -42,6 +42,7 @@ enum { SL_IN = 1, SL_OUT = 2, SL_FIN = 4, SL_ERR = 8, SL_PIECES = 16 };
 SL_API int32_t sl_abi(void);
 SL_API int32_t sl_record_bytes(int32_t which);
 SL_API int32_t sl_setup(void);
+SL_API int32_t sl_machine(int32_t which);
 
 /* ---- rooms (room.c; poll.c) ---- */
 SL_API int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_bytes);

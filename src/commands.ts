@@ -1,45 +1,49 @@
 // The command line's verbs, one small function each. Every one returns the process's exit status:
 // 0 well, 1 run time, 2 usage or configuration.
 import { App, type Parts, StartError } from "./control/app.ts";
-import { type ConfigProblem, formatProblems } from "./control/config/errors.ts";
 import { asksFor } from "./control/config/command_line.ts";
 import { parseFlags } from "./control/config/flags.ts";
-import { helpText } from "./control/config/help.ts";
-import { parseRun } from "./control/config/run.ts";
+import { helpText, verbHelp } from "./control/config/help.ts";
 import { readVerb, verbOf } from "./control/config/verbs.ts";
 import { demo } from "./control/demo.ts";
+import { refused, said, tell } from "./control/verbs/said.ts";
 import { VERSION } from "./control/version.ts";
 
 export async function command(argv: readonly string[], parts: Parts): Promise<number> {
+  const asked = verbOf(argv[0] === "help" ? argv[1] ?? "" : argv[0] ?? "");
   const question = argv[0] === "help" ? "help" : asksFor(argv);
-  if (question === "help") return print(helpText());
-  if (question === "version") return print(`sluice ${VERSION}\n`);
+  if (question === "help") return await tell(said(asked === undefined ? helpText() : verbHelp(asked)));
+  if (question === "version") return await tell(said(`sluice ${VERSION}\n`));
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
-  if (argv[0] === "run") return await start(parseRun(argv, process.env), parts);
+  if (argv[0] === "run") return await start((await import("./control/config/run.ts")).parseRun(argv), parts);
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(parseFlags(argv, process.env), parts);
   const given = readVerb(verb, argv.slice(1));
-  if ("problems" in given) return refuse(given.problems);
+  if ("problems" in given) return await tell(refused(given.problems));
   switch (verb.name) {
-    // Each verb gets its line here: its work is in control/verbs/NAME.ts.
+    // Each verb gets its line here: its work is in control/verbs/NAME.ts, loaded when it is asked for.
+    case "check":
+      return await tell(await (await import("./control/verbs/check.ts")).check(given, parts.library));
+    case "print":
+      return await tell((await import("./control/verbs/print.ts")).print(given));
+    case "explain":
+      return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(given, parts));
+    case "why":
+      return await tell((await import("./control/verbs/why.ts")).why(given));
+    case "doctor":
+      return await tell(await (await import("./control/verbs/doctor.ts")).doctor(given, parts.library));
+    case "schema":
+      return await tell((await import("./control/verbs/schema.ts")).schema(given));
+    case "completion":
+      return await tell((await import("./control/verbs/completion.ts")).completion(given));
     default:
       throw new Error(`commands: no such verb as ${verb.name}`);
   }
 }
 
-function refuse(problems: readonly ConfigProblem[]): number {
-  process.stderr.write(formatProblems(problems));
-  return 2;
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return 0;
-}
-
 /** The quick mode has everything from flags, run from a file. */
 async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
-  if ("problems" in parsed) return refuse(parsed.problems);
+  if ("problems" in parsed) return await tell(refused(parsed.problems));
   try {
     const app = await App.start({ ...parts, ...parsed });
     obeySignals(app);

@@ -65,8 +65,9 @@ export const SLOTS_SPARE = 1_024;
 
 /** Exchanges of one reactor that wait for a place at a server; more are refused (503). */
 export const QUEUE_MAX = 1_024;
-/** How often one of them asks the server again that refused it, while the others are full. */
-export const QUEUE_RETRY_MS = 1_000;
+/** How often each of them looks for a place itself, told of one or not; and asks the server again that refused
+ * it, while the others are full. */
+export const QUEUE_LOOK_MS = 300;
 
 /** One tick of the deadline wheel. Deadlines are late by at most two. */
 export const TICK_MS = 100;
@@ -101,7 +102,7 @@ export const LOG_RECORDS = 4_096;
  * while lines are taken in time only the first LOG_LINES_NEAR_BYTES and what comes until the next look are. */
 export const LOG_LINES_BYTES = 32 << 20;
 export const LOG_LINES_NEAR_BYTES = 1 << 18;
-export const LOG_LINE_BYTES_MAX = 8_192;
+export const LOG_LINE_BYTES_MAX = 32_768;
 /** An address record, as C and the Plan have it (see ffi/sluice.h). */
 export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
@@ -115,6 +116,8 @@ export const SMALL_BLOCKS_MAX = 131_072;
 /** Of a request's target and host, as its record tells them; longer ones are cut. */
 export const TARGET_BYTES_TOLD = 1_536;
 export const HOST_BYTES_TOLD = 255;
+/** The same of a field of its head. */
+export const FIELD_BYTES_TOLD = 256;
 /** A head as it is printed, with bytes of the body behind it; what does not fit waits for the next send. */
 export const PRINT_BYTES = BLOCK_BYTES;
 
@@ -151,11 +154,17 @@ assert(
 assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
 assert(BLOCK_BYTES >= PRINT_BYTES, "limits: a leftover of a printed head must fit a block");
 assert(BLOCK_BYTES >= HEAD_BYTES_MAX + RECEIVE_BYTES, "limits: what was read too early must fit a block");
+assert(LOG_LINE_BYTES_MAX <= PRINT_BYTES, "limits: a line of the log is printed where heads are");
 assert(TARGET_BYTES_MAX <= PATH_BYTES, "limits: a decoded path must fit its place");
 assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16 bits");
 assert(
   TARGET_BYTES_TOLD + HOST_BYTES_TOLD + METHOD_BYTES_MAX < SMALL_BLOCK_BYTES,
   "limits: what is told of a request must fit a small block",
+);
+assert(
+  6 * (TARGET_BYTES_TOLD + HOST_BYTES_TOLD) + METHOD_BYTES_MAX + 4_096 < LOG_LINE_BYTES_MAX &&
+    LOG_LINE_BYTES_MAX <= PRINT_BYTES,
+  "limits: a line must hold a request whose every octet is escaped, and names: nobody hides by being strange",
 );
 assert(PIPE_BYTES_MIN >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a pipe");
 assert(ARENA_BYTES < 2 ** 32, "limits: offsets into the arena are 32 bits");

@@ -1,22 +1,20 @@
-// One line for each connection, at its end; those of requests come printed from the reactors. Formatting
-// shares a core with traffic: no object is built for a line, the date is made once a second. Lines go into a ring
-// as those of reactors do, and the log Worker writes them all.
-import { REASONS } from "../shared/reason.ts";
+// One line for each request and each connection, at its end. They come printed from the reactors; what died
+// with its reactor is printed here, into a ring of this thread's own. The log Worker writes them all.
 import { LogRing } from "../shared/log_ring.ts";
 import { LogState } from "../shared/log_state.ts";
 import { errnoName } from "../sys/errno.ts";
-import { shown } from "./config/errors.ts";
 import type { AccessRecord } from "./access_record.ts";
+import { accessText } from "./access_text.ts";
 import type { AccessLogTarget } from "./config/log_place.ts";
+import { type AccessLines, accessLines, type AccessWords } from "./config/log_templates.ts";
 import { counted } from "./config/units.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
 import { LogTarget, LogTargetError, type Resolve } from "./log_target.ts";
 import { LogThread } from "./log_thread.ts";
 
-export interface AccessLogOptions {
+export interface AccessLogOptions extends AccessWords {
   readonly to: AccessLogTarget;
-  readonly format: "text" | "json";
   readonly log: Log;
 }
 
@@ -31,14 +29,12 @@ export interface LogThreadOptions {
 
 /** Text gathered beyond this is handed on at once: a drain may hold many thousands of records. */
 const BATCH_CHARACTERS = 1 << 16;
-/** Names that have been made fit to print, kept so that it is done once for each. */
-const NAMES_KEPT_MAX = 4_096;
 /** A failure is looked for at least so often, so that an ended log leaves nothing behind for longer. */
 const WATCH_MS = 1_000;
 
 export class AccessLog {
   readonly #log: Log;
-  readonly #format: (record: AccessRecord) => string;
+  readonly #formats: AccessLines;
   readonly #sampler: FailureSampler;
   readonly #encoder = new TextEncoder();
   /** Undefined when it is off. */
@@ -57,14 +53,12 @@ export class AccessLog {
   #refusedLines = 0;
   #lostBefore = 0;
   #closed = false;
-  #secondMs = NaN;
-  #second = "";
-  readonly #names = new Map<string, string>();
 
   /** Opens where records go. @throws LogTargetError when a file cannot be opened */
-  constructor({ to, format, log }: AccessLogOptions) {
+  constructor(options: AccessLogOptions) {
+    const { to, log } = options;
     this.#log = log;
-    this.#format = format === "json" ? (record) => this.#json(record) : (record) => this.#text(record);
+    this.#formats = accessLines(options);
     this.#sampler = new FailureSampler(log);
     this.#target = to.kind === "off" ? undefined : new LogTarget(to, this.#state);
   }
@@ -93,7 +87,7 @@ export class AccessLog {
   /** Takes one record; `flush` hands it on. */
   add(record: AccessRecord): void {
     if (this.#target === undefined) return this.#sampler.add(record);
-    this.#batch += this.#format(record);
+    this.#batch += accessText(this.#formats, record);
     this.#lines++;
     if (this.#batch.length >= BATCH_CHARACTERS) this.flush();
   }
@@ -171,63 +165,4 @@ export class AccessLog {
       });
     }
   }
-
-  /** `2026-01-02T03:04:05.678Z CLIENT -> SERVER listener="..." up=12 down=34 ms=5.0 finished` */
-  #text(record: AccessRecord): string {
-    const { name, type } = REASONS[record.reason];
-    let line = this.#time(record.atMs) + " " + (record.client === "" ? "-" : record.client) + " -> " +
-      (record.server === "" ? "-" : this.#name(record.server)) + ' listener="' + this.#name(record.listener) +
-      '" upstream="' + this.#name(record.upstream) + '" up=' + record.upBytes + " down=" + record.downBytes +
-      " ms=" +
-      milliseconds(record.durationMs, "-") + " tried=" + record.tried + " reason=" + name;
-    if (type !== null) line += " type=" + type;
-    if (record.errno !== 0) line += ' errno="' + errnoName(record.errno) + '"';
-    return line + "\n";
-  }
-
-  #json(record: AccessRecord): string {
-    const { name, type } = REASONS[record.reason];
-    return '{"time":"' + this.#time(record.atMs) + '","client":' + textOrNull(record.client) +
-      ',"listener":' +
-      textOrNull(record.listener) + ',"upstream":' + textOrNull(record.upstream) + ',"server":' +
-      textOrNull(record.server) + ',"up_bytes":' + record.upBytes + ',"down_bytes":' + record.downBytes +
-      ',"duration_ms":' + milliseconds(record.durationMs, "null") + ',"reason":"' + name + '","type":' +
-      (type === null ? "null" : '"' + type + '"') + ',"errno":' +
-      (record.errno === 0 ? "null" : '"' + errnoName(record.errno) + '"') + ',"tried":' + record.tried +
-      "}\n";
-  }
-
-  /** A name fit for a line: control characters escaped, quotes and backslashes too. */
-  #name(name: string): string {
-    let fit = this.#names.get(name);
-    if (fit === undefined) {
-      fit = shown(name.replace(/["\\]/g, "\\$&"), Infinity);
-      if (this.#names.size >= NAMES_KEPT_MAX) this.#names.clear();
-      this.#names.set(name, fit);
-    }
-    return fit;
-  }
-
-  /** RFC 3339 in UTC; the part up to the second is made once a second. */
-  #time(atMs: number): string {
-    const ms = Math.floor(atMs);
-    const secondMs = ms - (ms % 1000);
-    if (secondMs !== this.#secondMs) {
-      this.#secondMs = secondMs;
-      this.#second = new Date(secondMs).toISOString().slice(0, 20);
-    }
-    const rest = ms - secondMs;
-    return this.#second + (rest < 10 ? "00" : rest < 100 ? "0" : "") + rest + "Z";
-  }
-}
-
-function textOrNull(text: string): string {
-  return text === "" ? "null" : JSON.stringify(text);
-}
-
-/** One decimal: 12.3. */
-function milliseconds(ms: number, unknown: string): string {
-  if (ms < 0) return unknown;
-  const tenths = Math.round(ms * 10);
-  return Math.floor(tenths / 10) + "." + tenths % 10;
 }

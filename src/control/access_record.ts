@@ -1,6 +1,17 @@
 // What is told of a connection when it has ended, with names in place of numbers.
 import type { Reason } from "../shared/reason.ts";
 
+/** A request that ended with its connection. Times are negative where there are none. */
+export interface RequestRecord {
+  /** Of the answer; 0: it had not begun. */
+  readonly status: number;
+  readonly queueMs: number;
+  readonly connectMs: number;
+  readonly firstMs: number;
+  /** Its server's connection had carried others before. */
+  readonly reused: boolean;
+}
+
 /** A connection that ended. Names are "" where there is none. */
 export interface AccessRecord {
   /** Wall clock at its end. */
@@ -23,4 +34,6 @@ export interface AccessRecord {
   readonly tried: number;
   /** Why a request or an answer was refused; "" where that is not the reason. */
   readonly detail: string;
+  /** What is known of the request that was under way; not given for a plain connection. */
+  readonly http?: RequestRecord;
 }

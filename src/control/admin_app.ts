@@ -3,7 +3,10 @@
 // the user's browser could ask by DNS rebinding. No CORS.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { formatProblems } from "./config/errors.ts";
 import { unready } from "./directory.ts";
+import { askedOf, explainLive } from "./explain/live.ts";
+import { explanationText } from "./explain/text.ts";
 import { metricsText } from "./metrics.ts";
 import { PROMETHEUS_TYPE } from "./prometheus.ts";
 import type { Sight } from "./sight.ts";
@@ -19,6 +22,8 @@ export interface AdminAppOptions {
 const PATHS: Readonly<Record<string, string>> = {
   "/metrics": "counters for Prometheus",
   "/status": "listeners, servers with their health, connections; JSON",
+  "/explain":
+    "what becomes of ?to=URL&method=&from=&header=...: the answer of sluice explain; JSON, or &format=text",
   "/healthz": "200 while the process works",
   "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
 };
@@ -44,6 +49,14 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     return context.body(JSON.stringify(statusOf(sight), null, 2) + "\n", 200, {
       "Content-Type": "application/json",
     });
+  });
+  app.get("/explain", (context) => {
+    const query = new URL(context.req.url).searchParams;
+    const answer = explainLive(sight, askedOf(query));
+    if (answer === undefined) return context.text("starting: nothing is decided yet\n", 503);
+    if ("problems" in answer) return context.text(formatProblems(answer.problems), 400);
+    if (query.get("format") === "text") return context.text(explanationText(answer));
+    return context.body(JSON.stringify(answer, null, 2) + "\n", 200, { "Content-Type": "application/json" });
   });
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {

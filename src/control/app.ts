@@ -8,7 +8,6 @@ import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import type { Address } from "./config/address.ts";
 import { compile, Identities } from "./config/compile.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
@@ -16,12 +15,13 @@ import type { Tell } from "./config/finding.ts";
 import type { Config } from "./config/schema.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Discovery } from "./discovery.ts";
+import { timeoutsWritten } from "./explain/world.ts";
+import { Discovery, namesOf } from "./discovery.ts";
 import { HealthHistory } from "./health_history.ts";
 import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
-import { compilePattern, patternFindings } from "./patterns.ts";
+import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
@@ -31,6 +31,8 @@ import { type Status, statusOf } from "./status.ts";
 const LEAVE_DEADLINE_MS = 3_000;
 const UNWATCH_DEADLINE_MS = 2_000;
 const FLUSH_DEADLINE_MS = 1_000;
+/** A second SIGTERM within so long of the first is the first one. */
+const SAME_SIGNAL_MS = 1_000;
 /** How often a drain looks whether everybody has gone. */
 const DRAIN_LOOK_MS = 20;
 /** How often numbers of things that are gone are looked through. */
@@ -48,6 +50,8 @@ export interface Parts {
 
 export interface AppOptions extends Parts {
   readonly config: Config;
+  /** The values that it was made of: which of them were given. */
+  readonly raw?: unknown;
   readonly warnings?: readonly ConfigProblem[];
   /** Says where the configuration has what is wrong with it. */
   readonly tell?: Tell;
@@ -68,6 +72,7 @@ export class StartError extends Error {
 
 export class App {
   readonly #config: Config;
+  readonly #written: ReadonlySet<string>;
   readonly #log: Log;
   readonly #identities = new Identities();
   readonly #directory = new Directory();
@@ -82,8 +87,10 @@ export class App {
   #sight!: Sight;
   #sockets: Socket[] = [];
   #generation = 0;
+  #plan: Plan | undefined;
   #phase: Phase = "starting";
   #stale = false;
+  #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
   #finish!: (status: number) => void;
 
@@ -92,7 +99,7 @@ export class App {
 
   /** Starts; when it resolves, connections are served. @throws StartError: nothing is left running */
   static async start(options: AppOptions): Promise<App> {
-    const app = new App(options.config);
+    const app = new App(options);
     try {
       await app.#start(options);
     } catch (error) {
@@ -102,8 +109,9 @@ export class App {
     return app;
   }
 
-  private constructor(config: Config) {
+  private constructor({ config, raw }: AppOptions) {
     this.#config = config;
+    this.#written = timeoutsWritten(raw);
     this.#log = Log.open(config.log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
@@ -145,6 +153,7 @@ export class App {
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
     this.#phase = "draining";
+    this.#drainedAtMs = performance.now();
     const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
@@ -162,8 +171,10 @@ export class App {
     if (this.draining) await this.end();
   }
 
-  /** A signal ends it now; one that cuts a drain short is told. */
+  /** A signal ends it now; one that cuts a drain short is told. The same SIGTERM may come twice: timeout(1) and
+   * terminals signal a process and its group. */
   async endBy(signal: NodeJS.Signals): Promise<void> {
+    if (signal === "SIGTERM" && performance.now() - this.#drainedAtMs < SAME_SIGNAL_MS) return;
     if (this.draining) this.#log.info("drain", `a second signal, ${signal}, ends it now`, { signal });
     await this.end();
   }
@@ -245,6 +256,10 @@ export class App {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
       generation: () => this.#generation,
+      published: () => {
+        const plan = this.#plan;
+        return plan === undefined ? undefined : { plan, config: this.#config, written: this.#written };
+      },
       maxConnections,
       reactors: reactors.all,
       deaths: () => reactors.deaths,
@@ -270,6 +285,7 @@ export class App {
       this.#directory,
     );
     for (const warning of warnings) this.#log.warn("config", warning);
+    this.#plan = plan;
     return plan;
   }
 
@@ -380,13 +396,6 @@ function lineOf({ where, what, remedy }: ConfigProblem): string {
   return `${where === "" ? "" : `${where}: `}${what}; ${remedy}`;
 }
 
-/** The number of an expression that `checkPatterns` has compiled. */
-function patternNumber(source: Uint8Array): number {
-  const compiled = compilePattern(source);
-  if (!("number" in compiled)) throw new Error("app: an expression that compiled at start does not any more");
-  return compiled.number;
-}
-
 /** Listening sockets by the room that watches them. */
 function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
   const watched = new Map<number, number[]>();
@@ -395,14 +404,4 @@ function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
     watched.set(room, [...(watched.get(room) ?? []), socket]);
   }
   return watched;
-}
-
-function namesOf(config: Config): string[] {
-  const { to } = config.log.access;
-  const addresses: Address[] = [
-    ...(to.kind === "syslog" ? [to.address] : []),
-    ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
-    ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),
-  ];
-  return addresses.flatMap((address) => (address.kind === "name" ? [address.name] : []));
 }

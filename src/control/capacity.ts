@@ -29,3 +29,19 @@ export function capacityOf(
     Math.min(servers, PROBES_IN_FLIGHT_MAX);
   return { connections: Math.min(connections, Math.floor((fds - reserved) / 2)), pipes };
 }
+
+/** The fewest fds with which `capacityOf` gives all the connections that are asked for. */
+export function fdsFor(asked: Parameters<typeof capacityOf>[1]): number {
+  const enough = (fds: number) => capacityOf(fds, asked).connections >= asked.connections;
+  let least = 0, most = 1_024;
+  while (!enough(most)) {
+    least = most;
+    most *= 2;
+  }
+  while (most - least > 1) {
+    const middle = Math.floor((least + most) / 2);
+    if (enough(middle)) most = middle;
+    else least = middle;
+  }
+  return most;
+}

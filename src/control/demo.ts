@@ -79,7 +79,7 @@ async function run(
   const targets = backends.map(({ address }) => address).join(",");
   const parsed = parseFlags([`tcp://127.0.0.1:${port}=${targets}`, ...FLAGS], {});
   if ("problems" in parsed) throw new Error(`demo: its own flags are refused: ${parsed.problems[0].what}`);
-  const app = await App.start({ ...parts, config: parsed.config });
+  const app = await App.start({ ...parts, config: parsed.config, raw: parsed.raw });
   const output = Output.standard("stdout");
   const traffic = new Traffic(port);
   const rows = () => rowsOf(app, backends);

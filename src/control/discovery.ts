@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { lookup, Resolver } from "node:dns/promises";
 import { type Address, ipAddress, type LiteralAddress, type NameAddress } from "./config/address.ts";
+import type { Config } from "./config/schema.ts";
 
 /** Bounds of how long an answer is believed, whatever its TTL says. */
 const TTL_S_MIN = 1;
@@ -87,6 +88,17 @@ export interface DiscoveryEvents {
   failed(name: string, why: string, keeping: readonly string[]): void;
 }
 
+/** The host names of a configuration: where it listens and whom it connects to. */
+export function namesOf(config: Config): string[] {
+  const { to } = config.log.access;
+  const addresses: Address[] = [
+    ...(to.kind === "syslog" ? [to.address] : []),
+    ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
+    ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),
+  ];
+  return addresses.flatMap((address) => (address.kind === "name" ? [address.name] : []));
+}
+
 /** Asks where a name is. Exchanged in tests. */
 export type Ask = (name: string) => Promise<Answer>;
 
@@ -158,7 +170,7 @@ export class Discovery {
   }
 }
 
-async function askSystem(name: string): Promise<Answer> {
+export async function askSystem(name: string): Promise<Answer> {
   const hosts = fromHostsFile(name);
   if (hosts.length > 0) return { ips: hosts, ttlS: TTL_S_UNKNOWN };
   const dns = await fromDns(name);

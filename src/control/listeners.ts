@@ -1,16 +1,17 @@
 // Listening sockets: opened and kept by the control plane, so that bind errors come before anything
 // starts and no death of a Worker loses a queue. Reactors only watch them.
-import { readFileSync } from "node:fs";
+import { accessSync, constants, lstatSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX } from "../base/limits.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { LISTEN_REUSEPORT } from "../sys/symbols.ts";
+import { LISTEN_DRY, LISTEN_REUSEPORT } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
 import type { OpenSocket } from "./config/compile.ts";
 import type { Config } from "./config/schema.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
-const BACKLOG = 65_535;
+export const BACKLOG = 65_535;
 
 export interface Socket extends OpenSocket {
   /** The reactor that watches it, counted from 0; in balanced mode always the main one. */
@@ -57,6 +58,50 @@ export function stopListeners(sockets: readonly Socket[]): void {
 
 export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
+}
+
+/** Why an address could not be listened on now, found without listening. In use may mean: by the running Sluice. */
+export function addressFlaw(address: LiteralAddress): { what: string; remedy: string } | undefined {
+  if (address.kind === "unix") return pathFlaw(address.path);
+  const flaw = (text: string) => {
+    const [what, ...remedy] = text.split("; ");
+    return { what, remedy: remedy.join("; ") };
+  };
+  let record: Uint8Array;
+  try {
+    record = addressRecord(address.ip, address);
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    return flaw(error.message);
+  }
+  arenaBytes.set(record, ARENA_SCRATCH);
+  const result = sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG);
+  if (result === 0) return undefined;
+  if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address));
+  return {
+    what: "the address is in use now, maybe by the running Sluice",
+    remedy: "ss -ltnp shows by whom",
+  };
+}
+
+function pathFlaw(path: string): { what: string; remedy: string } | undefined {
+  const directory = dirname(path);
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOENT"
+      ? { what: "the directory of that path does not exist", remedy: "create it first" }
+      : {
+        what: "this user may not make a socket there",
+        remedy: `change the owner or the mode of ${directory}`,
+      };
+  }
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  return found.isSocket()
+    ? { what: "a socket is there now, maybe of the running Sluice", remedy: "ss -lxp shows whose it is" }
+    : { what: "a file is there that is no socket", remedy: "remove it, or choose another path" };
 }
 
 /** One socket, or one for each reactor on the very same port. */

@@ -26,6 +26,13 @@ export function compilePattern(source: Uint8Array): { number: number } | { offse
   return number === -EINVAL ? { offset, why } : { offset: 0, why: errnoName(-number) };
 }
 
+/** The number of an expression that compiled when the configuration was checked. */
+export function patternNumber(source: Uint8Array): number {
+  const compiled = compilePattern(source);
+  if (!("number" in compiled)) throw new Error("patterns: an expression that compiled does not any more");
+  return compiled.number;
+}
+
 /** What is wrong with the expressions of a configuration. All others are compiled then. */
 export function patternFindings(config: Config): Finding[] {
   return [...patternsOf(config)].flatMap(({ path, source }): Finding[] => {

@@ -1,5 +1,6 @@
-// What the reactors tell in numbers, on its way to whom it concerns: ends of connections to the access log, results
-// of health checks to their history and the log, trouble with accepting and contained bugs to the log.
+// What the reactors tell in numbers, on its way to whom it concerns: failures to the log's samples where there is
+// no access log, results of health checks to their history and the log, trouble with accepting and contained
+// bugs to the log.
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
 import { ARENA_EVENTS } from "../base/limits.ts";
 import { REFUSALS } from "../proto/refusal.ts";
@@ -70,7 +71,8 @@ export class Records {
     this.#drain();
     const { directory, accessLog } = this.#options;
     const atMs = Date.now();
-    for (const { listener, upstream, server, peer, upBytes, downBytes, tried, durationMs } of connections) {
+    for (const lost of connections) {
+      const { listener, upstream, server, peer, upBytes, downBytes, tried, durationMs, http } = lost;
       accessLog.add({
         atMs,
         client: clientOf(peer),
@@ -84,6 +86,7 @@ export class Records {
         errno: 0,
         tried,
         detail: "",
+        http,
       });
     }
     accessLog.flush();

@@ -13,6 +13,7 @@ import {
   type TableSizes,
 } from "../shared/tables.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
+import type { RequestRecord } from "./access_record.ts";
 
 /** A connection that died with its reactor. */
 export interface LostConnection {
@@ -27,6 +28,8 @@ export interface LostConnection {
   readonly peer: Uint8Array;
   readonly upBytes: number;
   readonly downBytes: number;
+  /** What is known of its request, if it is one of HTTP. */
+  readonly http?: RequestRecord;
 }
 
 /** What must be known of it; a `Reactor` of reactors.ts is one. */
@@ -46,12 +49,13 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
-    if (state === ExState.Free || state === ExState.Done || exchanges.exDown[ex] === NONE) continue;
+    if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
+    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+    if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
     const idle = http && state === ExState.Head; // what it knows is of its last request
     if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
-    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
     const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,
@@ -63,6 +67,7 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
       peer: known ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES),
       upBytes: http ? exchanges.exUpBytes[ex] : slots.slotMovedBytes[down],
       downBytes: http ? exchanges.exDownBytes[ex] : up === NONE ? 0 : slots.slotMovedBytes[up],
+      http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
   const { stats } = reactor;
@@ -75,4 +80,19 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   }
   Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
+}
+
+/** What a request had come to. The time in the queue of one that was still in it ends now. */
+function requestOf(exchanges: ReturnType<typeof openExchanges>, ex: number, idle: boolean): RequestRecord {
+  const { exStartMs, exQueuedMs, exUnqueuedMs, exConnectMs, exFirstMs, exStatus, exFlags } = exchanges;
+  if (idle) return { status: 0, queueMs: -1, connectMs: -1, firstMs: -1, reused: false };
+  const since = (atMs: number): number => atMs === 0 ? -1 : atMs - exStartMs[ex];
+  const queuedMs = exQueuedMs[ex], queueEndMs = exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex];
+  return {
+    status: exStatus[ex],
+    queueMs: queuedMs === 0 ? -1 : queueEndMs - queuedMs,
+    connectMs: since(exConnectMs[ex]),
+    firstMs: since(exFirstMs[ex]),
+    reused: (exFlags[ex] & ExFlag.Reused) !== 0,
+  };
 }

@@ -2,7 +2,9 @@
 // per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
 import type { Shared } from "../shared/servers.ts";
 import type { Count, Stats } from "../shared/stats.ts";
+import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
+import type { Config } from "./config/schema.ts";
 import type { Directory } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
@@ -19,11 +21,22 @@ export interface ReactorView {
   readonly worker: unknown;
 }
 
+/** The generation that was published last. */
+export interface Published {
+  readonly plan: Plan;
+  /** What it was compiled from. */
+  readonly config: Config;
+  /** Keys of timeouts that are no defaults (explain/world.ts). */
+  readonly written: ReadonlySet<string>;
+}
+
 export interface Sight {
   /** Wall clock at the start of the process. */
   readonly startedAtMs: number;
   readonly phase: () => Phase;
   readonly generation: () => number;
+  /** Undefined before the first. */
+  readonly published: () => Published | undefined;
   /** Client connections at once; the rest waits in the kernel. */
   readonly maxConnections: number;
   readonly reactors: readonly ReactorView[];

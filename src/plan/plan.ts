@@ -4,6 +4,7 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
 import { checkRouting, ROUTING, type Routing, type RoutingSizes } from "./routing.ts";
@@ -55,11 +56,8 @@ export const enum ForwardedShift {
   Traceparent = 16,
 }
 
-/** How a line of the access log is written. */
-export const enum AccessFormat {
-  Text,
-  Json,
-}
+/** accessShare of every line. */
+export const ACCESS_SHARE_ALL = 1 << 30;
 
 /** Which answers carry Proxy-Status (RFC 9209). */
 export const enum ProxyStatus {
@@ -82,7 +80,7 @@ const HEADER = [
   "arenaBytes",
   "trusted", // rows of the columns of trusted addresses
   "accessAll", // 1: every connection is logged; 0: those that ended by an error
-  "accessFormat", // AccessFormat
+  "accessShare", // of ACCESS_SHARE_ALL: so many of those that ended well are logged
 ] as const;
 type HeaderField = (typeof HEADER)[number];
 /** Everything of the header that its maker decides. */
@@ -91,6 +89,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly routing?: RoutingSizes;
   /** Without it every error page is ours. */
   readonly pages?: PagesSizes;
+  /** Without it there is no access log. */
+  readonly lines?: LogLinesSizes;
 };
 
 /** Of nothing. */
@@ -103,7 +103,9 @@ const COLUMNS = {
   // A listening socket, and the listener it is of (in reuseport mode a listener has one per reactor).
   socketListener: "sockets",
   // A listener: one bound address.
-  listenerNameAt: "listeners", // names as the access log has them, escaped for its format
+  // Names as the access log has them, escaped for it. A listener, an upstream or a server that has left has
+  // its name for as long as connections may hang on its number.
+  listenerNameAt: "listeners",
   listenerNameBytes: "listeners",
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
@@ -169,8 +171,9 @@ export type Plan =
   & {
     readonly routing: Routing;
     readonly pages: Pages;
+    readonly lines: LogLines;
     readonly arena: Uint8Array;
-    /** The arena for who copies it in words of four bytes: it goes on for one more. */
+    /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
     readonly memory: SharedArrayBuffer;
   };
@@ -184,7 +187,8 @@ function columnLength(sizes: PlanSizes, name: ColumnName): number {
   return sizes[COLUMNS[name]];
 }
 
-const WORD_BYTES = 4;
+/** Texts are copied up to four words of four bytes at once, the last ones whole. */
+export const ARENA_SLACK_BYTES = 16;
 
 /** A zeroed Plan of the given sizes, to be filled and then published. */
 export function makePlan(generation: number, sizes: PlanSizes): Plan {
@@ -194,10 +198,12 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   );
   const routingAt = (HEADER.length + columns) * 4;
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
-  const arenaAt = pagesAt + partBytes(PAGES, sizes.pages);
-  const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + WORD_BYTES);
+  const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
+  const arenaAt = linesAt + partBytes(LOG_LINES, sizes.lines);
+  const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
+  makePart(memory, linesAt, LOG_LINES, sizes.lines);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -220,10 +226,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(ROUTING, routing.sizes);
   const pages = openPart(memory, at, PAGES);
   at += partBytes(PAGES, pages.sizes);
+  const lines = openPart(memory, at, LOG_LINES);
+  at += partBytes(LOG_LINES, lines.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
-  const arenaWords = new DataView(memory, at, sizes.arenaBytes + WORD_BYTES);
+  const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -235,6 +243,11 @@ export function serverIsThere(plan: Plan, server: number): boolean {
 export function checkPlan(plan: Plan): void {
   checkRouting(plan.routing, plan.upstreams, plan.arenaBytes);
   checkPages(plan.pages, plan.arenaBytes);
+  checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
+  assert(
+    plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
+    "plan: a share of the access log that is none",
+  );
   for (let socket = 0; socket < plan.sockets; socket++) {
     assert(plan.socketListener[socket] < plan.listeners, "plan: a socket names a listener that is not there");
   }

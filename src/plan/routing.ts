@@ -26,6 +26,8 @@ export const enum RouteAction {
   Upstream = 1,
   Redirect,
   Respond,
+  /** An error page: the listener's own or Sluice's, in the form that the client asks for. */
+  Page,
 }
 
 /** What a request must have besides its host and path. Of the conditions Method and Client one must hold, of

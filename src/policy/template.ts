@@ -83,7 +83,7 @@ export function writeTemplate(
   const guarded = kind === TemplateFor.Location ? at : -1;
   let end = at;
   for (let op = first; op < last && end >= 0; op++) {
-    end = writeOp(plan, op, out, end, limit, inputs, guarded);
+    end = writeOp(plan, op, last, out, end, limit, inputs, guarded);
   }
   if (kind === TemplateFor.Host && end >= 0 && !isAuthority(out, at, end)) return NO_HOST;
   return end;
@@ -93,6 +93,7 @@ export function writeTemplate(
 function writeOp(
   plan: Plan,
   op: number,
+  last: number,
   out: Uint8Array,
   at: number,
   limit: number,
@@ -110,8 +111,12 @@ function writeOp(
     case Op.Path:
       return putEncoded(out, at, limit, path, pathAt, inputs.pathEnd, strict, guarded);
     case Op.Query:
-      // "?{query}" without a query is nothing.
-      if (head.query === head.queryEnd && at > 0 && out[at - 1] === Octet.Question) return at - 1;
+      // "?{query}" without a query is nothing, unless more of one follows.
+      if (head.query === head.queryEnd && at > 0 && out[at - 1] === Octet.Question) {
+        return op + 1 < last && opKind[op + 1] === Op.Literal && plan.arena[opAt[op + 1]] === AMPERSAND
+          ? at
+          : at - 1;
+      }
       return put(out, at, limit, bytes, head.at + head.query, head.at + head.queryEnd);
     case Op.Scheme:
       return put(out, at, limit, inputs.secure === 1 ? HTTPS : HTTP);
@@ -129,6 +134,8 @@ function writeOp(
     }
   }
 }
+
+const AMPERSAND = 0x26;
 
 /** Writes bytes percent-encoded, but for escapes that stand there already; after a single slash at `guarded`
  * it writes no other. */

@@ -1,5 +1,5 @@
 // Dates: as HTTP writes them (RFC 9110 section 5.6.7), "Sun, 06 Nov 1994 08:49:37 GMT", and as logs do
-// (RFC 3339), "1994-11-06T08:49:37.123". One is made a second, and printed as often as it is asked for.
+// (RFC 3339), "1994-11-06T08:49:37.123", and web servers' logs, "06/Nov/1994:08:49:37". One is made a second, and printed as often as it is asked for.
 import { type Text, text } from "./http1_print.ts";
 
 const DAY_MS = 86_400_000;
@@ -18,16 +18,22 @@ const stamp: Text = text("1970-01-01T00:00:00.000");
 const STAMP_MS = 20;
 let stampedMs = 0;
 
+const clfStamp: Text = text("01/Jan/1970:00:00:00");
+const CLF_MONTH = 3;
+const CLF_YEAR = 7;
+const CLF_HOUR = 12;
+let clfSecond = 0;
+
 /** The Date field of a moment, its CRLF included. Valid until another second is asked for. */
 export function dateField(wallMs: number): Text {
   const second = Math.floor(wallMs / 1000);
   if (second === madeSecond) return date;
   madeSecond = second;
   const days = Math.floor(wallMs / DAY_MS);
-  letters(WEEKDAY, DAYS, days % 7);
+  letters(date, WEEKDAY, DAYS, days % 7);
   civil(days);
   digits(date, DAY, day);
-  letters(MONTH, MONTHS, month);
+  letters(date, MONTH, MONTHS, month);
   digits(date, YEAR, Math.floor(year / 100));
   digits(date, YEAR + 2, year % 100);
   const ofDay = second - days * 86_400;
@@ -62,6 +68,23 @@ function stampSecond(second: number): void {
   digits(stamp, 17, ofDay % 60);
 }
 
+/** The stamp of a moment in the common log format, without its zone. Valid until another is asked for. */
+export function clfStampOf(wallMs: number): Text {
+  const second = Math.floor(wallMs / 1000);
+  if (second === clfSecond) return clfStamp;
+  clfSecond = second;
+  const days = Math.floor(wallMs / DAY_MS), ofDay = second - days * 86_400;
+  civil(days);
+  digits(clfStamp, 0, day);
+  letters(clfStamp, CLF_MONTH, MONTHS, month);
+  digits(clfStamp, CLF_YEAR, Math.floor(year / 100));
+  digits(clfStamp, CLF_YEAR + 2, year % 100);
+  digits(clfStamp, CLF_HOUR, Math.floor(ofDay / 3600));
+  digits(clfStamp, CLF_HOUR + 3, Math.floor(ofDay / 60) % 60);
+  digits(clfStamp, CLF_HOUR + 6, ofDay % 60);
+  return clfStamp;
+}
+
 /** What `civil` found: the day of the month, the month from 0, the year. */
 let day = 0;
 let month = 0;
@@ -81,8 +104,8 @@ function civil(days: number): void {
   day = ofYear - Math.floor((153 * fromMarch + 2) / 5) + 1;
 }
 
-function letters(at: number, names: string, index: number): void {
-  for (let letter = 0; letter < 3; letter++) date.bytes[at + letter] = names.charCodeAt(3 * index + letter);
+function letters(into: Text, at: number, names: string, index: number): void {
+  for (let letter = 0; letter < 3; letter++) into.bytes[at + letter] = names.charCodeAt(3 * index + letter);
 }
 
 function digits(into: Text, at: number, value: number): void {

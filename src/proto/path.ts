@@ -5,6 +5,9 @@
 //   or backslash never separates, and decoding twice is the same as decoding once.
 // - "." and ".." segments are resolved (RFC 3986 section 5.2.4), spelled as "%2e" or not. ".." above the
 //   root, %00 and a "%" without two hexadecimal digits are refused (400).
+// - Where two readers could take ".." in two ways, the path is refused: when it takes away an empty segment
+//   (who merges slashes takes another), or one that holds an encoded slash or a backslash; and when it stands
+//   beside one of those within a segment ("..%2Fx").
 // - Slashes are not merged, letters keep their case, ";" and what follows is part of its segment ("..;" is
 //   no dot segment), "\" is a character like any other.
 // - An empty path (absolute form) is "/". What does not begin with "/" ("*", an authority) stays as it is.
@@ -16,17 +19,20 @@ export const enum BadPath {
   Escape = -1,
   Nul = -2,
   AboveRoot = -3,
+  Ambiguous = -4,
 }
 
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 
-/** Whether a path is its own decoded form, as nearly all are: no "%", no "/.", not empty. */
+/** Whether a path is its own decoded form, as nearly all are: no "%", no "\\", no "/.", not empty. */
 export function isDecoded(bytes: Uint8Array, from: number, end: number): boolean {
   let before = 0;
   for (let at = from; at < end; at++) {
     const byte = bytes[at];
-    if (byte === PERCENT || (byte === Octet.Dot && before === Octet.Slash)) return false;
+    if (byte === PERCENT || byte === BACKSLASH || (byte === Octet.Dot && before === Octet.Slash)) {
+      return false;
+    }
     before = byte;
   }
   return from < end;
@@ -79,13 +85,37 @@ export function decodePath(
 /** The end of the path when its last segment, [segment, to), is a dot segment and goes; else `to`. */
 function resolveDots(out: Uint8Array, root: number, segment: number, to: number): number {
   const length = to - segment;
-  if (length === 0 || length > 2 || out[segment] !== Octet.Dot) return to;
+  if (length > 2) return hidesParent(out, segment, to) ? BadPath.Ambiguous : to;
+  if (length === 0 || out[segment] !== Octet.Dot) return to;
   if (length === 1) return segment;
   if (out[segment + 1] !== Octet.Dot) return to;
   if (segment === root) return BadPath.AboveRoot;
   let parent = segment - 1;
-  while (out[parent - 1] !== Octet.Slash) parent--;
-  return parent;
+  while (out[parent - 1] !== Octet.Slash) {
+    if (isHiddenSlash(out, parent - 1, segment)) return BadPath.Ambiguous;
+    parent--;
+  }
+  return parent === segment - 1 ? BadPath.Ambiguous : parent;
+}
+
+/** Whether ".." is a part of a segment, between what other readers may take for slashes. */
+function hidesParent(out: Uint8Array, segment: number, to: number): boolean {
+  for (let at = segment, from = segment; at <= to; at++) {
+    if (at < to && !isHiddenSlash(out, at, to)) continue;
+    const isWhole = from === segment && at === to;
+    if (!isWhole && at - from === 2 && out[from] === Octet.Dot && out[from + 1] === Octet.Dot) return true;
+    if (at < to && out[at] === PERCENT) at += 2;
+    from = at + 1;
+  }
+  return false;
+}
+
+/** "%2F", "%5C" as they are left, or "\\". */
+function isHiddenSlash(out: Uint8Array, at: number, end: number): boolean {
+  if (out[at] === BACKSLASH) return true;
+  if (out[at] !== PERCENT || at + 2 >= end) return false;
+  return (out[at + 1] === 0x32 && out[at + 2] === LETTER_F) ||
+    (out[at + 1] === 0x35 && out[at + 2] === LETTER_C);
 }
 
 /** Writes what the escape at `at` stands for; returns the new end, or a BadPath. */

@@ -50,6 +50,7 @@ export const enum Refusal {
   BodyTooLong,
   PathAboveRoot,
   BadEscape,
+  AmbiguousPath,
   Count,
 }
 
@@ -114,6 +115,7 @@ say(Refusal.BadStatus, 502, "The status code is not a number from 100 to 599, no
 say(Refusal.BodyTooLong, 413, "The body is longer than allowed.");
 
 say(Refusal.PathAboveRoot, 400, "The path climbs above its root.");
+say(Refusal.AmbiguousPath, 400, "The path has a .. that two servers could understand in two ways.");
 say(Refusal.BadEscape, 400, "The path has a % without two hexadecimal digits behind it, or %00.");
 
 /** By Refusal. */

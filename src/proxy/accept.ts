@@ -19,6 +19,7 @@ import { Count } from "../shared/stats.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
+import { refusedLine } from "./access_line.ts";
 import { count, log, plan, room, shared, stats } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
@@ -154,17 +155,24 @@ export function acceptNewcomer(token: number, bits: number): void {
 function acceptRefuse(token: number, listener: number, reason: Reason): void {
   const refused = sys.refuse(token, 1);
   assertTable(refused === 0, "accept: a newcomer could not be refused");
-  const row = log.begin(RecordKind.Access, clockMs());
-  if (row < 0) count(Count.LogDropped);
-  else {
-    log.numbers[row + Field.Listener] = listener;
-    log.numbers[row + Field.Reason] = reason;
-    arenaBytes[ARENA_SCRATCH] = 0; // its address is known to slots only
-    log.setPeer(row, arenaBytes, ARENA_SCRATCH);
-    log.push();
-  }
+  tellRefused(listener, reason);
   Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
   stats.ended[reason]++;
+}
+
+/** Its address is known to slots only. */
+function tellRefused(listener: number, reason: Reason): void {
+  if (plan.accessAll !== 0) {
+    if (!refusedLine(listener, reason, plan)) count(Count.LogDropped);
+    return;
+  }
+  const row = log.begin(RecordKind.Access, clockMs());
+  if (row < 0) return count(Count.LogDropped);
+  log.numbers[row + Field.Listener] = listener;
+  log.numbers[row + Field.Reason] = reason;
+  arenaBytes[ARENA_SCRATCH] = 0;
+  log.setPeer(row, arenaBytes, ARENA_SCRATCH);
+  log.push();
 }
 
 function isExhaustion(errno: number): boolean {

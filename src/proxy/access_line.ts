@@ -1,39 +1,44 @@
-// A line of the access log for a request, printed where it ended: at a hundred thousand a second there is
-// no time to hand numbers to another thread and make texts of them there. The control plane only writes
-// what it finds. Same words in both formats as control/access_log.ts has for plain connections.
+// Lines of the access log, printed where a request or a connection ended: at a hundred thousand a second
+// there is no time to hand numbers to another thread and make texts of them there. The control plane only
+// writes what it finds. What a line is made of is in the Plan (plan/log_lines.ts), escaped and in order.
 import {
   ARENA_PRINT,
   ARENA_SCRATCH,
+  FIELD_BYTES_TOLD,
   HOST_BYTES_TOLD,
   LOG_LINE_BYTES_MAX,
   NONE,
   TARGET_BYTES_TOLD,
 } from "../base/limits.ts";
-import { AccessFormat, type Plan } from "../plan/plan.ts";
+import { slotMovedBytes } from "../net/slots.ts";
+import { EndingAt, Line, OpAt, Told } from "../plan/log_lines.ts";
+import type { Plan } from "../plan/plan.ts";
 import {
   FULL,
   isMapped,
   print,
   printBegin,
-  printBytes,
   printDecimal,
   printEnd,
   printIp,
   printQuoted,
   printTenths,
+  printText,
+  printTook,
   printWords,
-  type Text,
   text,
+  TEXT_SLACK_BYTES,
 } from "../proto/http1_print.ts";
-import { stampOf } from "../proto/http_date.ts";
-import { REFUSALS } from "../proto/refusal.ts";
-import { Reason, REASONS } from "../shared/reason.ts";
+import { clfStampOf, stampOf } from "../proto/http_date.ts";
+import { lower, Octet, skipBlanks, trimEnd } from "../proto/octet.ts";
+import { Reason } from "../shared/reason.ts";
 import { ExFlag } from "../shared/tables.ts";
-import { errnoName } from "../sys/errno.ts";
+import { EBUG } from "../sys/errno.ts";
 import { arenaBytes, clockMs, wallMs } from "../sys/sys.ts";
 import { log } from "./context.ts";
 import {
   exConnectMs,
+  exDown,
   exDownBytes,
   exErrno,
   exFirstMs,
@@ -41,6 +46,7 @@ import {
   exHost,
   exHostEnd,
   exKept,
+  exKeptBytes,
   exListener,
   exMethodEnd,
   exQueuedMs,
@@ -52,205 +58,342 @@ import {
   exTargetEnd,
   exTried,
   exUnqueuedMs,
+  exUp,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
+import { believedId, REQUEST_ID_BYTES, settledId } from "./request_id.ts";
 
-/** What stands around a text, and instead of it. */
-interface Value {
-  readonly before: Text;
-  readonly behind: Text;
-  readonly none: Text;
-}
-
-const value = (before: string, behind: string, none: string): Value => ({
-  before: text(before),
-  behind: text(behind),
-  none: text(none),
-});
-
-/** The words between the values, one set for each format. */
-interface Words {
-  readonly json: boolean;
-  readonly client: Text;
-  /** Method and target, and what stands between them. */
-  readonly request: Value;
-  readonly target: Text;
-  readonly host: Value;
-  readonly status: Text;
-  readonly server: Value;
-  readonly listener: Value;
-  readonly route: Value;
-  readonly upstream: Value;
-  readonly up: Text;
-  readonly down: Text;
-  readonly queue: Text;
-  readonly connect: Text;
-  readonly first: Text;
-  readonly total: Text;
-  readonly tried: Text;
-  readonly reused: readonly [no: Text, yes: Text];
-  readonly none: Text;
-  /** From the reason's name on, by Reason. */
-  readonly reason: readonly Text[];
-  /** By errno, and by Refusal; [0] for none. */
-  readonly errno: readonly Text[];
-  readonly detail: readonly Text[];
-  readonly end: Text;
-}
-
-/** The highest errno that Linux has. */
-const ERRNO_MAX = 133;
-const ERRNOS = Array.from({ length: ERRNO_MAX + 1 }, (_, errno) => errnoName(errno));
-
-const TEXT: Words = {
-  json: false,
-  client: text("Z "),
-  request: value(' "', '"', ' "-"'),
-  target: text(" "),
-  host: value(" ", "", " -"),
-  status: text(" "),
-  server: value(" -> ", "", " -> -"),
-  listener: value(' listener="', '"', ' listener=""'),
-  route: value(' route="', '"', ' route=""'),
-  upstream: value(' upstream="', '"', ' upstream=""'),
-  up: text(" up="),
-  down: text(" down="),
-  queue: text(" queue="),
-  connect: text(" connect="),
-  first: text(" first="),
-  total: text(" ms="),
-  tried: text(" tried="),
-  reused: [text(" reused=0 reason="), text(" reused=1 reason=")],
-  none: text("-"),
-  reason: REASONS.map(({ name, type }) => text(type === null ? name : `${name} type=${type}`)),
-  errno: ERRNOS.map((name, errno) => text(errno === 0 ? "" : ` errno="${name}"`)),
-  detail: REFUSALS.map((refusal, code) => text(code === 0 ? "" : ` detail="${refusal.text}"`)),
-  end: text("\n"),
-};
-
-const JSON_WORDS: Words = {
-  json: true,
-  client: text('Z","client":"'),
-  request: value('","method":"', '"', '","method":null,"target":null'),
-  target: text('","target":"'),
-  host: value(',"host":"', '"', ',"host":null'),
-  status: text(',"status":'),
-  server: value(',"server":"', '"', ',"server":null'),
-  listener: value(',"listener":"', '"', ',"listener":null'),
-  route: value(',"route":"', '"', ',"route":null'),
-  upstream: value(',"upstream":"', '"', ',"upstream":null'),
-  up: text(',"up_bytes":'),
-  down: text(',"down_bytes":'),
-  queue: text(',"queue_ms":'),
-  connect: text(',"connect_ms":'),
-  first: text(',"first_byte_ms":'),
-  total: text(',"duration_ms":'),
-  tried: text(',"tried":'),
-  reused: [text(',"reused":false,"reason":"'), text(',"reused":true,"reason":"')],
-  none: text("null"),
-  reason: REASONS.map(({ name, type }) => text(`${name}","type":${type === null ? "null" : `"${type}"`}`)),
-  errno: ERRNOS.map((name, errno) => text(`,"errno":${errno === 0 ? "null" : `"${name}"`}`)),
-  detail: REFUSALS.map((refusal, code) => text(`,"detail":${code === 0 ? "null" : `"${refusal.text}"`}`)),
-  end: text("}\n"),
-};
-
-const JSON_BEGIN = text('{"time":"');
 const COLON = text(":");
 const BRACKET = text("[");
-const BRACKET_COLON = text("]:");
+const BRACKET_CLOSE = text("]");
+const PERCENT = text("%");
 const UNIX = text("unix:");
+const SPACE = text(" ");
+const SPACE_HTTP_11 = text(" HTTP/1.1");
+const SPACE_HTTP_10 = text(" HTTP/1.0");
+const PROTOCOL_11 = text("http/1.1");
+const PROTOCOL_10 = text("http/1.0");
+
+/** Where an address record has the interface of a link-local address. */
+const SCOPE_AT = 20;
+
+/** What lines of requests, of connections and of newcomers have from different places. */
+let json = false;
+let listener = NONE;
+let reason = Reason.None;
+let errno = 0;
+let upBytes = 0;
+let downBytes = 0;
+let durationMs = 0;
 
 /** Prints the line of an exchange that has ended and hands it on; false when there was no room for it. The
  * client's address record is in the scratch page. */
 export function accessLine(ex: number, plan: Plan): boolean {
-  const words = plan.accessFormat === AccessFormat.Json ? JSON_WORDS : TEXT;
-  printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX);
-  if (words.json) print(JSON_BEGIN);
-  print(stampOf(wallMs()));
-  print(words.client);
-  printClient();
-  printRequest(ex, words);
-  printPlaces(ex, plan, words);
-  printMeasures(ex, words);
+  listener = exListener[ex];
+  reason = exReason[ex];
+  errno = exErrno[ex];
+  durationMs = clockMs() - exStartMs[ex];
+  if (exFlags[ex] & ExFlag.Http) {
+    upBytes = exUpBytes[ex];
+    downBytes = exDownBytes[ex];
+    return put(ex, plan, Line.Http);
+  }
+  upBytes = slotMovedBytes[exDown[ex]];
+  downBytes = exUp[ex] === NONE ? 0 : slotMovedBytes[exUp[ex]];
+  return put(ex, plan, Line.Tcp);
+}
+
+/** The same of a newcomer that got no exchange. Nobody knows its address, and it said nothing. */
+export function refusedLine(from: number, why: Reason, plan: Plan): boolean {
+  arenaBytes[ARENA_SCRATCH] = 0;
+  listener = from;
+  reason = why;
+  errno =
+    upBytes =
+    downBytes =
+    durationMs =
+      0;
+  return put(NONE, plan, Line.Tcp);
+}
+
+/** The Plan of the line that is being printed: its operations, and the texts they name. */
+let ops: Int32Array;
+let texts: DataView;
+
+function put(ex: number, plan: Plan, line: Line): boolean {
+  const { lineFirst, lineEnd, lineJson } = plan.lines, last = lineEnd[line];
+  json = lineJson[line] === 1;
+  const op = plan.lines.op, words = plan.arenaWords;
+  ops = op;
+  texts = words;
+  printBegin(ARENA_PRINT, ARENA_PRINT + LOG_LINE_BYTES_MAX - TEXT_SLACK_BYTES);
+  for (let at = lineFirst[line]; at < last; at += OpAt.Length) {
+    const told: Told = op[at];
+    if (told === Told.Ending) {
+      if (errno === 0) at += tellEnding(plan, at);
+      continue;
+    }
+    const mark = printEnd();
+    printText(words, op[at + OpAt.BeforeAt], op[at + OpAt.BeforeBytes]);
+    const isThere = told < Told.Method ? tell(ex, plan, told) : tellOfRequest(ex, plan, told, at);
+    if (!isThere) {
+      printTook(mark); // the text instead takes the place of the one before
+      printText(words, op[at + OpAt.NoneAt], op[at + OpAt.NoneBytes]);
+    } else if (op[at + OpAt.BehindBytes] > 0) {
+      printText(words, op[at + OpAt.BehindAt], op[at + OpAt.BehindBytes]);
+    }
+  }
   const end = printEnd();
   return end !== FULL && log.putLine(arenaBytes, printWords(), ARENA_PRINT, end);
 }
 
-function printClient(): void {
-  const family = arenaBytes[ARENA_SCRATCH];
-  if (family === 1) return print(UNIX);
-  const six = family === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
-  if (six) print(BRACKET);
-  printIp(arenaBytes, ARENA_SCRATCH);
-  print(six ? BRACKET_COLON : COLON);
-  printDecimal((arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3]);
+/** How it ended, in one piece; returns how many integers stand for the same piece by piece. */
+function tellEnding({ lines: { endingAt, endingBytes } }: Plan, op: number): number {
+  const row = ops[op + EndingAt.First] + reason;
+  printText(texts, endingAt[row], endingBytes[row]);
+  return ops[op + EndingAt.Skip] - OpAt.Length;
 }
 
-function printRequest(ex: number, words: Words): void {
-  const kept = exKept[ex];
-  if (kept === NONE) print(words.request.none);
-  else {
-    const from = kept + exMethodEnd[ex] + 1;
-    print(words.request.before);
-    printQuoted(kept, kept + exMethodEnd[ex], words.json);
-    print(words.target);
-    printQuoted(from, Math.min(kept + exTargetEnd[ex], from + TARGET_BYTES_TOLD), words.json);
-    print(words.request.behind);
+/** A text of the Plan. Row NONE of every column is zero: nobody has no name. */
+function tellText(at: number, bytes: number): boolean {
+  if (bytes === 0) return false;
+  printText(texts, at, bytes);
+  return true;
+}
+
+function tellNumber(value: number): boolean {
+  printDecimal(value);
+  return true;
+}
+
+function tellMs(ms: number): boolean {
+  printTenths(ms);
+  return true;
+}
+
+/** What every line may tell. False: there is nothing, and nothing was printed. */
+function tell(ex: number, plan: Plan, told: Told): boolean {
+  switch (told) {
+    case Told.Literal:
+      return true;
+    case Told.Time:
+      print(stampOf(wallMs()));
+      return true;
+    case Told.ClfTime:
+      print(clfStampOf(wallMs()));
+      return true;
+    case Told.Client:
+    case Told.ClientAddress:
+    case Told.ClientPort:
+      return tellClient(told);
+    case Told.Listener:
+      return tellText(plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
+    case Told.Upstream:
+      return tellText(plan.upstreamNameAt[exUpstream[ex]], plan.upstreamNameBytes[exUpstream[ex]]);
+    case Told.Server:
+      return tellText(plan.serverNameAt[exServer[ex]], plan.serverNameBytes[exServer[ex]]);
+    case Told.UpBytes:
+      return tellNumber(upBytes);
+    case Told.DownBytes:
+      return tellNumber(downBytes);
+    case Told.DurationMs:
+      return tellMs(durationMs);
+    case Told.Tried:
+      return tellNumber(exTried[ex]);
+    case Told.Reason:
+      return tellText(plan.lines.reasonAt[reason], plan.lines.reasonBytes[reason]);
+    case Told.Type:
+      return tellText(plan.lines.typeAt[reason], plan.lines.typeBytes[reason]);
+    default:
+      return errno !== 0 && tellErrno(plan);
   }
-  if (kept !== NONE && exHostEnd[ex] > exHost[ex]) {
-    print(words.host.before);
-    const host = kept + exHost[ex];
-    printQuoted(host, Math.min(kept + exHostEnd[ex], host + HOST_BYTES_TOLD), words.json);
-    print(words.host.behind);
-  } else print(words.host.none);
-  print(words.status);
-  if (exStatus[ex] === 0) print(words.none);
-  else printDecimal(exStatus[ex]);
 }
 
-/** Names, from the Plan's arena: they are escaped there for the log's format. */
-function printPlaces(ex: number, plan: Plan, words: Words): void {
-  const server = exServer[ex], listener = exListener[ex], route = exRoute[ex], upstream = exUpstream[ex];
-  printName(plan, words.server, plan.serverNameAt[server], plan.serverNameBytes[server]);
-  printName(plan, words.listener, plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
-  const { routeNameAt, routeNameBytes } = plan.routing;
-  if (route === NONE) print(words.route.none);
-  else printName(plan, words.route, routeNameAt[route], routeNameBytes[route]);
-  printName(plan, words.upstream, plan.upstreamNameAt[upstream], plan.upstreamNameBytes[upstream]);
+function tellErrno({ lines: { errnoAt, errnoBytes } }: Plan): boolean {
+  if (isRefusal()) return false;
+  const last = errnoAt.length - 1, row = errno === EBUG ? last : Math.min(errno, last - 1);
+  return tellText(errnoAt[row], errnoBytes[row]);
 }
 
-/** Row NONE of every column is zero: nobody has no name. */
-function printName(plan: Plan, around: Value, at: number, bytes: number): void {
-  if (bytes === 0) return print(around.none);
-  print(around.before);
-  printBytes(plan.arenaWords, at, at + bytes);
-  print(around.behind);
+/** Then what stands for the errno is a Refusal. */
+function isRefusal(): boolean {
+  return reason === Reason.BadRequest || reason === Reason.BadAnswer;
 }
 
-function printMeasures(ex: number, words: Words): void {
-  const start = exStartMs[ex], reason = exReason[ex];
-  print(words.up);
-  printDecimal(exUpBytes[ex]);
-  print(words.down);
-  printDecimal(exDownBytes[ex]);
-  print(words.queue);
-  if (exQueuedMs[ex] === 0) print(words.none);
-  else printTenths((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
-  print(words.connect);
-  if (exConnectMs[ex] === 0) print(words.none);
-  else printTenths(exConnectMs[ex] - start);
-  print(words.first);
-  if (exFirstMs[ex] === 0) print(words.none);
-  else printTenths(exFirstMs[ex] - start);
-  print(words.total);
-  printTenths(clockMs() - start);
-  print(words.tried);
-  printDecimal(exTried[ex]);
-  print(words.reused[exFlags[ex] & ExFlag.Reused ? 1 : 0]);
-  print(words.reason[reason]);
-  const refused = reason === Reason.BadRequest || reason === Reason.BadAnswer;
-  print(words.errno[refused ? 0 : Math.min(exErrno[ex], ERRNO_MAX)]);
-  print(words.detail[refused ? exErrno[ex] : 0]);
-  print(words.end);
+/** What only a request has. */
+function tellOfRequest(ex: number, plan: Plan, told: Told, op: number): boolean {
+  switch (told) {
+    case Told.Method:
+    case Told.Target:
+    case Told.Path:
+    case Told.Request:
+    case Told.RequestLine:
+    case Told.Protocol:
+      return exKept[ex] !== NONE && tellLine(ex, told);
+    case Told.Host:
+    case Told.RequestField:
+    case Told.RequestId:
+      return exKept[ex] !== NONE && tellFound(ex, plan, told, op);
+    case Told.Status:
+      return exStatus[ex] !== 0 && tellNumber(exStatus[ex]);
+    case Told.Route: {
+      const { routeNameAt, routeNameBytes } = plan.routing, route = exRoute[ex];
+      return route !== NONE && tellText(routeNameAt[route], routeNameBytes[route]);
+    }
+    case Told.QueueMs:
+      if (exQueuedMs[ex] === 0) return false;
+      return tellMs((exUnqueuedMs[ex] === 0 ? clockMs() : exUnqueuedMs[ex]) - exQueuedMs[ex]);
+    case Told.ConnectMs:
+      return exConnectMs[ex] !== 0 && tellMs(exConnectMs[ex] - exStartMs[ex]);
+    case Told.FirstByteMs:
+      return exFirstMs[ex] !== 0 && tellMs(exFirstMs[ex] - exStartMs[ex]);
+    case Told.Reused:
+      return (exFlags[ex] & ExFlag.Reused) !== 0;
+    default: { // Detail
+      const { detailAt, detailBytes } = plan.lines;
+      return errno !== 0 && isRefusal() && tellText(detailAt[errno], detailBytes[errno]);
+    }
+  }
+}
+
+/** Of the request's first line. */
+function tellLine(ex: number, told: Told): boolean {
+  const old = (exFlags[ex] & ExFlag.Old) !== 0;
+  switch (told) {
+    case Told.Method:
+      printMethod(ex);
+      return true;
+    case Told.Target:
+      printTarget(ex, false);
+      return true;
+    case Told.Path:
+      printTarget(ex, true);
+      return true;
+    case Told.Protocol:
+      print(old ? PROTOCOL_10 : PROTOCOL_11);
+      return true;
+    default: // Request, RequestLine
+      printMethod(ex);
+      print(SPACE);
+      printTarget(ex, false);
+      if (told === Told.RequestLine) print(old ? SPACE_HTTP_10 : SPACE_HTTP_11);
+      return true;
+  }
+}
+
+/** What was found in the kept head: [foundAt, foundEnd). */
+let foundAt = 0;
+let foundEnd = 0;
+
+/** Of the request's fields. */
+function tellFound(ex: number, plan: Plan, told: Told, op: number): boolean {
+  let most = FIELD_BYTES_TOLD;
+  if (told === Told.Host) {
+    foundAt = exKept[ex] + exHost[ex];
+    foundEnd = exKept[ex] + exHostEnd[ex];
+    most = HOST_BYTES_TOLD;
+  } else if (told === Told.RequestField) findNamed(ex, plan, op);
+  else findId(ex, plan, op);
+  if (foundEnd <= foundAt) return false;
+  printQuoted(foundAt, Math.min(foundEnd, foundAt + most), json);
+  return true;
+}
+
+function tellClient(told: Told): boolean {
+  const family = arenaBytes[ARENA_SCRATCH];
+  if (family === 0 || (family === 1 && told === Told.ClientPort)) return false;
+  if (told === Told.Client) printClient();
+  else if (told === Told.ClientAddress) printAddress();
+  else printDecimal(clientPort());
+  return true;
+}
+
+function printClient(): void {
+  const six = isSix();
+  if (six) print(BRACKET);
+  printAddress();
+  if (six) print(BRACKET_CLOSE);
+  if (arenaBytes[ARENA_SCRATCH] === 1) return;
+  print(COLON);
+  printDecimal(clientPort());
+}
+
+function printAddress(): void {
+  if (arenaBytes[ARENA_SCRATCH] === 1) return print(UNIX);
+  printIp(arenaBytes, ARENA_SCRATCH);
+  const at = ARENA_SCRATCH + SCOPE_AT;
+  if (!isSix()) return;
+  const scope = arenaBytes[at] | (arenaBytes[at + 1] << 8) | (arenaBytes[at + 2] << 16) |
+    (arenaBytes[at + 3] << 24);
+  if (scope === 0) return;
+  print(PERCENT);
+  printDecimal(scope >>> 0);
+}
+
+function isSix(): boolean {
+  return arenaBytes[ARENA_SCRATCH] === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
+}
+
+function clientPort(): number {
+  return (arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3];
+}
+
+function printMethod(ex: number): void {
+  printQuoted(exKept[ex], exKept[ex] + exMethodEnd[ex], json);
+}
+
+/** As it came, up to its query or with it. */
+function printTarget(ex: number, onlyPath: boolean): void {
+  const from = exKept[ex] + exMethodEnd[ex] + 1;
+  let end = Math.min(exKept[ex] + exTargetEnd[ex], from + TARGET_BYTES_TOLD);
+  if (onlyPath) {
+    let at = from;
+    while (at < end && arenaBytes[at] !== Octet.Question) at++;
+    end = at;
+  }
+  printQuoted(from, end, json);
+}
+
+/** Finds the first field of the kept head that an operation names. It is looked for in the bytes: nothing
+ * else is left of the head by now. One that was cut (kept_head.ts) has no lines behind its first. */
+function findNamed(ex: number, { arena }: Plan, op: number): void {
+  const end = exKept[ex] + exKeptBytes[ex];
+  const name = ops[op + OpAt.ArgumentAt], length = ops[op + OpAt.ArgumentBytes];
+  let line = lineEndOf(exKept[ex] + exTargetEnd[ex], end);
+  foundAt = foundEnd = 0;
+  while (line < end) {
+    const next = lineEndOf(line, end);
+    if (isField(arena, name, length, line, next)) {
+      foundAt = skipBlanks(arenaBytes, line + length + 1, next);
+      foundEnd = trimEnd(arenaBytes, foundAt, next - CRLF_BYTES);
+      return;
+    }
+    line = next;
+  }
+}
+
+const CRLF_BYTES = 2;
+
+/** Behind the line that `at` is in. */
+function lineEndOf(at: number, end: number): number {
+  let next = at;
+  while (next < end && arenaBytes[next] !== Octet.Lf) next++;
+  return next + 1;
+}
+
+/** Whether the line at [from, end) is a field of that name, which is in lower case in the Plan. */
+function isField(arena: Uint8Array, name: number, length: number, from: number, end: number): boolean {
+  if (from + length >= end || arenaBytes[from + length] !== Octet.Colon) return false;
+  for (let index = 0; index < length; index++) {
+    if (lower(arenaBytes[from + index]) !== arena[name + index]) return false;
+  }
+  return true;
+}
+
+/** Finds the number of a request that was forwarded: the one that we gave it, or a trusted proxy. */
+function findId(ex: number, plan: Plan, op: number): void {
+  if (believedId(ex)) return findNamed(ex, plan, op);
+  foundAt = exKept[ex] + exKeptBytes[ex];
+  foundEnd = settledId(ex) ? foundAt + REQUEST_ID_BYTES : foundAt;
 }

@@ -17,16 +17,18 @@ import {
 } from "../proto/http1_print.ts";
 import { ascii, sameText } from "../proto/octet.ts";
 import { dateField } from "../proto/http_date.ts";
-import { type Refusal, REFUSALS } from "../proto/refusal.ts";
-import { type Reason, REASONS } from "../shared/reason.ts";
+import { Refusal, REFUSALS } from "../proto/refusal.ts";
+import { Reason, REASONS } from "../shared/reason.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { OwnField } from "../plan/routing.ts";
 import { preferred } from "../proto/accept.ts";
 import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
-import { printEdited, printTemplate } from "./field_edits.ts";
+import { printEdited, printTemplate } from "../policy/field_edits.ts";
 import { prepareAnswerTemplates } from "./request_id.ts";
+import { request } from "./wire_h1.ts";
+import { inputs } from "./routing.ts";
 
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
 
@@ -130,10 +132,12 @@ export function sayReason(
   const given = page * PAGE_FORMS + form;
   const detail = refusal === 0 ? SENTENCES[reason] : FAULTS[refusal];
   const shows = held.listenerProxyStatus[exListener[ex]] !== ProxyStatus.Off;
-  printHead(ex, status, own ? textBytes[given] : pageBytes(form, status, detail));
-  print(TYPES[form]);
+  const ordered = reason === Reason.Answered, off = ordered ? held.routing.routeOwnOff[exRoute[ex]] : 0;
+  printHead(ex, status, own ? textBytes[given] : pageBytes(form, status, detail), off);
+  if (!(off & OwnField.ContentType)) print(TYPES[form]);
   print(VARY);
   if (shows) print(ERRORS[reason]);
+  if (ordered) printRouteEdits(ex, held);
   print(CRLF);
   if (!(exFlags[ex] & ExFlag.Bodiless)) {
     if (own) printBytes(held.arenaWords, textAt[given], textAt[given] + textBytes[given]);
@@ -174,11 +178,15 @@ export function sayFixed(ex: number, held: Plan): number {
     printBytes(held.arenaWords, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
     print(CRLF);
   }
-  if (held.routing.routeAnswerEditCount[route] > 0) prepareAnswerTemplates(ex, held);
-  printOwnEdits(held, route);
+  printRouteEdits(ex, held);
   print(CRLF);
   if (!silent) printBytes(held.arenaWords, routeBodyAt[route], routeBodyAt[route] + routeBodyBytes[route]);
   return send(ex);
+}
+
+/** Says a route's error page. @returns as `send` */
+export function sayPage(ex: number, held: Plan): number {
+  return sayReason(ex, held, Reason.Answered, held.routing.routeStatus[exRoute[ex]], Refusal.None, request);
 }
 
 /** Says that all is well, and no more. @returns as `send` */
@@ -195,7 +203,7 @@ export function sayRedirect(ex: number, held: Plan): number {
   prepareAnswerTemplates(ex, held);
   if (!(off & OwnField.Location)) {
     print(LOCATION);
-    printTemplate(held, held.routing.routeLocation[route]);
+    printTemplate(held, held.routing.routeLocation[route], inputs);
     print(CRLF);
   }
   printOwnEdits(held, route);
@@ -203,16 +211,27 @@ export function sayRedirect(ex: number, held: Plan): number {
   return send(ex);
 }
 
+/** The same, if there are any; templates are prepared for them. */
+function printRouteEdits(ex: number, held: Plan): void {
+  const route = exRoute[ex];
+  if (held.routing.routeAnswerEditCount[route] === 0) return;
+  prepareAnswerTemplates(ex, held);
+  printOwnEdits(held, route);
+}
+
 /** What the route sets on its answers, it sets on ours; templates are prepared. */
 function printOwnEdits(held: Plan, route: number): void {
   const { routeAnswerEditFirst, routeAnswerEditCount } = held.routing;
-  printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING);
+  printEdited(held, routeAnswerEditFirst[route], routeAnswerEditCount[route], NOTHING, inputs);
 }
 
 const NOTHING = makeHead();
 
-/** Sends what was printed. @returns 0: it is out; 1: the rest is held; -errno: the client is gone; FULL when
- * it does not fit, or there is no block to hold it */
+/** No block for what the client did not take. */
+export const UNHELD = 2;
+
+/** Sends what was printed. @returns 0: it is out; 1: the rest is held; UNHELD; -errno: the client is gone; FULL:
+ * it does not fit, and nothing was sent */
 function send(ex: number): number {
   const end = printEnd();
   if (end === FULL) return FULL;
@@ -221,7 +240,7 @@ function send(ex: number): number {
   const sent = sys.send(down, ARENA_PRINT, bytes, 0);
   if (sent === bytes) return 0;
   if (sent < 0 && sent !== -EAGAIN) return sent;
-  if (!holdsLeft()) return FULL;
+  if (!holdsLeft()) return UNHELD;
   const taken = sent < 0 ? 0 : sent;
   holdLeftover(down, ARENA_PRINT + taken, bytes - taken);
   return 1;

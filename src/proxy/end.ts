@@ -16,11 +16,12 @@ import {
   exSetState,
   exState,
   exUp,
+  exUpstream,
   giveExchange,
 } from "./exchanges.ts";
 import { forgetHead } from "./kept_head.ts";
 import { probeEnded } from "./probe.ts";
-import { queueGiveUp } from "./queue.ts";
+import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
 import { record } from "./record.ts";
 import { freshEx, setFresh } from "./wire_h1.ts";
@@ -45,10 +46,12 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   const http = exFlags[ex] & ExFlag.Http;
   // Before a request begins, and once it is recorded, no Plan is held; a tunnel holds none either.
   const silent = http && exGeneration[ex] === 0 && exState[ex] !== ExState.Tunnel;
-  if (exState[ex] === ExState.Queue) queueGiveUp(ex);
+  const waited = exState[ex] === ExState.Queue;
+  if (waited) queueLeave(ex);
   exReason[ex] = reason;
   exErrno[ex] = errno;
   exSetState(ex, ExState.Done);
+  if (waited) queueTell(exUpstream[ex]); // a place may have been meant for it
   // An ordinary end is told by its requests; any other would be told by nothing.
   if (silent && reason !== Reason.Finished) stats.ended[reason]++;
   if (down !== NONE && !silent) record(ex);

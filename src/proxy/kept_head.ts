@@ -5,8 +5,18 @@ import { assert } from "../base/assert.ts";
 import { HOST_BYTES_TOLD, NONE, SMALL_BLOCK_BYTES, TARGET_BYTES_TOLD } from "../base/limits.ts";
 import { giveBlock, takeBlockFor } from "../net/blocks.ts";
 import { parseRequest } from "../proto/http1_head.ts";
+import { linesNeed, Needs } from "../plan/log_lines.ts";
 import { arenaBytes } from "../sys/sys.ts";
-import { exHost, exHostEnd, exKept, exKeptBytes, exMethodEnd, exTargetEnd } from "./exchanges.ts";
+import { planOf } from "./context.ts";
+import {
+  exGeneration,
+  exHost,
+  exHostEnd,
+  exKept,
+  exKeptBytes,
+  exMethodEnd,
+  exTargetEnd,
+} from "./exchanges.ts";
 import { REQUEST_ID_BYTES, unsettleId } from "./request_id.ts";
 import { request } from "./wire_h1.ts";
 
@@ -32,8 +42,11 @@ export function recallHead(ex: number): void {
   assert(parsed === exKeptBytes[ex], "kept head: it is no head any more");
 }
 
-/** Only the record needs it from here on: of a large one, its first line and its host stay. */
+/** Only the record needs it from here on: of a large one, its first line and its host stay. Where the log
+ * tells other fields it stays whole, a block of BLOCK_BYTES for a head beyond SMALL_BLOCK_BYTES, until the
+ * exchange ends, a tunnel's included. When blocks run out, requests with large heads are refused (503). */
 export function trimHead(ex: number): void {
+  if (linesNeed(planOf(exGeneration[ex]).lines, Needs.Head)) return;
   if (exKeptBytes[ex] + REQUEST_ID_BYTES <= SMALL_BLOCK_BYTES) return;
   const block = takeBlockFor(SMALL_BLOCK_BYTES), kept = exKept[ex];
   if (block === NONE) return;
@@ -47,6 +60,7 @@ export function trimHead(ex: number): void {
   exTargetEnd[ex] = line;
   exHost[ex] = line;
   exHostEnd[ex] = line + host;
+  unsettleId(ex);
 }
 
 /** The exchange has ended. */

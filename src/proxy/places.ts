@@ -11,9 +11,9 @@ export function takePlace(server: number, most: number): boolean {
   }
 }
 
-/** Takes one even if it is one too many, for a moment. */
-export function takePlaceAnyway(server: number): void {
-  Atomics.add(shared.serverInUse, server, 1);
+/** Whether more are taken than there may be, as after a change of the limit. */
+export function tooManyPlaces(server: number, most: number): boolean {
+  return Atomics.load(shared.serverInUse, server) > most;
 }
 
 export function givePlaceBack(server: number): void {

@@ -3,6 +3,8 @@
 // A place that gets free is handed to whoever waits for it here, without ever being free; where somebody
 // waits elsewhere as well, every other one is. It is given back then, and those reactors are woken: each
 // looks for places itself, on behalf of who waits there. Nobody passes who waits: newcomers stand behind.
+// Between reactors a word may come too late, or to one that has no use for it any more: therefore who waits
+// looks for itself as well, every QUEUE_LOOK_MS.
 // Invariant: exactly the exchanges in state Queue are linked, through exNext and exBefore, in the order in
 // which they first came; `here` counts them by upstream.
 import { NONE, QUEUE_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
@@ -10,7 +12,7 @@ import { runAgain } from "../net/ready.ts";
 import type { Plan } from "../plan/plan.ts";
 import { type Layout, makeTable, openTable } from "../shared/columns.ts";
 import { Reason } from "../shared/reason.ts";
-import { PER_LINE } from "../shared/servers.ts";
+import { PER_LINE, Verdict } from "../shared/servers.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { plan, planOf, room, shared } from "./context.ts";
@@ -29,16 +31,18 @@ import {
   exUnqueuedMs,
   exUpstream,
 } from "./exchanges.ts";
-import { takePlace } from "./places.ts";
+import { takePlace, tooManyPlaces } from "./places.ts";
 import { nextPlace, pickMember } from "./server.ts";
 
 /** By upstream; committed by touch. */
 const UPSTREAMS = {
   here: [Uint16Array, 1], // exchanges of this reactor that wait for it
+  ours: [Uint8Array, 1], // whether the last place for which somebody waited elsewhere, too, was handed on here
   looked: [Uint32Array, 1], // the look (of queueRetry) that it was part of last
 } as const satisfies Layout;
 
 let here: Uint16Array;
+let ours: Uint8Array;
 let looked: Uint32Array;
 let look: number;
 let first: number;
@@ -46,17 +50,14 @@ let last: number;
 let length: number;
 /** Rooms that this one may wake. */
 let rooms: readonly number[];
-/** Whether the last place for which somebody waited elsewhere, too, was handed on here. */
-let wasOurs: boolean;
 
 export function queueOpen(all: readonly number[]): void {
-  ({ here, looked } = openTable(UPSTREAMS, makeTable(UPSTREAMS, UPSTREAMS_MAX), UPSTREAMS_MAX));
+  ({ here, ours, looked } = openTable(UPSTREAMS, makeTable(UPSTREAMS, UPSTREAMS_MAX), UPSTREAMS_MAX));
   look = 0;
   first = NONE;
   last = NONE;
   length = 0;
   rooms = all.filter((other) => other !== room);
-  wasOurs = false;
   tell();
 }
 
@@ -94,11 +95,10 @@ export function queueLeave(ex: number): void {
   tell();
 }
 
-/** Leaves the queue without having got a place. Another reactor may have been told of one, and find nobody. */
-export function queueGiveUp(ex: number): void {
-  queueLeave(ex);
-  queueLook(exUpstream[ex]);
-  queueWake(exUpstream[ex]);
+/** Tells all who wait for one of an upstream's servers that there may be a place: here, and elsewhere. */
+export function queueTell(upstream: number): void {
+  queueLook(upstream);
+  queueWake(upstream);
 }
 
 /** Whether somebody waits here for a place at one of an upstream's servers. */
@@ -111,14 +111,18 @@ export function queueWaits(upstream: number): boolean {
 export function queueHand(upstream: number, server: number): boolean {
   if (!queueWaits(upstream)) return false;
   if (waitsElsewhere(upstream)) {
-    wasOurs = !wasOurs;
-    if (!wasOurs) return false;
+    ours[upstream] ^= 1;
+    if (ours[upstream] === 0) return false;
   }
   for (let ex = first; ex !== NONE; ex = exNext[ex]) {
     if (exUpstream[ex] !== upstream) continue;
-    const member = memberOf(planOf(exGeneration[ex]), upstream, server);
+    const held = planOf(exGeneration[ex]), member = memberOf(held, upstream, server);
     if (member < 0) continue; // its Plan has no such server
+    if (shared.serverVerdict[server] === Verdict.Down) return false;
+    if (tooManyPlaces(server, held.serverConnectionsMax[server])) return false;
     grant(ex, server, member, true);
+    // A place that was given up for this reactor may be on its way, and nobody is left here to take it.
+    if (here[upstream] === 0) queueWake(upstream);
     return true;
   }
   return false;
@@ -176,7 +180,8 @@ function lookFor(ex: number): boolean {
   const held = planOf(exGeneration[ex]), upstream = exUpstream[ex], picked = pickMember(upstream);
   const begin = held.upstreamFirst[upstream], members = held.upstreamCount[upstream];
   if (picked < 0 || members === 0) return false;
-  for (let place = 0; place >= 0; place = nextPlace(held, upstream, picked, place + 1)) {
+  let place = nextPlace(held, upstream, picked, 0);
+  for (; place >= 0; place = nextPlace(held, upstream, picked, place + 1)) {
     const member = (picked + place) % members, server = held.upstreamMember[begin + member];
     const most = held.serverConnectionsMax[server];
     if (most > 0 && !takePlace(server, most)) continue;

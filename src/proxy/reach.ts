@@ -39,7 +39,7 @@ import {
   exUp,
   exUpstream,
 } from "./exchanges.ts";
-import { givePlaceBack, takePlace, takePlaceAnyway } from "./places.ts";
+import { givePlaceBack, takePlace } from "./places.ts";
 import { poolShrink, poolTake } from "./pool.ts";
 import { queueHand, queueWake } from "./queue.ts";
 import { connectedSlot, connectTo, nextPlace, pickMember } from "./server.ts";
@@ -76,11 +76,19 @@ export function reachFirst(ex: number): Reached {
 export function reachNext(ex: number): Reached {
   if (exFlags[ex] & ExFlag.Granted) {
     exFlags[ex] &= ~ExFlag.Granted;
-    if (takeKept(ex)) return Reached.Connected;
+    if (!(exFlags[ex] & ExFlag.Repeated) && takeKept(ex)) return Reached.Connected;
     const reached = reachServer(ex);
     if (reached !== Reached.Nobody) return reached;
   }
   return reach(ex, nextPlace(planOf(exGeneration[ex]), exUpstream[ex], exFirst[ex], exTried[ex]));
+}
+
+/** Goes on with another server than the last, on a new connection; with the last if it is the only one. */
+export function reachAgain(ex: number): Reached {
+  const reached = reachNext(ex);
+  if (reached !== Reached.Nobody || exReason[ex] !== Reason.None) return reached;
+  exTried[ex] = 0;
+  return reachFirst(ex);
 }
 
 /** Tries the server `place` places after the first, and the next ones while connects fail at once. */
@@ -111,18 +119,12 @@ function reach(ex: number, place: number): Reached {
     }
     if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
     exServer[ex] = server;
-    if (exFlags[ex] & ExFlag.Http && takeKept(ex)) return Reached.Connected;
+    const mayBeKept = (exFlags[ex] & (ExFlag.Http | ExFlag.Repeated)) === ExFlag.Http;
+    if (mayBeKept && takeKept(ex)) return Reached.Connected;
     const reached = reachServer(ex);
     if (reached !== Reached.Nobody) return reached;
   }
   return exFlags[ex] & ExFlag.Crowded ? Reached.Full : Reached.Nobody;
-}
-
-/** A request that is sent once more keeps a place at its server, even if it is one too many for a moment. */
-export function placeAgain(ex: number): void {
-  if (planOf(exGeneration[ex]).serverConnectionsMax[exServer[ex]] === 0) return;
-  takePlaceAnyway(exServer[ex]);
-  exFlags[ex] |= ExFlag.Placed;
 }
 
 /** Gives the place back; `offer`: to whoever waits for one. After a failed connect the next one's would fail
@@ -146,7 +148,7 @@ function takeKept(ex: number): boolean {
 }
 
 /** A new connection to the exchange's server. Nobody: it failed at once. */
-export function reachServer(ex: number): Reached {
+function reachServer(ex: number): Reached {
   const held = planOf(exGeneration[ex]);
   poolShrink(SHRINK_AT_ONCE);
   const result = connectTo(ex, held, held.serverAddressAt[exServer[ex]]);
@@ -164,7 +166,6 @@ export function reachServer(ex: number): Reached {
 
 function join(ex: number, up: number): void {
   const down = exDown[ex], server = exServer[ex];
-  if (exFlags[ex] & ExFlag.Http) stats.serverRequests[server]++;
   stats.serverCurrent[server]++;
   exUp[ex] = up;
   slotEx[up] = ex;

@@ -1,7 +1,10 @@
 // The record of an exchange at its end: what the access log, the counters and the samples of failures are
-// made of. A plain connection has one, a request has one.
+// made of. A plain connection has one, a request has one. With an access log it is a line, printed here;
+// without one, failures go as numbers to the control plane, which tells some of them.
 import { ARENA_SCRATCH, NONE } from "../base/limits.ts";
+import { randomBits } from "../base/random.ts";
 import { slotMovedBytes } from "../net/slots.ts";
+import { ACCESS_SHARE_ALL, type Plan } from "../plan/plan.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
@@ -13,6 +16,7 @@ import {
   exDown,
   exDownBytes,
   exErrno,
+  exFirstMs,
   exFlags,
   exGeneration,
   exListener,
@@ -29,6 +33,16 @@ import {
 /** Reasons that are errors, by code. */
 const isError = Uint8Array.from(REASONS, (reason) => (reason.type === null ? 0 : 1));
 
+/** Answers from here on are told whatever the share is: whoever reads a sample wants all that went wrong. */
+const STATUS_FAILED = 500;
+/** ACCESS_SHARE_ALL has two bits fewer than a random number. */
+const SHARE_SHIFT = 2;
+
+/** Whether one of those that ended well is among the share that is logged. */
+function isDrawn({ accessShare }: Plan): boolean {
+  return accessShare === ACCESS_SHARE_ALL || randomBits() >>> SHARE_SHIFT < accessShare;
+}
+
 /** Counts an exchange that has ended, with exReason, and records it if its kind is to be. */
 export function record(ex: number): void {
   const reason = exReason[ex], http = (exFlags[ex] & ExFlag.Http) !== 0;
@@ -42,17 +56,20 @@ export function record(ex: number): void {
     stats.listenerDownBytes[listener] += exDownBytes[ex];
     if (server !== NONE) {
       stats.serverUpBytes[server] += exUpBytes[ex];
-      stats.serverDownBytes[server] += exDownBytes[ex];
+      if (exFirstMs[ex] !== 0) stats.serverDownBytes[server] += exDownBytes[ex]; // else they are our own words
     }
   }
-  if (plan.accessAll === 0 && isError[reason] === 0) return;
-  const down = exDown[ex], up = exUp[ex];
-  sys.client(down, ARENA_SCRATCH);
-  if (http && plan.accessAll !== 0) {
-    const held = exGeneration[ex] === 0 ? plan : planOf(exGeneration[ex]);
+  const held = exGeneration[ex] === 0 ? plan : planOf(exGeneration[ex]);
+  const failed = isError[reason] === 1 || (http && exStatus[ex] >= STATUS_FAILED);
+  if (held.accessAll !== 0) {
+    if (!failed && !isDrawn(held)) return;
+    sys.client(exDown[ex], ARENA_SCRATCH);
     if (!accessLine(ex, held)) count(Count.LogDropped);
     return;
   }
+  if (isError[reason] === 0) return;
+  const down = exDown[ex], up = exUp[ex];
+  sys.client(down, ARENA_SCRATCH);
   const row = log.begin(http ? RecordKind.Request : RecordKind.Access, clockMs());
   if (row < 0) return count(Count.LogDropped);
   const numbers = log.numbers;

@@ -2,13 +2,13 @@
 // reached (or waited for), the request forwarded, the answer forwarded, and the next request awaited; or
 // Sluice answers itself; or the two ends become a tunnel. Every step is somebody else's.
 import { unreachable } from "../base/assert.ts";
-import { ARENA_SCRATCH, INTERIM_MAX, NONE, QUEUE_RETRY_MS, VIA_MAX } from "../base/limits.ts";
+import { ARENA_SCRATCH, INTERIM_MAX, NONE, QUEUE_LOOK_MS } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotHold, slotMovedBytes, slotReady, slotScanned, slotUnreadBytes } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { unreadKeep } from "../net/unread.ts";
-import { hopsLeft, viaPasses } from "../policy/edit.ts";
+import { Way } from "../policy/way.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
@@ -17,7 +17,7 @@ import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
-import { sayFixed, sayNothing, sayRedirect } from "./answer.ts";
+import { sayFixed, sayNothing, sayPage, sayRedirect } from "./answer.ts";
 import { bodyBegin, bodyRefusal } from "./body.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import { allow, allowUntil, isOver } from "./deadlines.ts";
@@ -57,10 +57,11 @@ import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forwar
 import { keepHead, recallHead, trimHead } from "./kept_head.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
-import { queueJoin, queueLeave, queueLook, queueWaits } from "./queue.ts";
-import { part, placeAgain, Reached, reachFirst, reachNext, reachOpened, reachServer } from "./reach.ts";
+import { queueJoin, queueLeave, queueLook, queueTell, queueWaits, queueWake } from "./queue.ts";
+import { part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
-import { chooseWay, Way, wayRefusal } from "./routing.ts";
+import { chooseWay, wayRefusal } from "./routing.ts";
+import { isAnyUp } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
   answer,
@@ -85,7 +86,7 @@ export function requestReached(ex: number, how: Reached): void {
       return queue(ex);
     default:
       // The place at a server that failed is free, and nobody was told.
-      if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueLook(exUpstream[ex]);
+      if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
       if (how === Reached.Connected) return connected(ex);
       return fail(ex, exReason[ex], exErrno[ex]);
   }
@@ -94,6 +95,7 @@ export function requestReached(ex: number, how: Reached): void {
 /** The server's connection is there. */
 function connected(ex: number): void {
   reachOpened(ex);
+  stats.serverRequests[exServer[ex]]++;
   if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
@@ -114,7 +116,7 @@ export function requestTimeout(ex: number, slot: number): void {
     case ExState.Forward:
       return forwardTimeout(ex);
     case ExState.Answer:
-      return exchangeEnd(ex, Reason.WriteTimeout, 0);
+      return exchangeEnd(ex, isOver(ex) ? Reason.ExchangeTimeout : Reason.WriteTimeout, 0);
     case ExState.Linger:
       return exchangeEnd(ex, Reason.Finished, 0);
     default:
@@ -219,10 +221,6 @@ function requestCame(ex: number): void {
   bodyBegin(down, head, false);
   if (!keepHead(ex)) return say(ex, Reason.OutOfResources, 503, true);
   allowUntil(ex, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
-
-  if (head.method === Method.Connect) return say(ex, Reason.BadRequest, 501, true); // no forward proxy
-  if (hopsLeft(arenaBytes, head) === 0) return lastHop(ex, head.method);
-  if (viaPasses(arenaBytes, head) > VIA_MAX) return say(ex, Reason.Loop, 502, true);
   switch (chooseWay(ex, plan)) {
     case Way.Upstream:
       break;
@@ -230,6 +228,8 @@ function requestCame(ex: number): void {
       return reply(ex, sayRedirect);
     case Way.Respond:
       return reply(ex, sayFixed);
+    case Way.Page:
+      return reply(ex, sayPage);
     case Way.BadPath:
       exErrno[ex] = wayRefusal;
       return say(ex, Reason.BadRequest, 400, true);
@@ -237,6 +237,12 @@ function requestCame(ex: number): void {
       return say(ex, Reason.PatternLimit, 500, true);
     case Way.TooLong:
       return say(ex, Reason.RequestTooLong, 413, true);
+    case Way.Connect:
+      return say(ex, Reason.BadRequest, 501, true); // no forward proxy
+    case Way.LastHop:
+      return lastHop(ex, head.method);
+    case Way.Loop:
+      return say(ex, Reason.Loop, 502, true);
     default:
       return say(ex, Reason.NoRoute, 404, true);
   }
@@ -276,7 +282,7 @@ function flagsOfRequest(): number {
 
 /** Whether somebody came before, and waits: a newcomer passes nobody. */
 function standsBehind(upstream: number): boolean {
-  return queueWaits(upstream) && plan.upstreamCount[upstream] > 0;
+  return queueWaits(upstream) && isAnyUp(upstream);
 }
 
 /** The servers that could take the exchange are full: it waits for a place. */
@@ -291,8 +297,8 @@ function queue(ex: number): void {
 function stand(ex: number): void {
   exSetState(ex, ExState.Queue);
   exUnqueuedMs[ex] = 0;
-  const endMs = queueEndMs(ex);
-  allowUntil(ex, exReason[ex] === Reason.None ? endMs : Math.min(endMs, clockMs() + QUEUE_RETRY_MS));
+  allowUntil(ex, Math.min(queueEndMs(ex), clockMs() + QUEUE_LOOK_MS));
+  if (exReason[ex] !== Reason.None) queueWake(exUpstream[ex]); // its place at who refused it is free
   queueLook(exUpstream[ex]); // a place that was given before we stood here was offered to nobody
 }
 
@@ -312,11 +318,19 @@ export function queueEvent(ex: number, down: number, bits: number): void {
 function queueTimeout(ex: number): void {
   if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
   if (clockMs() >= queueEndMs(ex)) return fail(ex, Reason.QueueTimeout, 0);
+  if (exReason[ex] === Reason.None) return lookAgain(ex);
   queueLeave(ex);
   exUnqueuedMs[ex] = clockMs();
   exSetState(ex, ExState.Connect);
   exTried[ex] = 0;
   requestReached(ex, reachFirst(ex));
+}
+
+/** It looks for a place itself: nobody may have told it. Where all servers are down there is none to wait for. */
+function lookAgain(ex: number): void {
+  if (!isAnyUp(exUpstream[ex])) return fail(ex, Reason.DestinationUnavailable, 0);
+  queueLook(exUpstream[ex]);
+  if (exState[ex] === ExState.Queue) allowUntil(ex, Math.min(queueEndMs(ex), clockMs() + QUEUE_LOOK_MS));
 }
 
 /** The server is there: the request goes to it. */
@@ -493,6 +507,9 @@ function answerCame(ex: number): boolean {
   else bodyBegin(up, answer, unchunk);
   if (answer.framing === Framing.UntilClose || unchunk || draining) exFlags[ex] |= ExFlag.Last;
   if (!(answer.flags & HeadFlag.Persistent)) exFlags[ex] |= ExFlag.LastUp;
+  // Nobody takes the rest of the request: its client is told that no other will be read behind it.
+  const early = status !== 101 && slotBody[exDown[ex]] !== Body.Ended;
+  if (early && exFlags[ex] & (ExFlag.LastUp | ExFlag.Expects)) exFlags[ex] |= ExFlag.Last;
   const seconds = keepAliveSeconds(arenaBytes, answer);
   if (seconds > 0) poolLearn(exServer[ex], seconds);
   exFlags[ex] |= ExFlag.Answered;
@@ -582,7 +599,8 @@ function forwardTimeout(ex: number): void {
 }
 
 /** The server's connection broke before its answer began. A kept one may have been closed while the request
- * was on its way to it: where that does no harm, the request goes to a new one, once. */
+ * was on its way to it: where that does no harm, the request goes once more, on a new connection: to the next
+ * server, since this one may be ending; to the same if there is no other. */
 function serverBroke(ex: number, reason: Reason, errno: number): void {
   const flags = exFlags[ex];
   const again = ExFlag.Reused | ExFlag.Repeatable;
@@ -592,10 +610,8 @@ function serverBroke(ex: number, reason: Reason, errno: number): void {
     if (slotHold[exDown[ex]] !== NONE) holdGive(exDown[ex], false);
     part(ex, true);
     exSetState(ex, ExState.Connect);
-    placeAgain(ex);
     count(Count.Repeats);
-    const how = reachServer(ex);
-    return requestReached(ex, how === Reached.Nobody ? reachNext(ex) : how);
+    return requestReached(ex, reachAgain(ex));
   }
   stats.serverFailed[exServer[ex]]++;
   fail(ex, reason, errno);

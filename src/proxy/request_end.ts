@@ -22,9 +22,10 @@ import { Reason, REASONS } from "../shared/reason.ts";
 import { Body, ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, ECONNRESET } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
-import { sayReason } from "./answer.ts";
+import { sayReason, UNHELD } from "./answer.ts";
 import { bodyTake } from "./body.ts";
 import { plan, planOf } from "./context.ts";
+import { allowUntil } from "./deadlines.ts";
 import { exchangeEnd, forget } from "./end.ts";
 import {
   exchangesEnd,
@@ -46,7 +47,7 @@ import {
 import { recallHead } from "./kept_head.ts";
 import { poolGive } from "./pool.ts";
 import { flush, Pumped, pumpErrno, pumpProgress } from "./pump.ts";
-import { queueGiveUp } from "./queue.ts";
+import { queueLeave, queueTell } from "./queue.ts";
 import { leave, part } from "./reach.ts";
 import { record } from "./record.ts";
 import { freshEx, request, restAt, restBytes, setFresh } from "./wire_h1.ts";
@@ -116,7 +117,11 @@ export function say(ex: number, reason: Reason, status: number, understood: bool
   const down = exDown[ex], held = planOf(exGeneration[ex]);
   const wasFresh = exState[ex] === ExState.Head || freshEx === ex;
   if (freshEx === ex) setFresh(NONE);
-  if (exState[ex] === ExState.Queue) queueGiveUp(ex);
+  if (exState[ex] === ExState.Queue) {
+    queueLeave(ex);
+    exSetState(ex, ExState.Connect);
+    queueTell(exUpstream[ex]); // a place may have been meant for it
+  }
   part(ex, true);
   exReason[ex] = reason;
   if (slotHold[down] !== NONE) holdGive(down, false);
@@ -133,9 +138,16 @@ export function say(ex: number, reason: Reason, status: number, understood: bool
 export function reply(ex: number, how: (ex: number, held: Plan) => number): void {
   const whole = skipBody(ex, true);
   if (!whole) exFlags[ex] |= ExFlag.Last;
+  const held = planOf(exGeneration[ex]);
   exReason[ex] = Reason.Answered;
   exSetState(ex, ExState.Answer);
-  saidOf(ex, how(ex, planOf(exGeneration[ex])));
+  const said = how(ex, held);
+  if (said !== FULL) return saidOf(ex, said);
+  // What its route makes of the request is more than a head may hold.
+  exReason[ex] = Reason.BadRequest;
+  exErrno[ex] = Refusal.TargetTooLong;
+  const { status } = REFUSALS[Refusal.TargetTooLong];
+  saidOf(ex, sayReason(ex, held, Reason.BadRequest, status, Refusal.TargetTooLong, request));
 }
 
 /** Drops what came of a request's body; true when that is all of it. What lies behind it stays unread. */
@@ -151,9 +163,9 @@ function skipBody(ex: number, wasFresh: boolean): boolean {
 /** Goes on from what became of an answer of ours (see answer.ts). */
 function saidOf(ex: number, said: number): void {
   if (said === 0) return requestDone(ex, !(exFlags[ex] & ExFlag.Last));
-  if (said === FULL) return exchangeEnd(ex, Reason.OutOfResources, 0);
+  if (said === FULL || said === UNHELD) return exchangeEnd(ex, Reason.OutOfResources, 0);
   if (said < 0) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
-  timerSet(exDown[ex], clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
+  allowUntil(ex, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
   answerEvent(ex, exDown[ex], 0); // a send that took a part may take more
 }
 
@@ -163,7 +175,7 @@ export function answerEvent(ex: number, down: number, bits: number): void {
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
   switch (flush(down, down)) {
     case Pumped.Waiting:
-      if (pumpProgress) timerSet(down, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
+      if (pumpProgress) allowUntil(ex, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
       return;
     case Pumped.Moved:
       return requestDone(ex, !(exFlags[ex] & ExFlag.Last));

@@ -3,9 +3,8 @@
 // its head, so that request, answer and what Sluice says itself tell the same one.
 import { ARENA_SCRATCH } from "../base/limits.ts";
 import { randomBits } from "../base/random.ts";
-import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
-import { forwardingOf } from "../policy/edit.ts";
-import { isTrusted } from "../policy/trust.ts";
+import type { Plan } from "../plan/plan.ts";
+import { keepsId } from "../policy/request_head.ts";
 import { FieldAt, findField, Name } from "../proto/head.ts";
 import { putHex } from "../proto/http1_print.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
@@ -23,6 +22,14 @@ export const REQUEST_ID_BYTES = WORDS * DIGITS_PER_WORD;
 /** A head was kept: its number is not settled. */
 export function unsettleId(ex: number): void {
   arenaBytes[exKept[ex] + exKeptBytes[ex]] = UNSETTLED;
+}
+
+/** Whether the number of a kept head is what its own field says; or one of ours, which lies behind it. */
+export function believedId(ex: number): boolean {
+  return arenaBytes[exKept[ex] + exKeptBytes[ex]] === BELIEVED;
+}
+export function settledId(ex: number): boolean {
+  return arenaBytes[exKept[ex] + exKeptBytes[ex]] > BELIEVED;
 }
 
 /** Makes `inputs` know the number of the request in `request`. The client's record is in the scratch page. */
@@ -47,11 +54,7 @@ export function prepareAnswerTemplates(ex: number, held: Plan): void {
 }
 
 function settle(held: Plan, listener: number, at: number): void {
-  const how = forwardingOf(held.listenerForwarded[listener], ForwardedShift.XRequestId);
-  const kept = how === Forwarding.Leave || how === Forwarding.Append;
-  if (
-    kept && findField(request, Name.XRequestId) >= 0 && isTrusted(held, listener, arenaBytes, ARENA_SCRATCH)
-  ) {
+  if (keepsId(held, listener, inputs)) {
     arenaBytes[at] = BELIEVED;
     return;
   }

@@ -3,32 +3,16 @@
 // request may have waited for a server.
 import { ARENA_PATH, ARENA_SCRATCH, NONE, PATH_BYTES } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
-import { RouteAction } from "../plan/routing.ts";
-import { bodyBytesMax, capture, route, UNDECIDED } from "../policy/route.ts";
+import { bodyBytesMax, capture } from "../policy/route.ts";
 import type { TemplateInputs } from "../policy/template.ts";
-import { Framing, type Head } from "../proto/head.ts";
+import { Way, wayAtOnce, wayByRoute, wayRoute } from "../policy/way.ts";
+import type { Head } from "../proto/head.ts";
 import { BadPath, decodePath, isDecoded } from "../proto/path.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { slotBodyMost } from "../net/slots.ts";
 import { Refusal } from "../proto/refusal.ts";
 import { exDown, exListener, exRoute, exUpstream } from "./exchanges.ts";
 import { request } from "./wire_h1.ts";
-
-/** Where a request goes. */
-export const enum Way {
-  /** To exUpstream. */
-  Upstream,
-  Redirect,
-  Respond,
-  /** No route takes it. */
-  None,
-  /** An expression could not say. */
-  Undecided,
-  /** Its path is none (see proto/path.ts), by what `wayRefusal` says. */
-  BadPath,
-  /** Its body is longer than the route allows. */
-  TooLong,
-}
 
 /** What a route's templates are made from; set by `chooseWay` and `prepareTemplates`. */
 export const inputs: TemplateInputs = {
@@ -52,12 +36,18 @@ export let wayRefusal = Refusal.None;
 /** Decodes a path into `inputs`; false: it is none, by what `wayRefusal` says. */
 export function readPath(head: Head): boolean {
   if (decode(head)) return true;
-  wayRefusal = inputs.pathEnd === BadPath.AboveRoot ? Refusal.PathAboveRoot : Refusal.BadEscape;
+  wayRefusal = inputs.pathEnd === BadPath.AboveRoot
+    ? Refusal.PathAboveRoot
+    : inputs.pathEnd === BadPath.Ambiguous
+    ? Refusal.AmbiguousPath
+    : Refusal.BadEscape;
   return false;
 }
 
 /** Chooses the way of the request in `request`: sets exRoute and exUpstream. */
 export function chooseWay(ex: number, held: Plan): Way {
+  const atOnce = wayAtOnce(arenaBytes, request);
+  if (atOnce !== Way.Upstream) return atOnce;
   const listener = exListener[ex], router = held.listenerRouter[listener];
   if (router === NONE) {
     exUpstream[ex] = held.listenerUpstream[listener];
@@ -66,7 +56,7 @@ export function chooseWay(ex: number, held: Plan): Way {
   if (!readPath(request)) return Way.BadPath;
   sys.client(exDown[ex], ARENA_SCRATCH);
   const { path, pathAt, pathEnd } = inputs;
-  const chosen = route(
+  const way = wayByRoute(
     held,
     router,
     arenaBytes,
@@ -78,24 +68,15 @@ export function chooseWay(ex: number, held: Plan): Way {
     ARENA_SCRATCH,
     sys.pattern_match,
   );
-  if (chosen === NONE) return Way.None;
-  if (chosen === UNDECIDED) return Way.Undecided;
+  const chosen = wayRoute, routing = held.routing;
+  if (chosen === NONE) return way;
   exRoute[ex] = chosen;
-  const routing = held.routing;
+  if (way === Way.TooLong) return way;
   if ((routing.routeBodyMaxLow[chosen] | routing.routeBodyMaxHigh[chosen]) !== 0) {
-    const most = bodyBytesMax(routing, chosen);
-    if (request.framing === Framing.Length && request.length > most) return Way.TooLong;
-    slotBodyMost[exDown[ex]] = most;
+    slotBodyMost[exDown[ex]] = bodyBytesMax(routing, chosen);
   }
   exUpstream[ex] = routing.routeUpstream[chosen];
-  switch (routing.routeAction[chosen]) {
-    case RouteAction.Redirect:
-      return Way.Redirect;
-    case RouteAction.Respond:
-      return Way.Respond;
-    default:
-      return Way.Upstream;
-  }
+  return way;
 }
 
 /** Makes `inputs` those of the request in `request`, on its route. The client's record is in the scratch

@@ -39,6 +39,12 @@ export function pickMember(upstream: number): number {
   return roundRobin(candidates, plan.upstreamFirst[upstream], count, cursor);
 }
 
+/** Whether an upstream of the current Plan has a server that is not down. */
+export function isAnyUp(upstream: number): boolean {
+  refresh(upstream);
+  return candidateCount[upstream] > 0;
+}
+
 /** How many places after the first member the next one to try is, or -1. */
 export function nextPlace(held: Plan, upstream: number, firstMember: number, tried: number): number {
   return redispatch(held, upstream, shared.serverVerdict, firstMember, tried);

@@ -21,6 +21,7 @@ export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const EPIPE = 32;
+export const ENOSYS = 38;
 export const ELOOP = 40;
 export const EPROTO = 71;
 export const EDESTADDRREQ = 89;
@@ -67,6 +68,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     ENOSPC,
     EROFS,
     EPIPE,
+    ENOSYS,
     ELOOP,
     EPROTO,
     EDESTADDRREQ,

@@ -12,6 +12,7 @@ export const SYMBOLS = {
   abi: [[], "i32"],
   record_bytes: [["i32"], "i32"], // which
   setup: [[], "i32"],
+  machine: [["i32"], "i32"], // which: see MachineFact
 
   room_open: [["i32", "i32", "i32", "u32"], "i32"], // room, slots, pipes, arena bytes
   room_close: [["i32"], "i32"],
@@ -71,8 +72,8 @@ export const SYMBOLS = {
 
 export type SymbolName = keyof typeof SYMBOLS;
 
-/** The calls that sit on no socket: a fake kernel keeps the real ones. */
-export const LIBRARY_SYMBOLS = ["pattern_compile", "pattern_match", "pattern_free"] as const;
+/** The calls that sit on no socket of a room: a fake kernel keeps the real ones. */
+export const LIBRARY_SYMBOLS = ["machine", "pattern_compile", "pattern_match", "pattern_free"] as const;
 
 /** The log Worker's calls: no reactor makes them, and a fake kernel refuses them. */
 export const LOG_SYMBOLS = [
@@ -128,8 +129,31 @@ export const enum SocketOption {
   QuickAck,
 }
 
+/** What `machine` tells, in the order of ffi/machine.c. */
+export const enum MachineFact {
+  PageBytes,
+  /** 2036 is 2.36. */
+  Glibc,
+  /** As adjtimex(2): CLOCK_ASTRAY when nothing keeps it right. */
+  Clock,
+  Epoll,
+  Splice,
+  /** Of a pipe that is to have 1 MiB. */
+  PipeBytes,
+  DualStack,
+  ReusePort,
+  Memfd,
+  OpenAt2,
+  ReadNoWait,
+}
+
+/** TIME_ERROR of adjtimex(2). */
+export const CLOCK_ASTRAY = 5;
+
 /** Flags of `listen`. */
 export const LISTEN_REUSEPORT = 1;
+/** Only binds, and closes again; not for unix paths, which binding makes. */
+export const LISTEN_DRY = 2;
 
 /** What an event is about, when it is not a slot (a slot is > 0). */
 export const enum EventKind {

@@ -136,10 +136,22 @@ test("other methods are refused with Allow, unknown paths with the known ones", 
     for (const path of ["/", "/metrics/", "/Metrics", "/status/x", "/%2e%2e/etc/passwd", "/constructor"]) {
       const answer = await ask(admin, path);
       equal(answer.status, 404, path);
-      for (const known of ["/metrics", "/status", "/healthz", "/readyz"]) {
+      for (const known of ["/metrics", "/status", "/explain", "/healthz", "/readyz"]) {
         ok(answer.body.includes(known), path);
       }
     }
+  });
+});
+
+test("explain waits for the first Plan, and says what is wrong with a question", async () => {
+  await withAdmin(async (admin) => {
+    deepEqual(
+      await ask(admin, "/explain?to=tcp://127.0.0.1:1").then(({ status, body }) => [status, body]),
+      [503, "starting: nothing is decided yet\n"],
+    );
+    const { status, body } = await ask(admin, "/explain?to=ftp://x&from=y");
+    equal(status, 400);
+    equal(body.split("\n").length, 3, "both of what is wrong, a line each");
   });
 });
 

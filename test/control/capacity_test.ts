@@ -1,6 +1,6 @@
 import { strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { capacityOf } from "../../src/control/capacity.ts";
+import { capacityOf, fdsFor } from "../../src/control/capacity.ts";
 
 const asked = { connections: 100_000, reactors: 2, listeners: 1, servers: 4 };
 
@@ -20,4 +20,20 @@ describe("capacityOf", () => {
       if (connections > 0) strictEqual(connections * 2 + pipes * 2 * reactors < fds, true, "all fit at once");
     });
   }
+});
+
+describe("fdsFor", () => {
+  it("is the least that carries all the connections", () => {
+    for (const connections of [1, 100, 1_000, 20_000, 100_000, 1_000_000]) {
+      for (const reactors of [1, 2, 64]) {
+        const needs = { ...asked, connections, reactors }, fds = fdsFor(needs);
+        strictEqual(capacityOf(fds, needs).connections, connections, `${connections}, ${reactors}`);
+        strictEqual(
+          capacityOf(fds - 1, needs).connections < connections,
+          true,
+          `${connections}, ${reactors}`,
+        );
+      }
+    }
+  });
 });

@@ -7,6 +7,7 @@ import { formatProblem } from "../../src/control/config/errors.ts";
 import { compilePattern, patternFindings } from "../../src/control/patterns.ts";
 import { libraryPath } from "../../src/sys/library.ts";
 import { enterRoom, openLibrary, sys } from "../../src/sys/sys.ts";
+import { among } from "./config/files.ts";
 
 before(async () => {
   await openLibrary(libraryPath());
@@ -30,15 +31,15 @@ upstreams:
   v: { servers: 10.0.0.1:1, health: { expect: "/[/" } }
   x: { servers: 10.0.0.1:1, health: { expect: "/good/" } }
 `;
-  const parsed = parseRun(["run", "-c", "f.yaml"], {}, 0, () => text);
+  const parsed = parseRun(["run", "-c", "f.yaml"], among({ "f.yaml": text }));
   ok("config" in parsed);
   const end = "; mend it there; see pcre2pattern(3)";
   deepEqual(parsed.tell(patternFindings(parsed.config)).map(formatProblem), [
-    "sluice: f.yaml:5:33: listeners.w.routes[0].match.path.regex: at byte 4 of the expression: " +
+    "f.yaml:5:33: listeners.w.routes[0].match.path.regex: at byte 4 of the expression: " +
     `missing closing parenthesis${end}`,
-    "sluice: f.yaml:11:58: upstreams.u.health.body: at byte 1 of the expression: " +
+    "f.yaml:11:58: upstreams.u.health.body: at byte 1 of the expression: " +
     `missing closing parenthesis${end}`,
-    "sluice: f.yaml:12:47: upstreams.v.health.expect: at byte 1 of the expression: " +
+    "f.yaml:12:47: upstreams.v.health.expect: at byte 1 of the expression: " +
     `missing terminating ] for character class${end}`,
   ]);
 });

@@ -90,6 +90,7 @@ export function makeFixture(options: { readonly upstream?: string } = {}): Fixtu
       startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
       phase: () => fixture.phase,
       generation: () => 5,
+      published: () => undefined,
       maxConnections: 1000,
       reactors,
       deaths: () => 1,

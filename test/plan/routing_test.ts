@@ -35,7 +35,7 @@ describe("Plan.routing", () => {
       probes: 1,
       probeMembers: 0,
     };
-    const plan = makePlan(1, { ...none, trusted: 0, accessAll: 1, accessFormat: 0, arenaBytes: 8 });
+    const plan = makePlan(1, { ...none, trusted: 0, accessAll: 0, accessShare: 0, arenaBytes: 8 });
     strictEqual(plan.routing.sizes.routers, 0);
     strictEqual(plan.arena.length, 8);
     doesNotThrow(() => checkPlan(plan));

@@ -14,7 +14,6 @@ function planOf(count: number): Plan {
     probes: 0,
     probeMembers: 0,
     arenaBytes: 8,
-    accessAll: 1,
   };
   const plan = makePlan(1, { ...sizes, servers: count + 3, members: count + 2 });
   plan.upstreamFirst[2] = 0;

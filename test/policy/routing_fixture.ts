@@ -55,7 +55,7 @@ export function compileLists(lists: readonly (readonly RouteSpec[])[]): Compiled
   const arena = new ArenaWriter(), regexes: RegExp[] = [/(?!)/];
   const compiled = compileRoutes(lists, arena, (source) => regexes.push(new RegExp(textOf(source))) - 1);
   const none = { sockets: 0, listeners: 1, servers: 1, members: 0, probes: 1, probeMembers: 0, trusted: 0 };
-  const sizes = { ...none, upstreams: UPSTREAMS, accessAll: 1, accessFormat: 0, arenaBytes: arena.bytes };
+  const sizes = { ...none, upstreams: UPSTREAMS, accessAll: 0, accessShare: 0, arenaBytes: arena.bytes };
   const plan = makePlan(1, { ...sizes, routing: compiled.sizes });
   arena.copyTo(plan.arena);
   compiled.fill(plan.routing);

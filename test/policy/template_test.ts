@@ -136,6 +136,8 @@ describe("writeTemplate: Location", () => {
     ["/new/{rest}", "/old/", "/old/a/b", "/new/a/b", "the rest"],
     ["/new/{rest}?{query}", "/old/", "/old/a?b=c", "/new/a?b=c", "with its query"],
     ["/new/{rest}?{query}", "/old/", "/old/a", "/new/a", "which may be missing"],
+    ["/new/{rest}?{query}&c=d", "/old/", "/old/a?b", "/new/a?b&c=d", "with more of one"],
+    ["/new/{rest}?{query}&c=d", "/old/", "/old/a", "/new/a?&c=d", "which is no part of the path then"],
     ["https://{host}{path}?{query}", "", "/a?b", "https://shop.example/a?b", "the usual one"],
     ["{scheme}://{host}:{port}{path}", "", "/a", "http://shop.example:8080/a", "with every part"],
     ["/{rest}", "/old/", "/old//evil.example/x", "/evil.example/x", "not to another host"],

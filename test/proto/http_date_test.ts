@@ -1,6 +1,6 @@
 import { strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { dateField, stampOf } from "../../src/proto/http_date.ts";
+import { clfStampOf, dateField, stampOf } from "../../src/proto/http_date.ts";
 
 function fieldOf(ms: number): string {
   const field = dateField(ms);
@@ -31,6 +31,11 @@ describe("dateField", () => {
       const stamp = stampOf(ms);
       const text = new TextDecoder().decode(stamp.bytes.subarray(0, stamp.length));
       strictEqual(text, new Date(ms).toISOString().slice(0, 23));
+      const clf = clfStampOf(ms), [, date, month, year, time] = fieldOf(ms).slice(0, -6).split(" ").slice(1);
+      strictEqual(
+        new TextDecoder().decode(clf.bytes.subarray(0, clf.length)),
+        `${date}/${month}/${year}:${time}`,
+      );
     }
   });
 });

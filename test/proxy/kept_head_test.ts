@@ -10,6 +10,7 @@ import {
 } from "../../src/base/limits.ts";
 import { blocksLeft, blocksTaken, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
 import {
+  exGeneration,
   exHost,
   exHostEnd,
   exKept,
@@ -17,6 +18,10 @@ import {
   exTargetEnd,
   takeExchange,
 } from "../../src/proxy/exchanges.ts";
+import { ArenaWriter } from "../../src/control/config/arena.ts";
+import { placeLines } from "../../src/control/config/compile_log.ts";
+import { accessLines } from "../../src/control/config/log_templates.ts";
+import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
 import { forgetHead, keepHead, recallHead, trimHead } from "../../src/proxy/kept_head.ts";
 import { request } from "../../src/proxy/wire_h1.ts";
 import { parseRequest } from "../../src/proto/http1_head.ts";
@@ -26,11 +31,25 @@ import { openReactor } from "../net/tables.ts";
 
 let ex: number;
 
-beforeEach(() => {
-  openReactor({ slots: 8, exchanges: 8 });
+beforeEach(() => open());
+
+/** A reactor with an exchange that works by this Plan. */
+function open(plan = makePlan(1, NO_SIZES)): void {
+  openReactor({ slots: 8, exchanges: 8 }, plan);
   ex = takeExchange(ExState.Head);
+  exGeneration[ex] = plan.generation;
   exKept[ex] = NONE;
-});
+}
+
+/** A Plan whose access log has lines of this template. */
+function logging(template: string): Plan {
+  const arena = new ArenaWriter();
+  const lines = placeLines(arena, accessLines({ format: "text", template }), true);
+  const plan = makePlan(1, { ...NO_SIZES, accessAll: 1, arenaBytes: arena.bytes, lines: lines.sizes });
+  arena.copyTo(plan.arena);
+  lines.fill(plan.lines);
+  return plan;
+}
 
 /** Reads a head and keeps it. */
 function keep(target: string, host: string, fields = ""): boolean {
@@ -95,6 +114,32 @@ describe("a kept head", () => {
       strictEqual(blocksTaken(), 0);
     });
   }
+
+  const needs: [template: string, why: string][] = [
+    ["{request.cookie}", "a field"],
+    ["{request_id}", "its number, which lies behind it"],
+  ];
+  for (const [template, why] of needs) {
+    it(`that is large stays whole where the log tells ${why}`, () => {
+      open(logging(template));
+      const left = blocksLeft();
+      keep("/a", "a.example", LARGE);
+      trimHead(ex);
+      strictEqual(blocksLeft(), left - 1);
+      recallHead(ex);
+      strictEqual(request.fieldCount, 2);
+      forgetHead(ex);
+      strictEqual(blocksTaken(), 0);
+    });
+  }
+
+  it("that is large is cut where the log tells its line and its host alone", () => {
+    open(logging("{method} {target} {path} {request_line} {host}"));
+    const left = blocksLeft();
+    keep("/a", "a.example", LARGE);
+    trimHead(ex);
+    strictEqual(blocksLeft(), left);
+  });
 
   it("that is large stays where it is when there is no small block", () => {
     keep("/a", "a.example", LARGE);

@@ -19,13 +19,13 @@ import {
   takeExchange,
 } from "../../src/proxy/exchanges.ts";
 import {
-  queueGiveUp,
   queueHand,
   queueJoin,
   queueLeave,
   queueLength,
   queueLook,
   queueRetry,
+  queueTell,
   queueWaits,
 } from "../../src/proxy/queue.ts";
 import { Reason } from "../../src/shared/reason.ts";
@@ -152,6 +152,33 @@ describe("a place that is given back", () => {
     deepStrictEqual(turns, [1, 0, 1, 0, 1, 0]);
   });
 
+  it("the turns of one upstream are not those of another", () => {
+    waitElsewhere(3, A);
+    waitElsewhere(3, B);
+    const all = [A, B, A, B, A, B].map(join);
+    const turns = [A, B, A, B].map((upstream) => handed(upstream, upstream === A ? A1 : B1, all).length);
+    deepStrictEqual(turns, [1, 1, 0, 0]);
+  });
+
+  it("to the last who waits here: another may be on its way, which those elsewhere are told of", () => {
+    waitElsewhere(3, A);
+    const all = [A, A].map(join);
+    handed(A, A1, all);
+    deepStrictEqual(woken(), [], "somebody is left to take it");
+    handed(A, A1, all); // the others' turn
+    handed(A, A1, all);
+    strictEqual(queueLength(), 0);
+    deepStrictEqual(woken(), [3]);
+  });
+
+  it("is nobody's while more are taken than there may be", () => {
+    const all = [join(A)];
+    shared.serverInUse[A1] = PLACES + 1;
+    deepStrictEqual(handed(A, A1, all), []);
+    shared.serverInUse[A1] = PLACES;
+    deepStrictEqual(handed(A, A1, all), all);
+  });
+
   it("stays here where others wait for something else", () => {
     waitElsewhere(3, B);
     const all = [A, A].map(join);
@@ -201,7 +228,7 @@ it("all are told how many wait here, and for what", () => {
   tell();
   queueLeave(first);
   tell();
-  queueGiveUp(second);
+  queueLeave(second);
   tell();
   deepStrictEqual(told, [[2, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]);
   deepStrictEqual(OTHER_ROOMS.map(waiting), [0, 0, 0]);
@@ -237,20 +264,21 @@ describe("queueLook", () => {
   });
 });
 
-describe("queueGiveUp", () => {
+describe("queueTell", () => {
   it("looks for the others here, and tells the others elsewhere", () => {
     const all = [A, A].map(join);
     waitElsewhere(3, A);
     shared.serverInUse[A1]--;
-    queueGiveUp(all[0]);
+    queueLeave(all[0]);
+    queueTell(A);
     deepStrictEqual(served(all), [all[1]]);
     deepStrictEqual(woken(), [3]);
   });
 
   it("wakes nobody who waits for something else", () => {
-    const first = join(A);
+    queueLeave(join(A));
     waitElsewhere(3, B);
-    queueGiveUp(first);
+    queueTell(A);
     deepStrictEqual(woken(), []);
   });
 });
@@ -286,8 +314,8 @@ it("is a list of those that wait, whoever comes and goes", () => {
         model.push(ex);
         model.sort((one, other) => exQueuedMs[one] - exQueuedMs[other]);
       } else {
-        if (random.oneIn(2)) queueLeave(ex);
-        else queueGiveUp(ex);
+        queueLeave(ex);
+        if (random.oneIn(2)) queueTell(exUpstream[ex]);
         exSetState(ex, ExState.Connect);
         model = model.filter((other) => other !== ex);
       }

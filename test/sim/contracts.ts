@@ -92,6 +92,7 @@ function provokeLibrary({ library: { kernel } }: Memory, arena: Uint8Array, tall
       kernel.pattern_compile(ARENA_SCRATCH, expression.length, ARENA_SCRATCH + 1_000),
     );
   };
+  call("machine", kernel.machine(99));
   compile("(");
   const patterns = [compile("(a+)+$")];
   const text = new TextEncoder().encode("a".repeat(40) + "b");

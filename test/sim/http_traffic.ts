@@ -1,7 +1,7 @@
 // HTTP clients and servers with a reactor between them: how they misbehave, what changes meanwhile, and
 // what must have come of every request in the end.
 import type { Plan } from "../../src/plan/plan.ts";
-import { Field, RecordKind } from "../../src/shared/log_ring.ts";
+import { RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
@@ -66,7 +66,7 @@ export interface Connection {
 
 /** What is looked at of a line of the access log. */
 interface AccessLine {
-  readonly client: string;
+  readonly client: string | null;
   readonly target: string | null;
   readonly status: number | null;
   readonly reason: string;
@@ -395,16 +395,19 @@ export class HttpTraffic implements Scenario {
 
   // ---- records ----
 
-  record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void {
+  record(kind: RecordKind): void {
     if (kind === RecordKind.Bug) this.#bugs++;
-    must(kind !== RecordKind.Request, "a record of a request instead of its line");
-    if (kind !== RecordKind.Access) return;
-    must(peer[0] === 0 && numbers[Field.Reason] === Reason.LimitReached, "a record of a plain connection");
-    this.#refused++;
+    const isLine = kind === RecordKind.Request || kind === RecordKind.Access;
+    must(!isLine, "a record of a request instead of its line");
   }
 
   line(line: string): void {
     const { client, target, status, reason } = JSON.parse(line) as AccessLine;
+    if (client === null) {
+      must(reason === REASONS[Reason.LimitReached].name, "a line without an address");
+      this.#refused++;
+      return;
+    }
     this.#records++;
     const connection = this.connections.find(({ number }) => client === `10.0.0.200:${number}`);
     must(connection !== undefined, `a record of nobody: ${client}`);

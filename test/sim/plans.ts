@@ -1,8 +1,10 @@
 // Plans for the runs, from a few lines of what they say.
 import { ADDRESS_BYTES } from "../../src/base/limits.ts";
+import { ArenaWriter } from "../../src/control/config/arena.ts";
+import { placeLines } from "../../src/control/config/compile_log.ts";
+import { accessLines } from "../../src/control/config/log_templates.ts";
 import {
-  AccessFormat,
-  ARENA_FIRST,
+  ACCESS_SHARE_ALL,
   checkPlan,
   makePlan,
   NO_SIZES,
@@ -11,6 +13,9 @@ import {
   Protocol,
   ProxyStatus,
 } from "../../src/plan/plan.ts";
+
+/** What runs look at: a line of a connection, and one of a request. */
+const LINES = accessLines({ format: "json" });
 
 export interface ProbeSpec {
   readonly server: number;
@@ -91,6 +96,7 @@ export const AUTHORITY = new TextEncoder().encode("server.example:80");
 export function buildPlan(spec: PlanSpec): Plan {
   const { listeners, upstreams, addresses, probes } = spec;
   const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
+  const arena = new ArenaWriter(), lines = placeLines(arena, LINES, true);
   const plan = makePlan(spec.generation, {
     ...NO_SIZES,
     sockets: listeners.length,
@@ -100,11 +106,14 @@ export function buildPlan(spec: PlanSpec): Plan {
     members: upstreams.reduce((sum, { servers }) => sum + servers.length, 0),
     probes: probes.length + 1,
     probeMembers: probes.length,
-    arenaBytes: ARENA_FIRST + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length,
+    arenaBytes: arena.bytes + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length,
     accessAll: 1,
-    accessFormat: AccessFormat.Json,
+    accessShare: ACCESS_SHARE_ALL,
+    lines: lines.sizes,
   });
-  let at = ARENA_FIRST;
+  arena.copyTo(plan.arena);
+  lines.fill(plan.lines);
+  let at = arena.bytes;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
     plan.arena.set(bytes, at);
     at += length;

@@ -264,14 +264,14 @@ const HTTP: readonly Planted[] = [
     name: "a place is handed on and given back as well",
     file: "src/proxy/queue.ts",
     edits: [[
-      "    grant(ex, server, member, true);\n    return true;\n",
-      "    grant(ex, server, member, true);\n    return false;\n",
+      "    if (here[upstream] === 0) queueWake(upstream);\n    return true;\n",
+      "    if (here[upstream] === 0) queueWake(upstream);\n    return false;\n",
     ]],
   },
   {
     name: "a place at a server that refused is looked for by nobody",
     file: request,
-    edits: [["if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueLook(exUpstream[ex]);", ""]],
+    edits: [["if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);", ""]],
   },
   {
     name: "the next request behind a body is not looked at",

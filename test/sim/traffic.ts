@@ -2,7 +2,7 @@
 // plane changes meanwhile; and what both must have seen in the end.
 import type { Plan } from "../../src/plan/plan.ts";
 import { exDown, exState, exUp } from "../../src/proxy/exchanges.ts";
-import { Field, RecordKind } from "../../src/shared/log_ring.ts";
+import { RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { reactorCurrent, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
@@ -24,7 +24,7 @@ import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limi
 import { type Dialogue, Dice, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, portOf, unixAddress } from "./plans.ts";
+import { buildPlan, ipAddress, type PlanSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
 import type { Socket } from "./socket.ts";
@@ -59,7 +59,15 @@ interface Connection {
   /** It was there when all were told to end. */
   endedByUs: boolean;
   reason: Reason;
-  errno: number;
+}
+
+/** What is looked at of a line of the access log. */
+interface AccessLine {
+  readonly client: string | null;
+  readonly up_bytes: number;
+  readonly down_bytes: number;
+  readonly tried: number;
+  readonly reason: string;
 }
 
 export class Traffic implements Scenario {
@@ -196,7 +204,6 @@ export class Traffic implements Scenario {
       died: false,
       endedByUs: false,
       reason: Reason.None,
-      errno: 0,
     };
     this.connections.push(connection);
     return connection;
@@ -279,33 +286,31 @@ export class Traffic implements Scenario {
     }
   }
 
-  record(kind: RecordKind, numbers: Float64Array, peer: Uint8Array): void {
+  record(kind: RecordKind): void {
+    must(kind !== RecordKind.Access, "a record of a connection instead of its line");
     if (kind === RecordKind.Bug) this.#bugs++;
-    if (kind !== RecordKind.Access) return;
-    if (peer[0] === 0) {
-      must(numbers[Field.Reason] === Reason.LimitReached, "an access record without an address");
+  }
+
+  line(line: string): void {
+    const told = JSON.parse(line) as AccessLine;
+    const reason: Reason = REASONS.findIndex(({ name }) => name === told.reason);
+    if (told.client === null) {
+      must(reason === Reason.LimitReached, "a line without an address");
       this.#refused++;
       return;
     }
-    const connection = this.connections.find(({ number }) => number === portOf(peer));
-    must(connection !== undefined, "an access record of nobody");
-    must(connection.reason === Reason.None, `connection ${connection.number}: two access records`);
-    connection.reason = numbers[Field.Reason] as Reason;
-    connection.errno = numbers[Field.Errno];
+    const connection = this.connections.find(({ number }) => told.client!.endsWith(`:${number}`));
+    must(connection !== undefined, "a line of nobody");
+    must(connection.reason === Reason.None, `connection ${connection.number}: two lines`);
+    connection.reason = reason;
     if (connection.reason === Reason.TunnelIdle) this.#checkIdle(connection);
     if (this.#run.stage !== "running") connection.endedByUs = true;
     const { client, server } = connection;
-    must(numbers[Field.UpBytes] <= client.sent, `connection ${connection.number}: read more than was sent`);
+    must(told.up_bytes <= client.sent, `connection ${connection.number}: read more than was sent`);
     if (server !== undefined) {
-      must(
-        numbers[Field.DownBytes] <= server.sent,
-        `connection ${connection.number}: read more than was sent`,
-      );
+      must(told.down_bytes <= server.sent, `connection ${connection.number}: read more than was sent`);
     }
-    must(
-      numbers[Field.Tried] >= connection.tried.size,
-      `connection ${connection.number}: tried more than it says`,
-    );
+    must(told.tried >= connection.tried.size, `connection ${connection.number}: tried more than it says`);
   }
 
   /** Ended for idleness: nothing had happened to either socket for as long. */
@@ -360,9 +365,9 @@ export class Traffic implements Scenario {
       this.#checkConnection(connection);
     }
     const opened = stats.count[Count.Opened], lost = run.lost.length;
-    must(records + lost === opened, `${opened} connections opened, ${records} access records, ${lost} lost`);
+    must(records + lost === opened, `${opened} connections opened, ${records} lines, ${lost} lost`);
     const ended = stats.ended.reduce((sum, count) => sum + count, 0);
-    must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no record, or two");
+    must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no line, or two");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
     must(this.#bugs === kernel.bugs, `${kernel.bugs} bugs staged, ${this.#bugs} contained`);

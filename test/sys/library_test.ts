@@ -11,7 +11,15 @@ import {
 } from "../../src/base/limits.ts";
 import { EAGAIN, EBUG, ECONNREFUSED, EINPROGRESS, EINVAL, errnoName } from "../../src/sys/errno.ts";
 import { libraryPath } from "../../src/sys/library.ts";
-import { ABI, EventKind, type Kernel, type Provider, SYMBOLS } from "../../src/sys/symbols.ts";
+import {
+  ABI,
+  CLOCK_ASTRAY,
+  EventKind,
+  type Kernel,
+  MachineFact,
+  type Provider,
+  SYMBOLS,
+} from "../../src/sys/symbols.ts";
 import {
   arenaBytes,
   arenaInts,
@@ -21,6 +29,7 @@ import {
   sys,
   useProvider,
 } from "../../src/sys/sys.ts";
+import { openFds } from "../support/status.ts";
 
 const CONTROL = 0, ROOM = 1;
 const LISTENER = 3;
@@ -81,6 +90,23 @@ describe("the C library", () => {
     strictEqual(sys.poll(ARENA_EVENTS, 16, 1_000), 1);
     strictEqual(arenaInts[ARENA_EVENTS / 4], EventKind.Woken);
     strictEqual(sys.poll(ARENA_EVENTS, 16, 0), 0);
+  });
+
+  it("what the machine can do is tried, and nothing of it stays open", () => {
+    const before = openFds(process.pid).length;
+    strictEqual(sys.machine(MachineFact.PageBytes) % 4_096, 0);
+    strictEqual(sys.machine(MachineFact.Glibc) >= 2_034, true);
+    strictEqual(sys.machine(MachineFact.Clock) >= 0 && sys.machine(MachineFact.Clock) <= CLOCK_ASTRAY, true);
+    for (const which of [MachineFact.Epoll, MachineFact.Splice, MachineFact.ReusePort, MachineFact.Memfd]) {
+      strictEqual(sys.machine(which), 1, `${which}`);
+    }
+    strictEqual(sys.machine(MachineFact.PipeBytes) >= 4_096, true);
+    for (const which of [MachineFact.DualStack, MachineFact.OpenAt2, MachineFact.ReadNoWait]) {
+      const result = sys.machine(which);
+      strictEqual(result === 1 || (result < 0 && result !== -EINVAL), true, `${which}: ${result}`);
+    }
+    strictEqual(sys.machine(MachineFact.ReadNoWait + 1), -EINVAL);
+    strictEqual(openFds(process.pid).length, before);
   });
 
   it("arguments that break a contract are -EBUG, never a crash", () => {

@@ -642,3 +642,19 @@ describe("servers that take too long", () => {
       },
     ));
 });
+
+it("a redirect that is longer than a head may be: 414, and the next request is served", () => {
+  const routes = [
+    { match: { path: "/old/" }, redirect: { to: "/new/{rest}/{rest}" } },
+    { match: { path: "/ping" }, respond: { body: "pong" } },
+  ];
+  return withConfiguredProxy(undefined, { listener: { to: undefined, routes } }, async (proxy) => {
+    const client = await proxy.connect();
+    const quotes = '"'.repeat(8_000); // each becomes three octets, twice
+    const { head } = await client.ask(`GET /old/${quotes} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    strictEqual(statusOf(head), 414);
+    strictEqual((await client.ask("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")).body.toString(), "pong");
+    const [record] = await proxy.records(2);
+    deepStrictEqual([record.status, record.reason], [414, "bad_request"]);
+  });
+});

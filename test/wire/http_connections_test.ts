@@ -196,6 +196,26 @@ describe("a server's connection ends", () => {
     });
   });
 
+  it("goes to the next server: this one may be ending", async () => {
+    await using well = await HttpOrigin.listen(() => ok("well"));
+    let requests = 0;
+    await using dying = await HttpOrigin.listen((_, connection) => {
+      if (++requests > 1) connection.reset();
+      return requests > 1 ? undefined : ok("dying");
+    });
+    const targets = `${dying.address},${well.address}`;
+    using sluice = await Sluice.start([...ALONE, `http://127.0.0.1:0=${targets}`]);
+    using client = await HttpPeer.connect(sluice.port());
+    const said: string[] = [];
+    for (let turn = 0; turn < 3; turn++) said.push((await client.ask(GET)).body.toString());
+    deepStrictEqual(said, ["dying", "well", "well"]);
+    strictEqual((await sluice.status()).totals.repeats, 1);
+    deepStrictEqual([requests, dying.connections], [2, 1], "the dying one is not asked once more");
+    client[Symbol.dispose]();
+    await Promise.all([well.kill(), dying.kill()]);
+    await sluice.finish();
+  });
+
   it("when the server is gone for good: 502", () =>
     withProxy(() => ok("hello"), async (proxy) => {
       const client = await proxy.connect();
@@ -434,6 +454,7 @@ describe("answers that come early", () => {
       heard = true;
       strictEqual(statusOf(answer.head), 413);
       strictEqual(answer.body.toString(), "large");
+      deepStrictEqual(valuesOf(answer.head, "connection"), ["close"], "no other request is read behind it");
       await sending;
       strictEqual((await proxy.records(1))[0].status, 413);
     }));
@@ -518,6 +539,7 @@ describe("Expect: 100-continue (RFC 9110 section 10.1.1)", () => {
       const { head, body } = await client.readAnswer();
       strictEqual(statusOf(head), 401);
       strictEqual(body.toString(), "who");
+      deepStrictEqual(valuesOf(head, "connection"), ["close"], "nobody waits for a body that may never come");
       client.end();
       await client.readToEnd();
       await connection.readToEnd();

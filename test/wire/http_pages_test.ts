@@ -63,6 +63,26 @@ describe("error pages of one's own", () => {
       },
     ));
 
+  it("are what a route answers that gives a status and no body", () => {
+    const response = { set: { "X-Why": "{path}" }, remove: "Date" };
+    const routes = [{ match: { path: "/gone/" }, respond: { status: 410 }, headers: { response } }];
+    const listener = { to: undefined, routes, "error-pages": { 410: { html: "<h1>Gone</h1>" } } };
+    return withConfiguredProxy(undefined, { listener }, async (proxy) => {
+      const client = await proxy.connect();
+      const page = await client.ask(get("/gone/x", accept(BROWSER)));
+      deepStrictEqual(said(page), [410, HTML, "<h1>Gone</h1>"]);
+      deepStrictEqual(["x-why", "date", "proxy-status"].map((name) => valuesOf(page.head, name)), [
+        ["/gone/x"],
+        [],
+        [],
+      ]);
+      const text = await client.ask(get("/gone/x", accept("text/plain")));
+      deepStrictEqual(said(text), [410, TEXT, "410 Gone: Sluice answered by its configuration\n"]);
+      const [record] = await proxy.records(2);
+      deepStrictEqual([record.status, record.reason, record.route], [410, "answered", "web#1"]);
+    });
+  });
+
   it("a form that is not given stays Sluice's", () =>
     withPages({ 404: { html: "<p>own</p>" } }, async (client) => {
       const plain = await client.ask(get("/", accept("text/plain")));

@@ -102,6 +102,101 @@ describe("a server with max-connections", () => {
     });
   }
 
+  it("never has more where it breaks the connections that it kept", async () => {
+    let now = 0, most = 0;
+    const breaks: AnswerTo = async (_, connection) => {
+      most = Math.max(most, ++now);
+      const isFirst = !known.has(connection);
+      known.add(connection);
+      await new Promise((resolve) => setTimeout(resolve, 10)); // others come meanwhile
+      now--;
+      if (!isFirst) connection.reset();
+      return isFirst ? ok("first") : undefined;
+    };
+    const known = new Set<HttpPeer>();
+    const origin = await HttpOrigin.listen(breaks);
+    const servers = [{ address: origin.address, "max-connections": 2 }];
+    await withServers(servers, { timeouts: { queue: "30s" } }, async (sluice) => {
+      const clients = await clientsOf(sluice, 20);
+      await Promise.all(clients.map(async (client) => {
+        for (let round = 0; round < 5; round++) {
+          strictEqual((await client.ask(GET)).body.toString(), "first");
+        }
+      }));
+      strictEqual(most, 2);
+      for (const client of clients) client[Symbol.dispose]();
+      await origin[Symbol.asyncDispose]();
+    });
+  });
+
+  it("a place that a failed connect leaves is for who waits at another reactor", async () => {
+    using hole = await BlackHole.open();
+    const servers = [{ address: hole.address, "max-connections": 1 }];
+    const timeouts = { queue: "30s", connect: "700ms" };
+    await withServers(servers, { reactors: 2, timeouts }, async (sluice) => {
+      const clients = await clientsOf(sluice, 2);
+      const answers = await Promise.all(clients.map((client) => client.ask(GET)));
+      deepStrictEqual(answers.map(({ head }) => statusOf(head)), [504, 504], "both were tried");
+      const [first, second] = await sluice.ended(2) as RequestLine[];
+      holds(second.duration_ms! < first.duration_ms! + 1_000 + LATE_MS, "soon after the first");
+      for (const client of clients) client[Symbol.dispose]();
+    });
+  });
+
+  it("is down: a place that gets free there is given to nobody", async () => {
+    await using well = await Gate.open();
+    const sick = await Gate.open();
+    const servers = [well, sick].map(({ origin }) => ({ address: origin.address, "max-connections": 1 }));
+    const health = { interval: "200ms", timeout: "200ms", fall: 1 };
+    await withServers(servers, { timeouts: { queue: "30s" }, upstream: { health } }, async (sluice) => {
+      const clients = await clientsOf(sluice, 5);
+      const answers = clients.map((client) => client.ask(GET));
+      await until("both to be full", () => well.now === 1 && sick.now === 1);
+      sick.origin.stop(); // what it has goes on
+      await until(
+        "it to be down",
+        async () => (await sluice.status()).upstreams[0].servers.some(({ health }) => health === "down"),
+      );
+      sick.pass();
+      for (let left = 4; left > 0; left--) {
+        await until("the next one to come", () => well.now === 1);
+        well.pass();
+      }
+      await Promise.all(answers);
+      strictEqual(sick.origin.requests.length, 1);
+      strictEqual(well.origin.requests.length, 4);
+      for (const client of clients) client[Symbol.dispose]();
+      await Promise.all([well, sick].map((gate) => gate.origin.kill()));
+    });
+  });
+
+  it("is down, with everybody who waits for it: they are told soon, newcomers at once", async () => {
+    const origin = await HttpOrigin.listen(() => new Promise<string>(() => {}));
+    const servers = [{ address: origin.address, "max-connections": 1 }];
+    const health = { interval: "200ms", timeout: "200ms", fall: 1 };
+    await withServers(servers, { timeouts: { queue: "30s" }, upstream: { health } }, async (sluice) => {
+      const [holder, ...waiting] = await clientsOf(sluice, 4);
+      const held = holder.send(GET);
+      await until("the place to be taken", () => origin.requests.length === 1);
+      const answers = waiting.map((client) => client.ask(GET));
+      origin.stop();
+      for (const { head } of await Promise.all(answers)) {
+        strictEqual(valuesOf(head, "proxy-status")[0].split(";")[1], " error=destination_unavailable");
+      }
+      await held;
+      const [newcomer] = await clientsOf(sluice, 1);
+      strictEqual(statusOf((await newcomer.ask(GET)).head), 503);
+      const records = await sluice.ended(4) as RequestLine[];
+      deepStrictEqual(records.map(({ reason }) => reason), Array(4).fill("no_server"));
+      holds(
+        records.every(({ duration_ms }) => duration_ms! < 15_000),
+        "nobody waits for the queue's timeout",
+      );
+      for (const client of [holder, ...waiting, newcomer]) client[Symbol.dispose]();
+      await origin.kill();
+    });
+  });
+
   it("the first to come is the first to be served", async () => {
     await using gate = await Gate.open();
     const servers = [{ address: gate.origin.address, "max-connections": 1 }];
@@ -208,7 +303,7 @@ describe("a server with max-connections", () => {
       deepStrictEqual(statuses, Array(20).fill(503));
       const { upstreams } = await sluice.status();
       const refused = upstreams[0].servers[1].connections.failed;
-      holds(refused >= 20 && refused <= 20 * 5, `asked ${refused} times for 20 that waited 2.5 s`);
+      holds(refused >= 20 && refused <= 20 * 10, `asked ${refused} times for 20 that waited 2.5 s`);
       for (const client of clients) client.reset();
       await gate[Symbol.asyncDispose]();
     });
@@ -389,6 +484,25 @@ describe("the whole exchange's limit", () => {
       { timeouts: { ...LIMIT, connect: "20s" } },
       (sluice) => assertEnds(sluice, 504),
     );
+  });
+
+  it("holds while the client does not take what Sluice says", async () => {
+    const respond = { body: "x".repeat(16_000) };
+    const listener = { bind: "http://127.0.0.1:0", timeouts: LIMIT, routes: [{ respond }] };
+    using folder = new Folder();
+    writeFileSync(folder.at("sluice.yaml"), JSON.stringify({ reactors: 1, listeners: { web: listener } }));
+    using sluice = await Sluice.start([], {
+      command: [...command("executable"), "run", "-c", folder.at("sluice.yaml")],
+    });
+    using client = await HttpPeer.connect(sluice.port());
+    // As many as it takes until nothing more goes out: the rest waits for its turn, unread.
+    await client.send(GET.repeat(2_000));
+    await until(
+      "an answer to be stuck",
+      () => sluice.records.some((one) => one.reason === "exchange_timeout"),
+    );
+    client[Symbol.dispose]();
+    await sluice.finish();
   });
 
   it("holds while the answer is awaited", async () => {

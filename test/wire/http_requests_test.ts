@@ -104,6 +104,11 @@ const CHANGED: readonly Forwarded[] = [
     arrives: ["OPTIONS * HTTP/1.1", HOST, "Max-Forwards: 9"],
   },
   {
+    why: "OPTIONS with two of them: neither reaches the server as it came",
+    sent: ["OPTIONS * HTTP/1.1", "Max-Forwards: 5", HOST, "Max-Forwards: 0"],
+    arrives: ["OPTIONS * HTTP/1.1", HOST, "Max-Forwards: 4"],
+  },
+  {
     why: "TRACE with a Max-Forwards",
     sent: ["TRACE / HTTP/1.1", HOST, "Max-Forwards: 1"],
     arrives: ["TRACE / HTTP/1.1", HOST, "Max-Forwards: 0"],
@@ -380,6 +385,28 @@ describe("requests are forwarded", () => {
       strictEqual(proxy.origin.connections, 1);
     }));
 
+  it("what a trusted proxy says in part is not completed with what we see", () =>
+    withConfiguredProxy(() => ok(), { listener: { trust: "127.0.0.0/8" } }, async (proxy) => {
+      const client = await proxy.connect();
+      const ask = async (...fields: string[]) => {
+        await client.ask(wireOf(["GET / HTTP/1.1", HOST, ...fields]));
+        const { fields: came } = proxy.origin.requests.at(-1)!.head;
+        return came.filter(([name]) => /^x-(forwarded|real)/.test(name)).map(([name, value]) =>
+          `${name}: ${value}`
+        );
+      };
+      deepStrictEqual(await ask("X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.1"), [
+        "x-forwarded-proto: https",
+        "x-forwarded-for: 192.0.2.1, 127.0.0.1",
+      ], "neither a port that is not https's, nor a client that is a proxy");
+      deepStrictEqual(await ask("X-Forwarded-Host: www.example"), [
+        "x-forwarded-host: www.example",
+        "x-forwarded-for: 127.0.0.1",
+        "x-real-ip: 127.0.0.1",
+      ]);
+      await proxy.records(2);
+    }));
+
   it("what a trusted proxy says of its client is kept, and we are added", () =>
     withConfiguredProxy(() => ok(), { listener: { trust: "127.0.0.0/8" } }, async (proxy) => {
       const client = await proxy.connect();
@@ -608,6 +635,27 @@ describe("requests are refused", () => {
       deepStrictEqual((await proxy.records(2)).map(({ reason }) => reason), ["answered", "bad_request"]);
     }));
 
+  it("what a route sets or removes does not come by a name that CGI takes for the same", () => {
+    const request = { set: { "X-User": "guest" }, remove: ["X-Admin"], rename: { "X-Old-Name": "X-New" } };
+    const routes = [{ headers: { request }, to: "app" }];
+    return withConfiguredProxy(() => ok(), { listener: { to: undefined, routes } }, async (proxy) => {
+      const client = await proxy.connect();
+      const sent = [
+        "X_User: root",
+        "x-user: root",
+        "X_ADMIN: 1",
+        "X-Old_Name: a",
+        "X-Old-Name: b",
+        "X_Else: 1",
+      ];
+      await client.ask(wireOf(["GET / HTTP/1.1", HOST, ...sent]));
+      const { fields } = proxy.origin.requests[0].head;
+      const ours = fields.filter(([name]) => /user|admin|old|new|else/.test(name));
+      deepStrictEqual(ours.sort(), [["x-new", "b"], ["x-user", "guest"], ["x_else", "1"]]);
+      await proxy.records(1);
+    });
+  });
+
   it("whose rewritten host is none: 400", () => {
     const routes = [{ match: { path: "/{name}/x" }, rewrite: { host: "{name}.example" }, to: "app" }];
     return withConfiguredProxy(() => ok(), { listener: { to: undefined, routes } }, async (proxy) => {
@@ -627,7 +675,15 @@ describe("requests are refused", () => {
     using client = await HttpPeer.connect(sluice.port());
     const ask = async (path: string) =>
       statusOf((await client.ask(wireOf([`GET ${path} HTTP/1.1`, HOST]))).head);
-    for (const path of ["/../admin", "/a/../../admin", "/%2e%2e/admin", "/.%2E", "/%zz"]) {
+    const leaving = ["/../admin", "/a/../../admin", "/%2e%2e/admin", "/.%2E", "/%zz"];
+    const ambiguous = [
+      "/..%2fadmin",
+      "/x//../../admin",
+      "/x%2f..%2f..%2fadmin",
+      "/x%2fy/../../admin",
+      "/..\\x",
+    ];
+    for (const path of [...leaving, ...ambiguous]) {
       strictEqual(await ask(path), 400, path);
     }
     strictEqual(origin.requests.length, 0);

@@ -6,7 +6,8 @@ import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from 
 import { didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { findLoops } from "./loops.ts";
-import { type ReadBytes, readPageFiles } from "./page_files.ts";
+import type { Disk } from "./disk.ts";
+import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { checkRoutes, upstreamsOf } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
@@ -16,8 +17,8 @@ import { formatDuration } from "./units.ts";
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly uid: number;
-  /** How files that the configuration names are read; from the disk if not given. */
-  readonly readBytes?: ReadBytes;
+  /** How files that the configuration names are read; the machine's own if not given. */
+  readonly disk?: Disk;
 }
 
 /** A token beyond loopback that is shorter than this is warned about. */
@@ -33,12 +34,10 @@ export function checkConfig(
 ): { config: Config | undefined; findings: Finding[] } {
   const result = configSchema.safeParse(raw);
   if (!result.success) {
-    return {
-      config: undefined,
-      findings: result.error.issues.flatMap((issue) => findingsOf(issue, [], raw)),
-    };
+    const findings = result.error.issues.flatMap((issue) => findingsOf(issue, [], raw));
+    return { config: undefined, findings: [...findings, ...checkRest(raw, findings)] };
   }
-  const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.readBytes);
+  const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.disk);
   const config: Config = {
     ...result.data,
     admin: result.data.admin ?? defaultAdmin(surroundings),
@@ -58,6 +57,50 @@ export function checkConfig(
   return { config: findings.some((finding) => finding.severity === "error") ? undefined : config, findings };
 }
 
+/** How often what is bad is taken out, until the rest is a configuration. */
+const ROUNDS_MAX = 8;
+
+/** What is wrong between keys in that part of a configuration which is good by itself: all mistakes come at once.
+ * Only such findings as the rest bears out: what was taken out may be what is missed. */
+function checkRest(raw: unknown, findings: readonly Finding[]): Finding[] {
+  const rest = structuredClone(raw);
+  let bad: readonly Path[] = findings.map(({ path }) => path);
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    for (const path of bad) takeOut(rest, path);
+    const result = configSchema.safeParse(rest);
+    if (result.success) {
+      const config = { ...result.data, admin: result.data.admin ?? OFF, "page-files": new Map() };
+      const all = [...checkReferences(config), ...checkBinds(config), ...checkRoutes(config, rest)];
+      return all.filter(({ path, orPath, severity, missing }) =>
+        severity === "error" && (missing === undefined || valueAt(raw, missing) === undefined) &&
+        isUntouched(raw, rest, path) && (orPath === undefined || isUntouched(raw, rest, orPath))
+      );
+    }
+    bad = result.error.issues.flatMap((issue) => findingsOf(issue, [], rest)).map(({ path }) => path);
+  }
+  return [];
+}
+
+const OFF: Admin = { kind: "off", byDefault: true };
+
+/** Takes the value at a path out, or what holds it if it is not there, or is one of a list. */
+function takeOut(raw: unknown, path: Path): void {
+  for (let depth = path.length; depth > 0; depth--) {
+    const holder = valueAt(raw, path.slice(0, depth - 1)), step = path[depth - 1];
+    if (typeof holder !== "object" || holder === null || Array.isArray(holder)) continue;
+    if (!Object.hasOwn(holder, step)) continue;
+    delete (holder as Record<string, unknown>)[step];
+    return;
+  }
+}
+
+/** Whether nothing was taken out at or around a path. */
+function isUntouched(raw: unknown, rest: unknown, path: Path): boolean {
+  const holder = path.slice(0, 2);
+  return JSON.stringify(valueAt(raw, path)) === JSON.stringify(valueAt(rest, path)) &&
+    valueAt(rest, holder) !== undefined;
+}
+
 /** Checks the raw value of one key by itself; the paths of the findings begin with that of the key. */
 export function checkKey(key: Key, raw: unknown): Finding[] {
   const result = (key.schema as z.ZodType).safeParse(raw);
@@ -65,7 +108,8 @@ export function checkKey(key: Key, raw: unknown): Finding[] {
   return result.error.issues.flatMap((issue) => findingsOf(issue, key.path, raw, key.path.length));
 }
 
-function defaultAdmin({ env, uid }: Surroundings): Admin {
+/** Where the admin API is when nobody says it. */
+export function defaultAdmin({ env, uid }: Surroundings): Admin {
   if (uid === 0) {
     return { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true };
   }
@@ -280,6 +324,7 @@ function checkReferences(config: Config): Finding[] {
       what: `listener ${quoted(listener)} goes to upstream ${quoted(to)}, which does not exist`,
       remedy: didYouMean(to, upstreams, otherwise),
       severity: "error",
+      missing: ["upstreams", to],
     });
   };
   for (const [name, { to, routes }] of Object.entries(config.listeners)) {

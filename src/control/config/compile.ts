@@ -9,12 +9,11 @@ import {
   SERVERS_PER_UPSTREAM_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
-import { AccessFormat, checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
+import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import { ArenaWriter } from "./arena.ts";
-import { shown } from "./errors.ts";
 import {
   type NumberedListener,
   placeTrusted,
@@ -22,9 +21,11 @@ import {
   type Trusted,
   writeListener,
 } from "./compile_listeners.ts";
+import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
+import { accessLines } from "./log_templates.ts";
 import { routeSpecs, upstreamsOf } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 import type { Config, Server as ConfiguredServer } from "./schema.ts";
@@ -114,6 +115,8 @@ interface Places {
   }[];
   readonly trusted: Trusted;
   readonly pages: PlacedPages;
+  readonly lines: PlacedLines;
+  readonly left: LeftNames;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
   /** Names as the access log has them, in the order of the parts; of routes by number. */
@@ -147,7 +150,7 @@ export function compile(
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const places = placeBytes(arena, parts, input);
+  const places = placeBytes(arena, parts, input, directory);
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
@@ -155,6 +158,8 @@ export function compile(
   writeUpstreams(plan, parts, places);
   writeServers(plan, parts, places);
   writeProbes(plan, parts, places, input.patternOf);
+  places.lines.fill(plan.lines);
+  places.left.fill(plan);
 
   numbers.retain(input.generation);
   checkPlan(plan);
@@ -297,12 +302,18 @@ function listenerKey({ listener, bind }: OpenSocket): string {
 }
 
 /** Adds what servers, checks and listeners need to the arena. */
-function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: CompileInput): Places {
+function placeBytes(
+  arena: ArenaWriter,
+  parts: Parts,
+  { config, patternOf }: CompileInput,
+  directory: Directory,
+): Places {
   const { servers, probes } = parts;
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
   const encoder = new TextEncoder();
-  const format = config.log.access.format;
-  const logName = (name: string): Span => span(encoder.encode(logText(name, format)));
+  const { access } = config.log;
+  const lines = placeLines(arena, accessLines(access), access.to.kind !== "off");
+  const logName = lines.nameOf;
   const routes = compileRoutes(routeLists(parts), arena, patternOf);
   return {
     servers: servers.map(({ address, configured }) => ({
@@ -319,20 +330,15 @@ function placeBytes(arena: ArenaWriter, parts: Parts, { config, patternOf }: Com
     })),
     trusted: placeTrusted(arena, config),
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
+    lines,
     routes,
+    left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
       upstreams: parts.upstreams.map(({ name }) => logName(name)),
       routes: routes.names.map(logName),
     },
   };
-}
-
-/** A name fit for the quoted part of a line. */
-function logText(name: string, format: "text" | "json"): string {
-  return format === "json"
-    ? JSON.stringify(name).slice(1, -1)
-    : shown(name.replace(/["\\]/g, "\\$&"), Infinity);
 }
 
 /** For each listener its routes; those of one configured listener are one list, and share a router. */
@@ -356,7 +362,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, routes }: Places,
+  { trusted, pages, lines, routes }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -370,9 +376,10 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     pages: pages.sizes,
+    lines: lines.sizes,
     arenaBytes,
     accessAll: config.log.access.to.kind === "off" ? 0 : 1,
-    accessFormat: config.log.access.format === "json" ? AccessFormat.Json : AccessFormat.Text,
+    accessShare: Math.ceil(config.log.access.sample * ACCESS_SHARE_ALL),
   });
 }
 

@@ -2,6 +2,19 @@
 // the place in a file), what is wrong with it, and what to do about it. All problems are told at once.
 // This file knows no flag and no key. Nothing a user typed reaches the terminal unescaped.
 
+/** A place in a file, and its line to show. */
+export interface Spot {
+  /** As messages name it. */
+  readonly file: string;
+  /** Both count from 1; a column is a character. */
+  readonly line: number;
+  readonly column: number;
+  /** Characters, at least 1, all in this line. */
+  readonly length: number;
+  /** The line as it stands in the file. */
+  readonly text: string;
+}
+
 /** One thing wrong with a configuration. The process must not start on an error; a warning is only said. */
 export interface ConfigProblem {
   /** The argument as typed (escaped and shortened), or a place in a file; "" when it is about the whole. */
@@ -13,6 +26,8 @@ export interface ConfigProblem {
   readonly severity: "error" | "warning";
   /** The argument's position on the command line, 1 for the first after the program's name. */
   readonly argument?: number;
+  /** Where in a file it is. */
+  readonly spot?: Spot;
 }
 
 /** What a reader of one value returns: the value, or what is wrong with the text and how to mend it. */
@@ -116,16 +131,95 @@ export function didYouMean(word: string, candidates: Iterable<string>, otherwise
   return candidate === undefined ? otherwise : `did you mean ${quoted(candidate)}?`;
 }
 
-/** One line without its newline: `sluice: --helth-send: unknown flag; did you mean "--health-send"?` */
+/**
+ * One line without its newline: `sluice: --helth-send: unknown flag; did you mean "--health-send"?`, or as
+ * compilers write it when it is in a file: `sluice.yaml:14:9: unknown key "helth"; did you mean "health"?`
+ */
 export function formatProblem(problem: ConfigProblem): string {
-  const kind = problem.severity === "warning" ? "warning: " : "";
-  const where = problem.where === "" ? "" : `${problem.where}: `;
-  return `sluice: ${kind}${where}${problem.what}; ${problem.remedy}`;
+  return firstLine(problem, false);
 }
 
-/** All problems, one line each with its newline, errors first, otherwise in the order given. */
-export function formatProblems(problems: readonly ConfigProblem[]): string {
+function firstLine(problem: ConfigProblem, colour: boolean): string {
+  const paint = colour ? painted : (_: Paint, text: string) => text;
+  const kind = problem.severity === "warning" ? `${paint("warning", "warning:")} ` : "";
+  const where = problem.where === "" ? "" : `${paint("place", `${problem.where}:`)} `;
+  const error = problem.severity === "error" && colour ? `${paint("error", "error:")} ` : "";
+  const program = problem.spot === undefined ? "sluice: " : "";
+  const place = problem.spot === undefined ? kind + where : where + kind;
+  return `${program}${place}${error}${problem.what}; ${problem.remedy}`;
+}
+
+/** All problems with the lines they are about, errors first, otherwise in the order given. */
+export function formatProblems(problems: readonly ConfigProblem[], colour = false): string {
   const errors = problems.filter((problem) => problem.severity === "error");
   const warnings = problems.filter((problem) => problem.severity === "warning");
-  return [...errors, ...warnings].map((problem) => formatProblem(problem) + "\n").join("");
+  return [...errors, ...warnings].map((problem) => {
+    const line = firstLine(problem, colour) + "\n";
+    return problem.spot === undefined ? line : line + frameOf(problem.spot, problem.severity, colour);
+  }).join("");
+}
+
+/** The same for programs: one object, each problem with its place as far as there is one. */
+export function problemsJson(problems: readonly ConfigProblem[]): string {
+  const told = problems.map(({ severity, where, what, remedy, argument, spot }) => ({
+    severity,
+    where,
+    message: what,
+    remedy,
+    ...(argument === undefined ? {} : { argument }),
+    ...(spot === undefined
+      ? {}
+      : { file: spot.file, line: spot.line, column: spot.column, length: spot.length }),
+  }));
+  return JSON.stringify({ problems: told }, null, 2) + "\n";
+}
+
+type Paint = "error" | "warning" | "place" | "frame";
+
+/** SGR codes. */
+const PAINT: Readonly<Record<Paint, string>> = { error: "1;31", warning: "1;33", place: "1", frame: "2" };
+
+function painted(paint: Paint, text: string): string {
+  return `\x1b[${PAINT[paint]}m${text}\x1b[0m`;
+}
+
+/** Of a long line this much before the place and behind it. */
+const BEFORE_CHARACTERS = 60;
+const LINE_CHARACTERS = 110;
+
+/** The line, and a caret below each character that it is about. */
+function frameOf({ line, column, length, text }: Spot, severity: Paint, colour: boolean): string {
+  const characters = [...text];
+  const cut = column > BEFORE_CHARACTERS + 20 ? column - 1 - BEFORE_CHARACTERS : 0;
+  const part = characters.slice(cut, cut + LINE_CHARACTERS);
+  const before = part.slice(0, column - 1 - cut);
+  const many = Math.min(length, Math.max(part.length - before.length, 1));
+  const number = String(line).padStart(5);
+  const lead = cut > 0 ? "..." : "";
+  const shownLine = lead + part.map((one) => one === "\t" ? one : shown(one)).join("") +
+    (cut + part.length < characters.length ? "..." : "");
+  // Tabs stay tabs, and what takes more room takes it here too: the caret stands below its character.
+  const indent = " ".repeat(lead.length) +
+    before.map((one) => one === "\t" ? one : " ".repeat(columnsOf(shown(one)))).join("");
+  const caret = "^".repeat(
+    Math.max(columnsOf(shown(part.slice(before.length, before.length + many).join(""))), 1),
+  );
+  const paint = colour ? painted : (_: Paint, text: string) => text;
+  return `${paint("frame", `${number} |`)} ${shownLine}\n${paint("frame", "      |")} ${indent}${
+    paint(severity, caret)
+  }\n`;
+}
+
+/** Columns that a terminal gives a text: two for the wide characters of East Asia and for pictures. */
+function columnsOf(text: string): number {
+  let columns = 0;
+  for (const character of text) {
+    if (/\p{M}/u.test(character)) continue;
+    columns +=
+      /[\u1100-\u115f\u2e80-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u
+          .test(character)
+        ? 2
+        : 1;
+  }
+  return columns;
 }

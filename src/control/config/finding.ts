@@ -15,6 +15,8 @@ export interface Finding {
   readonly severity: "error" | "warning";
   /** It is about the key at the end of the path, not about its value. */
   readonly isKey?: true;
+  /** What it misses. */
+  readonly missing?: Path;
 }
 
 /** Says what findings are about: the arguments, or the places in a file, that they come from. */

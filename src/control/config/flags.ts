@@ -20,7 +20,7 @@ import type { Config } from "./schema.ts";
  * @param argv the arguments; `--help`, `-h`, `--version`, `-V` among them are left to `asksFor`.
  * @param env the environment; only XDG_RUNTIME_DIR is looked at, for the default of --admin.
  * @param uid the user of the process; decides the default of --admin.
- * @returns the Config, its warnings, and how findings of later are told; or all problems, at least one of them
+ * @returns the Config, the values that it was made of, its warnings, and how findings of later are told; or all problems, at least one of them
  * an error.
  * An upstream is named by LISTEN as written, a listener too, http:// by where it is bound; if LISTEN with
  * port 0 is repeated, the later ones get `#2`, `#3`. Never throws on what a user typed.
@@ -29,7 +29,7 @@ export function parseFlags(
   argv: readonly string[],
   env: Surroundings["env"],
   uid: number = process.getuid?.() ?? 0,
-): { config: Config; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] } {
+): { config: Config; raw: unknown; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] } {
   const line = readCommandLine(argv);
   const problems = [...line.problems];
   for (const flags of [line.processFlags, line.sharedFlags, ...line.groups.map((group) => group.flags)]) {
@@ -48,7 +48,7 @@ export function parseFlags(
   const repeated = repeatedTexts(argv, line);
   const tell: Tell = (findings) =>
     distinct(findings.map((finding) => problemOf(finding, origins, names)), repeated);
-  if (config !== undefined && problems.length === 0) return { config, warnings: tell(findings), tell };
+  if (config !== undefined && problems.length === 0) return { config, raw, warnings: tell(findings), tell };
   const told = findings.map((finding) => problemOf(finding, origins, names));
   // What is not about an argument may only follow from a value that was already refused.
   const listens = new Set(line.groups.map((group) => group.argument.position));

@@ -1,7 +1,7 @@
 // The text of `sluice --help`, made from the schema and the table of flags, so that it cannot say
 // anything else than what holds. Pages for single verbs are further functions beside helpText.
 import { type Flag, FLAGS } from "./command_line.ts";
-import { VERBS } from "./verbs.ts";
+import { type Verb, VERBS } from "./verbs.ts";
 
 const LINE_CHARACTERS_MAX = 110;
 
@@ -29,7 +29,7 @@ export function helpText(): string {
     "Sluice balances TCP connections and HTTP requests over servers.",
     "",
     "Usage: sluice [FLAGS] LISTEN=TARGETS [FLAGS] [LISTEN=TARGETS [FLAGS]]...",
-    ...VERBS.map(({ name, summary }) => `       sluice ${name.padEnd(8)} ${summary}`),
+    ...VERBS.map(({ name, summary }) => `       sluice ${name.padEnd(10)} ${summary}`),
     "       sluice --help, -h | --version, -V",
     "",
     "LISTEN   tcp://:PORT (all addresses, IPv4 and IPv6), tcp://HOST:PORT, tcp://[IPV6]:PORT,",
@@ -54,24 +54,52 @@ export function helpText(): string {
   ].join("\n");
 }
 
+/** The help text of one verb. */
+export function verbHelp(verb: Verb): string {
+  const flags = verb.flags.map(({ name, short, placeholder, description }) => {
+    const names = short === undefined ? name : `${short}, ${name}`;
+    return {
+      head: placeholder === undefined ? `  ${names}` : `  ${names} ${placeholder}`,
+      text: description,
+    };
+  });
+  return [
+    `sluice ${verb.name}: ${verb.summary}.`,
+    "",
+    ...verb.usage.map((usage, at) =>
+      `${at === 0 ? "Usage:" : "      "} sluice ${verb.name} ${usage}`.trimEnd()
+    ),
+    ...(flags.length === 0 ? [] : ["", "Flags:", ...flags.flatMap(({ head, text }) => row(head, text))]),
+    ...(verb.takesConfig ? ["", "Flags of the configuration: see sluice --help."] : []),
+    ...(verb.examples.length === 0
+      ? []
+      : ["", "Examples:", ...verb.examples.map((example) => `  ${example}`)]),
+    "",
+  ].join("\n");
+}
+
 /** `--flag VALUE   what it is (range; default)`, wrapped below itself. */
 function rows(flags: readonly Flag[]): string[] {
-  const width = 32;
   return flags.flatMap((flag) => {
     const head = `  ${flag.name} ${flag.doc.placeholder ?? "VALUE"}`;
     const notes = [flag.doc.range, flag.default === undefined ? undefined : `default ${flag.default}`];
     const note = notes.filter((text) => text !== undefined).join("; ");
-    const lines = wrap(
-      `${flag.doc.description}${note === "" ? "" : ` (${note})`}`,
-      LINE_CHARACTERS_MAX - width,
-    );
-    const first = head.length < width ? [head.padEnd(width) + lines[0], ...lines.slice(1)] : [head, ...lines];
-    return first.map((line, at) => at === 0 ? line : " ".repeat(width) + line);
+    return row(head, `${flag.doc.description}${note === "" ? "" : ` (${note})`}`);
   });
 }
 
+const HEAD_WIDTH = 32;
+
+function row(head: string, text: string): string[] {
+  const lines = wrap(text, LINE_CHARACTERS_MAX - HEAD_WIDTH);
+  const all = head.length < HEAD_WIDTH
+    ? [head.padEnd(HEAD_WIDTH) + lines[0], ...lines.slice(1)]
+    : [head, ...lines];
+  return all.map((line, at) => at === 0 ? line : " ".repeat(HEAD_WIDTH) + line);
+}
+
 /** Cuts a text at spaces into lines of at most `width` characters, as far as words allow. */
-function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width: number): string[] {
   const lines = [""];
   for (const word of text.split(" ")) {
     const last = lines[lines.length - 1];

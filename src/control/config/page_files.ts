@@ -1,12 +1,9 @@
 // The files that error pages are read from: each once, when the configuration is read, and never again.
-import { closeSync, openSync, readSync } from "node:fs";
+import { bytesOfFile, DISK, type Disk } from "./disk.ts";
 import type { ErrorPage, Form } from "./error_pages.ts";
-import { quoted, shown } from "./errors.ts";
+import { quoted } from "./errors.ts";
 import type { Finding, Path } from "./finding.ts";
 import { OWN_BODY_BYTES_MAX } from "./http_values.ts";
-
-/** Reads a file, or at most so many bytes of it. @throws an error of node:fs */
-export type ReadBytes = (path: string, bytesMax: number) => Uint8Array;
 
 /** What files hold, by the path as it was written. */
 export type PageFiles = ReadonlyMap<string, Uint8Array>;
@@ -19,7 +16,7 @@ export const PAGES_BYTES_MAX = 16 << 20;
 /** Reads every file that the listeners' pages name, once. */
 export function readPageFiles(
   listeners: Listeners,
-  read: ReadBytes = readAtMost,
+  disk: Disk = DISK,
 ): { files: PageFiles; findings: Finding[] } {
   const files = new Map<string, Uint8Array>(), findings: Finding[] = [];
   const flaws = new Map<string, Omit<Finding, "path" | "severity">>();
@@ -30,7 +27,7 @@ export function readPageFiles(
     const isNew = !seen.has(known);
     seen.add(known);
     if (source.kind === "file" && isNew) {
-      const found = readPage(source.path, read);
+      const found = readPage(source.path, disk);
       if (found instanceof Uint8Array) files.set(source.path, found);
       else flaws.set(source.path, found);
     }
@@ -67,18 +64,9 @@ function* sourcesOf(listeners: Listeners) {
 }
 
 /** What a file holds, or why that is no page. */
-function readPage(path: string, read: ReadBytes): Uint8Array | { what: string; remedy: string } {
-  let bytes: Uint8Array;
-  try {
-    bytes = read(path, OWN_BODY_BYTES_MAX + 1);
-  } catch (error) {
-    const { code = String(error) } = error as NodeJS.ErrnoException;
-    const why = code === "ENOENT" ? "there is no such file" : `cannot be read: ${shown(code)}`;
-    const remedy = path.startsWith("/")
-      ? "write the path of a file"
-      : "write the path of a file, from the working directory on";
-    return { what: `${quoted(path)}: ${why}`, remedy };
-  }
+function readPage(path: string, disk: Disk): Uint8Array | { what: string; remedy: string } {
+  const bytes = bytesOfFile(path, disk, OWN_BODY_BYTES_MAX + 1);
+  if (!(bytes instanceof Uint8Array)) return { ...bytes, what: `${quoted(path)}: ${bytes.what}` };
   if (bytes.length > OWN_BODY_BYTES_MAX) {
     const what = `${quoted(path)} is longer than ${OWN_BODY_BYTES_MAX} bytes`;
     return { what, remedy: "make the page shorter" };
@@ -89,19 +77,4 @@ function readPage(path: string, read: ReadBytes): Uint8Array | { what: string; r
     return { what: `${quoted(path)} is no text in UTF-8`, remedy: "save it as UTF-8" };
   }
   return bytes;
-}
-
-/** A device or a pipe has no size that could be asked for. */
-function readAtMost(path: string, bytesMax: number): Uint8Array {
-  const file = openSync(path, "r");
-  try {
-    const bytes = new Uint8Array(bytesMax);
-    let length = 0;
-    for (let read = -1; length < bytesMax && read !== 0; length += read) {
-      read = readSync(file, bytes, length, bytesMax - length, null);
-    }
-    return bytes.slice(0, length);
-  } finally {
-    closeSync(file);
-  }
 }

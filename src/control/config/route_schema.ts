@@ -30,9 +30,11 @@ import { type Range, readCount } from "./units.ts";
 export type RouteAction =
   | { readonly kind: "upstream"; readonly to: string }
   | { readonly kind: "redirect"; readonly to: string; readonly status: number }
-  | { readonly kind: "respond"; readonly status: number; readonly body: string; readonly type: string };
+  | { readonly kind: "respond"; readonly status: number; readonly body: string; readonly type: string }
+  | { readonly kind: "page"; readonly status: number };
 
 const BODY_BYTES: Range = { min: 1, max: 2 ** 50 };
+const ERROR_STATUS = 400;
 const RESPOND_STATUS: Range = { min: 200, max: 599 };
 const REDIRECTS = [301, 302, 303, 307, 308] as const;
 /** Answers without a body (RFC 9110 section 6.4.1). */
@@ -223,8 +225,8 @@ const fields = z.strictObject({
         ...countDoc(RESPOND_STATUS),
         placeholder: "STATUS",
       }),
-      body: key(text(readOwnBody).prefault(""), {
-        description: "the answer's body",
+      body: key(text(readOwnBody).optional(), {
+        description: "the answer's body; without one, a status from 400 on has an error page",
         placeholder: "TEXT",
         range: `0 to ${OWN_BODY_BYTES_MAX} bytes`,
       }),
@@ -276,7 +278,10 @@ function routeOf(given: z.output<typeof fields>, context: z.RefinementCtx) {
   if (rewrite.path !== undefined && (rewrite["strip-prefix"] ?? rewrite["add-prefix"]) !== undefined) {
     error(["rewrite", "path"], "contradicts strip-prefix and add-prefix", "leave out one or the other");
   }
-  if (given.respond !== undefined && BODILESS.includes(given.respond.status) && given.respond.body !== "") {
+  if (
+    given.respond !== undefined && BODILESS.includes(given.respond.status) &&
+    (given.respond.body ?? "") !== ""
+  ) {
     error(["respond", "body"], `an answer of status ${given.respond.status} has no body`, "leave it out");
   }
   return {
@@ -318,7 +323,12 @@ function isEmpty(given: GivenEdits): boolean {
 
 function actionOf({ to, redirect, respond }: z.output<typeof fields>): RouteAction {
   if (redirect !== undefined) return { kind: "redirect", ...redirect };
-  if (respond !== undefined) return { kind: "respond", ...respond };
+  if (respond !== undefined) {
+    const { status, body, type } = respond;
+    return body === undefined && status >= ERROR_STATUS
+      ? { kind: "page", status }
+      : { kind: "respond", status, body: body ?? "", type };
+  }
   return { kind: "upstream", to: to ?? "" };
 }
 

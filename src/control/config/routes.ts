@@ -39,7 +39,8 @@ export type ActionSpec =
   | { readonly kind: "upstream"; readonly upstream: number }
   /** A template. */
   | { readonly kind: "redirect"; readonly to: string; readonly status: number }
-  | { readonly kind: "respond"; readonly status: number; readonly body: string; readonly type?: string };
+  | { readonly kind: "respond"; readonly status: number; readonly body: string; readonly type?: string }
+  | { readonly kind: "page"; readonly status: number };
 
 type Named = readonly (readonly [name: string, value: string])[];
 
@@ -330,6 +331,8 @@ function actionOf({ kind }: ActionSpec): RouteAction {
       return RouteAction.Redirect;
     case "respond":
       return RouteAction.Respond;
+    case "page":
+      return RouteAction.Page;
   }
 }
 

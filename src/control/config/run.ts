@@ -1,6 +1,5 @@
 // The command line of `sluice run`: a configuration file, and flags of the process that go before what it
 // says.
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { checkConfig, type Surroundings } from "./check.ts";
 import {
@@ -14,48 +13,70 @@ import {
   readFlag,
   tokensOf,
 } from "./command_line.ts";
+import { DISK } from "./disk.ts";
 import { type ConfigProblem, shown } from "./errors.ts";
-import { type ConfigFile, findSubstitutions, pathText, readConfigFile } from "./file.ts";
+import { pathText, whereOf } from "./file.ts";
 import type { Finding, Tell } from "./finding.ts";
-import type { ReadBytes } from "./page_files.ts";
 import type { Config } from "./schema.ts";
+import { type ConfigSource, readSources } from "./sources.ts";
+import { substitute } from "./substitution.ts";
 
-type Outcome = { config: Config; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] };
+/** A configuration that may start, and where it came from. */
+export interface RunConfig {
+  readonly config: Config;
+  /** The values that it was made of. */
+  readonly raw: unknown;
+  readonly warnings: ConfigProblem[];
+  readonly tell: Tell;
+  readonly source: ConfigSource;
+  /** Flags that go before what the files say. */
+  readonly flags: readonly Given[];
+}
 
 const USAGE = "write sluice run -c FILE";
 const CONFIG_FLAGS = ["-c", "--config"];
 
 /**
  * Reads `run -c FILE [FLAGS]`, without the program's name, the file, and the files that it names.
- * @returns the Config, its warnings, and how findings of later are told; or all problems, at least one of them
+ * @returns the Config, the values that it was made of, its warnings, and how findings of later are told; or all problems, at least one of them
  * an error.
  */
 export function parseRun(
   argv: readonly string[],
-  env: Surroundings["env"],
-  uid: number = process.getuid?.() ?? 0,
-  read: (path: string) => string = (path) => readFileSync(path, "utf8"),
-  readBytes?: ReadBytes,
-): Outcome {
+  { env, uid, disk = DISK }: Surroundings = hereAndNow(),
+): RunConfig | { problems: ConfigProblem[] } {
   const line = emptyCommandLine();
   const path = readArguments(argv, line);
   const problems = [...line.problems, ...dropBadValues(line.processFlags), ...misplaced(line)];
   if (path === undefined) {
     if (problems.length === 0) {
-      problems.push({ where: "run", what: "no file", remedy: USAGE, severity: "error" });
+      problems.push({ where: argv[0], what: "no file", remedy: USAGE, severity: "error" });
     }
     return { problems };
   }
-  const file = open(path, read);
-  if ("problems" in file) return { problems: [...problems, ...file.problems] };
+  const source = readSources(path, { env, disk });
+  if ("problems" in source) return { problems: [...problems, ...source.problems] };
   const flags = [...line.processFlags.values()];
-  for (const flag of flags) override(file.raw, flag);
-  const { config, findings } = checkConfig(file.raw, { env, uid, readBytes });
-  const told = tell([...findSubstitutions(file.raw), ...findings], file, flags);
+  const { values, findings: unresolved, hide } = substitute(source.raw, { env, disk });
+  for (const flag of flags) override(values, flag);
+  const { config, findings } = checkConfig(values, { env, uid, disk });
+  const later: Tell = (findings) => tell(findings, source, flags, hide);
+  // What could not be substituted is not told once more as a bad value.
+  const resolved = findings.filter((one) => !unresolved.some((other) => isWithin(one.path, other.path)));
+  const told = [...source.warnings, ...later([...unresolved, ...resolved])];
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
-  const later: Tell = (findings) => tell(findings, file, flags);
-  return isGood ? { config, warnings: told, tell: later } : { problems: [...problems, ...told] };
+  return isGood
+    ? { config, raw: values, warnings: told, tell: later, source, flags }
+    : { problems: [...problems, ...told] };
+}
+
+export function hereAndNow(): Surroundings {
+  return { env: process.env, uid: process.getuid?.() ?? 0 };
+}
+
+function isWithin(path: Finding["path"], outer: Finding["path"]): boolean {
+  return outer.length <= path.length && outer.every((step, at) => step === path[at]);
 }
 
 /** Puts the arguments into `line`. @returns the path of the file */
@@ -96,22 +117,8 @@ function misplaced({ sharedFlags }: CommandLine): ConfigProblem[] {
   });
 }
 
-function open(path: string, read: (path: string) => string): ConfigFile | { problems: ConfigProblem[] } {
-  let text: string;
-  try {
-    text = read(path);
-  } catch (error) {
-    const { code = String(error) } = error as NodeJS.ErrnoException;
-    const what = code === "ENOENT" ? "there is no such file" : `cannot be read: ${shown(code)}`;
-    return {
-      problems: [{ where: shown(path), what, remedy: "write the path of a file", severity: "error" }],
-    };
-  }
-  return readConfigFile(path, text);
-}
-
 /** Puts a flag's value over that of the file, as far as the file has the shape for it. */
-function override(raw: unknown, { flag, value }: Given): void {
+export function override(raw: unknown, { flag, value }: Given): void {
   let section = raw;
   const path = flag.key.path;
   for (const step of path.slice(0, -1)) {
@@ -126,22 +133,28 @@ function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Findings with their place in the file, or the flag that gave the value; each once, in the file's order. */
-function tell(findings: readonly Finding[], file: ConfigFile, flags: readonly Given[]): ConfigProblem[] {
-  const told = new Map<string, { problem: ConfigProblem; offset: number }>();
+/** Findings with their place in the file, or the flag that gave the value; each once, in the files' order. */
+function tell(
+  findings: readonly Finding[],
+  source: ConfigSource,
+  flags: readonly Given[],
+  hide: (text: string) => string,
+): ConfigProblem[] {
+  const told = new Map<string, { problem: ConfigProblem; order: number }>();
   for (const finding of findings) {
-    const { path, what, remedy, severity } = finding;
+    const { path, severity } = finding;
+    const what = hide(finding.what), remedy = hide(finding.remedy);
     const given = flags.find(({ flag }) => flag.key.path.join("\n") === path.join("\n"));
     if (given !== undefined) {
       const { text, position } = given.argument;
       const found = { where: text, what, remedy, severity, argument: position };
-      told.set(`${text}\n${what}`, { problem: found, offset: -1 });
+      told.set(`${text}\n${what}`, { problem: found, order: -1 });
       continue;
     }
-    const { where, offset } = file.place(finding);
+    const { spot, order } = source.place(finding);
     const place = pathText(finding.isKey ? path.slice(0, -1) : path);
-    const text = place === "" ? what : `${place}: ${what}`;
-    told.set(`${where}\n${text}`, { problem: { where, what: text, remedy, severity }, offset });
+    const text = place === "" ? what : `${place}: ${what}`, where = whereOf(spot);
+    told.set(`${where}\n${text}`, { problem: { where, what: text, remedy, severity, spot }, order });
   }
-  return [...told.values()].sort((a, b) => a.offset - b.offset).map(({ problem }) => problem);
+  return [...told.values()].sort((a, b) => a.order - b.order).map(({ problem }) => problem);
 }

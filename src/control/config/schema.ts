@@ -121,7 +121,8 @@ function readReactors(input: string | number): Reading<number | "auto"> {
   return refused(reading.what, typeof input === "string" ? didYouMean(input, ["auto"], remedy) : remedy);
 }
 
-function readAdmin(input: string): Reading<Admin> {
+/** Reads where the admin API is: `unix:/PATH`, `http://HOST:PORT` (an IP address or localhost), `off`. */
+export function readAdmin(input: string): Reading<Admin> {
   const forms = "write unix:/PATH, http://HOST:PORT or off";
   if (input === "off") return taken({ kind: "off", byDefault: false });
   if (input.startsWith("unix:")) {
@@ -325,6 +326,13 @@ const upstream = z.strictObject({
 
 const file = key(
   z.strictObject({
+    include: key(oneOrList(z.string()).optional(), {
+      description:
+        "further files of this configuration, by path or pattern; relative ones from this file's " +
+        "directory on. Sections are joined, anything else stands in one file only",
+      placeholder: "PATH",
+      example: "conf.d/*.yaml",
+    }),
     reactors: key(
       z.union([z.number(), z.string()]).transform((input, context) => give(readReactors(input), context))
         .prefault("auto"),

@@ -111,6 +111,17 @@ export function readCount(text: string | number, range: Range): Reading<number> 
   return within(digits, Number(digits), range, String);
 }
 
+/** Reads a share: `10%`, `0.5%`. @returns a number from 0 to 1, or what was expected. */
+export function readShare(text: string): Reading<number> {
+  const expected = "write a share such as 10% or 0.5%";
+  if (text.length > TEXT_CHARACTERS_MAX) return refused(`${quoted(text)} is no share`, expected);
+  if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return refused(`${quoted(text)} has no unit`, `write ${text}%`);
+  if (!/^[0-9]+(\.[0-9]+)?%$/.test(text)) return refused(`${quoted(text)} is no share`, expected);
+  const percent = Number(text.slice(0, -1));
+  if (percent > 100) return refused(`${quoted(text)} is too large`, "write a share from 0% to 100%");
+  return taken(percent / 100);
+}
+
 /** `ms` as `readDuration` reads it: 90000 is `1m30s`, 0 is `0s`. `ms` must be a whole number >= 0. */
 export function formatDuration(ms: number): string {
   let text = "";

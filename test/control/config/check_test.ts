@@ -38,7 +38,7 @@ test("the shortest configuration gets every default", () => {
     reactors: "auto",
     accept: "balanced",
     admin: { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true },
-    log: { level: "info", format: "text", access: { to: { kind: "stderr" }, format: "text" } },
+    log: { level: "info", format: "text", access: { to: { kind: "stderr" }, format: "text", sample: 1 } },
     "page-files": new Map(),
     "drain-timeout": 30_000,
     "max-connections": { most: 100_000, byDefault: true },
@@ -128,6 +128,31 @@ test("what a key inherits is written into it, unless it has its own", () => {
   equal(config.upstreams.y.timeouts.connect, 5_000);
   equal(config.log.access.format, "json");
   equal(config.listeners.a.bind.length, 2);
+});
+
+test("the access log has a format or a template, and a share", () => {
+  const access = (given: object) => good(sample({ log: { access: given } })).log.access;
+  equal(access({}).format, "text");
+  equal(access({ format: "combined" }).format, "combined");
+  equal(access({ template: "{client}" }).template, "{client}");
+  deepEqual(access({ template: { tcp: "{client}" } }).template, { tcp: "{client}" });
+  equal(access({ sample: "12.5%" }).sample, 0.125);
+  const flaws: [given: object, path: string, what: string, why: string][] = [
+    [{ template: "{client}", format: "json" }, "template", "there is a format as well", "both"],
+    [{ template: "{clinet}" }, "template", "{clinet} stands for nothing", "a slip"],
+    [{ template: { http: "{clinet}" } }, "template.http", "{clinet} stands for nothing", "in one of two"],
+    [{ template: {} }, "template", "empty", "neither"],
+    [{ template: { http: "x", udp: "x" } }, "template.udp", 'unknown key "udp"', "no protocol of ours"],
+    [{ format: "combinde" }, "format", 'unknown value "combinde"', "a slip"],
+    [{ sample: 10 }, "sample", '"10" has no unit', "of what?"],
+    [{ sample: "200%" }, "sample", '"200%" is too large', "more than all"],
+  ];
+  for (const [given, path, what, why] of flaws) {
+    const { findings } = checkConfig(sample({ log: { access: given } }), { uid: 0, env: {} });
+    deepEqual(findings.map((finding) => [finding.path.join("."), finding.what]), [
+      [`log.access.${path}`, what],
+    ], why);
+  }
 });
 
 test("health has three forms", () => {
@@ -417,7 +442,7 @@ test("remedies name what was meant", () => {
     [upstream({ helth: "off" }), 'did you mean "health"?'],
     [upstream({ balance: "round-robbin" }), 'did you mean "round-robin"?'],
     [upstream({ servers: [{ address: "a:1", wieght: 3 }] }), 'did you mean "weight"?'],
-    [sample({ log: { access: { colour: 1 } } }), "the keys here are to, format"],
+    [sample({ log: { access: { colour: 1 } } }), "the keys here are to, format, template, sample"],
     [sample({ "drain-timeout": 30 }), "write 30s or 30ms"],
     [sample({ "drain-timeout": true }), 'write "true", in quotes'],
     [sample({ "admin-token": 12345 }), "write it in quotes"],

@@ -11,7 +11,9 @@ import { parseFlags } from "../../../src/control/config/flags.ts";
 import { Directory } from "../../../src/control/directory.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
+import { LINES, linesNeed, Needs } from "../../../src/plan/log_lines.ts";
 import {
+  ACCESS_SHARE_ALL,
   ForwardedShift,
   Forwarding,
   type Plan,
@@ -20,6 +22,7 @@ import {
   ProxyStatus,
   STATUS_FIRST,
 } from "../../../src/plan/plan.ts";
+import { among } from "./files.ts";
 
 /** One process's compiles: identities live as long as it does. */
 class Bench {
@@ -36,7 +39,7 @@ class Bench {
 
   /** The same from a file. */
   compileFile(text: string): Plan {
-    const parsed = parseRun(["run", "-c", "f", "--admin", "off"], {}, 0, () => text);
+    const parsed = parseRun(["run", "-c", "f", "--admin", "off"], among({ f: text }));
     if ("problems" in parsed) throw new Error(JSON.stringify(parsed.problems));
     return this.#compile(parsed.config);
   }
@@ -320,6 +323,40 @@ upstreams:
       ...["http://:2=10.0.0.1:80", "--health-http", "/up", "--health-expect", "204"],
     );
     strictEqual(statuses.directory.current.probes.size, 2);
+  });
+
+  it("what has left keeps its name for the log, and nothing else, until its number is given again", () => {
+    const bench = new Bench();
+    const nameOf = (plan: Plan, server: number) =>
+      text(plan, plan.serverNameAt[server], plan.serverNameBytes[server]);
+    bench.names = { "a.example": ["10.0.0.1", "10.0.0.2"] };
+    const [[, first], [, second]] = bench.servers(bench.compile("tcp://:1=a.example:80"));
+    bench.names = { "a.example": ["10.0.0.2"] };
+    const plan = bench.compile("tcp://:1=a.example:80");
+    deepEqual([nameOf(plan, first), nameOf(plan, second)], ["10.0.0.1:80", "10.0.0.2:80"]);
+    deepEqual([plan.serverAddressAt[first], plan.upstreamCount[1]], [0, 1]);
+    for (const number of bench.identities.servers.release(9, () => true)) {
+      bench.directory.servers.delete(number);
+    }
+    const after = bench.compile("tcp://:1=a.example:80");
+    deepEqual([nameOf(after, first), nameOf(after, second)], ["", "10.0.0.2:80"]);
+  });
+
+  it("the log's lines and share are those of its configuration; off has no lines", () => {
+    const file = (log: string) =>
+      new Bench().compileFile(
+        `log: ${log}\nlisteners: { a: { bind: 'tcp://:1', to: a } }\nupstreams: { a: { servers: ['10.0.0.1:80'] } }\n`,
+      );
+    const some = file("{ access: { format: combined, sample: 25% } }");
+    deepEqual([some.accessAll, some.accessShare, some.lines.sizes.lines], [1, ACCESS_SHARE_ALL / 4, LINES]);
+    strictEqual(linesNeed(some.lines, Needs.Head), true);
+    strictEqual(linesNeed(some.lines, Needs.Id), false);
+    strictEqual(file("{ access: { sample: 0.0000000001% } }").accessShare, 1);
+    strictEqual(file("{ access: { sample: 0% } }").accessShare, 0);
+    const all = file("{}");
+    deepEqual([all.accessShare, linesNeed(all.lines, Needs.Head)], [ACCESS_SHARE_ALL, false]);
+    const off = file("{ access: { to: off } }");
+    deepEqual([off.accessAll, off.lines.sizes.ops, linesNeed(off.lines, Needs.Head)], [0, 0, false]);
   });
 
   it("a base path is part of who a server is", () => {

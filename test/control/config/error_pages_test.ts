@@ -13,6 +13,8 @@ import { parseRun } from "../../../src/control/config/run.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
 import { Directory } from "../../../src/control/directory.ts";
 import { Folder } from "../../support/folder.ts";
+import { among, diskOf, type Files } from "./files.ts";
+import { DISK, type Disk } from "../../../src/control/config/disk.ts";
 
 const UPSTREAMS = "upstreams: { u: { servers: ['10.0.0.1:1'] } }\n";
 
@@ -25,21 +27,8 @@ function web(...pages: readonly string[]): string {
 /** The line and column where the first page stands. */
 const FIRST_LINE = 6;
 
-type Files = Readonly<Record<string, string | Uint8Array | Error>>;
-
-/** How files are read that are only here. `told`: each path that is asked for. */
-function reader(files: Files, told: string[] = []) {
-  return (path: string, bytesMax: number): Uint8Array => {
-    told.push(path);
-    const found = files[path] ?? Object.assign(new Error("no"), { code: "ENOENT" });
-    if (found instanceof Error) throw found;
-    const bytes = typeof found === "string" ? new TextEncoder().encode(found) : found;
-    return bytes.slice(0, bytesMax);
-  };
-}
-
 function run(text: string, files: Files = {}, told: string[] = []) {
-  return parseRun(["run", "-c", "f", "--admin", "off"], {}, 0, () => text, reader(files, told));
+  return parseRun(["run", "-c", "f", "--admin", "off"], among({ ...files, f: text }, told));
 }
 
 function good(text: string, files: Files = {}, told: string[] = []): Config {
@@ -236,7 +225,7 @@ test("what is no page is refused, with its place and what to write", () => {
     [
       "404: { text: file:/secret }",
       20,
-      'error-pages.404.text: "/secret": cannot be read: EACCES; write the path of a file',
+      'error-pages.404.text: "/secret": this user may not read it; change its owner or its mode',
       "not readable",
     ],
     [
@@ -262,7 +251,7 @@ test("what is no page is refused, with its place and what to write", () => {
     const line = page.startsWith("-") ? FIRST_LINE - 1 : FIRST_LINE;
     ok("problems" in result, why);
     deepEqual(result.problems.map(formatProblem), [
-      `sluice: f:${line}:${column}: listeners.web.${want}`,
+      `f:${line}:${column}: listeners.web.${want}`,
     ], why);
   }
 });
@@ -272,7 +261,7 @@ test("all that is wrong with files comes at once, each place with its own", () =
   const result = run(web("404: { text: file:a, html: file:b }", "5xx: { text: file:a }"), { b: "b" }, told);
   ok("problems" in result);
   deepEqual(result.problems.map(({ where }) => where), ["f:6:20", "f:7:20"]);
-  deepEqual(told, ["a", "b"], "each is read once");
+  deepEqual(told, ["f", "a", "b"], "each is read once");
 });
 
 test("pages as long as they may be", () => {
@@ -307,7 +296,12 @@ test("files are read from the disk", () => {
   writeFileSync(folder.at("busy.html"), "<h1>Büsy</h1>\n");
   writeFileSync(folder.at("empty"), "");
   const text = (path: string) => web(`503: { html: "file:${folder.at(path)}" }`);
-  const read = (path: string) => parseRun(["run", "-c", "f", "--admin", "off"], {}, 0, () => text(path));
+  const mixed = (text: string): Disk => ({
+    ...DISK,
+    read: (path, max) => (path === "f" ? diskOf({ f: text }) : DISK).read(path, max),
+  });
+  const read = (path: string) =>
+    parseRun(["run", "-c", "f", "--admin", "off"], { env: {}, uid: 0, disk: mixed(text(path)) });
   const told = (path: string): string[] => {
     const result = read(path);
     return "problems" in result ? result.problems.map(({ what }) => what) : [];
@@ -319,7 +313,7 @@ test("files are read from the disk", () => {
   }
   const place = "listeners.web.error-pages.503.html";
   deepEqual(told("none"), [`${place}: "${folder.at("none")}": there is no such file`]);
-  deepEqual(told(""), [`${place}: "${folder.at("")}": cannot be read: EISDIR`]);
+  deepEqual(told(""), [`${place}: "${folder.at("")}": a directory`]);
   writeFileSync(folder.at("long"), "x".repeat(LONGEST + 1));
   deepEqual(told("long"), [`${place}: "${folder.at("long")}" is longer than 16384 bytes`]);
 });

@@ -8,6 +8,7 @@ import { parseRun } from "../../../src/control/config/run.ts";
 import { Directory } from "../../../src/control/directory.ts";
 import { NONE } from "../../../src/base/limits.ts";
 import { RouteAction } from "../../../src/plan/routing.ts";
+import { among } from "./files.ts";
 
 const FILE = new URL("../../../examples/http.yaml", import.meta.url);
 
@@ -19,7 +20,7 @@ function literal(address: { readonly kind: string }): LiteralAddress[] {
 
 describe("examples/http.yaml", () => {
   it("is read and compiled without a warning", () => {
-    const parsed = parseRun(["run", "-c", "http.yaml"], {}, 0, () => readFileSync(FILE, "utf8"));
+    const parsed = parseRun(["run", "-c", "http.yaml"], among({ "http.yaml": readFileSync(FILE) }));
     if ("problems" in parsed) throw new Error(JSON.stringify(parsed.problems));
     deepEqual(parsed.warnings, []);
 

@@ -89,6 +89,9 @@ test("what a route does besides forwarding", () => {
     body: "",
     type: "text/plain; charset=utf-8",
   });
+  deepEqual(action({ respond: { status: 410 } }), { kind: "page", status: 410 }, "an error page");
+  deepEqual(action({ respond: { status: 410, body: "" } }).kind, "respond", "no page where a body is given");
+  deepEqual(action({ respond: { status: 399 } }).kind, "respond", "no page where it is no error");
   deepEqual(action({ respond: { status: 503, body: "back soon", type: "text/html" } }), {
     kind: "respond",
     status: 503,

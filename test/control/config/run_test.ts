@@ -4,12 +4,13 @@ import { formatProblem, formatProblems } from "../../../src/control/config/error
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
+import { among } from "./files.ts";
 
 const SMALL =
   "listeners: { a: { bind: 'tcp://:1', to: u } }\nupstreams: { u: { servers: ['10.0.0.1:1'] } }\n";
 
 function run(text: string, ...flags: string[]) {
-  return parseRun(["run", "-c", "f.yaml", ...flags], {}, 0, () => text);
+  return parseRun(["run", "-c", "f.yaml", ...flags], among({ "f.yaml": text }));
 }
 
 function good(text: string, ...flags: string[]): Config {
@@ -92,9 +93,9 @@ test("flags of the process go before what the file says", () => {
 
 test("the file may be named in four ways", () => {
   for (const words of [["-c", "f"], ["--config", "f"], ["--config=f"], ["-cf"]]) {
-    const read = (path: string) => path === "f" ? SMALL : "";
-    ok("config" in parseRun(["run", ...words, "--reactors", "1"], {}, 0, read), words.join(" "));
-    ok("config" in parseRun(["run", "--reactors", "1", ...words], {}, 0, read), words.join(" "));
+    const here = among({ f: SMALL });
+    ok("config" in parseRun(["run", ...words, "--reactors", "1"], here), words.join(" "));
+    ok("config" in parseRun(["run", "--reactors", "1", ...words], here), words.join(" "));
   }
 });
 
@@ -124,15 +125,19 @@ test("problems of the command line", () => {
       ['--reactors: "0" is too small; write auto or a number from 1 to 64'],
       "a bad value",
     ],
-    [["-c", "nowhere"], ["nowhere: there is no such file; write the path of a file"], "no file"],
-    [["-c", "folder"], ["folder: cannot be read: EISDIR; write the path of a file"], "a folder"],
+    [["-c", "nowhere"], [
+      "nowhere: there is no such file; write the path of a file, from the working directory on",
+    ], "no file"],
+    [
+      ["-c", "folder"],
+      ["folder: a directory; write the path of a file, from the working directory on"],
+      "a folder",
+    ],
   ];
-  const read = (path: string) => {
-    if (path === "f") return SMALL;
-    throw Object.assign(new Error("no"), { code: path === "folder" ? "EISDIR" : "ENOENT" });
-  };
+  const folder = Object.assign(new Error("no"), { code: "EISDIR" });
+  const here = among({ f: SMALL, folder });
   for (const [argv, want, why] of cases) {
-    const result = parseRun(["run", ...argv], {}, 0, read);
+    const result = parseRun(["run", ...argv], here);
     ok("problems" in result, why);
     deepEqual(lines(result), want, why);
   }
@@ -163,8 +168,7 @@ admin-token: \${TOKEN}
     'f.yaml:7:49: listeners.web.routes[0].match.path: "api" does not begin with a slash; write /api',
     'f.yaml:11:5: upstreams.api: unknown key "helth"; did you mean "health"?',
     'f.yaml:12:15: upstreams.api.servers[0]: option "weight" is not supported in this version; write a:1',
-    "f.yaml:13:14: admin-token: ${TOKEN} for a value from elsewhere is not supported in this version; " +
-    "write the value itself",
+    "f.yaml:13:14: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
   ]);
 });
 
@@ -197,7 +201,7 @@ test("warnings do not stop the start", () => {
   const result = run(SMALL.replace("['10.0.0.1:1']", "['10.0.0.1:1', '10.0.0.1:1']"));
   ok("config" in result);
   equal(lines(result).length, 1);
-  ok(lines(result)[0].startsWith("warning: f.yaml:2:"), lines(result)[0]);
+  ok(lines(result)[0].startsWith("f.yaml:2:43: warning: "), lines(result)[0]);
 });
 
 test("findings that come later are told as those of the check", () => {
@@ -205,7 +209,7 @@ test("findings that come later are told as those of the check", () => {
   ok("config" in file);
   const path = ["upstreams", "u", "servers", 0], of = { path, remedy: "do", severity: "error" } as const;
   deepEqual(file.tell([{ ...of, what: "odd" }]).map(formatProblem), [
-    "sluice: f.yaml:2:29: upstreams.u.servers[0]: odd; do",
+    "f.yaml:2:29: upstreams.u.servers[0]: odd; do",
   ]);
   const argv = ["tcp://:1=a:1", "--health-expect", "/(/", "tcp://:2=a:1", "--health-expect=/(/"];
   const flags = parseFlags(argv, {}, 0);

@@ -10,6 +10,7 @@ import {
   readCount,
   readDuration,
   readRate,
+  readShare,
   readSize,
 } from "../../../src/control/config/units.ts";
 
@@ -136,6 +137,25 @@ test("readCount", () => {
     ["9".repeat(500), `"${"9".repeat(72)}..." is too large`, "huge"],
   ];
   for (const [text, want, why] of cases) equal(told(readCount(text, range)), want, why);
+});
+
+test("readShare", () => {
+  const cases: [text: string, want: number | string, why: string][] = [
+    ["10%", 0.1, "whole"],
+    ["0.5%", 0.005, "a part of one"],
+    ["0%", 0, "none"],
+    ["100%", 1, "all"],
+    ["100.1%", '"100.1%" is too large', "more than all"],
+    ["10", '"10" has no unit', "ten of what?"],
+    ["0.1", '"0.1" has no unit', "a tenth, or a tenth of a percent?"],
+    ["-1%", '"-1%" is no share', "negative"],
+    [".5%", '".5%" is no share', "no digit before the point"],
+    ["1/10", '"1/10" is no share', "one in ten"],
+    ["10 %", '"10 %" is no share', "no space"],
+    ["", '"" is no share', "empty"],
+    ["1".repeat(40) + "%", `"${"1".repeat(40)}%" is no share`, "huge"],
+  ];
+  for (const [text, want, why] of cases) equal(told(readShare(text)), want, why);
 });
 
 test("formatDuration and formatSize are read back as they were", () => {

@@ -1,15 +1,12 @@
 // What we tell a server about its client: the fields by which a proxy passes on where a request came
 // from. Which of them are written, and what of those that came is believed, is the listener's to say
-// (policy/edit.ts has decided what is kept). The client's address record lies in the scratch page.
-import { ARENA_SCRATCH } from "../base/limits.ts";
+// (edit.ts has decided what is kept). The head lies in the bytes that are printed into.
 import { randomBits } from "../base/random.ts";
 import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
-import { Drop, dropped, forwardingOf, joinedNames, keptNames } from "../policy/edit.ts";
-import { FieldAt, Name } from "../proto/head.ts";
+import { Drop, dropped, forwardingOf, joinedNames, keptNames } from "./edit.ts";
+import type { TemplateInputs } from "./template.ts";
+import { FieldAt, type Head, Name } from "../proto/head.ts";
 import { isMapped, print, printDecimal, printHex, printIp, printRun, text } from "../proto/http1_print.ts";
-import { arenaBytes } from "../sys/sys.ts";
-import { inputs } from "./routing.ts";
-import { request } from "./wire_h1.ts";
 
 const CRLF = text("\r\n");
 const COMMA_SPACE = text(", ");
@@ -33,51 +30,58 @@ const FORWARDED_HOST = text(';host="');
 const QUOTE = text('"');
 const FORWARDED_PROTO = text(";proto=http\r\n");
 
-/** Prints the fields that are added to the request in `request`. `forwarded`: the listener's ways, without
+/** Prints the fields that are added to the request of `inputs`. `forwarded`: the listener's ways, without
  * those of fields that its route sets itself; `settled`: its number is in `inputs`, else any will do. */
-export function printForwarded(held: Plan, listener: number, forwarded: number, settled: boolean): void {
+export function printForwarded(
+  held: Plan,
+  listener: number,
+  forwarded: number,
+  settled: boolean,
+  inputs: TemplateInputs,
+): void {
+  const { head, client, clientAt } = inputs;
   if (appends(forwarded, ForwardedShift.XForwardedFor)) {
     print(X_FORWARDED_FOR);
-    printJoined(Name.XForwardedFor);
-    printIp(arenaBytes, ARENA_SCRATCH);
+    printJoined(head, Name.XForwardedFor);
+    printIp(client, clientAt);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.XForwardedProto, Name.XForwardedProto)) print(X_FORWARDED_PROTO);
-  const hasHost = request.authorityEnd > request.authority;
-  if (hasHost && sets(forwarded, ForwardedShift.XForwardedHost, Name.XForwardedHost)) {
+  if (sets(forwarded, ForwardedShift.XForwardedProto, WAY)) print(X_FORWARDED_PROTO);
+  const hasHost = head.authorityEnd > head.authority;
+  if (hasHost && sets(forwarded, ForwardedShift.XForwardedHost, WAY)) {
     print(X_FORWARDED_HOST);
-    printRun(request.at + request.authority, request.at + request.authorityEnd);
+    printRun(head.at + head.authority, head.at + head.authorityEnd);
     print(CRLF);
   }
   const port = held.listenerPort[listener];
-  if (port !== 0 && sets(forwarded, ForwardedShift.XForwardedPort, Name.XForwardedPort)) {
+  if (port !== 0 && sets(forwarded, ForwardedShift.XForwardedPort, WAY)) {
     print(X_FORWARDED_PORT);
     printDecimal(port);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.XRealIp, Name.XRealIp)) {
+  if (sets(forwarded, ForwardedShift.XRealIp, CLIENT)) {
     print(X_REAL_IP);
-    printIp(arenaBytes, ARENA_SCRATCH);
+    printIp(client, clientAt);
     print(CRLF);
   }
-  if (appends(forwarded, ForwardedShift.Forwarded)) printForwardedField();
-  printTraces(forwarded, settled);
+  if (appends(forwarded, ForwardedShift.Forwarded)) printForwardedField(inputs);
+  printTraces(forwarded, settled, inputs);
 }
 
 /** By which way it came, and which request it is. */
-function printTraces(forwarded: number, settled: boolean): void {
+function printTraces(forwarded: number, settled: boolean, { head, idAt, idEnd }: TemplateInputs): void {
   if (appends(forwarded, ForwardedShift.Via)) {
     print(VIA);
-    printJoined(Name.Via);
+    printJoined(head, Name.Via);
     print(VIA_US);
   }
-  if (sets(forwarded, ForwardedShift.XRequestId, Name.XRequestId)) {
+  if (sets(forwarded, ForwardedShift.XRequestId, 1 << Name.XRequestId)) {
     print(X_REQUEST_ID);
-    if (settled) printRun(inputs.idAt, inputs.idEnd);
+    if (settled) printRun(idAt, idEnd);
     else printRandom(4);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.Traceparent, Name.Traceparent)) {
+  if (sets(forwarded, ForwardedShift.Traceparent, 1 << Name.Traceparent)) {
     print(TRACEPARENT);
     printRandom(4);
     print(DASH);
@@ -87,19 +91,19 @@ function printTraces(forwarded: number, settled: boolean): void {
 }
 
 /** RFC 7239: for, host and proto of this hop. */
-function printForwardedField(): void {
+function printForwardedField({ head, client, clientAt }: TemplateInputs): void {
   print(FORWARDED);
-  printJoined(Name.Forwarded);
+  printJoined(head, Name.Forwarded);
   print(FOR);
-  const family = arenaBytes[ARENA_SCRATCH];
-  const bracketed = family === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
+  const family = client[clientAt];
+  const bracketed = family === 6 && !isMapped(client, clientAt);
   if (bracketed) print(QUOTED_BRACKET);
-  if (family === 4 || family === 6) printIp(arenaBytes, ARENA_SCRATCH);
+  if (family === 4 || family === 6) printIp(client, clientAt);
   else print(UNKNOWN);
   if (bracketed) print(BRACKET_QUOTE);
-  if (request.authorityEnd > request.authority) {
+  if (head.authorityEnd > head.authority) {
     print(FORWARDED_HOST);
-    printRun(request.at + request.authority, request.at + request.authorityEnd);
+    printRun(head.at + head.authority, head.at + head.authorityEnd);
     print(QUOTE);
   }
   print(FORWARDED_PROTO);
@@ -111,21 +115,26 @@ function appends(forwarded: number, shift: ForwardedShift): boolean {
   return how === Forwarding.Append || how === Forwarding.Replace;
 }
 
-/** Whether a single value is ours to set: always, or when none was kept. */
-function sets(forwarded: number, shift: ForwardedShift, name: Name): boolean {
+/** Fields that tell of one thing, as bits: what a trusted proxy has told in part is not completed with what we
+ * see, which would contradict it. */
+const WAY = (1 << Name.XForwardedProto) | (1 << Name.XForwardedHost) | (1 << Name.XForwardedPort);
+const CLIENT = (1 << Name.XRealIp) | (1 << Name.XForwardedFor);
+
+/** Whether a single value is ours to set: always, or when none of `names` was kept. */
+function sets(forwarded: number, shift: ForwardedShift, names: number): boolean {
   const how = forwardingOf(forwarded, shift);
-  return how === Forwarding.Replace || (how === Forwarding.Append && !(keptNames & (1 << name)));
+  return how === Forwarding.Replace || (how === Forwarding.Append && !((keptNames | joinedNames) & names));
 }
 
 /** Values of a list that were kept, each with a comma behind it. */
-function printJoined(name: Name): void {
+function printJoined(head: Head, name: Name): void {
   if (!(joinedNames & (1 << name))) return;
-  for (let field = 0; field < request.fieldCount; field++) {
+  for (let field = 0; field < head.fieldCount; field++) {
     const row = field * FieldAt.Length;
-    if (dropped[field] !== Drop.Joined || request.fields[row + FieldAt.Known] !== name) continue;
+    if (dropped[field] !== Drop.Joined || head.fields[row + FieldAt.Known] !== name) continue;
     printRun(
-      request.at + request.fields[row + FieldAt.Value],
-      request.at + request.fields[row + FieldAt.ValueEnd],
+      head.at + head.fields[row + FieldAt.Value],
+      head.at + head.fields[row + FieldAt.ValueEnd],
     );
     print(COMMA_SPACE);
   }

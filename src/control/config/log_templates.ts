@@ -1,0 +1,378 @@
+// Lines of the access log as people write them: text with {names} of what is known of a request or a
+// connection. What is read here becomes operations of the Plan (compile_log.ts), which the reactors print;
+// the built-in formats are such lines as well.
+// A template that is a JSON object once its values are there is written as JSON: a value outside quotes is a
+// number, a word or a text in quotes of its own, or null; inside quotes it is escaped as JSON wants it.
+import {
+  FIELD_BYTES_TOLD,
+  HOST_BYTES_TOLD,
+  LOG_LINE_BYTES_MAX,
+  METHOD_BYTES_MAX,
+  TARGET_BYTES_TOLD,
+} from "../../base/limits.ts";
+import { Line, Told, TOLD_OF_REQUESTS } from "../../plan/log_lines.ts";
+import { didYouMean, quoted, type Reading, refused, shown, taken } from "./errors.ts";
+
+/** One operation: a value, the texts around it, and the one instead of all three when there is no value. */
+export interface LinePiece {
+  readonly told: Told;
+  readonly before: string;
+  readonly behind: string;
+  readonly none: string;
+  /** Of a field: its name in lower case. */
+  readonly argument: string;
+}
+
+/** A line, without the newline at its end. */
+export interface LineTemplate {
+  readonly json: boolean;
+  readonly pieces: readonly LinePiece[];
+}
+
+/** The lines of requests and of plain connections. */
+export interface AccessLines {
+  readonly http: LineTemplate;
+  readonly tcp: LineTemplate;
+}
+
+export type AccessFormat = "text" | "json" | "combined";
+
+/** What a configuration says of its lines; a template is good (`readLogTemplate`). */
+export interface AccessWords {
+  readonly format: AccessFormat;
+  readonly template?: string | { readonly http?: string; readonly tcp?: string };
+}
+
+const NAMES: Readonly<Record<string, Told>> = {
+  time: Told.Time,
+  "time.clf": Told.ClfTime,
+  client: Told.Client,
+  "client.address": Told.ClientAddress,
+  "client.port": Told.ClientPort,
+  protocol: Told.Protocol,
+  method: Told.Method,
+  target: Told.Target,
+  path: Told.Path,
+  host: Told.Host,
+  request_line: Told.RequestLine,
+  request_id: Told.RequestId,
+  status: Told.Status,
+  listener: Told.Listener,
+  route: Told.Route,
+  upstream: Told.Upstream,
+  server: Told.Server,
+  up_bytes: Told.UpBytes,
+  down_bytes: Told.DownBytes,
+  queue_ms: Told.QueueMs,
+  connect_ms: Told.ConnectMs,
+  first_byte_ms: Told.FirstByteMs,
+  duration_ms: Told.DurationMs,
+  tried: Told.Tried,
+  reused: Told.Reused,
+  reason: Told.Reason,
+  type: Told.Type,
+  errno: Told.Errno,
+  detail: Told.Detail,
+};
+/** A field of the request's head. */
+const FIELD_PREFIX = "request.";
+const REQUEST_ID_FIELD = "x-request-id";
+
+/** Values that JSON writes without quotes. */
+const NUMBERS: ReadonlySet<Told> = new Set([
+  Told.ClientPort,
+  Told.Status,
+  Told.UpBytes,
+  Told.DownBytes,
+  Told.QueueMs,
+  Told.ConnectMs,
+  Told.FirstByteMs,
+  Told.DurationMs,
+  Told.Tried,
+]);
+
+/** The names that a template may have, for what is said to people. */
+export const LOG_NAMES: readonly string[] = [...Object.keys(NAMES), `${FIELD_PREFIX}NAME`];
+
+export const TEMPLATE_CHARACTERS_MAX = 4_096;
+/** What a name of the configuration is reckoned with. */
+const NAME_BYTES = 256;
+/** A value that no client has a say in. */
+const VALUE_BYTES = 128;
+
+const value = (told: Told, before: string, behind = "", none = `${before}-`): LinePiece => ({
+  told,
+  before,
+  behind,
+  none,
+  argument: "",
+});
+
+const listenerText = value(Told.Listener, ' listener="', '"', ' listener=""');
+const upstreamText = value(Told.Upstream, ' upstream="', '"', ' upstream=""');
+const reasonText = [
+  value(Told.Reason, " reason="),
+  value(Told.Type, " type=", "", ""),
+  value(Told.Errno, ' errno="', '"', ""),
+];
+
+/** `format: text`; what is absent is left out where no template can say so. */
+const TEXT: AccessLines = {
+  http: {
+    json: false,
+    pieces: [
+      value(Told.Time, "", "Z"),
+      value(Told.Client, " "),
+      value(Told.Request, ' "', '"', ' "-"'),
+      value(Told.Host, " "),
+      value(Told.Status, " "),
+      value(Told.Server, " -> "),
+      listenerText,
+      value(Told.Route, ' route="', '"', ' route=""'),
+      upstreamText,
+      value(Told.UpBytes, " up="),
+      value(Told.DownBytes, " down="),
+      value(Told.QueueMs, " queue="),
+      value(Told.ConnectMs, " connect="),
+      value(Told.FirstByteMs, " first="),
+      value(Told.DurationMs, " ms="),
+      value(Told.Tried, " tried="),
+      value(Told.Reused, " reused=1", "", " reused=0"),
+      ...reasonText,
+      value(Told.Detail, ' detail="', '"', ""),
+    ],
+  },
+  tcp: {
+    json: false,
+    pieces: [
+      value(Told.Time, "", "Z"),
+      value(Told.Client, " "),
+      value(Told.Server, " -> "),
+      listenerText,
+      upstreamText,
+      value(Told.UpBytes, " up="),
+      value(Told.DownBytes, " down="),
+      value(Told.DurationMs, " ms="),
+      value(Told.Tried, " tried="),
+      ...reasonText,
+    ],
+  },
+};
+
+const fields = (...names: string[]): string => `{${names.map((name) => `"${name}":{${name}}`).join()}}`;
+const ENDING = ["reason", "type", "errno"];
+const JSON_HTTP = fields(
+  ...["time", "client", "method", "target", "host", "status", "server", "listener", "route", "upstream"],
+  ...["up_bytes", "down_bytes", "queue_ms", "connect_ms", "first_byte_ms", "duration_ms", "tried", "reused"],
+  ...ENDING,
+  "detail",
+);
+const JSON_TCP = fields(
+  ...["time", "client", "listener", "upstream", "server", "up_bytes", "down_bytes", "duration_ms"],
+  ...ENDING,
+  "tried",
+);
+/** The combined log format of Apache and nginx. */
+const COMBINED = '{client.address} - - [{time.clf}] "{request_line}" {status} {down_bytes} ' +
+  '"{request.referer}" "{request.user-agent}"';
+
+/** The lines that a configuration asks for. */
+export function accessLines({ format, template }: AccessWords): AccessLines {
+  const own = typeof template === "string" ? { http: template, tcp: template } : template ?? {};
+  const known = format === "json" ? { http: JSON_HTTP, tcp: JSON_TCP } : { http: COMBINED, tcp: COMBINED };
+  const read = (line: Line.Http | Line.Tcp, given: string | undefined): LineTemplate => {
+    const name = line === Line.Http ? "http" : "tcp";
+    if (given === undefined && format === "text") return TEXT[name];
+    const reading = readLogTemplate(given ?? known[name]);
+    if (!reading.ok) throw new Error(`log templates: one was not checked: ${reading.what}`);
+    return line === Line.Http ? reading.value : ofConnections(reading.value);
+  };
+  return { http: read(Line.Http, own.http), tcp: read(Line.Tcp, own.tcp) };
+}
+
+/** A line for plain connections: what only requests have is absent. */
+function ofConnections({ json, pieces }: LineTemplate): LineTemplate {
+  const literal = (text: string): LinePiece => value(Told.Literal, text, "", "");
+  return {
+    json,
+    pieces: pieces.map((piece) => {
+      if (piece.told === Told.Protocol) return literal(`${piece.before}tcp${piece.behind}`);
+      return piece.told < TOLD_OF_REQUESTS ? piece : literal(piece.none);
+    }),
+  };
+}
+
+/** A part of a template: text, or a name. */
+type Part = { readonly literal: string } | { readonly name: string };
+
+/** Reads a template. */
+export function readLogTemplate(text: string): Reading<LineTemplate> {
+  const flaw = flawOf(text);
+  if (flaw !== undefined) return flaw;
+  const parts = partsOf(text);
+  if (!parts.ok) return parts;
+  const wrong = parts.value.map((part) => "name" in part ? nameFlaw(part.name) : undefined);
+  const unknown = wrong.find((reading) => reading !== undefined);
+  if (unknown !== undefined) return unknown;
+  const filled = parts.value.map((part) => "name" in part ? "0" : part.literal).join("");
+  const json = isObject(filled);
+  if (!json && /^\s*\{\s*"/.test(filled)) {
+    return refused(
+      "begins like JSON, but is no object of JSON once its values are there",
+      "mend its commas, quotes and braces",
+    );
+  }
+  const template = { json, pieces: piecesOf(parts.value, json) };
+  const bytes = mostBytes(template);
+  if (bytes <= LOG_LINE_BYTES_MAX) return taken(template);
+  return refused(
+    `its lines may have ${bytes} bytes`,
+    `leave out some of its names: at most ${LOG_LINE_BYTES_MAX} bytes are written`,
+  );
+}
+
+function flawOf(text: string): Reading<never> | undefined {
+  if (text === "") return refused("empty", `write a text with names such as {client} and {status}`);
+  if (text.length > TEMPLATE_CHARACTERS_MAX) {
+    return refused(`a template of ${text.length} characters`, `write at most ${TEMPLATE_CHARACTERS_MAX}`);
+  }
+  if (/[\r\n]/.test(text)) {
+    return refused("has more than one line", 'write it in one line; in YAML, ">-" joins several');
+  }
+  if (!text.isWellFormed() || /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]/.test(text)) {
+    return refused(`${quoted(text)} holds a control character`, "write printable characters");
+  }
+  return undefined;
+}
+
+/** Cuts a template at its {names}. "{{" is a brace, and so is the "}}" that belongs to one; every other brace
+ * that begins no name is itself. */
+function partsOf(text: string): Reading<Part[]> {
+  const parts: Part[] = [];
+  let literal = "", open = 0;
+  for (let at = 0; at < text.length; at++) {
+    if (text.startsWith("{{", at)) {
+      literal += "{";
+      open++;
+      at++;
+    } else if (open > 0 && text.startsWith("}}", at)) {
+      literal += "}";
+      open--;
+      at++;
+    } else if (text[at] === "{" && /[a-z]/.test(text[at + 1] ?? "")) {
+      const end = text.indexOf("}", at);
+      if (end === -1) {
+        return refused(`${quoted(text.slice(at))} is not closed`, 'write "{{" for a brace');
+      }
+      if (literal !== "") parts.push({ literal });
+      literal = "";
+      parts.push({ name: text.slice(at + 1, end) });
+      at = end;
+    } else literal += text[at];
+  }
+  if (literal !== "") parts.push({ literal });
+  return taken(parts);
+}
+
+function nameFlaw(name: string): Reading<never> | undefined {
+  if (Object.hasOwn(NAMES, name)) return undefined;
+  if (name.startsWith(FIELD_PREFIX)) {
+    const field = name.slice(FIELD_PREFIX.length);
+    if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(field)) return undefined;
+    return refused(
+      `${quoted(field)} is no field's name`,
+      "write the name of a request's field, such as {request.user-agent}",
+    );
+  }
+  const all = `the names are ${LOG_NAMES.map((known) => `{${known}}`).join(" ")}; "{{" is a brace`;
+  return refused(`{${shown(name)}} stands for nothing`, didYouMean(name, Object.keys(NAMES), all));
+}
+
+function isObject(text: string): boolean {
+  if (!/^\s*\{/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function piecesOf(parts: readonly Part[], json: boolean): LinePiece[] {
+  const pieces: LinePiece[] = [];
+  let before = "", inText = false;
+  for (const part of parts) {
+    if ("literal" in part) {
+      before += part.literal;
+      inText = (part.literal.match(/\\.|"/g) ?? []).reduce((is, mark) => mark === '"' ? !is : is, inText);
+      continue;
+    }
+    const told = NAMES[part.name] ?? Told.RequestField;
+    const argument = told === Told.RequestField
+      ? part.name.slice(FIELD_PREFIX.length).toLowerCase()
+      : told === Told.RequestId
+      ? REQUEST_ID_FIELD
+      : "";
+    pieces.push({ told, argument, ...around(told, before, json, inText) });
+    before = "";
+  }
+  if (before !== "") pieces.push(value(Told.Literal, before, "", ""));
+  return pieces;
+}
+
+/** What stands around a value, and instead of it. */
+function around(
+  told: Told,
+  before: string,
+  json: boolean,
+  inText: boolean,
+): Pick<LinePiece, "before" | "behind" | "none"> {
+  const zone = told === Told.Time ? "Z" : told === Told.ClfTime ? " +0000" : "";
+  if (told === Told.Reused) {
+    const [no, yes] = json ? ["false", "true"] : ["0", "1"];
+    return { before: before + yes, behind: "", none: before + no };
+  }
+  if (!json || inText) return { before, behind: zone, none: `${before}-` };
+  if (NUMBERS.has(told)) return { before, behind: "", none: `${before}null` };
+  return { before: `${before}"`, behind: `${zone}"`, none: `${before}null` };
+}
+
+/** The longest that a line may become: a client cannot make its line so long that it is dropped. Names of the
+ * configuration are reckoned with NAME_BYTES each. */
+export function mostBytes({ json, pieces }: LineTemplate): number {
+  const bytes = (text: string): number => new TextEncoder().encode(text).length;
+  const escaped = json ? 6 : 4;
+  return pieces.reduce((sum, { told, before, behind, none }) => {
+    const around = Math.max(bytes(before) + bytes(behind), bytes(none));
+    return sum + around + valueBytes(told, escaped);
+  }, SLACK_BYTES);
+}
+
+/** The newline, and what a print needs behind it. */
+const SLACK_BYTES = 8;
+
+function valueBytes(told: Told, escaped: number): number {
+  switch (told) {
+    case Told.Literal:
+    case Told.Reused:
+      return 0;
+    case Told.Target:
+    case Told.Path:
+      return TARGET_BYTES_TOLD * escaped;
+    case Told.Request:
+    case Told.RequestLine:
+      return METHOD_BYTES_MAX + TARGET_BYTES_TOLD * escaped + " HTTP/1.1 ".length;
+    case Told.Host:
+      return HOST_BYTES_TOLD; // nothing in it is ever escaped
+    case Told.RequestField:
+    case Told.RequestId:
+      return FIELD_BYTES_TOLD * escaped;
+    case Told.Listener:
+    case Told.Route:
+    case Told.Upstream:
+    case Told.Server:
+      return NAME_BYTES;
+    default:
+      return VALUE_BYTES;
+  }
+}

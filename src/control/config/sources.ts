@@ -1,0 +1,264 @@
+// The files of a configuration: the one that was named, and those that it includes, put together into one tree
+// of raw values. Sections are joined key by key; anything else may stand in one file only.
+import { dirname, isAbsolute, join, normalize } from "node:path";
+import { bytesOfFile, type Disk, unreadable } from "./disk.ts";
+import { type ConfigProblem, quoted, shown, type Spot } from "./errors.ts";
+import { type ConfigFile, FILE_BYTES_MAX, pathText, readConfigFile, whereOf } from "./file.ts";
+import type { Finding, Path } from "./finding.ts";
+import { type Sources, substitute } from "./substitution.ts";
+
+/** Files of one configuration. */
+const FILES_MAX = 1_000;
+/** How deep files include one another. */
+const DEPTH_MAX = 8;
+
+/** A configuration as its files have it. */
+export interface ConfigSource {
+  /** All files together, nothing substituted. */
+  readonly raw: unknown;
+  /** What a finding is about; `order` puts places in the order in which somebody reads the files. */
+  readonly place: (
+    finding: Pick<Finding, "path" | "isKey">,
+  ) => { readonly spot: Spot; readonly order: number };
+  readonly warnings: readonly ConfigProblem[];
+}
+
+type Section = Record<string, unknown>;
+
+/** Reads a configuration's files. @returns them, or all that keeps them from being read */
+export function readSources(
+  path: string,
+  { env, disk }: Sources,
+): ConfigSource | { problems: ConfigProblem[] } {
+  const reader = new SourceReader(env, disk);
+  reader.read(path, [], 0);
+  const { files, problems, warnings } = reader;
+  if (problems.length > 0) return { problems };
+  if (files.length === 1 && reader.includes === 0) {
+    const [{ raw, place }] = files;
+    return { raw, place: (finding) => ordered(place(finding), 0), warnings };
+  }
+  const place: ConfigSource["place"] = (finding) => {
+    const at = fileOf(files, finding.path);
+    return ordered(files[at].place(finding), at);
+  };
+  const raw = joined(files, problems);
+  return problems.length > 0 ? { problems } : { raw, place, warnings };
+}
+
+function ordered({ spot, offset }: ReturnType<ConfigFile["place"]>, file: number) {
+  return { spot, order: file * (FILE_BYTES_MAX + 1) + offset };
+}
+
+class SourceReader {
+  readonly files: ConfigFile[] = [];
+  readonly problems: ConfigProblem[] = [];
+  readonly warnings: ConfigProblem[] = [];
+  /** Patterns that were followed. */
+  includes = 0;
+  readonly #env: Sources["env"];
+  readonly #disk: Disk;
+  /** By path: where it was included first. */
+  readonly #seen = new Map<string, string>();
+  #bytes = 0;
+
+  constructor(env: Sources["env"], disk: Disk) {
+    this.#env = env;
+    this.#disk = disk;
+  }
+
+  /** @param from where it is included, none for the first */
+  read(path: string, from: readonly Spot[], depth: number): void {
+    const error = (what: string, remedy: string) =>
+      this.problems.push(this.#problem(path, from, what, remedy));
+    const id = normalize(path), before = this.#seen.get(id);
+    if (before !== undefined) {
+      error(`${quoted(path)} is part of the configuration already, by ${before}`, "include it once");
+      return;
+    }
+    this.#seen.set(id, from.length === 0 ? "the command line" : whereOf(from[0]));
+    if (this.#seen.size > FILES_MAX) {
+      if (this.#seen.size === FILES_MAX + 1) {
+        error(`more than ${FILES_MAX} files`, "put some of them together");
+      }
+      return;
+    }
+    const bytes = bytesOfFile(path, this.#disk, FILE_BYTES_MAX + 1 - this.#bytes);
+    if (!(bytes instanceof Uint8Array)) return void error(bytes.what, bytes.remedy);
+    this.#bytes += bytes.length;
+    if (this.#bytes > FILE_BYTES_MAX) {
+      return void error(`the configuration is longer than ${FILE_BYTES_MAX} bytes`, "write a shorter one");
+    }
+    const file = readConfigFile(path, bytes);
+    if ("problems" in file) return void this.problems.push(...file.problems);
+    this.files.push(file);
+    this.#include(path, file, depth);
+  }
+
+  #problem(path: string, from: readonly Spot[], what: string, remedy: string): ConfigProblem {
+    if (from.length === 0) return { where: shown(path), what, remedy, severity: "error" };
+    const told = what.startsWith('"') ? what : `${quoted(path)}: ${what}`;
+    return { where: whereOf(from[0]), what: `include: ${told}`, remedy, severity: "error", spot: from[0] };
+  }
+
+  /** Reads what a file includes, in the order of the patterns, each one's files by name. */
+  #include(path: string, file: ConfigFile, depth: number): void {
+    if (!isSection(file.raw) || !Object.hasOwn(file.raw, "include")) return;
+    const { values, findings } = substitute(file.raw.include, { env: this.#env, disk: this.#disk });
+    const tell = (at: Path, what: string, remedy: string, severity: "error" | "warning" = "error") => {
+      const { spot } = file.place({ path: ["include", ...at] });
+      const problem: ConfigProblem = {
+        where: whereOf(spot),
+        what: `include: ${what}`,
+        remedy,
+        severity,
+        spot,
+      };
+      (severity === "error" ? this.problems : this.warnings).push(problem);
+    };
+    for (const { path, what, remedy } of findings) tell(path, what, remedy);
+    if (findings.length > 0) return;
+    const patterns = Array.isArray(values) ? values : [values];
+    for (const [at, pattern] of patterns.entries()) {
+      const where: Path = Array.isArray(values) ? [at] : [];
+      if (typeof pattern !== "string" || pattern === "") {
+        tell(where, "no path", "write a path, such as conf.d/*.yaml, or a list of them");
+        continue;
+      }
+      if (depth === DEPTH_MAX) {
+        tell(
+          where,
+          `files include one another more than ${DEPTH_MAX} deep`,
+          "include them from the first file",
+        );
+        continue;
+      }
+      this.includes++;
+      const full = isAbsolute(pattern) ? pattern : join(dirname(path), pattern);
+      const found = expand(full, this.#disk);
+      if ("what" in found) tell(where, `${quoted(full)}: ${found.what}`, found.remedy);
+      else if (found.paths.length === 0) {
+        tell(where, `no file is called ${quoted(full)}`, "leave it out if there will be none", "warning");
+      } else {
+        for (const one of found.paths) {
+          this.read(one, [file.place({ path: ["include", ...where] }).spot], depth + 1);
+        }
+      }
+    }
+  }
+}
+
+/** The paths that a pattern means: `*`, `?` and `[...]` stand for characters of one name, but for no dot at its
+ * beginning. A path without any is itself. */
+export function expand(
+  pattern: string,
+  disk: Disk,
+): { readonly paths: string[] } | { readonly what: string; readonly remedy: string } {
+  let paths = [pattern.startsWith("/") ? "/" : ""];
+  const steps = pattern.split("/").filter((step) => step !== "");
+  for (const [at, step] of steps.entries()) {
+    if (!/[*?[]/.test(step)) {
+      paths = paths.map((path) => `${path}${step}${at < steps.length - 1 ? "/" : ""}`);
+      continue;
+    }
+    if (step.includes("**")) {
+      return { what: '"**" is not supported', remedy: "write one * for each directory" };
+    }
+    const names = nameTest(step), next: string[] = [];
+    for (const path of paths) {
+      let listed: readonly string[];
+      try {
+        listed = disk.list(path === "" ? "." : path);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === "ENOENT" || code === "ENOTDIR") continue;
+        return { ...unreadable(error, path), remedy: "write a path that this user may read" };
+      }
+      const good = listed.filter((name) => names.test(name)).sort();
+      next.push(...good.map((name) => `${path}${name}${at < steps.length - 1 ? "/" : ""}`));
+    }
+    paths = next;
+  }
+  return { paths };
+}
+
+function nameTest(step: string): RegExp {
+  const escaped = step.replace(/[.+^${}()|\\]/g, "\\$&");
+  const source = escaped.replace(/\*/g, ".*").replace(/\?/g, ".").replace(/\[!/g, "[^");
+  const hidden = step.startsWith(".") ? "" : "(?!\\.)";
+  try {
+    return new RegExp(`^${hidden}${source}$`, "su");
+  } catch {
+    return new RegExp(`^${step.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`, "u"); // no class: itself
+  }
+}
+
+/** The file that has the longest part of a path, the first of those. */
+function fileOf(files: readonly ConfigFile[], path: Path): number {
+  let best = 0, deepest = -1;
+  for (const [at, { raw }] of files.entries()) {
+    const depth = depthOf(raw, path);
+    if (depth > deepest) [best, deepest] = [at, depth];
+  }
+  return best;
+}
+
+function depthOf(raw: unknown, path: Path): number {
+  let value = raw, depth = 0;
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) break;
+    value = (value as Record<string | number, unknown>)[step];
+    depth++;
+  }
+  return depth;
+}
+
+/** All files in one tree, without their `include`. */
+function joined(files: readonly ConfigFile[], problems: ConfigProblem[]): unknown {
+  const all: Section = {};
+  for (const [at, file] of files.entries()) {
+    if (file.raw === null || file.raw === undefined) continue; // nothing but comments
+    if (!isSection(file.raw)) {
+      const { spot } = file.place({ path: [] });
+      const what = "no section of keys";
+      problems.push({
+        where: whereOf(spot),
+        what,
+        remedy: "write listeners and upstreams",
+        severity: "error",
+        spot,
+      });
+      continue;
+    }
+    const { include: _, ...rest } = file.raw;
+    const twice = (path: Path): void => {
+      const { spot } = file.place({ path, isKey: true });
+      const before = files.slice(0, at).find((other) => depthOf(other.raw, path) === path.length);
+      const other = before === undefined ? "another file" : whereOf(before.place({ path, isKey: true }).spot);
+      const what = `${pathText(path)} is given in ${other} as well`;
+      problems.push({ where: whereOf(spot), what, remedy: "leave one of them out", severity: "error", spot });
+    };
+    joinSections(all, rest, [], twice);
+  }
+  return all;
+}
+
+/** Puts the keys of one section into another. */
+function joinSections(into: Section, from: Section, path: Path, twice: (path: Path) => void): void {
+  for (const [key, value] of Object.entries(from)) {
+    if (!Object.hasOwn(into, key) || into[key] === null) {
+      Object.defineProperty(into, key, {
+        value: isSection(value) ? { ...value } : value,
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
+    } else if (isSection(into[key]) && isSection(value)) {
+      joinSections(into[key], value, [...path, key], twice);
+    } else if (value !== null) twice([...path, key]);
+  }
+}
+
+function isSection(value: unknown): value is Section {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

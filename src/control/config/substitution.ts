@@ -1,0 +1,108 @@
+// `${NAME}` and `${file:/path}` in the values of a file: what the environment and other files give. The raw
+// values keep the reference; what it gave goes to the schema alone, and into no message.
+import { shown } from "./errors.ts";
+import type { Finding, Path } from "./finding.ts";
+import { textOfFile } from "./disk.ts";
+import type { Disk } from "./disk.ts";
+
+/** What a reference may give. */
+const VALUE_BYTES_MAX = 64 << 10;
+/** Values as short as this are no secret that could be told from other text. */
+const HIDDEN_CHARACTERS_MIN = 3;
+
+/** Values with nothing left to substitute, and how to tell of them without what was substituted. */
+export interface Substituted {
+  readonly values: unknown;
+  readonly findings: readonly Finding[];
+  /** A text with references in place of what they gave. */
+  readonly hide: (text: string) => string;
+}
+
+export interface Sources {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly disk: Disk;
+}
+
+const REFERENCE = /\$(\$\{)|\$\{([^}]*)(\}?)/g;
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** Whether a text refers to something. */
+export function refers(text: string): boolean {
+  return text.includes("${");
+}
+
+/** Copies `raw` with every reference replaced. Files are read once each. */
+export function substitute(raw: unknown, { env, disk }: Sources): Substituted {
+  const findings: Finding[] = [];
+  const given = new Map<string, string>(); // by reference
+  const failed = new Map<string, { what: string; remedy: string }>();
+  const look = (reference: string): string | undefined => {
+    const known = given.get(reference);
+    if (known !== undefined || failed.has(reference)) return known;
+    const found = lookUp(reference, env, disk);
+    if (typeof found === "string") given.set(reference, found);
+    else failed.set(reference, found);
+    return typeof found === "string" ? found : undefined;
+  };
+  const replace = (text: string, path: Path): string =>
+    text.replace(REFERENCE, (whole, escaped: string | undefined, reference: string, end: string) => {
+      if (escaped !== undefined) return "${";
+      const flaw = end === "" ? UNFINISHED : undefined;
+      const value = flaw === undefined ? look(reference) : undefined;
+      if (value !== undefined) return value;
+      findings.push({ path, ...(flaw ?? failed.get(reference)!), severity: "error" });
+      return whole;
+    });
+  const copy = (value: unknown, path: Path): unknown => {
+    if (typeof value === "string") return refers(value) ? replace(value, path) : value;
+    if (Array.isArray(value)) return value.map((entry, at) => copy(entry, [...path, at]));
+    if (typeof value !== "object" || value === null) return value;
+    const copied: Record<string, unknown> = Object.create(null);
+    for (const [key, entry] of Object.entries(value)) copied[key] = copy(entry, [...path, key]);
+    return Object.setPrototypeOf(copied, Object.prototype);
+  };
+  return { values: copy(raw, []), findings, hide: hiderOf(given) };
+}
+
+const UNFINISHED = {
+  what: '"${" without its "}"',
+  remedy: 'write ${NAME} or ${file:/PATH}; "$${" stands for itself',
+};
+
+function lookUp(
+  reference: string,
+  env: Sources["env"],
+  disk: Disk,
+): string | { what: string; remedy: string } {
+  const name = shown(`\${${reference}}`);
+  if (reference.startsWith("file:")) {
+    const path = reference.slice("file:".length);
+    if (path === "") return { what: `${name}: no path`, remedy: "write ${file:/PATH}" };
+    const text = textOfFile(path, disk, VALUE_BYTES_MAX);
+    return "text" in text
+      ? text.text.replace(/\r?\n$/, "")
+      : { what: `${name}: ${text.what}`, remedy: text.remedy };
+  }
+  if (!VARIABLE.test(reference)) {
+    return { what: `${name} names no variable`, remedy: UNFINISHED.remedy };
+  }
+  const value = Object.hasOwn(env, reference) ? env[reference] : undefined;
+  if (value !== undefined) return value;
+  return { what: `${name}: there is no such variable`, remedy: "set it where Sluice is started" };
+}
+
+/** Longer values first: one may be part of another. */
+function hiderOf(given: ReadonlyMap<string, string>): Substituted["hide"] {
+  const hidden = [...given].filter(([, value]) => value.length >= HIDDEN_CHARACTERS_MIN)
+    .sort(([, a], [, b]) => b.length - a.length);
+  return (text) => {
+    for (const [reference, value] of hidden) {
+      const reads = `\${${reference}}`;
+      text = text.replaceAll(value, reads);
+      const escaped = shown(value, Infinity), cut = shown(value);
+      if (escaped !== value) text = text.replaceAll(escaped, reads);
+      if (cut !== value) text = text.replaceAll(cut, reads);
+    }
+    return text;
+  };
+}

@@ -1,0 +1,393 @@
+// What would become of a connection or a request, in the order of the walk: the listener, the route, who is
+// believed, the server, what it gets, and how long each step may take. Every decision is made by the
+// function that the data plane calls; here is their order, and why each said what it said. Nothing moves.
+import { NONE } from "../../base/limits.ts";
+import { Protocol } from "../../plan/plan.ts";
+import { OwnField } from "../../plan/routing.ts";
+import { needsPath } from "../../policy/request_head.ts";
+import { isTrusted } from "../../policy/trust.ts";
+import { isIn } from "../../policy/prefix.ts";
+import { Way, wayAtOnce, wayByRoute, wayRoute } from "../../policy/way.ts";
+import { HeadFlag, Method } from "../../proto/head.ts";
+import { Refusal, REFUSALS } from "../../proto/refusal.ts";
+import { Reason, REASONS } from "../../shared/reason.ts";
+import { arenaBytes, sys } from "../../sys/sys.ts";
+import { addressText } from "../config/address.ts";
+import { type ConfigProblem, shown } from "../config/errors.ts";
+import { pathText } from "../config/file.ts";
+import type { Route } from "../config/route_schema.ts";
+import type { HeaderEdits } from "../config/routes.ts";
+import type { ListenerEntry } from "../directory.ts";
+import type {
+  AnswerView,
+  ClientView,
+  Decision,
+  Explanation,
+  ForwardedView,
+  LineView,
+  TimeoutView,
+} from "./explanation.ts";
+import { findListener, listenersOf, listenerView } from "./listener.ts";
+import { fromText, type Question, type RequestQuestion } from "./question.ts";
+import {
+  forwardedHead,
+  inputs,
+  placeClient,
+  readPath,
+  readRequest,
+  requestView,
+  templateText,
+} from "./request.ts";
+import { Recorder, routeKey, routeViews } from "./routes.ts";
+import { balance, type Balanced } from "./servers.ts";
+import {
+  ANSWER_TIMEOUTS,
+  CONNECT_TIMEOUTS,
+  QUEUE_TIMEOUTS,
+  REQUEST_TIMEOUTS,
+  timeoutsOf,
+  TUNNEL_TIMEOUTS,
+} from "./timeouts.ts";
+import type { World } from "./world.ts";
+
+/** Of a fixed reply's body; the rest is cut. */
+const BODY_CHARACTERS_MAX = 200;
+/** Other listeners that are named where nobody listens. */
+const ELSEWHERE_MAX = 16;
+
+/** Takes this thread's arena (see request.ts). @returns what is wrong with the question, otherwise */
+export function explain(world: World, question: Question): Explanation | { problems: ConfigProblem[] } {
+  const found = findListener(world, question.to, question.text);
+  if ("problems" in found) return found;
+  const empty = emptyExplanation(world, question), { phase } = world.state;
+  if (phase === "draining" || phase === "stopped") {
+    return { ...empty, decision: decide("nobody", `Sluice is ${phase}: it takes no new connection`) };
+  }
+  const { entry } = found;
+  if (entry === undefined) {
+    const elsewhere = listenersOf(world).slice(0, ELSEWHERE_MAX).map((other) => listenerView(world, other));
+    return {
+      ...empty,
+      elsewhere,
+      decision: decide("nobody", `nobody listens on ${addressText(question.to)}`),
+    };
+  }
+  placeClient(question);
+  const known = { ...empty, listener: listenerView(world, entry) };
+  if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
+    return { ...known, ...connection(world, entry) };
+  }
+  if (question.kind === "request") return { ...known, ...request(world, entry, question) };
+  const ask = question.to.kind === "unix"
+    ? "which explain asks of TCP listeners alone"
+    : "ask with [METHOD] http://HOST/PATH";
+  return {
+    ...known,
+    timeouts: timeoutsOf(world, "listeners", entry.name, REQUEST_TIMEOUTS),
+    decision: decide(
+      "ask",
+      `listener ${shown(entry.name)} speaks HTTP: it depends on each request; ${ask}`,
+    ),
+  };
+}
+
+function emptyExplanation({ state }: World, question: Question): Explanation {
+  return {
+    question: { text: question.text, from: fromText(question) },
+    state,
+    decision: decide("nobody", ""),
+    listener: null,
+    elsewhere: [],
+    request: null,
+    routes: [],
+    routes_left_out: 0,
+    client: null,
+    forwarded: null,
+    answer: null,
+    upstream: null,
+    timeouts: [],
+  };
+}
+
+function decide(kind: Decision["kind"], text: string, more: Partial<Decision> = {}): Decision {
+  return { kind, text, server: null, upstream: null, route: null, status: null, reason: null, ...more };
+}
+
+/** A connection whose bytes are moved. */
+function connection(world: World, entry: ListenerEntry): Partial<Explanation> {
+  const { plan } = world, listener = entry.number, upstream = plan.listenerUpstream[listener];
+  const own = timeoutsOf(world, "listeners", entry.name, TUNNEL_TIMEOUTS);
+  if (upstream === NONE) return { timeouts: own, decision: ended(Reason.DestinationUnavailable, null) };
+  const balanced = balance(world, upstream), { view } = balanced;
+  return {
+    upstream: view,
+    timeouts: [...timeoutsOf(world, "upstreams", view.name, CONNECT_TIMEOUTS), ...own],
+    decision: balanced.server === NONE
+      ? ended(balanced.full ? Reason.QueueFull : Reason.DestinationUnavailable, view.name)
+      : toServer(world, balanced, `listeners.${shown(entry.name)}.to`, null),
+  };
+}
+
+/** It is reset before any server has it. */
+function ended(reason: Reason, upstream: string | null): Decision {
+  const { name, text } = REASONS[reason];
+  return decide("unavailable", `the connection is reset (${name}): ${text}`, { upstream, reason: name });
+}
+
+function toServer(
+  { directory }: World,
+  { server, view }: Balanced,
+  by: string,
+  route: string | null,
+): Decision {
+  const { address } = directory.servers.get(server)!;
+  return decide("server", `-> ${address}, by ${by}`, { server: address, upstream: view.name, route });
+}
+
+/** A request, as far as it comes. */
+function request(world: World, entry: ListenerEntry, question: RequestQuestion): Partial<Explanation> {
+  const { plan } = world, listener = entry.number;
+  const timeouts = timeoutsOf(world, "listeners", entry.name, REQUEST_TIMEOUTS);
+  const client = clientView(world, entry, question);
+  const refusal = readRequest(question);
+  if (refusal !== Refusal.None) return { client, timeouts, decision: malformed(refusal) };
+  const { head } = inputs, router = plan.listenerRouter[listener];
+  const path = readPath(),
+    known = { client, timeouts, request: requestView(question, path === Refusal.None) };
+  switch (wayAtOnce(arenaBytes, head)) {
+    case Way.Connect:
+      return { ...known, decision: refused(Reason.BadRequest, 501, "there is no forward proxy for CONNECT") };
+    case Way.LastHop:
+      return { ...known, decision: lastHop(head.method) };
+    case Way.Loop:
+      return { ...known, decision: refused(Reason.Loop, 502) };
+  }
+  if (router === NONE) {
+    const by = `listeners.${shown(entry.name)}.to`;
+    return {
+      ...known,
+      ...toUpstream(world, entry, plan.listenerUpstream[listener], NONE, path, by, timeouts),
+    };
+  }
+  if (path !== Refusal.None) return { ...known, decision: malformed(path) };
+  const recorder = new Recorder();
+  const { pathAt, pathEnd, clientAt } = inputs;
+  const way = wayByRoute(
+    plan,
+    router,
+    arenaBytes,
+    head,
+    arenaBytes,
+    pathAt,
+    pathEnd,
+    arenaBytes,
+    clientAt,
+    sys.pattern_match,
+    recorder,
+  );
+  const route = wayRoute;
+  const { method, host, path: decoded } = known.request;
+  const routed = { head, pathAt, pathEnd, clientAt, method, host, path: decoded ?? "" };
+  const { views, leftOut } = routeViews(world, entry, routed, recorder);
+  const walked = { ...known, routes: views, routes_left_out: leftOut };
+  if (way === Way.None) {
+    return { ...walked, decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status) };
+  }
+  if (way === Way.Undecided) {
+    return { ...walked, decision: refused(Reason.PatternLimit, REASONS[Reason.PatternLimit].status) };
+  }
+  return { ...walked, ...byRoute(world, entry, way, route, timeouts) };
+}
+
+/** What the chosen route does with it. */
+function byRoute(
+  world: World,
+  entry: ListenerEntry,
+  way: Way,
+  route: number,
+  timeouts: readonly TimeoutView[],
+): Partial<Explanation> {
+  const { plan } = world, listener = entry.number;
+  const { path, name } = routeKey(world, entry, route), key = pathText(path);
+  const by = key.endsWith(".to") ? key : `route ${key}`;
+  switch (way) {
+    case Way.TooLong: {
+      const { text, status } = REASONS[Reason.RequestTooLong];
+      return { decision: refused(Reason.RequestTooLong, status, `${text} (${key}.body-max)`, name) };
+    }
+    case Way.Redirect:
+    case Way.Page:
+    case Way.Respond: {
+      const answer = answerOf(world, listener, route, way, configured(world, entry, path));
+      const what = way === Way.Redirect
+        ? `${answer.status} to ${answer.location ?? "(none)"}`
+        : way === Way.Page
+        ? `${answer.status}, an error page`
+        : `${answer.status}`;
+      const more = { route: name, status: answer.status, reason: REASONS[Reason.Answered].name };
+      return {
+        answer,
+        decision: decide(way === Way.Redirect ? "redirect" : "respond", `${what}, by ${by}`, more),
+      };
+    }
+    default: {
+      const upstream = plan.routing.routeUpstream[route];
+      return toUpstream(world, entry, upstream, route, Refusal.None, by, timeouts);
+    }
+  }
+}
+
+/** The server that gets a request, and what it gets. `path`: why its path is none, where no route has looked. */
+function toUpstream(
+  world: World,
+  entry: ListenerEntry,
+  upstream: number,
+  route: number,
+  path: Refusal,
+  by: string,
+  timeouts: readonly TimeoutView[],
+): Partial<Explanation> {
+  const { plan } = world;
+  const at = route === NONE ? undefined : routeKey(world, entry, route), name = at?.name ?? null;
+  if (upstream === NONE) {
+    return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
+  }
+  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const limited = view.servers.some(({ max_connections: most }) => most !== null);
+  const known: Partial<Explanation> = {
+    upstream: view,
+    timeouts: [
+      ...timeouts.filter(({ name }) => name !== "client-idle"),
+      ...(limited ? timeoutsOf(world, "upstreams", view.name, QUEUE_TIMEOUTS) : []),
+      ...timeoutsOf(world, "upstreams", view.name, ANSWER_TIMEOUTS),
+      ...(inputs.head.flags & HeadFlag.Upgrade
+        ? timeoutsOf(world, "listeners", entry.name, TUNNEL_TIMEOUTS)
+        : []),
+      ...timeouts.filter(({ name }) => name === "client-idle"),
+    ],
+  };
+  const called = shown(view.name);
+  if (full || (server !== NONE && view.waiting > 0)) {
+    const why = full ? "has no server that takes another" : `has ${view.waiting} waiting before it`;
+    const text = `waits for a place: upstream ${called} ${why}, by ${by}`;
+    return { ...known, decision: decide("queue", text, { upstream: view.name, route: name }) };
+  }
+  if (server === NONE) {
+    const { status, text } = REASONS[Reason.DestinationUnavailable];
+    const why = `${text}, of upstream ${called}, by ${by}`;
+    const decision = refused(Reason.DestinationUnavailable, status, why, name);
+    return { ...known, decision: { ...decision, kind: "unavailable", upstream: view.name } };
+  }
+  if (needsPath(plan, server, route) && path !== Refusal.None) return { ...known, decision: malformed(path) };
+  const printed = forwardedHead(plan, entry.number, server, route);
+  if ("refusal" in printed) return { ...known, decision: malformed(printed.refusal, name) };
+  const given = at === undefined ? undefined : configured(world, entry, at.path);
+  const forwarded: ForwardedView = {
+    came: firstLine(),
+    line: printed.line,
+    fields: given === undefined ? printed.fields : printed.fields.map((line) => hidden(line, given)),
+    answer_edits: given === undefined ? [] : editTexts(given.headers.response),
+  };
+  return { ...known, forwarded, decision: toServer(world, balanced, by, name) };
+}
+
+/** The first line as it came. */
+function firstLine(): string {
+  const { head } = inputs;
+  return shown(new TextDecoder("latin1").decode(arenaBytes.slice(head.at, head.at + head.lineEnd)), Infinity);
+}
+
+/** The route of a key; undefined for a listener's `to`. */
+function configured(
+  { config }: World,
+  { name }: ListenerEntry,
+  path: readonly (string | number)[],
+): Route | undefined {
+  const at = path[3];
+  return typeof at === "number" ? config.listeners[name].routes[at] : undefined;
+}
+
+/** Values that a route writes into such a field may be secrets: that they are written is enough. */
+const SECRET = /auth|cookie|key|password|secret|token/i;
+
+function hidden(line: LineView, { headers: { request: { set, add } } }: Route): LineView {
+  const name = line.text.slice(0, line.text.indexOf(":"));
+  const isOurs = line.how === "new" && [...Object.keys(set), ...Object.keys(add)].includes(name);
+  return isOurs && SECRET.test(name) ? { ...line, text: `${name}: (as the route has it)` } : line;
+}
+
+function editTexts({ set, add, remove, rename }: HeaderEdits): string[] {
+  return [
+    ...remove.map((name) => `remove ${shown(name)}`),
+    ...Object.entries(rename).map(([name, to]) => `rename ${shown(name)} to ${shown(to)}`),
+    ...Object.keys(set).map((name) => `set ${shown(name)}`),
+    ...Object.keys(add).map((name) => `add ${shown(name)}`),
+  ];
+}
+
+function answerOf(
+  { plan }: World,
+  listener: number,
+  route: number,
+  way: Way,
+  given: Route | undefined,
+): AnswerView {
+  const { routing } = plan;
+  const edits = given === undefined ? [] : editTexts(given.headers.response),
+    status = routing.routeStatus[route];
+  if (way === Way.Redirect) {
+    const own = (routing.routeOwnOff[route] & OwnField.Location) === 0;
+    const location = own ? templateText(plan, listener, route, routing.routeLocation[route]) : null;
+    return { status, location, type: null, body: null, edits };
+  }
+  if (way === Way.Page) return { status, location: null, type: null, body: null, edits };
+  const text = (at: number, bytes: number) => new TextDecoder().decode(plan.arena.slice(at, at + bytes));
+  const { routeTypeAt, routeTypeBytes, routeBodyAt, routeBodyBytes } = routing;
+  const type = shown(text(routeTypeAt[route], routeTypeBytes[route]));
+  return {
+    status,
+    location: null,
+    type: type === "" ? null : type,
+    body: shown(text(routeBodyAt[route], routeBodyBytes[route]), BODY_CHARACTERS_MAX),
+    edits,
+  };
+}
+
+function clientView(
+  { plan, config }: World,
+  { number, name }: ListenerEntry,
+  question: Question,
+): ClientView {
+  const { clientAt } = inputs, trusted = isTrusted(plan, number, arenaBytes, clientAt);
+  const first = plan.listenerTrustedFirst[number];
+  const by = config.listeners[name].trust.find((_, at) =>
+    isIn(plan.arena, plan.trustedAt[first + at], arenaBytes, clientAt)
+  );
+  return {
+    ip: question.to.kind === "unix" ? "unix" : question.from.ip,
+    trusted,
+    by: trusted ? by?.text ?? null : null,
+  };
+}
+
+function malformed(refusal: Refusal, route: string | null = null): Decision {
+  const { status, text } = REFUSALS[refusal];
+  return refused(Reason.BadRequest, status, text.replace(/\.$/, ""), route);
+}
+
+function refused(
+  reason: Reason,
+  status: number,
+  why = REASONS[reason].text,
+  route: string | null = null,
+): Decision {
+  const { name } = REASONS[reason];
+  return decide("refused", `${status} (${name}): ${why}`, { route, status, reason: name });
+}
+
+/** Max-Forwards: 0. */
+function lastHop(method: Method): Decision {
+  if (method === Method.Trace) return refused(Reason.BadRequest, 501, "TRACE is not answered");
+  const more = { status: 200, reason: REASONS[Reason.Answered].name };
+  return decide("own", `200: its Max-Forwards is 0, and Sluice answers OPTIONS by itself`, more);
+}

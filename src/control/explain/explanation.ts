@@ -1,0 +1,199 @@
+// The answer of explain as one object: what --format json prints and /explain answers. Keys are stable, in
+// snake case as in /status; times are RFC 3339. What does not apply is null, or an empty list.
+
+export interface Explanation {
+  readonly question: QuestionView;
+  readonly state: StateView;
+  readonly decision: Decision;
+  /** Who takes the connection; null: nobody does. */
+  readonly listener: ListenerView | null;
+  /** Where something listens, when nothing does where the question leads to. */
+  readonly elsewhere: readonly ListenerView[];
+  /** What the routes are asked about; null for what is no request, or none that is understood. */
+  readonly request: RequestView | null;
+  /** The routes that were tried, in order, then others; each once. */
+  readonly routes: readonly RouteView[];
+  /** Routes that are not told: of very many, some. */
+  readonly routes_left_out: number;
+  readonly client: ClientView | null;
+  readonly forwarded: ForwardedView | null;
+  readonly answer: AnswerView | null;
+  readonly upstream: UpstreamView | null;
+  readonly timeouts: readonly TimeoutView[];
+}
+
+export interface QuestionView {
+  readonly text: string;
+  /** `IP:PORT`; unix for a unix socket's client. */
+  readonly from: string;
+}
+
+export interface StateView {
+  /** configuration: nothing runs, all servers count as up. running: as the process had it at `at`. */
+  readonly source: "configuration" | "running";
+  readonly generation: number | null;
+  readonly at: string | null;
+  /** Of the process: starting, ready, draining, stopped. */
+  readonly phase: string | null;
+}
+
+/** server: it goes to one. queue: it waits for a place at one. unavailable: no server is left. redirect, respond:
+ * its route answers. refused: Sluice says no. own: Sluice answers by itself (OPTIONS with Max-Forwards: 0).
+ * nobody: nobody listens there. ask: it depends on the request. */
+export type DecisionKind =
+  | "server"
+  | "queue"
+  | "unavailable"
+  | "redirect"
+  | "respond"
+  | "refused"
+  | "own"
+  | "nobody"
+  | "ask";
+
+export interface Decision {
+  readonly kind: DecisionKind;
+  /** The same as a sentence. */
+  readonly text: string;
+  /** The address of the server, for `server`. */
+  readonly server: string | null;
+  readonly upstream: string | null;
+  /** As the access log has it. */
+  readonly route: string | null;
+  /** Of the answer, where it is Sluice's. */
+  readonly status: number | null;
+  /** Of the access log; null where it is not settled. */
+  readonly reason: string | null;
+}
+
+export interface Place {
+  /** In the configuration: listeners.web.routes[2]. */
+  readonly key: string;
+  /** FILE:LINE:COLUMN, or the argument that gave it; null where that is not known. */
+  readonly where: string | null;
+}
+
+export interface ListenerView extends Place {
+  readonly name: string;
+  readonly bind: string;
+  readonly protocol: "tcp" | "http";
+}
+
+export interface RequestView {
+  readonly method: string;
+  /** As it came. */
+  readonly target: string;
+  /** Decoded: what routes compare. Bytes beyond ASCII are \xHH. Null: it is no path. */
+  readonly path: string | null;
+  /** Without its port. */
+  readonly host: string;
+}
+
+/**
+ * later: it fits, but another was chosen before it was tried. host, path, host_and_path: it was not tried, since
+ * that does not fit. The others: it was tried, and that failed;
+ * regex_limit: its expression took too many steps.
+ */
+export type RouteCause =
+  | "chosen"
+  | "pattern"
+  | "regex"
+  | "regex_limit"
+  | "method"
+  | "header"
+  | "query"
+  | "cookie"
+  | "client"
+  | "host"
+  | "path"
+  | "host_and_path"
+  | "later";
+
+export interface RouteView extends Place {
+  /** As the access log has it. */
+  readonly name: string;
+  readonly tried: boolean;
+  readonly cause: RouteCause;
+  readonly text: string;
+}
+
+export interface ClientView {
+  readonly ip: string;
+  /** Whether what it says of other clients is believed. */
+  readonly trusted: boolean;
+  /** The prefix that makes it so. */
+  readonly by: string | null;
+}
+
+/** A line of the head that the server gets. */
+export interface LineView {
+  /** kept: as it came. new: ours, or changed. removed: it came, and is not passed on. */
+  readonly how: "kept" | "new" | "removed";
+  /** `NAME: VALUE`; NEW_NUMBER stands for what is made anew for each request. */
+  readonly text: string;
+}
+
+/** Stands where a number is written that is drawn for each request. */
+export const NEW_NUMBER = "a-new-number";
+
+export interface ForwardedView {
+  readonly came: string;
+  /** The first line that the server gets. */
+  readonly line: string;
+  readonly fields: readonly LineView[];
+  /** What the route does to the answer's fields: `set X-Frame-Options`. */
+  readonly answer_edits: readonly string[];
+}
+
+export interface AnswerView {
+  readonly status: number;
+  readonly location: string | null;
+  readonly type: string | null;
+  /** The beginning of its body; null: it is a redirect, or says a reason. */
+  readonly body: string | null;
+  /** What the route does to its fields. */
+  readonly edits: readonly string[];
+}
+
+export interface UpstreamView extends Place {
+  readonly name: string;
+  readonly balance: "round-robin";
+  /** Requests and connections that wait for a place; of all reactors. */
+  readonly waiting: number;
+  readonly servers: readonly ServerView[];
+  readonly servers_left_out: number;
+  /** Servers that are tried in turn when a connect fails. */
+  readonly then: readonly string[];
+  readonly then_left_out: number;
+  /** Host names among its targets that have no address. */
+  readonly unresolved: readonly string[];
+}
+
+export interface ServerView {
+  readonly address: string;
+  /** As configured: a host name may stand for several addresses. */
+  readonly target: string;
+  /** What reactors go by; "unchecked" counts as up. */
+  readonly health: "up" | "down" | "unchecked";
+  readonly since: string | null;
+  readonly why: string | null;
+  /** Places taken, and how many there are; null: they are not limited. */
+  readonly in_use: number | null;
+  readonly max_connections: number | null;
+  /** How many picks from now it is the first: 0 is the next one; null: it is no candidate. */
+  readonly turn: number | null;
+  readonly chosen: boolean;
+  /** Why it was chosen, or not. */
+  readonly text: string;
+}
+
+export interface TimeoutView {
+  /** As in the file: answer. */
+  readonly name: string;
+  /** 0: off. */
+  readonly ms: number;
+  /** What it bounds. */
+  readonly text: string;
+  /** The key that gives it, with its place; null: nobody wrote one, it is the default. */
+  readonly from: Place | null;
+}

@@ -1,0 +1,160 @@
+// What explain is asked: a connection or a request that somebody might make, from where. Reading touches
+// neither network nor disk. The same for the command line and for /explain.
+import { HEAD_BYTES_MAX } from "../../base/limits.ts";
+import {
+  type Address,
+  addressText,
+  type IpAddress,
+  ipAddress,
+  readListen,
+  readTarget,
+} from "../config/address.ts";
+import {
+  type ConfigProblem,
+  NOT_SUPPORTED,
+  quoted,
+  type Reading,
+  refused,
+  shown,
+  taken,
+} from "../config/errors.ts";
+
+export interface ConnectionQuestion {
+  readonly kind: "connection";
+  /** As it was asked. */
+  readonly text: string;
+  /** Where the client connects to; a name, or all addresses, stands for whatever listens on the port. */
+  readonly to: Address;
+  readonly from: IpAddress;
+}
+
+export interface RequestQuestion {
+  readonly kind: "request";
+  readonly text: string;
+  readonly to: Address;
+  readonly from: IpAddress;
+  readonly method: string;
+  /** As the client would send it. */
+  readonly target: string;
+  /** Lines without their ends; Host is among them. */
+  readonly fields: readonly string[];
+}
+
+export type Question = ConnectionQuestion | RequestQuestion;
+
+/** A question as it was given. */
+export interface Asked {
+  /** An address or a URL. */
+  readonly what: string;
+  readonly method?: string;
+  readonly from?: string;
+  /** `NAME: VALUE` each. */
+  readonly headers: readonly string[];
+}
+
+/** Who asks when nobody is named. A port as the kernel might choose it. */
+const FROM: IpAddress = { kind: "ip", family: 4, ip: "127.0.0.1", scope: "", port: 50_000 };
+const FORMS = "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH";
+/** What the parser would refuse for its length is refused by the parser; more is no question. */
+const CHARACTERS_MAX = 4 * HEAD_BYTES_MAX;
+
+/** Reads a question. @returns all that is wrong with it, otherwise */
+export function readQuestion(asked: Asked): Question | { problems: ConfigProblem[] } {
+  const problems: ConfigProblem[] = [];
+  const take = <T>(where: string, reading: Reading<T>): T | undefined => {
+    if (reading.ok) return reading.value;
+    problems.push({ where: shown(where), what: reading.what, remedy: reading.remedy, severity: "error" });
+    return undefined;
+  };
+  const { what, method, headers } = asked;
+  const from = asked.from === undefined ? FROM : take("--from", readFrom(asked.from));
+  const isRequest = /^[^:/]*:\/\//.test(what) && !what.startsWith("tcp://");
+  for (const header of headers) take("-H", readField(header));
+  if (!isRequest) {
+    const listen = take(what, readPlace(what));
+    if (method !== undefined) {
+      take(method, refused("a method without a URL", "write METHOD http://HOST[:PORT]/PATH"));
+    }
+    if (headers.length > 0) {
+      take("-H", refused("a connection has no fields", "ask with a URL, or leave it out"));
+    }
+    return listen === undefined || from === undefined || problems.length > 0
+      ? { problems }
+      : { kind: "connection", text: what, to: listen, from };
+  }
+  const url = take(what, readUrl(what));
+  if (method !== undefined) take(method, readMethod(method));
+  const length = [what, ...headers].reduce((sum, text) => sum + text.length, 0);
+  if (length > CHARACTERS_MAX) {
+    take("", refused(`a request of ${length} characters`, `ask with at most ${CHARACTERS_MAX}`));
+  }
+  if (url === undefined || from === undefined || problems.length > 0) return { problems };
+  const own = headers.some((header) => /^host *:/i.test(header)) ? [] : [`Host: ${url.authority}`];
+  const verb = method ?? "GET";
+  return {
+    kind: "request",
+    text: `${verb} ${what}`,
+    to: url.to,
+    from,
+    method: verb,
+    target: url.target,
+    fields: [...own, ...headers],
+  };
+}
+
+function readPlace(text: string): Reading<Address> {
+  if (!text.startsWith("tcp://") && !text.startsWith("unix:")) {
+    return refused("neither an address nor a URL", FORMS);
+  }
+  const listen = readListen(text);
+  return listen.ok ? taken(listen.value.address) : listen;
+}
+
+/** The parts of `http://HOST[:PORT]/PATH?QUERY`. Nothing but a fragment is taken off: what a server would be sent
+ * is what is looked at. */
+function readUrl(text: string): Reading<{ to: Address; authority: string; target: string }> {
+  const scheme = text.slice(0, text.indexOf("://")).toLowerCase();
+  if (scheme === "https") return refused(`https:// is ${NOT_SUPPORTED}`, "ask with http://");
+  if (scheme !== "http") return refused(`${quoted(scheme)} is no scheme to ask with`, FORMS);
+  const whole = text.slice("http://".length).split("#", 1)[0];
+  if (/[\r\n\0]/.test(whole)) return refused("holds a control character", "write it as %HH");
+  const at = whole.search(/[/?]/);
+  const authority = at === -1 ? whole : whole.slice(0, at), rest = at === -1 ? "" : whole.slice(at);
+  if (/[@,;]/.test(authority)) {
+    return refused(`${quoted(authority)} is no HOST:PORT`, "write http://HOST[:PORT]/PATH");
+  }
+  const place = readTarget(`http://${authority}`);
+  if (!place.ok) return place;
+  return taken({ to: place.value.address, authority, target: rest.startsWith("/") ? rest : `/${rest}` });
+}
+
+function readMethod(text: string): Reading<string> {
+  if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text)) return taken(text);
+  return refused(`${quoted(text)} is no method`, "write a method such as GET");
+}
+
+function readField(text: string): Reading<string> {
+  const form = "write -H 'NAME: VALUE'";
+  if (/[\r\n\0]/.test(text)) return refused("more than one line", `${form} for each field`);
+  return text.indexOf(":") > 0 ? taken(text) : refused(`${quoted(text)} is no field`, form);
+}
+
+/** `IP`, `IP:PORT`, `[IPv6]:PORT`. */
+function readFrom(text: string): Reading<IpAddress> {
+  const form = "write an IP address, with or without a port: 10.1.2.3:55555 or [2001:db8::1]:55555";
+  const bare = ipAddress(text.replace(/^\[(.*)\]$/, "$1"), FROM.port);
+  if (bare !== undefined) return taken(bare);
+  const target = /[/;,]/.test(text) ? undefined : readTarget(text);
+  if (target?.ok && target.value.address.kind === "ip") return taken(target.value.address);
+  return refused(`${quoted(text)} is no address of a client`, form);
+}
+
+/** The bytes of a request as its client would send them. Characters beyond ASCII are UTF-8. */
+export function requestBytes({ method, target, fields }: RequestQuestion): Uint8Array {
+  return new TextEncoder().encode(`${method} ${target} HTTP/1.1\r\n${fields.join("\r\n")}\r\n\r\n`);
+}
+
+/** A client as answers name it. */
+export function fromText(question: Question): string {
+  return question.to.kind === "unix" ? "unix" : addressText(question.from);
+}

@@ -1,0 +1,145 @@
+// An explanation for people: the decision first, then the steps that led to it, in the order of the walk. A
+// "+" is what was taken or written, a "-" what was not.
+import { shown } from "../config/errors.ts";
+import { counted, formatDuration } from "../config/units.ts";
+import type {
+  AnswerView,
+  ClientView,
+  Explanation,
+  ForwardedView,
+  LineView,
+  ListenerView,
+  Place,
+  RequestView,
+  RouteView,
+  ServerView,
+  StateView,
+  TimeoutView,
+  UpstreamView,
+} from "./explanation.ts";
+
+/** Lines, each with its newline. */
+export function explanationText(explanation: Explanation): string {
+  const { question, state, decision, listener, request, client, forwarded, answer, upstream } = explanation;
+  const lines = [
+    `${shown(question.text, Infinity)} from ${question.from}`,
+    decision.text,
+    stateText(state),
+    ...(listener === null ? [] : [`listener: ${listenerText(listener)}`]),
+    ...(explanation.elsewhere.length === 0 ? [] : ["listeners:"]),
+    ...explanation.elsewhere.map((other) => `  ${listenerText(other)}`),
+    ...(request === null ? [] : [requestText(request)]),
+    ...routeLines(explanation.routes, explanation.routes_left_out),
+    ...(client === null ? [] : [clientText(client)]),
+    ...(upstream === null ? [] : upstreamLines(upstream)),
+    ...(forwarded === null ? [] : forwardedLines(forwarded)),
+    ...(answer === null ? [] : answerLines(answer)),
+    ...timeoutLines(explanation.timeouts),
+  ];
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function stateText({ source, generation, at, phase }: StateView): string {
+  if (source === "configuration") {
+    return "by the configuration alone: every server counts as up, and nobody was served";
+  }
+  return `by the running process, ${phase ?? "running"}, generation ${generation ?? 0}, at ${
+    at ?? "an unknown time"
+  }`;
+}
+
+function placed({ key, where }: Place): string {
+  return where === null ? shown(key, Infinity) : `${shown(key, Infinity)}, ${where}`;
+}
+
+function listenerText(listener: ListenerView): string {
+  return `${shown(listener.name)}, ${listener.protocol} on ${listener.bind} (${placed(listener)})`;
+}
+
+function requestText({ method, path, host }: RequestView): string {
+  const where = path === null ? "a path that is none" : `path ${path}`;
+  return `request: ${method}, ${where}, host ${host === "" ? "(none)" : host}`;
+}
+
+function routeLines(routes: readonly RouteView[], leftOut: number): string[] {
+  if (routes.length === 0) return [];
+  return [
+    "routes:",
+    ...routes.map((route) => {
+      const how = route.tried ? "" : "not tried: ";
+      return `  ${route.cause === "chosen" ? "+" : "-"} ${shown(route.name)} (${
+        placed(route)
+      }): ${how}${route.text}`;
+    }),
+    ...(leftOut === 0 ? [] : [`  and ${counted(leftOut, "more route")}`]),
+  ];
+}
+
+function clientText({ ip, trusted, by }: ClientView): string {
+  return trusted
+    ? `client: ${ip}, trusted${
+      by === null ? "" : ` as one of ${by}`
+    }: what it says of its own clients is believed`
+    : `client: ${ip}, not trusted: what it says of other clients is not believed`;
+}
+
+function upstreamLines(upstream: UpstreamView): string[] {
+  const { name, balance, waiting, servers, then, unresolved } = upstream;
+  const { servers_left_out: leftOut, then_left_out: moreThen } = upstream;
+  const others = moreThen === 0 ? "" : `, and ${moreThen} more`;
+  return [
+    `upstream: ${shown(name)}, ${balance} (${placed(upstream)})`,
+    ...servers.map(serverText),
+    ...(leftOut === 0 ? [] : [`  and ${leftOut} more`]),
+    ...(servers.length === 0 ? ["  it has no server"] : []),
+    ...unresolved.map((target) => `  - ${target}: the name does not resolve, or has not yet`),
+    ...(waiting === 0 ? [] : [`  ${waiting} wait for a place`]),
+    ...(then.length === 0
+      ? []
+      : [`  when a connect fails, each at most once: ${then.join(", then ")}${others}`]),
+  ];
+}
+
+function serverText(
+  { address, target, health, in_use: used, max_connections: most, chosen, text }: ServerView,
+): string {
+  const name = target === address ? "" : ` of ${shown(target)}`;
+  const places = most === null ? "" : `, ${used} of ${counted(most, "connection")} in use`;
+  return `  ${chosen ? "+" : "-"} ${address}${name}, ${health}${places}: ${text}`;
+}
+
+function forwardedLines({ came, line, fields, answer_edits: edits }: ForwardedView): string[] {
+  return [
+    "the server gets:",
+    ...(came === line ? [`    ${line}`] : [`  + ${line}`, `  - ${came}`]),
+    ...fields.map(({ how, text }) => `  ${MARKS[how]} ${text}`),
+    ...(edits.length === 0 ? [] : [`the route edits the answer: ${edits.join(", ")}`]),
+  ];
+}
+
+const MARKS: Readonly<Record<LineView["how"], string>> = { kept: " ", new: "+", removed: "-" };
+
+function answerLines({ status, location, type, body, edits }: AnswerView): string[] {
+  return [
+    "the client gets:",
+    `  status ${status}`,
+    ...(location === null ? [] : [`  Location: ${location}`]),
+    ...(type === null ? [] : [`  Content-Type: ${type}`]),
+    ...(body === null || body === "" ? [] : [`  body: ${body}`]),
+    ...(edits.length === 0 ? [] : [`  edits: ${edits.join(", ")}`]),
+  ];
+}
+
+function timeoutLines(timeouts: readonly TimeoutView[]): string[] {
+  if (timeouts.length === 0) return [];
+  const values = timeouts.map(({ ms }) => ms === 0 ? "off" : formatDuration(ms));
+  const width = (texts: readonly string[]) => Math.max(...texts.map((text) => text.length));
+  const names = width(timeouts.map(({ name }) => name)), numbers = width(values);
+  return [
+    "timeouts:",
+    ...timeouts.map(({ name, text, from }, at) => {
+      const origin = from === null ? "default" : placed(from);
+      return `  ${name.padEnd(names)}  ${values[at].padEnd(numbers)}  ${text} (${origin})`;
+    }),
+  ];
+}

@@ -1,0 +1,109 @@
+// Every reason with its help: the table that `sluice why` and the page of all reasons are made of, and how a
+// word of a log is found in it.
+import { Refusal, REFUSALS, type RefusalText } from "../../proto/refusal.ts";
+import { Reason, REASONS, type ReasonText } from "../../shared/reason.ts";
+import { CONNECTION_HELP } from "./connections.ts";
+import type { ReasonHelp } from "./help.ts";
+import { REQUEST_HELP } from "./requests.ts";
+
+const HELP: Readonly<Record<Reason, ReasonHelp>> = { ...CONNECTION_HELP, ...REQUEST_HELP };
+
+/** A reason with all that is known of it. */
+export interface Explained extends ReasonText {
+  readonly help: ReasonHelp;
+  /** Every status that a client may get with it, in order; none: no status is said. */
+  readonly statuses: readonly number[];
+  /** Each sentence that `detail=` may say beside it, with its status. */
+  readonly details: readonly RefusalText[];
+}
+
+/** Refusals that are about a status line, a request's first line, its Host, and so on, never the other. */
+const OF_ANSWERS: readonly Refusal[] = [Refusal.BadStatusLine, Refusal.BadStatus];
+const OF_REQUESTS: readonly Refusal[] = [
+  Refusal.TooManyEmptyLines,
+  Refusal.TlsOnPlain,
+  Refusal.BadMethod,
+  Refusal.MethodTooLong,
+  Refusal.BadTarget,
+  Refusal.TargetTooLong,
+  Refusal.BadTargetForm,
+  Refusal.BadVersion,
+  Refusal.OldVersion,
+  Refusal.NoHost,
+  Refusal.SeveralHost,
+  Refusal.BadHost,
+  Refusal.BadPort,
+  Refusal.UserInfo,
+  Refusal.HostConflict,
+  Refusal.UnknownExpectation,
+  Refusal.PathAboveRoot,
+  Refusal.BadEscape,
+];
+/** It has a reason of its own, and no detail. */
+const OF_NEITHER: readonly Refusal[] = [Refusal.None, Refusal.BodyTooLong];
+
+/** By code. */
+export const EXPLAINED: readonly Explained[] = REASONS.map((reason, code) => {
+  const help = HELP[code as Reason];
+  const details = detailsOf(help.details);
+  const ofDetails = help.details === "request" ? details.map(({ status }) => status) : [];
+  const all = new Set([...ofDetails, ...(reason.status === 0 ? [] : [reason.status])]);
+  return { ...reason, help, details, statuses: [...all].sort((one, other) => one - other) };
+});
+
+function detailsOf(whose: ReasonHelp["details"]): readonly RefusalText[] {
+  if (whose === undefined) return [];
+  const others = whose === "request" ? OF_ANSWERS : OF_REQUESTS;
+  return REFUSALS.filter((_, code) => !others.includes(code) && !OF_NEITHER.includes(code));
+}
+
+/** What somebody asked `why` about, and the reasons that it is. */
+export type Answer =
+  | { readonly kind: "reason" | "type"; readonly word: string; readonly reasons: readonly Explained[] }
+  | { readonly kind: "status"; readonly status: number; readonly reasons: readonly Explained[] };
+
+/**
+ * Finds what a word of a log means: a reason's name or a type of RFC 9209, in any case, with - or _; or an
+ * HTTP status. @returns undefined when it is none of these
+ */
+export function findReasons(word: string): Answer | undefined {
+  const name = word.toLowerCase().replaceAll("-", "_").replace(/^(reason|type|error)=/, "");
+  const reason = EXPLAINED.find((reason) => reason.name === name);
+  if (reason !== undefined) return { kind: "reason", word: name, reasons: [reason] };
+  const reasons = EXPLAINED.filter(({ type }) => type === name);
+  if (reasons.length > 0) return { kind: "type", word: name, reasons };
+  if (!/^[1-9][0-9]{2}$/.test(name) || Number(name) > 599) return undefined;
+  const status = Number(name);
+  return { kind: "status", status, reasons: EXPLAINED.filter(({ statuses }) => statuses.includes(status)) };
+}
+
+/** Every word that `findReasons` knows, statuses aside. */
+export function reasonWords(): readonly string[] {
+  return [...new Set(EXPLAINED.flatMap(({ name, type }) => type === null ? [name] : [name, type]))];
+}
+
+/** They come before any answer could have begun. */
+const EARLY: readonly Reason[] = [
+  Reason.NoRoute,
+  Reason.Loop,
+  Reason.PatternLimit,
+  Reason.QueueTimeout,
+];
+const OF_CHECKS: readonly Reason[] = [
+  Reason.None,
+  Reason.UnexpectedAnswer,
+  Reason.NoAnswer,
+  Reason.Healthy,
+];
+
+/** What a client notices: a status, a reset, an end. */
+export function seenByClient(reason: Explained): string {
+  const code = EXPLAINED.indexOf(reason), { statuses } = reason;
+  if (code === Reason.Finished) return "the answer, or the other side's end of stream";
+  if (code === Reason.Answered) return "what the configuration says";
+  if (OF_CHECKS.includes(code)) return "nothing: no client has to do with it";
+  const ends = reason.reset ? "its connection is reset" : "its connection ends";
+  if (statuses.length === 0 || code === Reason.LimitReached) return ends;
+  const status = `status ${statuses.join(", ")}`;
+  return EARLY.includes(code) ? status : `${status}; once an answer has begun, and without HTTP, ${ends}`;
+}

@@ -1,0 +1,217 @@
+// A configuration as operators handle it: checked, printed, put together from files and the environment, asked
+// for by editors and shells. Through the real executable.
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { describe, it } from "node:test";
+import { AS_NOBODY, command, EXECUTABLE, run, Sluice } from "../support/executable.ts";
+import { Folder } from "../support/folder.ts";
+import { HttpOrigin, ok as answer } from "../support/http_origin.ts";
+import { HttpPeer } from "../support/http_peer.ts";
+import { echo, freePort, Server } from "../support/servers.ts";
+
+const SMALL =
+  'listeners: { a: { bind: "tcp://127.0.0.1:0", to: u } }\nupstreams: { u: { servers: "127.0.0.1:1" } }\n';
+
+describe("sluice check", () => {
+  it("of a good file: what is in it, status 0, nothing taken", async () => {
+    using folder = new Folder();
+    const port = await freePort();
+    writeFileSync(folder.at("f.yaml"), SMALL.replace(":0", `:${port}`));
+    const { status, stdout, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
+    deepStrictEqual([status, stdout, stderr], [0, "good: 1 listener, 1 upstream, 1 server\n", ""]);
+    const server = createServer().listen(port, "127.0.0.1"); // nobody has it
+    await new Promise((resolve) => server.once("listening", resolve));
+    server.close();
+  });
+
+  it("of a bad one: every mistake with its line and a caret, status 2", async () => {
+    using folder = new Folder();
+    writeFileSync(
+      folder.at("f.yaml"),
+      "listeners:\n  web:\n    bind: http://:0\n    rotues: []\n    to: sit\nupstreams:\n  site: { servers: [127.0.0.1:1] }\n",
+    );
+    const { status, stdout, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
+    deepStrictEqual([status, stdout], [2, ""]);
+    const file = folder.at("f.yaml");
+    strictEqual(
+      stderr,
+      [
+        `${file}:4:5: listeners.web: unknown key "rotues"; did you mean "routes"?`,
+        "    4 |     rotues: []",
+        "      |     ^^^^^^",
+        `${file}:5:9: listeners.web.to: listener "web" goes to upstream "sit", which does not exist; did you mean "site"?`,
+        "    5 |     to: sit",
+        "      |         ^^^",
+        "",
+      ].join("\n"),
+    );
+    const json = await run(["check", "-c", file, "--format", "json"]);
+    strictEqual(json.status, 2);
+    const { problems } = JSON.parse(json.stdout) as {
+      problems: { line: number; column: number; severity: string }[];
+    };
+    deepStrictEqual(problems.map(({ line, column, severity }) => [line, column, severity]), [
+      [4, 5, "error"],
+      [5, 9, "error"],
+    ]);
+  });
+
+  it("an address in use is a warning: it may be the running Sluice", async () => {
+    await using server = await Server.listen(echo);
+    const { status, stdout } = await run(["check", `tcp://${server.address}=127.0.0.1:1`]);
+    strictEqual(status, 0);
+    match(stdout, /in use now, maybe by the running Sluice/);
+    match(stdout, /good: .*; 1 warning/);
+  });
+
+  it("what this machine has not: an address, a name, a directory, the right to a port", async () => {
+    using folder = new Folder();
+    const cases: [argument: string, says: RegExp][] = [
+      ["tcp://192.0.2.1:80=127.0.0.1:1", /this machine has no such address/],
+      ["tcp://127.0.0.1:0=nowhere.invalid:80", /nowhere\.invalid does not resolve/],
+      [`unix:${folder.at("none/s")}=127.0.0.1:1`, /directory of that path does not exist/],
+    ];
+    for (const [argument, says] of cases) {
+      const { status, stdout } = await run(["check", argument]);
+      strictEqual(status, 0, argument);
+      match(stdout, says, argument);
+    }
+    writeFileSync(folder.at("file"), "");
+    match(
+      (await run(["check", `unix:${folder.at("file")}=127.0.0.1:1`])).stdout,
+      /a file is there that is no socket/,
+    );
+    const { stdout } = await run(["check", "tcp://127.0.0.1:0=127.0.0.1:1", "--max-connections", "999999"]);
+    match(stdout, /file descriptors carry/);
+    const privileged = Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8"));
+    if (privileged > 1) {
+      const argv = ["check", "tcp://127.0.0.1:1=127.0.0.1:2", "--admin", "off"];
+      match((await run(argv, { command: [...AS_NOBODY, EXECUTABLE] })).stdout, /port 1 is privileged/);
+    }
+  });
+
+  it("expressions are compiled", async () => {
+    using folder = new Folder();
+    writeFileSync(
+      folder.at("f.yaml"),
+      SMALL.replace('"127.0.0.1:1"', '"127.0.0.1:1", health: { send: x, expect: "/(/" }'),
+    );
+    const { status, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
+    strictEqual(status, 2);
+    match(stderr, /at byte 1 of the expression: missing closing parenthesis/);
+  });
+});
+
+describe("a configuration from several places", () => {
+  it("files by pattern, variables, secrets from files: it runs, and nobody hears the secret", async () => {
+    using folder = new Folder();
+    await using origin = await HttpOrigin.listen(() => answer("well"));
+    mkdirSync(folder.at("conf.d"));
+    writeFileSync(folder.at("token"), "a-token-of-the-tests\n");
+    const port = await freePort();
+    writeFileSync(
+      folder.at("main.yaml"),
+      `include: conf.d/*.yaml\nadmin: http://127.0.0.1:${port}\nadmin-token: \${file:${
+        folder.at("token")
+      }}\n`,
+    );
+    writeFileSync(
+      folder.at("conf.d/web.yaml"),
+      "listeners: { web: { bind: http://127.0.0.1:0, to: app } }\n",
+    );
+    writeFileSync(folder.at("conf.d/app.yaml"), 'upstreams: { app: { servers: "${APP}", health: off } }\n');
+    const argv = ["-c", folder.at("main.yaml")];
+    {
+      const run = [...command("executable"), "run", ...argv];
+      using sluice = await Sluice.startWithoutAdmin(["--admin", `http://127.0.0.1:${port}`], {
+        command: ["env", `APP=${origin.address}`, ...run],
+      });
+      using client = await HttpPeer.connect(sluice.port());
+      strictEqual((await client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n")).body.toString(), "well");
+      const ask = async (token: string) => {
+        const headers = { authorization: `Bearer ${token}` };
+        return (await fetch(`http://127.0.0.1:${port}/status`, { headers })).status;
+      };
+      strictEqual(await ask("a-token-of-the-tests"), 200);
+      strictEqual(await ask("a-token-of-the-test"), 401);
+      ok(!sluice.stderr.includes("a-token-of"), "the log does not have it");
+      client[Symbol.dispose]();
+      await origin.kill();
+    }
+    const print = (words: string[]) =>
+      run(["print", ...argv, ...words], { command: ["env", `APP=${origin.address}`, EXECUTABLE] });
+    const { stdout } = await print(["--origins"]);
+    ok(
+      stdout.includes(`admin-token: \${file:${folder.at("token")}} # ${folder.at("main.yaml")}:3:14`),
+      stdout,
+    );
+    ok(stdout.includes(`servers: \${APP} # ${folder.at("conf.d/app.yaml")}:1:`), stdout);
+    ok(!stdout.includes("a-token-of") && !stdout.includes("include"), stdout);
+  });
+
+  it("what a reference gave is in no error", async () => {
+    using folder = new Folder();
+    writeFileSync(folder.at("secret"), "hush-hush-hush");
+    writeFileSync(folder.at("f.yaml"), SMALL.replace("to: u", `to: "\${file:${folder.at("secret")}}"`));
+    const { status, stdout, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
+    strictEqual(status, 2);
+    ok(!(stdout + stderr).includes("hush"), stderr);
+    match(stderr, /goes to upstream "\$\{file:/);
+  });
+
+  it("without the variable nothing starts: status 2", async () => {
+    using folder = new Folder();
+    writeFileSync(folder.at("f.yaml"), SMALL.replace("127.0.0.1:1", "${NOT_SET_AT_ALL}"));
+    const { status, stderr } = await run(["run", "-c", folder.at("f.yaml")]);
+    strictEqual(status, 2);
+    match(stderr, /f\.yaml:2:\d+: upstreams\.u\.servers: \$\{NOT_SET_AT_ALL\}: there is no such variable/);
+  });
+});
+
+describe("print, schema, completion, help", () => {
+  it("print of a command line is a file that runs the same", async () => {
+    using folder = new Folder();
+    await using server = await Server.listen(echo);
+    const { stdout } = await run([
+      "print",
+      "--all",
+      `tcp://127.0.0.1:0=${server.address}`,
+      "--reactors",
+      "1",
+    ]);
+    writeFileSync(folder.at("f.yaml"), stdout);
+    const checked = await run(["check", "-c", folder.at("f.yaml")]);
+    strictEqual(checked.stdout, "good: 1 listener, 1 upstream, 1 server\n", checked.stderr);
+  });
+
+  it("a large configuration is printed whole, into a pipe as well", async () => {
+    using folder = new Folder();
+    const upstreams = Array.from(
+      { length: 12_000 },
+      (_, at) => `  upstream-${at}: { servers: ["10.0.0.1:${at + 1}"] }\n`,
+    );
+    writeFileSync(
+      folder.at("f.yaml"),
+      SMALL.replace(
+        'upstreams: { u: { servers: "127.0.0.1:1" } }',
+        `upstreams:\n  u: { servers: "127.0.0.1:1" }\n${upstreams.join("")}`,
+      ),
+    );
+    const { stdout } = await run(["print", "-c", folder.at("f.yaml")]);
+    ok(stdout.includes("upstream-11999:") && stdout.endsWith("\n"), `${stdout.length} characters`);
+  });
+
+  it("schema is JSON, completion a script, and each verb has its help", async () => {
+    const schema = JSON.parse((await run(["schema"])).stdout) as { title: string };
+    strictEqual(schema.title, "The configuration of Sluice");
+    match((await run(["completion", "bash"])).stdout, /complete .*sluice/);
+    deepStrictEqual((await run(["completion", "tcsh"])).status, 2);
+    for (const words of [["help", "check"], ["check", "--help"]]) {
+      const { status, stdout } = await run(words);
+      strictEqual(status, 0);
+      match(stdout, /^sluice check: /);
+    }
+    match((await run(["check", "--fromat", "json", "tcp://:0=a:1"])).stderr, /--fromat: unknown flag/);
+  });
+});
