@@ -125,9 +125,9 @@ async function buildExecutable(): Promise<boolean> {
   mkdirSync(aside, { recursive: true });
   const product = `${import.meta.dir}/${aside}/sluice`;
   const result = await Bun.build({
-    // src/main.ts finds the second, by an address beside its own: in the executable all that main.ts
-    // imports is one module, so that "../worker.ts" leads nowhere. src/sys/library.ts finds the third.
-    entrypoints: ["src/main.ts", "src/worker.ts", LIBRARY],
+    // src/main.ts finds the next two, by an address beside its own: in the executable all that main.ts
+    // imports is one module, so that "../worker.ts" leads nowhere. src/sys/library.ts finds the last.
+    entrypoints: ["src/main.ts", "src/worker.ts", "src/log_worker.ts", LIBRARY],
     root: "src",
     naming: { asset: "[name].[ext]" },
     // Names are kept: with the source map a stack trace reads like the sources.

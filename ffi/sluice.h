@@ -2,7 +2,7 @@
  *
  * Every function takes integers and returns >= 0, or -errno. What is longer than an integer lies in
  * the caller's arena, memory that C made once and TypeScript views without a copy: offsets into it
- * cross, pointers and structs do not. C never calls TypeScript, never aborts on an argument (it
+ * cross, pointers and structs do not (but for the log Worker, see log.c). C never calls TypeScript, never aborts on an argument (it
  * returns -EBUG), retries EINTR itself, and keeps no state that TypeScript keeps too.
  *
  * Threads: a thread enters one room of the process-wide table below and is its only user until it
@@ -89,6 +89,18 @@ SL_API int32_t sl_pipe_write(int32_t pipe, uint32_t off, int32_t len);
 SL_API int32_t sl_can_splice(int32_t slot);
 SL_API int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len);
 SL_API int32_t sl_splice_out(int32_t pipe, int32_t slot, int32_t len, int32_t more);
+
+/* ---- where the log goes (log.c): these alone take pointers, to memory that TypeScript made ---- */
+SL_API int32_t sl_log_open(const uint8_t *path, int32_t as);
+SL_API int32_t sl_log_kind(int32_t fd);
+SL_API int32_t sl_log_ready(int32_t fd, int32_t timeout_ms);
+SL_API int32_t sl_log_write(int32_t fd, const uint8_t *before, int32_t before_len, const uint8_t *ring,
+                            uint32_t ring_bytes, uint32_t from, uint32_t len);
+SL_API int32_t sl_log_send(int32_t fd, const uint8_t *before, int32_t before_len, const uint8_t *ring,
+                           uint32_t ring_bytes, uint32_t from, uint32_t len);
+SL_API int32_t sl_log_connect(const uint8_t *address, int32_t stream);
+SL_API int32_t sl_log_outcome(int32_t fd);
+SL_API int32_t sl_log_close(int32_t fd);
 
 /* ---- regular expressions (pattern.c) ---- */
 SL_API int32_t sl_pattern_compile(uint32_t off, int32_t len, uint32_t error_off);

@@ -1,109 +1,168 @@
 // One line for each request and each connection, at its end. They come printed from the reactors; what died
-// with its reactor is printed here. All lines of a drain are one write.
+// with its reactor is printed here, into a ring of this thread's own. The log Worker writes them all.
+import { LogRing } from "../shared/log_ring.ts";
+import { LogState } from "../shared/log_state.ts";
+import { errnoName } from "../sys/errno.ts";
 import type { AccessRecord } from "./access_record.ts";
 import { accessText } from "./access_text.ts";
-import type { AccessLogTarget } from "./config/log_schema.ts";
+import type { AccessLogTarget } from "./config/log_place.ts";
 import { type AccessLines, accessLines, type AccessWords } from "./config/log_templates.ts";
+import { counted } from "./config/units.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
-import { Output, OutputError } from "./output.ts";
+import { LogTarget, LogTargetError, type Resolve } from "./log_target.ts";
+import { LogThread } from "./log_thread.ts";
 
 export interface AccessLogOptions extends AccessWords {
   readonly to: AccessLogTarget;
   readonly log: Log;
 }
 
+export interface LogThreadOptions {
+  /** The log Worker's entry. */
+  readonly worker: URL;
+  /** Path of the C library. */
+  readonly library: string;
+  /** Of those who put lines. */
+  readonly rings: readonly SharedArrayBuffer[];
+}
+
 /** Text gathered beyond this is handed on at once: a drain may hold many thousands of records. */
 const BATCH_CHARACTERS = 1 << 16;
+/** A failure is looked for at least so often, so that an ended log leaves nothing behind for longer. */
+const WATCH_MS = 1_000;
 
 export class AccessLog {
   readonly #log: Log;
-  /** Undefined when it is off. */
-  readonly #output: Output | undefined;
   readonly #formats: AccessLines;
   readonly #sampler: FailureSampler;
+  readonly #encoder = new TextEncoder();
+  /** Undefined when it is off. */
+  readonly #target: LogTarget | undefined;
+  /** What those who put lines, and the log Worker, share. */
+  readonly stateMemory = LogState.make();
+  readonly #state = new LogState(this.stateMemory);
+  readonly #ringMemory = LogRing.make();
+  /** Of its own lines. */
+  readonly ring = new LogRing(this.#ringMemory, this.#state);
+  #rings: readonly LogRing[] = [];
+  #thread: LogThread | undefined;
   #batch = "";
   #lines = 0;
-  #toldFailure: string | undefined;
+  /** Lines that found no room in the ring, and those that were left at the end. */
+  #refusedLines = 0;
+  #lostBefore = 0;
+  #closed = false;
 
-  /** Opens where records go. @throws OutputError when a file cannot be opened */
-  static open(options: AccessLogOptions): AccessLog {
-    const { to } = options;
-    switch (to.kind) {
-      case "off":
-        return new AccessLog(options, undefined);
-      case "stderr":
-        return new AccessLog(options, Output.standard("stderr"));
-      case "stdout":
-        return new AccessLog(options, Output.standard("stdout"));
-      case "file":
-        return new AccessLog(options, Output.file(to.path));
-    }
-  }
-
-  /** @param output where lines go; undefined: only failures are told, as samples, by the log */
-  constructor(options: AccessWords & { readonly log: Log }, output: Output | undefined) {
-    this.#log = options.log;
-    this.#output = output;
+  /** Opens where records go. @throws LogTargetError when a file cannot be opened */
+  constructor(options: AccessLogOptions) {
+    const { to, log } = options;
+    this.#log = log;
     this.#formats = accessLines(options);
-    this.#sampler = new FailureSampler(options.log);
+    this.#sampler = new FailureSampler(log);
+    this.#target = to.kind === "off" ? undefined : new LogTarget(to, this.#state);
   }
 
-  /** Takes whole lines that a reactor has printed. */
-  addLines(lines: Uint8Array): void {
-    this.flush(); // what ended before comes first
-    this.#output?.putBytes(lines);
+  /** Starts the log Worker. What was put before is written too. */
+  start({ worker, library, rings }: LogThreadOptions): void {
+    if (this.#target === undefined) return;
+    const all = [...rings, this.#ringMemory];
+    this.#rings = all.map((memory) => new LogRing(memory, this.#state));
+    const birth = { library, state: this.stateMemory, rings: all, to: this.#target.birth };
+    this.#thread = new LogThread(worker, birth, (error, tooMany) => {
+      this.#state.running = false;
+      const next = tooMany
+        ? "the next is started in a minute; records wait, then they are lost"
+        : "it is replaced";
+      this.#log.error("access-log", `the log Worker died; ${next}: ${error}`);
+    });
+    void this.#watch();
   }
 
-  /** Takes one record; `flush` writes it. */
+  /** Takes where a syslog's name leads to now. @throws LogTargetError */
+  resolve(resolve: Resolve): void {
+    this.#target?.resolve(resolve);
+  }
+
+  /** Takes one record; `flush` hands it on. */
   add(record: AccessRecord): void {
-    if (this.#output === undefined) return this.#sampler.add(record);
+    if (this.#target === undefined) return this.#sampler.add(record);
     this.#batch += accessText(this.#formats, record);
     this.#lines++;
     if (this.#batch.length >= BATCH_CHARACTERS) this.flush();
   }
 
-  /** One write for all records since the last flush. */
+  /** Hands all records since the last flush to the log Worker. */
   flush(): void {
-    if (this.#output === undefined) return;
-    const lines = this.#lines;
-    if (lines > 0) this.#output.put(this.#batch, lines);
+    if (this.#lines === 0) return;
+    if (!this.ring.putLines(this.#encoder.encode(this.#batch))) this.#refusedLines += this.#lines;
     this.#batch = "";
     this.#lines = 0;
-    this.#tellFailure(this.#output.failure);
+    this.ring.ring();
   }
 
   /** Opens the file again, after it was renamed. A failure is logged, and the old file stays in use. */
   reopen(): void {
     try {
-      this.flush();
-      this.#output?.reopen();
+      this.#target?.reopen();
     } catch (error) {
-      if (!(error instanceof OutputError)) throw error;
+      if (!(error instanceof LogTargetError)) throw error;
       this.#log.error("access-log", `${error.message}; the old file stays in use`);
     }
   }
 
-  /** Records that were dropped because the output was stuck or failed. */
+  /** Lines that were lost behind the reactors: they could not be written, or found no room here. */
   get droppedLines(): number {
-    return this.#output === undefined || this.#output === this.#log.output ? 0 : this.#output.droppedLines;
+    return this.#refusedLines + this.#state.lostLines;
+  }
+
+  /** Of the log Worker; undefined when the log is off. */
+  get writer(): { readonly alive: boolean; readonly deaths: number } | undefined {
+    if (this.#target === undefined) return undefined;
+    return { alive: this.#state.running, deaths: this.#thread?.deaths ?? 0 };
   }
 
   /** Writes what is left, for up to `deadlineMs`. */
   async close(deadlineMs: number): Promise<void> {
     this.#sampler.close();
     this.flush();
-    await this.#output?.flush(deadlineMs);
+    if (this.#target === undefined || this.#closed) return;
+    this.#closed = true;
+    this.#state.leave();
+    this.#state.wakeWatcher();
+    const left = await this.#thread?.left(deadlineMs) ?? true;
+    const lines = this.#rings.reduce((sum, ring) => sum + ring.linesLeft, 0);
+    if (lines > 0) {
+      this.#refusedLines += lines;
+      this.#log.warn("access-log", `${counted(lines, "record")} could not be written before the end`, {
+        lines,
+      });
+    }
+    if (left) this.#target.close(); // else a stuck Worker has it, and the process ends
   }
 
   /** Says once that writing fails, and once that it works again. */
-  #tellFailure(failure: string | undefined): void {
-    if (failure === this.#toldFailure) return;
-    this.#toldFailure = failure;
-    if (this.#output === this.#log.output) return;
-    if (failure === undefined) this.#log.info("access-log", "records are written again");
-    else {this.#log.error("access-log", `cannot write: ${failure}; records are lost until it works again`, {
-        errno: failure,
-      });}
+  async #watch(): Promise<void> {
+    for (let known = 0; !this.#closed;) {
+      await this.#state.failureChange(known, WATCH_MS);
+      const failure = this.#state.failure;
+      if (failure === known) continue;
+      if (known === 0 || failure === 0) this.#tellFailure(failure);
+      known = failure;
+    }
+  }
+
+  #tellFailure(errno: number): void {
+    const target = this.#target!;
+    if (target.isStderr) return;
+    if (errno !== 0) {
+      this.#lostBefore = this.#state.lostLines;
+      const fields = { errno: errnoName(errno) };
+      this.#log.error("access-log", target.failureText(errno), fields);
+    } else {
+      this.#log.info("access-log", "records are written again", {
+        lost: this.#state.lostLines - this.#lostBefore,
+      });
+    }
   }
 }

@@ -21,7 +21,7 @@ import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
 import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
 import { Log } from "./log.ts";
-import { OutputError } from "./output.ts";
+import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { Records } from "./records.ts";
@@ -45,6 +45,8 @@ export interface Parts {
   readonly library: () => string;
   /** The Workers' entry. */
   readonly worker: URL;
+  /** The log Worker's. */
+  readonly logWorker: URL;
 }
 
 export interface AppOptions extends Parts {
@@ -192,7 +194,7 @@ export class App {
     this.#finish(status);
   }
 
-  async #start({ library, worker, warnings = [], tell = tellKeys }: AppOptions): Promise<void> {
+  async #start({ library, worker, logWorker, warnings = [], tell = tellKeys }: AppOptions): Promise<void> {
     const config = this.#config, path = library();
     await openLibrary(path);
     const fds = sys.setup();
@@ -201,15 +203,18 @@ export class App {
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
     checkPatterns(config, tell);
-    this.#accessLog = AccessLog.open({ ...config.log.access, log: this.#log });
+    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log });
 
     await this.#discovery.start(namesOf(config));
+    this.#accessLog.resolve(this.#discovery.resolve);
     const reactors = config.reactors === "auto"
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
     this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
     const capacity = this.#capacity(fds, reactors);
-    this.#reactors = new Reactors({ worker, library: path, reactors, accept: config.accept, ...capacity }, {
+    const logState = this.#accessLog.stateMemory;
+    const parts = { worker, library: path, logState };
+    this.#reactors = new Reactors({ ...parts, reactors, accept: config.accept, ...capacity }, {
       died: (room, role, error, lost) => {
         this.#log.error(
           "reactors",
@@ -239,6 +244,8 @@ export class App {
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
     await this.#reactors.start(this.#compile(), watchedBy(this.#sockets));
+    const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
+    this.#accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
     this.#releaseTimer = setInterval(() => this.#releaseNumbers(), RELEASE_EVERY_MS);
     this.#phase = "ready";
@@ -291,6 +298,7 @@ export class App {
 
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
+    this.#accessLog?.resolve(this.#discovery.resolve);
     if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
     else this.#stale = true;
   }
@@ -374,7 +382,7 @@ export class App {
 
 /** What the user can mend has its line and status; anything else is a bug and stays what it is. */
 function startError(error: unknown): unknown {
-  const told = [ListenError, AdminError, OutputError, ReactorError].some((kind) => error instanceof kind);
+  const told = [ListenError, AdminError, LogTargetError, ReactorError].some((kind) => error instanceof kind);
   if (error instanceof Error && told) {
     return new StartError([error.message], 1);
   }

@@ -90,7 +90,9 @@ export interface DiscoveryEvents {
 
 /** The host names of a configuration: where it listens and whom it connects to. */
 export function namesOf(config: Config): string[] {
+  const { to } = config.log.access;
   const addresses: Address[] = [
+    ...(to.kind === "syslog" ? [to.address] : []),
     ...Object.values(config.listeners).flatMap(({ bind }) => bind.map(({ address }) => address)),
     ...Object.values(config.upstreams).flatMap(({ servers }) => servers.map(({ address }) => address)),
   ];

@@ -56,7 +56,7 @@ function ofProcess(sight: Sight): Family[] {
     gauge("process_start_time_seconds", "Start of the process, since the epoch.", sight.startedAtMs / 1_000),
     counter(
       "sluice_records_dropped_total",
-      "Records for the logs that found no room on their way from a reactor.",
+      "Records and lines for the logs that found no room on their way from a reactor.",
       sumCount(reactors, Count.LogDropped),
     ),
     counter(
@@ -66,7 +66,7 @@ function ofProcess(sight: Sight): Family[] {
     ),
     counter(
       "sluice_access_log_lines_dropped_total",
-      "Access records that their own output did not take.",
+      "Lines of the access log that could not be written, or found no room behind the reactors.",
       accessLog.droppedLines,
     ),
   ];
@@ -157,7 +157,7 @@ function ofNames({ names }: Sight): Family[] {
   return [up, failed];
 }
 
-function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {
+function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): Family[] {
   const ended = new Family(
     "counter",
     "sluice_connections_ended_total",
@@ -194,6 +194,11 @@ function ofConnections({ reactors, maxConnections, deaths }: Sight): Family[] {
     total(Count.ProbesLate, "sluice_checks_late_total", "Health checks begun later than they were due."),
     total(Count.Bugs, "sluice_bugs_total", "Bugs contained to one connection."),
     counter("sluice_reactor_deaths_total", "Reactors that died by a bug and were replaced.", deaths()),
+    counter(
+      "sluice_log_worker_deaths_total",
+      "Writers of the access log that died by a bug.",
+      accessLog.writer?.deaths ?? 0,
+    ),
   ];
 }
 

@@ -1,13 +1,14 @@
-// Where lines go: stderr, stdout, or a file. What waits to be written is bounded: when the reader is
+// Where lines of the control plane go: stderr or stdout. What waits to be written is bounded: when the reader is
 // stuck or the disk is full, lines are dropped and counted, and nobody waits. One write is under way at
 // a time, so lines never interleave; everything for one place must go through its one Output.
-import { closeSync, openSync, write as writeFile } from "node:fs";
+import { write as writeFile } from "node:fs";
 import { isatty } from "node:tty";
 
 /** Text that may wait for a slow reader; what does not fit is dropped. */
 export const PENDING_BYTES_MAX = 1 << 20;
-/** The same for a file: disks stall for moments, and a burst of records must survive that. */
-export const FILE_PENDING_BYTES_MAX = 4 << 20;
+/** The log Worker writes to the same pipes: so much is never torn apart there (pipe(7)). */
+const PIECE_BYTES = 4_096;
+const NEWLINE = 0x0a;
 /** A pipe that others made non-blocking may say "not now": tried again after this. */
 const AGAIN_MS = 20;
 
@@ -17,23 +18,13 @@ const AGAIN_MS = 20;
  */
 export type Write = (bytes: Uint8Array) => Promise<number>;
 
-/** A place that could not be opened; the message says why and what to do. */
-export class OutputError extends Error {
-  override name = "OutputError";
-}
-
-const NEWLINE = 0x0a;
-
 interface Part {
   readonly bytes: Uint8Array;
-  /** -1: they are counted only if they are dropped. */
   readonly lines: number;
 }
 
 export interface OutputOptions {
   readonly isTerminal?: boolean;
-  /** Of the file, for `reopen`. */
-  readonly path?: string;
   readonly pendingBytesMax?: number;
 }
 
@@ -42,19 +33,16 @@ const standard = new Map<1 | 2, Output>();
 export class Output {
   /** Whether a person may be looking at it, in colour. */
   readonly isTerminal: boolean;
-  readonly #path: string | undefined;
   readonly #pendingBytesMax: number;
   readonly #encoder = new TextEncoder();
-  #write: Write;
-  #fd = -1;
+  readonly #write: Write;
   /** What waits; the first part is being written while `#busy`. */
   #parts: Part[] = [];
   #pendingBytes = 0;
   #busy = false;
   #droppedLines = 0;
   #failure: string | undefined;
-  /** For the moment between two writes; for the moment when nothing waits. */
-  #between: (() => void)[] = [];
+  /** For the moment when nothing waits. */
   #waiters: (() => void)[] = [];
 
   /** The process's standard error or output: the same one at every call. */
@@ -67,19 +55,10 @@ export class Output {
     return output;
   }
 
-  /** Appends to a file; one that is not there is made with mode 0640. @throws OutputError */
-  static file(path: string): Output {
-    const fd = openAppending(path);
-    const output = new Output(fdWrite(fd), { path, pendingBytesMax: FILE_PENDING_BYTES_MAX });
-    output.#fd = fd;
-    return output;
-  }
-
   constructor(write: Write, options: OutputOptions = {}) {
     this.#pendingBytesMax = options.pendingBytesMax ?? PENDING_BYTES_MAX;
     this.#write = write;
     this.isTerminal = options.isTerminal ?? false;
-    this.#path = options.path;
   }
 
   /** Lines dropped since the start, because too much was waiting or because a write failed. */
@@ -92,7 +71,7 @@ export class Output {
     return this.#failure;
   }
 
-  /** Takes `lines` whole lines, each with its newline, to be written in one piece; or drops them all. */
+  /** Takes `lines` whole lines, each with its newline, or drops them all. */
   put(text: string, lines: number): void {
     if (text === "") return;
     const bytes = this.#encoder.encode(text);
@@ -105,30 +84,6 @@ export class Output {
     if (!this.#busy) void this.#run();
   }
 
-  /** Takes whole lines, each with its newline; they are copied. */
-  putBytes(lines: Uint8Array): void {
-    if (this.#pendingBytes + lines.length > this.#pendingBytesMax) {
-      for (const byte of lines) if (byte === NEWLINE) this.#droppedLines++;
-      return;
-    }
-    const bytes = lines.slice();
-    this.#parts.push({ bytes, lines: -1 });
-    this.#pendingBytes += bytes.length;
-    if (!this.#busy) void this.#run();
-  }
-
-  /** Opens the file's path again, for those who have renamed it. What waits goes to the new file; when
-   * it cannot be opened, the old one stays in use. Nothing to do for stderr and stdout.
-   * @throws OutputError */
-  reopen(): void {
-    if (this.#path === undefined) return;
-    const fd = openAppending(this.#path);
-    const old = this.#fd;
-    this.#fd = fd;
-    this.#write = fdWrite(fd);
-    this.#whenFree(() => closeSync(old));
-  }
-
   /** Resolves when everything is written, at the latest after `deadlineMs`. */
   async flush(deadlineMs: number): Promise<void> {
     if (!this.#busy) return;
@@ -139,31 +94,24 @@ export class Output {
     clearTimeout(timer);
   }
 
-  /** Runs `then` when no write is under way: between two writes, or now. */
-  #whenFree(then: () => void): void {
-    if (!this.#busy) return then();
-    this.#between.push(then);
-  }
-
   async #run(): Promise<void> {
     this.#busy = true;
     while (this.#parts.length > 0) {
       const parts = this.#parts;
       this.#parts = [];
       await this.#writeAll(parts);
-      for (const then of this.#between.splice(0)) then();
     }
     this.#busy = false;
     for (const resolve of this.#waiters.splice(0)) resolve();
   }
 
-  /** Writes parts as one piece; what a failing place does not take is dropped. */
+  /** Writes parts in whole lines; what a failing place does not take is dropped. */
   async #writeAll(parts: readonly Part[]): Promise<void> {
-    const bytes = joined(parts), write = this.#write; // a line that was begun ends in the same file
+    const bytes = joined(parts);
     let done = 0;
     while (done < bytes.length) {
       try {
-        done += await write(bytes.subarray(done));
+        done += await this.#write(bytes.subarray(done, pieceEnd(bytes, done)));
         this.#failure = undefined;
       } catch (error) {
         const { code } = error as { code?: string };
@@ -172,7 +120,7 @@ export class Output {
           continue;
         }
         this.#failure = code ?? String(error);
-        this.#droppedLines += parts.reduce((sum, part) => sum + linesOf(part), 0);
+        this.#droppedLines += parts.reduce((sum, part) => sum + part.lines, 0);
         break;
       }
     }
@@ -180,8 +128,13 @@ export class Output {
   }
 }
 
-function linesOf({ bytes, lines }: Part): number {
-  return lines >= 0 ? lines : bytes.reduce((sum, byte) => sum + (byte === NEWLINE ? 1 : 0), 0);
+/** The end of the whole lines from `from` on that a pipe takes in one piece, or of the first one if it is longer. */
+function pieceEnd(bytes: Uint8Array, from: number): number {
+  if (bytes.length - from <= PIECE_BYTES) return bytes.length;
+  const end = bytes.lastIndexOf(NEWLINE, from + PIECE_BYTES - 1);
+  if (end >= from) return end + 1;
+  const next = bytes.indexOf(NEWLINE, from);
+  return next < 0 ? bytes.length : next + 1;
 }
 
 function joined(parts: readonly Part[]): Uint8Array {
@@ -193,31 +146,6 @@ function joined(parts: readonly Part[]): Uint8Array {
     at += bytes.length;
   }
   return all;
-}
-
-function openAppending(path: string): number {
-  try {
-    return openSync(path, "a", 0o640);
-  } catch (error) {
-    const { code } = error as { code?: string };
-    throw new OutputError(`cannot open ${path}: ${openProblem(code ?? String(error))}`);
-  }
-}
-
-function openProblem(code: string): string {
-  switch (code) {
-    case "ENOENT":
-      return "its directory does not exist; create it first";
-    case "EACCES":
-    case "EPERM":
-      return "permission denied; choose a file that this user may write";
-    case "EISDIR":
-      return "it is a directory; write the path of a file";
-    case "EROFS":
-      return "the file system is read-only; choose another place";
-    default:
-      return code;
-  }
 }
 
 /** Writes in a thread of the runtime's pool, where waiting hurts nobody. */

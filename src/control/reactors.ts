@@ -49,6 +49,8 @@ export interface ReactorOptions {
   readonly accept: "balanced" | "reuseport";
   /** Client connections of the process. */
   readonly connections: number;
+  /** Of the log Worker (see shared/log_state.ts). */
+  readonly logState: SharedArrayBuffer;
   /** Pipes of one reactor: each takes two fds. */
   readonly pipes: number;
 }
@@ -206,6 +208,7 @@ export class Reactors {
       stats: reactor.statsMemory,
       shared: this.#sharedMemory,
       log: reactor.logMemory,
+      logState: this.#options.logState,
       plan: this.#plan.memory,
       seed: Math.floor(Math.random() * 0xffffffff) | 1,
       listeners: this.#listeners.get(room) ?? [],

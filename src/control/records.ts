@@ -1,6 +1,6 @@
-// What the reactors tell, on its way to whom it concerns: lines to the access log, or failures to the log's
-// samples where there is none, results of health checks to their history and the log, trouble with accepting
-// and contained bugs to the log.
+// What the reactors tell in numbers, on its way to whom it concerns: failures to the log's samples where there is
+// no access log, results of health checks to their history and the log, trouble with accepting and contained
+// bugs to the log.
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
 import { ARENA_EVENTS } from "../base/limits.ts";
 import { REFUSALS } from "../proto/refusal.ts";
@@ -121,7 +121,6 @@ export class Records {
         records++;
         this.#take(room, numbers, peer);
       });
-      records += log.drainLines((lines) => accessLog.addLines(lines));
     }
     accessLog.flush();
     return records;

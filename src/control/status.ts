@@ -46,6 +46,8 @@ export interface TotalsStatus {
   readonly accept_pauses: number;
   readonly bugs: number;
   readonly reactor_deaths: number;
+  /** What writes the access log; null when it is off. */
+  readonly log_worker: { readonly alive: boolean; readonly deaths: number } | null;
   /** Records that found no room on their way to the log, and lines that the outputs did not take. */
   readonly log_dropped: { readonly records: number; readonly log: number; readonly access_log: number };
 }
@@ -201,6 +203,7 @@ function totalsOf(
     accept_pauses: sumCount(reactors, Count.AcceptPauses),
     bugs: sumCount(reactors, Count.Bugs),
     reactor_deaths: deaths(),
+    log_worker: accessLog.writer ?? null,
     log_dropped: {
       records: sumCount(reactors, Count.LogDropped),
       log: log.droppedLines,

@@ -5,6 +5,7 @@
 import { assertTable } from "../base/assert.ts";
 import { openPlan, type Plan } from "../plan/plan.ts";
 import { LogRing } from "../shared/log_ring.ts";
+import { LogState } from "../shared/log_state.ts";
 import type { WorkerBirth } from "../shared/mailbox.ts";
 import { openShared, type Shared } from "../shared/servers.ts";
 import { Count, openStats, type Stats } from "../shared/stats.ts";
@@ -24,7 +25,7 @@ export function contextOpen(birth: WorkerBirth): void {
   plan = openPlan(birth.plan);
   stats = openStats(birth.stats);
   shared = openShared(birth.shared);
-  log = new LogRing(birth.log);
+  log = new LogRing(birth.log, new LogState(birth.logState));
   holders = 0;
   older = [];
   confirm();

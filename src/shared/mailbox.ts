@@ -23,6 +23,8 @@ export interface WorkerBirth {
   readonly stats: StatsMemory;
   readonly shared: SharedMemory;
   readonly log: SharedArrayBuffer;
+  /** Of the log Worker, which is woken when there are lines. */
+  readonly logState: SharedArrayBuffer;
   readonly plan: SharedArrayBuffer;
   /** Of its random numbers. */
   readonly seed: number;

@@ -4,7 +4,10 @@ import { type Kernel, type Provider, SYMBOLS } from "./symbols.ts";
 
 export function open(path: string): Provider {
   const declared = Object.fromEntries(
-    Object.entries(SYMBOLS).map(([name, [args, returns]]) => ["sl_" + name, { args: [...args], returns }]),
+    Object.entries(SYMBOLS).map(([name, [args, returns]]) => [
+      "sl_" + name,
+      { args: args.map((arg) => arg === "bytes" ? "ptr" : arg), returns },
+    ]),
   );
   const { symbols } = dlopen(path, declared) as unknown as { symbols: Record<string, unknown> };
   const kernel = Object.fromEntries(Object.keys(SYMBOLS).map((name) => [name, symbols["sl_" + name]]));

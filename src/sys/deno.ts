@@ -5,7 +5,10 @@ export function open(path: string): Provider {
   const declared = Object.fromEntries(
     Object.entries(SYMBOLS).map(([name, [args, result]]) => [
       "sl_" + name,
-      { parameters: [...args], result: result === "ptr" ? "pointer" : result },
+      {
+        parameters: args.map((arg) => arg === "bytes" ? "buffer" : arg),
+        result: result === "ptr" ? "pointer" : result,
+      },
     ]),
   ) as unknown as Deno.ForeignLibraryInterface;
   const symbols = Deno.dlopen(path, declared).symbols as unknown as Record<string, unknown>;

@@ -4,20 +4,29 @@
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENOTDIR = 20;
+export const EISDIR = 21;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
+export const EFBIG = 27;
 export const ENOSPC = 28;
+export const EROFS = 30;
 export const EPIPE = 32;
 export const ENOSYS = 38;
 export const ELOOP = 40;
 export const EPROTO = 71;
+export const EDESTADDRREQ = 89;
+export const EMSGSIZE = 90;
+export const EPROTOTYPE = 91;
 export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
@@ -42,20 +51,29 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EPERM,
     ENOENT,
     EINTR,
+    EIO,
+    ENXIO,
     EBADF,
     EAGAIN,
     ENOMEM,
     EACCES,
     EBUSY,
     EEXIST,
+    ENOTDIR,
+    EISDIR,
     EINVAL,
     ENFILE,
     EMFILE,
+    EFBIG,
     ENOSPC,
+    EROFS,
     EPIPE,
     ENOSYS,
     ELOOP,
     EPROTO,
+    EDESTADDRREQ,
+    EMSGSIZE,
+    EPROTOTYPE,
     EOPNOTSUPP,
     EAFNOSUPPORT,
     EADDRINUSE,

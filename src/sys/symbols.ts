@@ -2,7 +2,8 @@
 // tests, so the three cannot drift apart. ffi/sluice.h has each call's contract; C's names carry the
 // prefix "sl_". Results are >= 0 or -errno. `ERRNOS` lists the errors that each contract names.
 
-type CType = "i32" | "u32" | "ptr";
+/** `bytes`: memory of TypeScript's own, shared or not, that C reads during the call. */
+type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
 export const ABI = 2;
@@ -55,6 +56,15 @@ export const SYMBOLS = {
   splice_in: [["i32", "i32", "i32"], "i32"], // slot, pipe, bytes
   splice_out: [["i32", "i32", "i32", "i32"], "i32"], // pipe, slot, bytes, more
 
+  log_open: [["bytes", "i32"], "i32"], // path, fd to replace
+  log_kind: [["i32"], "i32"],
+  log_ready: [["i32", "i32"], "i32"], // fd, timeout ms
+  log_write: [["i32", "bytes", "i32", "bytes", "u32", "u32", "u32"], "i32"], // fd, before, its length, ring, its size, from, length
+  log_send: [["i32", "bytes", "i32", "bytes", "u32", "u32", "u32"], "i32"],
+  log_connect: [["bytes", "i32"], "i32"], // address, stream
+  log_outcome: [["i32"], "i32"],
+  log_close: [["i32"], "i32"],
+
   pattern_compile: [["u32", "i32", "u32"], "i32"], // offset, bytes, error offset
   pattern_match: [["i32", "u32", "i32"], "i32"],
   pattern_free: [["i32"], "i32"],
@@ -65,7 +75,34 @@ export type SymbolName = keyof typeof SYMBOLS;
 /** The calls that sit on no socket of a room: a fake kernel keeps the real ones. */
 export const LIBRARY_SYMBOLS = ["machine", "pattern_compile", "pattern_match", "pattern_free"] as const;
 
-type Args<T extends readonly CType[]> = { -readonly [I in keyof T]: number };
+/** The log Worker's calls: no reactor makes them, and a fake kernel refuses them. */
+export const LOG_SYMBOLS = [
+  "log_open",
+  "log_kind",
+  "log_ready",
+  "log_write",
+  "log_send",
+  "log_connect",
+  "log_outcome",
+  "log_close",
+] as const;
+
+/** What `log_kind` says of an fd. */
+export const enum FdKind {
+  File,
+  Pipe,
+  Socket,
+}
+
+/** Bits of `log_ready`. */
+export const enum FdReady {
+  Writable = 1,
+  Gone = 2,
+}
+
+type Args<T extends readonly CType[]> = {
+  -readonly [I in keyof T]: T[I] extends "bytes" ? Uint8Array : number;
+};
 export type Kernel = {
   [K in SymbolName as (typeof SYMBOLS)[K][1] extends "ptr" ? never : K]: (
     ...args: Args<(typeof SYMBOLS)[K][0]>

@@ -121,6 +121,7 @@ test("counters are summed over reactors, gauges too", () => {
     ["sluice_redispatches_total{}", 6],
     ["sluice_checks_late_total{}", 8],
     ["sluice_reactor_deaths_total{}", 1],
+    ["sluice_log_worker_deaths_total{}", 0],
     ["sluice_ready{}", 1],
     ["sluice_connections_max{}", 1000],
     ['sluice_reactor_turns_total{reactor="3",role="health"}', 12],

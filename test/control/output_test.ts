@@ -1,11 +1,8 @@
-import { equal, match, ok, throws } from "node:assert/strict";
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { Output, OutputError, PENDING_BYTES_MAX } from "../../src/control/output.ts";
+import { Output, PENDING_BYTES_MAX } from "../../src/control/output.ts";
 
 const LINE = "x".repeat(1023) + "\n";
 
@@ -40,10 +37,6 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-function temporary(): string {
-  return mkdtempSync(join(tmpdir(), "sluice-output-"));
-}
-
 test("put keeps at most 1 MiB waiting; what does not fit is dropped and counted", async () => {
   const slow = new Slow();
   const fit = PENDING_BYTES_MAX / LINE.length;
@@ -53,11 +46,24 @@ test("put keeps at most 1 MiB waiting; what does not fit is dropped and counted"
   equal(slow.output.droppedLines, 10, "three lines in one piece");
   while (await slow.take());
   equal(slow.written.length, PENDING_BYTES_MAX, "every line that was taken is written");
-  equal(slow.writes, 2, "all that had gathered is one write");
   slow.output.put(LINE, 1);
   await slow.take();
   equal(slow.output.droppedLines, 10, "there is room again");
   equal(slow.written.length, PENDING_BYTES_MAX + LINE.length);
+});
+
+test("a write is whole lines that a pipe takes in one piece; a longer line goes alone", async () => {
+  const slow = new Slow(), long = "y".repeat(5_000) + "\n";
+  slow.output.put("first\n", 1);
+  for (let line = 0; line < 5; line++) slow.output.put(LINE, 1);
+  slow.output.put("short\n", 1);
+  slow.output.put(long, 1);
+  slow.output.put("last\n", 1);
+  const sizes: number[] = [];
+  for (let before = 0; await slow.take(); before = slow.written.length) {
+    sizes.push(slow.written.length - before);
+  }
+  deepEqual(sizes, [6, 4 * 1024, 1024 + 6, 5_001, 5]);
 });
 
 test("a short write goes on where it ended, with one write under way at a time", async () => {
@@ -104,62 +110,6 @@ test("flush waits until all is written, but not beyond its deadline", async () =
   await slow.take();
   await flush;
   equal(slow.written, "text\n");
-});
-
-test("file appends, and reopen goes on in a new file after a rename", async () => {
-  const directory = temporary();
-  const path = join(directory, "access.log");
-  const output = Output.file(path);
-  output.put("one\n", 1);
-  await output.flush(1_000);
-  renameSync(path, `${path}.1`);
-  output.put("two\n", 1);
-  await output.flush(1_000);
-  output.put("three\n", 1);
-  output.reopen();
-  output.put("four\n", 1);
-  await output.flush(1_000);
-  const old = readFileSync(`${path}.1`, "utf8"), fresh = readFileSync(path, "utf8");
-  equal(old + fresh, "one\ntwo\nthree\nfour\n", "nothing is lost, nothing twice");
-  ok(old.startsWith("one\ntwo\n"));
-  ok(fresh.endsWith("four\n"));
-  equal(statSync(path).mode & 0o007, 0, "nobody else may read it");
-
-  const again = Output.file(path);
-  again.put("five\n", 1);
-  await again.flush(1_000);
-  ok(readFileSync(path, "utf8").endsWith("four\nfive\n"), "appended");
-  rmSync(directory, { recursive: true });
-});
-
-test("reopen that fails keeps the old file in use", async () => {
-  const directory = temporary();
-  const path = join(directory, "sub");
-  const output = Output.file(path);
-  rmSync(directory, { recursive: true });
-  throws(() => output.reopen(), OutputError);
-  output.put("text\n", 1);
-  await output.flush(1_000);
-  equal(output.failure, undefined);
-  equal(output.droppedLines, 0);
-});
-
-test("a path that cannot be opened is an error with a remedy", () => {
-  const cases: [path: string, message: RegExp][] = [
-    [
-      "/nonexistent-directory/access.log",
-      /^cannot open \/nonexistent-directory\/access\.log: its directory does not exist/,
-    ],
-    [tmpdir(), /it is a directory; write the path of a file$/],
-  ];
-  for (const [path, message] of cases) {
-    throws(() => Output.file(path), (error: Error) => {
-      ok(error instanceof OutputError, path);
-      match(error.message, message);
-      return true;
-    });
-  }
-  equal(existsSync("/nonexistent-directory"), false);
 });
 
 test("standard error is one output, however often it is asked for", () => {

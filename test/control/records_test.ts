@@ -1,8 +1,8 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { test } from "node:test";
 import { AccessLog } from "../../src/control/access_log.ts";
 import { tellAcceptPaused, tellHealth } from "../../src/control/events.ts";
-import { FILE_PENDING_BYTES_MAX } from "../../src/control/output.ts";
 import { Records } from "../../src/control/records.ts";
 import { Field, Heard, HEARD_UNIT, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason } from "../../src/shared/reason.ts";
@@ -13,7 +13,6 @@ import { Refusal } from "../../src/proto/refusal.ts";
 import { asks, expectOf, pattern, text } from "./checks_fixture.ts";
 import {
   type Fixture,
-  Kept,
   keptLog,
   LISTENER,
   makeFixture,
@@ -29,15 +28,13 @@ interface Setup {
   readonly fixture: Fixture;
   readonly records: Records;
   readonly rings: readonly LogRing[];
-  /** Lines of the access log. */
-  readonly access: Kept;
+  readonly accessLog: AccessLog;
 }
 
 function setup(): Setup {
   const fixture = makeFixture();
-  const access = new Kept(FILE_PENDING_BYTES_MAX);
   const { directory, health, log, maxConnections } = fixture.sight;
-  const accessLog = new AccessLog({ format: "json", log }, access.output);
+  const accessLog = new AccessLog({ to: { kind: "stdout" }, format: "json", log });
   const records = new Records({
     rings: fixture.reactors,
     directory,
@@ -47,7 +44,7 @@ function setup(): Setup {
     maxConnections,
     monotonicMs: () => NOW_MS,
   });
-  return { fixture, records, rings: fixture.reactors.map(({ log }) => log), access };
+  return { fixture, records, rings: fixture.reactors.map(({ log }) => log), accessLog };
 }
 
 function accessRecord(overrides: Partial<Record<Field, number>> = {}): Partial<Record<Field, number>> {
@@ -88,13 +85,20 @@ function probeRecord(
   };
 }
 
+/** Lines of the access log since the last call. */
+function accessLines({ accessLog }: Setup): string[] {
+  let text = "";
+  accessLog.ring.drainLines((bytes) => text += Buffer.from(bytes).toString());
+  return text.split("\n").slice(0, -1);
+}
+
 /** Messages of the log, without their times. */
 async function messages({ fixture }: Setup): Promise<string[]> {
   await fixture.kept.output.flush(1_000);
   return fixture.kept.lines.map((line) => line.slice(25));
 }
 
-test("an access record is named and put on the wall clock", async () => {
+test("an access record is named and put on the wall clock", () => {
   const it = setup();
   pushRecord(it.rings[0], accessRecord());
   pushRecord(
@@ -103,8 +107,7 @@ test("an access record is named and put on the wall clock", async () => {
   );
   const before = Date.now();
   it.records.drainNow();
-  await it.access.output.flush(1_000);
-  const [first, second] = it.access.lines.map((line) => JSON.parse(line));
+  const [first, second] = accessLines(it).map((line) => JSON.parse(line));
   const { time, ...rest } = first;
   const atMs = Date.parse(time);
   ok(atMs >= before - 1_001 && atMs <= Date.now() - 999, `a second ago: ${time}`);
@@ -124,7 +127,7 @@ test("an access record is named and put on the wall clock", async () => {
   deepEqual([second.upstream, second.server, second.type], [null, null, "destination_unavailable"]);
 });
 
-test("clients have addresses of every family, or none", async () => {
+test("clients have addresses of every family, or none", () => {
   const it = setup();
   pushRecord(it.rings[0], accessRecord(), [
     6,
@@ -151,8 +154,7 @@ test("clients have addresses of every family, or none", async () => {
   pushRecord(it.rings[0], accessRecord(), [1, 0]);
   pushRecord(it.rings[0], accessRecord(), [0]);
   it.records.drainNow();
-  await it.access.output.flush(1_000);
-  deepEqual(it.access.lines.map((line) => JSON.parse(line).client), ["[2001:db8::1]:80", "unix:", null]);
+  deepEqual(accessLines(it).map((line) => JSON.parse(line).client), ["[2001:db8::1]:80", "unix:", null]);
 });
 
 test("a server goes down and comes back: two lines and the history", async () => {
@@ -372,7 +374,7 @@ test("a contained bug is an error line with its row", async () => {
   ]);
 });
 
-test("connections that died with their reactor come after what it had told", async () => {
+test("connections that died with their reactor come after what it had told", () => {
   const it = setup();
   pushRecord(it.rings[0], accessRecord());
   const peer = new Uint8Array(24);
@@ -401,8 +403,7 @@ test("connections that died with their reactor come after what it had told", asy
       durationMs: 0,
     },
   ]);
-  await it.access.output.flush(1_000);
-  const lines = it.access.lines.map((line) => JSON.parse(line));
+  const lines = accessLines(it).map((line) => JSON.parse(line));
   deepEqual(lines.map(({ reason }) => reason), ["finished", "reactor_died", "reactor_died"]);
   deepEqual([lines[1].server, lines[1].up_bytes, lines[1].down_bytes, lines[1].client], [
     "10.0.0.1:9001",
@@ -418,10 +419,10 @@ test("start drains soon after a bell, many records in few writes, and stops when
   const it = setup();
   const stop = new AbortController();
   let writes = 0;
-  const put = it.access.output.put.bind(it.access.output);
-  it.access.output.put = (text, lines) => {
+  const { ring } = it.accessLog, put = ring.putLines.bind(ring);
+  ring.putLines = (lines) => {
     writes++;
-    put(text, lines);
+    return put(lines);
   };
   it.records.start(stop.signal);
   await sleep(50);
@@ -435,7 +436,7 @@ test("start drains soon after a bell, many records in few writes, and stops when
   }
   const ms = performance.now() - began;
   await sleep(100);
-  equal(it.access.lines.length, pushed);
+  equal(accessLines(it).length, pushed);
   ok(writes <= ms / 20 + 5, `${writes} writes in ${ms} ms`);
   ok(writes > 3, `${writes} writes`);
 
@@ -448,10 +449,9 @@ test("start drains soon after a bell, many records in few writes, and stops when
   pushRecord(it.rings[0], accessRecord());
   it.rings[0].ring();
   await sleep(60);
-  equal(it.access.lines.length, pushed, "nobody looks any more");
+  equal(accessLines(it).length, 0, "nobody looks any more");
   it.records.drainNow();
-  await it.access.output.flush(1_000);
-  equal(it.access.lines.length, pushed + 1, "but drainNow does");
+  equal(accessLines(it).length, 1, "but drainNow does");
 });
 
 test("a bell that nobody rang does not hold records back for long", async () => {
@@ -461,20 +461,18 @@ test("a bell that nobody rang does not hold records back for long", async () => 
   await sleep(20);
   pushRecord(it.rings[0], accessRecord()); // the reactor dies before the end of its turn
   await sleep(1_500);
-  equal(it.access.lines.length, 1);
+  equal(accessLines(it).length, 1);
   stop.abort();
 });
 
-test("a ring that was full is drained whole and used again", async () => {
+test("a ring that was full is drained whole and used again", () => {
   const it = setup();
   for (let round = 0; round < 3; round++) {
     let pushed = 0;
     while (pushRecord(it.rings[0], accessRecord({ [Field.UpBytes]: pushed }))) pushed++;
     equal(pushed, LOG_RECORDS);
-    it.access.text = "";
     it.records.drainNow();
-    await it.access.output.flush(1_000);
-    const bytes = it.access.lines.map((line) => JSON.parse(line).up_bytes);
+    const bytes = accessLines(it).map((line) => JSON.parse(line).up_bytes);
     deepEqual(bytes, Array.from({ length: LOG_RECORDS }, (_, index) => index));
   }
 });

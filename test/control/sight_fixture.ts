@@ -99,7 +99,7 @@ export function makeFixture(options: { readonly upstream?: string } = {}): Fixtu
       health: new HealthHistory(),
       names: new Map(),
       log,
-      accessLog: AccessLog.open({ to: { kind: "off" }, format: "text", log }),
+      accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },
   };
   return fixture;

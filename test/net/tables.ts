@@ -9,6 +9,7 @@ import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
 import { reactorOpen } from "../../src/proxy/reactor.ts";
 import { makeTable } from "../../src/shared/columns.ts";
 import { LogRing } from "../../src/shared/log_ring.ts";
+import { LogState } from "../../src/shared/log_state.ts";
 import { makeShared, openShared, type Shared } from "../../src/shared/servers.ts";
 import { makeStats } from "../../src/shared/stats.ts";
 import { EXCHANGES, SLOTS, TIMERS } from "../../src/shared/tables.ts";
@@ -83,6 +84,7 @@ export function openReactor(
     stats,
     shared,
     log,
+    logState: LogState.make(),
     plan: plan.memory,
     seed: 1,
     listeners: [],

@@ -31,7 +31,14 @@ import {
   EPROTO,
   errnoName,
 } from "../../src/sys/errno.ts";
-import { ABI, type Kernel, LIBRARY_SYMBOLS, type Provider, type SymbolName } from "../../src/sys/symbols.ts";
+import {
+  ABI,
+  type Kernel,
+  LIBRARY_SYMBOLS,
+  LOG_SYMBOLS,
+  type Provider,
+  type SymbolName,
+} from "../../src/sys/symbols.ts";
 import { BrokenContract, type FakeKernel, ROOMS_MAX, type Row } from "./kernel.ts";
 import { Pipe } from "./pipe.ts";
 
@@ -99,6 +106,11 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
+  for (const name of LOG_SYMBOLS) {
+    guarded[name] = () => {
+      throw new BrokenContract(`${name}: a reactor writes no log`);
+    };
+  }
   return { kernel: guarded as unknown as Kernel, arena: () => arena };
 }
 
@@ -147,7 +159,7 @@ function stage(error: Error): Error {
   return error;
 }
 
-type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS)[number]>;
+type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS)[number]>;
 
 function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   const { random, weather, clock } = kernel;

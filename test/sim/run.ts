@@ -20,6 +20,7 @@ import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
+import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
@@ -104,6 +105,7 @@ export class Memory {
   readonly stats = makeStats();
   readonly shared = makeShared();
   readonly log = LogRing.make();
+  readonly logState = LogState.make();
 
   constructor(library: Provider) {
     this.library = library;
@@ -235,6 +237,7 @@ export class Run {
       stats: this.#memory.stats,
       shared: this.#memory.shared,
       log: this.#memory.log,
+      logState: this.#memory.logState,
       plan: this.#scenario.plan().memory,
       seed: this.random.next() | 1,
       listeners,

@@ -286,8 +286,9 @@ export class Sluice {
     if (!this.#running.over) this.#running.child.kill("SIGKILL");
   }
 
-  /** Health checks come and go: fds are counted when none is under way. */
+  /** Health checks come and go: fds are counted when none is under way, and once the log Worker has its own. */
   async #settled(): Promise<Held> {
+    await this.until("the log Worker", ({ totals }) => totals.log_worker?.alive !== false);
     return await until("a moment without connections", async () => {
       const held = await this.#held();
       return held.slots === 0 && held.connections === 0 ? held : undefined;

@@ -447,7 +447,8 @@ function refuseOption(name: string, bare: string): Reading<never> {
 
 type Use = "listen" | "target";
 
-function readHostPort(text: string, use: Use): Reading<IpAddress | NameAddress> {
+/** Reads `HOST:PORT`; to listen at, the host may be left out and the port be 0. */
+export function readHostPort(text: string, use: Use): Reading<IpAddress | NameAddress> {
   if (!/^[\x21-\x7e]*$/.test(text)) {
     return refused(`${quoted(text)} is not ASCII`, "write an international name in its xn-- form");
   }

@@ -233,7 +233,7 @@ test("checkConfig says what is wrong, and where", () => {
     [
       sample({ log: { access: { to: "stdrr" } } }),
       "log/access/to",
-      '"stdrr" is neither off, stderr nor stdout',
+      '"stdrr" is neither off, stderr, stdout nor syslog',
       "a slip, no file",
     ],
     [sample({ admin: "9900" }), "admin", '"9900" is no admin address', "no form of it"],

@@ -458,10 +458,10 @@ test("problems name the argument and the remedy", () => {
     [[L, "--log-format", "jsn"], '--log-format: unknown value "jsn"; did you mean "json"?', "a slip"],
     [
       [L, "--access-log", "stdrr"],
-      '--access-log: "stdrr" is neither off, stderr nor stdout; did you mean "stderr"? A file of that name is ./stdrr',
+      '--access-log: "stdrr" is neither off, stderr, stdout nor syslog; did you mean "stderr"? A file of that name is ./stdrr',
       "a slip",
     ],
-    [[L, "--access-log", ""], "--access-log: empty; write off, stderr, stdout or a PATH", "empty"],
+    [[L, "--access-log", ""], "--access-log: empty; write off, stderr, stdout, syslog or a PATH", "empty"],
     [
       [L, "--access-log", "a\0b"],
       '--access-log: "a\\x00b" holds a control character; write a path in printable characters',
