@@ -293,33 +293,6 @@ describe("a reactor that dies", () => {
   });
 });
 
-describe("a log that cannot keep up", () => {
-  it("drops whole lines, and counts each", async () => {
-    using patched = new PatchedSluice([
-      {
-        file: "base/limits.ts",
-        find: "export const LOG_LINES_BYTES = 1 << 20;",
-        replace: "export const LOG_LINES_BYTES = 1 << 10;",
-      },
-    ]);
-    const access = { template: "{target} {status}" };
-    await withLog({ access, command: patched.command("executable") }, async (logged) => {
-      const requests = 500;
-      using client = await HttpPeer.connect(logged.sluice.port(0));
-      await client.send(
-        Array.from({ length: requests }, (_, at) => `GET /${at} HTTP/1.1\r\nHost: a\r\n\r\n`).join(""),
-      );
-      for (let answer = 0; answer < requests; answer++) await client.readAnswer();
-      const dropped = await until("every request to be told or counted", async () => {
-        const count = (await logged.sluice.metrics()).get("sluice_records_dropped_total") ?? 0;
-        return logged.now.length + count === requests ? count : undefined;
-      });
-      yes(dropped > 0, "none was dropped");
-      for (const line of logged.now) match(line, /^\/[0-9]+ 200$/);
-    });
-  });
-});
-
 describe("without an access log", () => {
   it("requests that failed are told in the log, as samples", async () => {
     const closed = `127.0.0.1:${await freePort()}`;
