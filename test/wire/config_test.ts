@@ -32,10 +32,10 @@ describe("sluice check", () => {
       "listeners:\n  web:\n    bind: http://:0\n    rotues: []\n    to: sit\nupstreams:\n  site: { servers: [127.0.0.1:1] }\n",
     );
     const { status, stdout, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
-    deepStrictEqual([status, stdout], [2, ""]);
+    deepStrictEqual([status, stderr], [2, ""]);
     const file = folder.at("f.yaml");
     strictEqual(
-      stderr,
+      stdout,
       [
         `${file}:4:5: listeners.web: unknown key "rotues"; did you mean "routes"?`,
         "    4 |     rotues: []",
@@ -97,9 +97,9 @@ describe("sluice check", () => {
       folder.at("f.yaml"),
       SMALL.replace('"127.0.0.1:1"', '"127.0.0.1:1", health: { send: x, expect: "/(/" }'),
     );
-    const { status, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
+    const { status, stdout } = await run(["check", "-c", folder.at("f.yaml")]);
     strictEqual(status, 2);
-    match(stderr, /at byte 1 of the expression: missing closing parenthesis/);
+    match(stdout, /at byte 1 of the expression: missing closing parenthesis/);
   });
 });
 
@@ -157,7 +157,7 @@ describe("a configuration from several places", () => {
     const { status, stdout, stderr } = await run(["check", "-c", folder.at("f.yaml")]);
     strictEqual(status, 2);
     ok(!(stdout + stderr).includes("hush"), stderr);
-    match(stderr, /goes to upstream "\$\{file:/);
+    match(stdout, /goes to upstream "\$\{file:/);
   });
 
   it("nor is it explained", async () => {
@@ -236,6 +236,6 @@ describe("print, schema, completion, help", () => {
       strictEqual(status, 0);
       match(stdout, /^sluice check: /);
     }
-    match((await run(["check", "--fromat", "json", "tcp://:0=a:1"])).stderr, /--fromat: unknown flag/);
+    match((await run(["check", "--fromat", "json", "tcp://:0=a:1"])).stdout, /--fromat: unknown flag/);
   });
 });

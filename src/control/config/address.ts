@@ -3,6 +3,7 @@
 // opens or connects resolves them. Reading touches neither network nor disk.
 import { networkInterfaces } from "node:os";
 import { isIPv4, isIPv6 } from "node:net";
+import { domainToASCII } from "node:url";
 import ipaddr from "ipaddr.js";
 import { ADDRESS_BYTES } from "../../base/limits.ts";
 import { didYouMean, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken } from "./errors.ts";
@@ -127,12 +128,17 @@ export function readListen(text: string): Reading<Listen> {
   }
   const { authority, rest } = splitAuthority(text);
   if (rest !== "") return refused(`${quoted(rest)} after the port`, `write tcp://${shown(authority)}`);
+  if (/^[0-9]+$/.test(authority)) {
+    return refused(`${quoted(authority)} is a port without a host`, `write tcp://:${authority}`);
+  }
   const address = readHostPort(authority, "listen");
   return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
 }
 
 /** What was meant by an address without a scheme: those that could be read. */
 function withScheme(text: string): string {
+  const mistyped = /^(http|tcp)(?::\/|\/\/)([^/].*)$/.exec(text);
+  if (mistyped !== null) return `write ${mistyped[1]}://${shown(mistyped[2])}`;
   const place = /^[0-9]+$/.test(text) ? `:${text}` : text;
   const forms = ["http", "tcp"].map((scheme) => `${scheme}://${place}`);
   const meant = place.includes(":") ? forms.filter((form) => readListen(form).ok) : [];
@@ -408,7 +414,27 @@ function unreadable(text: string): Reading<never> | undefined {
   if (text.length > TEXT_CHARACTERS_MAX) {
     return refused(`an address of ${text.length} characters`, `write at most ${TEXT_CHARACTERS_MAX}`);
   }
-  if (/\s/.test(text)) return refused(`${quoted(text)} holds whitespace`, "write addresses without spaces");
+  const end = /^(\S+),\s*$/.exec(text)?.[1];
+  if (end !== undefined && !end.includes(",")) {
+    return refused(`${quoted(text)} ends with a comma`, `write ${shown(end)}`);
+  }
+  if (/^\S+#/.test(text)) {
+    const before = text.slice(0, text.indexOf("#"));
+    return refused(
+      `${quoted(text)} holds "#"`,
+      `write ${shown(before)}, with a space before the "#" of a comment`,
+    );
+  }
+  const dashes = /^-(?:[0-9[]\S*:[0-9]+|\S+\s)/.exec(text);
+  if (dashes !== null) {
+    return refused(`${quoted(text)} begins with "-"`, "write a space behind the dash of an entry of a list");
+  }
+  if (/\s/.test(text)) {
+    const parts = text.trim().split(/[\s,]+/), isMany = parts.every((part) => /:[0-9]+$|^unix:/.test(part));
+    return isMany && parts.length > 1
+      ? refused(`${quoted(text)} is more than one address`, `write [${shown(parts.join(", "))}]`)
+      : refused(`${quoted(text)} holds whitespace`, "write addresses without spaces");
+  }
   if (/[\p{Cc}\p{Cf}\p{Cs}]/u.test(text)) {
     return refused(`${quoted(text)} holds a control character`, "write addresses in printable characters");
   }
@@ -450,7 +476,11 @@ type Use = "listen" | "target";
 /** Reads `HOST:PORT`; to listen at, the host may be left out and the port be 0. */
 export function readHostPort(text: string, use: Use): Reading<IpAddress | NameAddress> {
   if (!/^[\x21-\x7e]*$/.test(text)) {
-    return refused(`${quoted(text)} is not ASCII`, "write an international name in its xn-- form");
+    const ascii = domainToASCII(text.replace(/:[0-9]*$/, "")), port = /:[0-9]*$/.exec(text)?.[0] ?? "";
+    const remedy = ascii === ""
+      ? "write an international name in its xn-- form"
+      : `write ${shown(ascii + port)}`;
+    return refused(`${quoted(text)} is not ASCII`, remedy);
   }
   const example = use === "listen" ? "127.0.0.1:9000" : "10.0.0.1:9001";
   if (text.startsWith("[")) return readBracketed(text, use);
@@ -529,7 +559,7 @@ function readPort(text: string, use: Use): Reading<number> {
   if (digits === "") return refused(`${quoted(text)} has no port after the colon`, expected);
   if (!/^[0-9]+$/.test(digits)) return refused(`${quoted(digits)} is no port`, expected);
   if (digits.length > 1 && digits.startsWith("0")) {
-    return refused(`port ${quoted(digits)} begins with 0`, expected);
+    return refused(`port ${quoted(digits)} begins with 0`, `write ${digits.replace(/^0+(?=.)/, "")}`);
   }
   const port = Number(digits);
   if (port < min || port > 65_535) return refused(`port ${quoted(digits)} is out of range`, expected);
@@ -551,7 +581,12 @@ function readName(host: string, port: number, use: Use): Reading<IpAddress | Nam
   }
   for (const label of labels) {
     const legal = /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$/.test(label) && label.length <= LABEL_CHARACTERS_MAX;
-    if (!legal) return refused(`${quoted(host)} is no host name`, "write letters, digits, hyphens and dots");
+    if (!legal) {
+      const remedy = host === "*" && use === "listen"
+        ? `write :${port} for all addresses`
+        : "write letters, digits, hyphens and dots";
+      return refused(`${quoted(host)} is no host name`, remedy);
+    }
   }
   const isLocal = use === "listen" && name === "localhost";
   if (isLocal) return taken({ kind: "ip", family: 4, ip: "127.0.0.1", scope: "", port });

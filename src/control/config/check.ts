@@ -2,15 +2,16 @@
 // findings come at once, each with the path of its key; the caller knows where that key was written.
 import type * as z from "zod";
 import { LISTENERS_MAX, SERVERS_PER_UPSTREAM_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
-import { type Address, addressText, isLoopback, isWildcard, readUnixPath } from "./address.ts";
-import { didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
+import { type Address, addressText, isLoopback, isWildcard, readTarget, readUnixPath } from "./address.ts";
+import { didYouMean, quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
+import { findingsOfIssues } from "./issues.ts";
 import { findLoops } from "./loops.ts";
 import type { Disk } from "./disk.ts";
 import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { checkRoutes, upstreamsOf } from "./route_specs.ts";
-import { type Admin, type Config, configSchema, type Key, KEYS } from "./schema.ts";
+import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
 import { formatDuration } from "./units.ts";
 
 /** What a configuration depends on besides itself. `uid` is that of the process, 0 for root. */
@@ -34,7 +35,7 @@ export function checkConfig(
 ): { config: Config | undefined; findings: Finding[] } {
   const result = configSchema.safeParse(raw);
   if (!result.success) {
-    const findings = result.error.issues.flatMap((issue) => findingsOf(issue, [], raw));
+    const findings = findingsOfIssues(result.error.issues, [], raw);
     return { config: undefined, findings: [...findings, ...checkRest(raw, findings)] };
   }
   const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.disk);
@@ -76,20 +77,35 @@ function checkRest(raw: unknown, findings: readonly Finding[]): Finding[] {
         isUntouched(raw, rest, path) && (orPath === undefined || isUntouched(raw, rest, orPath))
       );
     }
-    bad = result.error.issues.flatMap((issue) => findingsOf(issue, [], rest)).map(({ path }) => path);
+    bad = findingsOfIssues(result.error.issues, [], rest).map(({ path }) => path);
   }
   return [];
 }
 
 const OFF: Admin = { kind: "off", byDefault: true };
 
+/** What may stand where something bad was taken out that nobody can do without. */
+const STAND_INS: readonly (readonly [path: readonly string[], value: unknown])[] = [
+  [["listeners", "*", "bind"], "http://:0"],
+  [["listeners", "*", "routes", "*"], { respond: {} }],
+  [["upstreams", "*", "servers"], ["192.0.2.1:1"]], // nowhere (RFC 5737)
+];
+
 /** Takes the value at a path out, or what holds it if it is not there, or is one of a list. */
 function takeOut(raw: unknown, path: Path): void {
   for (let depth = path.length; depth > 0; depth--) {
     const holder = valueAt(raw, path.slice(0, depth - 1)), step = path[depth - 1];
-    if (typeof holder !== "object" || holder === null || Array.isArray(holder)) continue;
-    if (!Object.hasOwn(holder, step)) continue;
-    delete (holder as Record<string, unknown>)[step];
+    if (typeof holder !== "object" || holder === null) continue;
+    const standIn = STAND_INS.find(([pattern]) =>
+      pattern.length === depth && pattern.every((one, at) => one === "*" || one === path[at])
+    )?.[1];
+    const values = holder as Record<string | number, unknown>;
+    if (standIn !== undefined && JSON.stringify(values[step]) !== JSON.stringify(standIn)) {
+      values[step] = structuredClone(standIn);
+      return;
+    }
+    if (Array.isArray(holder) || !Object.hasOwn(holder, step)) continue;
+    delete values[step];
     return;
   }
 }
@@ -105,7 +121,7 @@ function isUntouched(raw: unknown, rest: unknown, path: Path): boolean {
 export function checkKey(key: Key, raw: unknown): Finding[] {
   const result = (key.schema as z.ZodType).safeParse(raw);
   if (result.success) return [];
-  return result.error.issues.flatMap((issue) => findingsOf(issue, key.path, raw, key.path.length));
+  return findingsOfIssues(result.error.issues, key.path, raw, key.path.length);
 }
 
 /** Where the admin API is when nobody says it. */
@@ -117,160 +133,6 @@ export function defaultAdmin({ env, uid }: Surroundings): Admin {
   const address = readUnixPath(`${directory}/sluice.sock`);
   if (!directory.startsWith("/") || !address.ok) return { kind: "off", byDefault: true };
   return { kind: "unix", address: address.value, byDefault: true };
-}
-
-/** What the schema's issue means to a user. `raw` is the value whose path has `rawDepth` steps. */
-function findingsOf(issue: z.core.$ZodIssue, base: Path, raw: unknown, rawDepth = 0): Finding[] {
-  const path: Path = [...base, ...issue.path.map((step) => typeof step === "number" ? step : String(step))];
-  const input = valueAt(raw, path.slice(rawDepth));
-  const error = (what: string, remedy: string): Finding[] => [{ path, what, remedy, severity: "error" }];
-  switch (issue.code) {
-    case "custom":
-      return error(issue.message, String(issue.params?.remedy ?? "see sluice --help"));
-    case "unrecognized_keys":
-      return issue.keys.map((unknown) => unknownKey(path, unknown));
-    case "invalid_union":
-      return bestOption(issue.errors).flatMap((inner) => findingsOf(inner, path, raw, rawDepth));
-    case "invalid_key":
-      return issue.issues.flatMap((inner) => findingsOf(inner, path, raw, rawDepth)).map((finding) => ({
-        ...finding,
-        what: `${quoted(String(path[path.length - 1]))} ${finding.what}`,
-        isKey: true,
-      }));
-    case "invalid_value":
-      return error(...invalidValue(path, input, issue.values.map(String)));
-    case "too_small":
-      return error("empty", "give at least one");
-    case "invalid_type":
-      if (input === undefined) return error("missing", `write ${keyAt(path)?.doc.placeholder ?? "a value"}`);
-      if (path.length === 0 && input === null) {
-        return error("nothing is in it", remedyFor(path, input, issue));
-      }
-      return (issue.expected === "string" ? flawOfText(path, input) : undefined) ??
-        error(`${kindOf(input)} where ${issue.expected} is expected`, remedyFor(path, input, issue));
-    default:
-      return error(issue.message, "see sluice --help");
-  }
-}
-
-/** Of a union's failures the one that came closest: the option that accepted the value's kind. */
-function bestOption(options: readonly z.core.$ZodIssue[][]): readonly z.core.$ZodIssue[] {
-  const isKind = (issue: z.core.$ZodIssue): boolean =>
-    issue.code === "invalid_type" && issue.path.length === 0;
-  const isValue = (issue: z.core.$ZodIssue): boolean =>
-    issue.code === "invalid_value" && issue.path.length === 0;
-  return options.find((issues) => !issues.some((issue) => isKind(issue) || isValue(issue))) ??
-    options.find((issues) => !issues.some(isKind)) ?? options[0];
-}
-
-function unknownKey(path: Path, unknown: string): Finding {
-  const known = KEYS.filter((key) => key.path.length === path.length + 1 && matches(key.path, path))
-    .map((key) => key.path[path.length]);
-  const later = KEYS.filter((key) => key.path.length === path.length && matches(key.path, path))
-    .flatMap((key) => key.doc.later ?? []);
-  const found: Omit<Finding, "what" | "remedy"> = {
-    path: [...path, unknown],
-    severity: "error",
-    isKey: true,
-  };
-  if (later.includes(unknown)) {
-    return { ...found, what: `${quoted(unknown)} is ${NOT_SUPPORTED}`, remedy: "leave it out" };
-  }
-  const owner = path[path.length - 1] === "timeouts" ? ownerOfTimeout(unknown) : undefined;
-  if (owner !== undefined && owner !== path[0]) {
-    return {
-      ...found,
-      what: `${quoted(unknown)} belongs to ${owner === "listeners" ? "a listener" : "an upstream"}`,
-      remedy: `write it under ${owner}.NAME.timeouts`,
-    };
-  }
-  const otherwise = `the keys here are ${known.join(", ")}`;
-  return {
-    ...found,
-    what: `unknown key ${quoted(unknown)}`,
-    remedy: didYouMean(unknown, [...known, ...later], otherwise),
-  };
-}
-
-/** The section whose entries have a timeout of that name. */
-function ownerOfTimeout(name: string): string | undefined {
-  return KEYS.find(({ path: [, , timeouts, key] }) => timeouts === "timeouts" && key === name)?.path[0];
-}
-
-function invalidValue(path: Path, input: unknown, values: readonly string[]): [what: string, remedy: string] {
-  const short = shortForm(path, input);
-  const forms = short === undefined ? values : [...values, short];
-  const form = `write ${forms.join(", ").replace(/, ([^,]*)$/, " or $1")}`;
-  const later = keyAt(path)?.doc.later ?? [];
-  const word = typeof input === "object" && input !== null ? Object.keys(input)[0] ?? "" : String(input);
-  if (input === undefined) return ["missing", form];
-  if (later.includes(word)) return [`${quoted(word)} is ${NOT_SUPPORTED}`, form];
-  if (typeof input === "object") return [`${kindOf(input)} is not expected here`, form];
-  return [`unknown value ${quoted(word)}`, didYouMean(word, values, form)];
-}
-
-function keyAt(path: Path): Key | undefined {
-  return KEYS.find((key) => key.path.length === path.length && matches(key.path, path));
-}
-
-/** Whether `pattern` (with `*` for any step) fits `path` as far as both go. */
-function matches(pattern: readonly string[], path: Path): boolean {
-  return path.every((step, at) => at >= pattern.length || pattern[at] === "*" || pattern[at] === step);
-}
-
-function remedyFor(path: Path, input: unknown, { expected }: { readonly expected: string }): string {
-  if (path.length === 0) return "write listeners and upstreams";
-  if (expected === "string") {
-    const meant = textMeant(path, input);
-    if (meant !== undefined) return meant;
-  }
-  const { placeholder } = keyAt(path)?.doc ?? {};
-  const otherwise = expected === "object" ? "its keys" : expected;
-  return `write ${shortForm(path, input) ?? placeholder ?? otherwise}`;
-}
-
-/** What YAML took for a number, a word of its own or a section, where a text was meant. */
-function textMeant(path: Path, input: unknown): string | undefined {
-  if (typeof input === "number" || typeof input === "boolean") {
-    return keyAt(path)?.doc.secret ? "write it in quotes" : `write ${quoted(String(input))}, in quotes`;
-  }
-  if (typeof input !== "object" || input === null || Array.isArray(input)) return undefined;
-  const [[name, value] = ["", undefined], ...more] = Object.entries(input);
-  return value === null && more.length === 0 ? `write ${quoted(`{${name}}`)}, in quotes` : undefined;
-}
-
-/** What is wrong with a number where a text is expected, beyond being a number: 5 that should be 5s. */
-function flawOfText(path: Path, input: unknown): Finding[] | undefined {
-  if (typeof input !== "number") return undefined;
-  const isEntry = typeof path[path.length - 1] === "number";
-  const key = keyAt(path) ?? (isEntry ? keyAt(path.slice(0, -1)) : undefined);
-  if (key === undefined || key.doc.secret) return undefined;
-  const result = (key.schema as z.ZodType).safeParse(String(input));
-  const issue = result.success ? undefined : innermost(result.error.issues[0]);
-  if (issue?.code !== "custom") return undefined;
-  return [{ path, what: issue.message, remedy: String(issue.params?.remedy), severity: "error" }];
-}
-
-function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
-  return issue.code === "invalid_union" ? innermost(bestOption(issue.errors)[0]) : issue;
-}
-
-/** The section that a value alone stands for: { to: /new } for /new, or with the default of that key. */
-function shortForm(path: Path, input: unknown): string | undefined {
-  const { short } = keyAt(path)?.doc ?? {};
-  const key = short === undefined ? undefined : keyAt([...path, short]);
-  if (key === undefined) return undefined;
-  const isGood = (key.schema as z.ZodType).safeParse(input).success;
-  const value = isGood ? String(input) : key.default ?? "";
-  if (value === "") return undefined;
-  return `{ ${short}: ${/^[A-Za-z0-9/._-]+$/.test(value) ? shown(value) : quoted(value)} }`;
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "nothing";
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return "a section of keys";
-  return typeof value === "string" ? "text" : `a ${typeof value}`;
 }
 
 /** What holds between keys, each of them good by itself. */
@@ -316,13 +178,18 @@ function checkReferences(config: Config): Finding[] {
   const findings: Finding[] = [];
   const see = (listener: string, to: string, path: Path): void => {
     if (Object.hasOwn(config.upstreams, to)) return;
-    const otherwise = upstreams.length === 0
+    const [bare] = to.split("#", 1);
+    const otherwise = Object.hasOwn(config.upstreams, bare)
+      ? `write ${shown(bare)}, with a space before the "#" of a comment`
+      : /[.:]/.test(to) && readTarget(to).ok
+      ? "write the name of an upstream that has it among its servers"
+      : upstreams.length === 0
       ? "give it under upstreams"
       : `the upstreams are ${list(upstreams)}`;
     findings.push({
       path,
       what: `listener ${quoted(listener)} goes to upstream ${quoted(to)}, which does not exist`,
-      remedy: didYouMean(to, upstreams, otherwise),
+      remedy: didYouMean(to.replace(/[,;]$/, ""), upstreams, otherwise),
       severity: "error",
       missing: ["upstreams", to],
     });
@@ -366,7 +233,9 @@ function checkBinds(config: Config): Finding[] {
     if (other === undefined) return;
     findings.push({
       path,
-      what: `${owner} listens on ${quoted(addressText(address))}, taken by ${other.owner}`,
+      what: other.owner === owner && addressText(other.address) === addressText(address)
+        ? `${owner} listens on ${quoted(addressText(address))} twice`
+        : `${owner} listens on ${quoted(addressText(address))}, taken by ${other.owner}`,
       remedy: address.kind === "unix" ? "choose another path" : "choose another port or address",
       severity: "error",
     });

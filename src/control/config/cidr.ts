@@ -29,6 +29,10 @@ export function readCidr(text: string): Reading<Cidr> {
   if (text === UNIX.text) return taken(UNIX);
   const form = "write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix";
   const [ip, digits, ...more] = text.length > TEXT_CHARACTERS_MAX ? [] : text.split("/");
+  if (["no", "off", "none"].includes(text)) {
+    return refused(`${quoted(text)} is no prefix of IP addresses`, "leave it out");
+  }
+  if (text === "localhost") return refused(`${quoted(text)} is a name`, "write 127.0.0.0/8, or ::1");
   if (ip === undefined || more.length > 0 || !(isIPv4(ip) || (isIPv6(ip) && !ip.includes("%")))) {
     return refused(`${quoted(text)} is no prefix of IP addresses`, form);
   }

@@ -84,5 +84,6 @@ export const errorPages = z.record(
     description: `the page for one status, ${PAGE_STATUS_FIRST} to ${PAGE_STATUS_LAST}, or for the rest of ` +
       "4xx or 5xx",
     placeholder: "{ html: TEXT }",
+    short: "html",
   }),
 ).prefault({});

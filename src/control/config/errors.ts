@@ -11,8 +11,10 @@ export interface Spot {
   readonly column: number;
   /** Characters, at least 1, all in this line. */
   readonly length: number;
-  /** The line as it stands in the file. */
+  /** The line as it stands in the file, of a long one the part around the place. */
   readonly text: string;
+  /** Characters of the line before that part; none if not given. */
+  readonly cut?: number;
 }
 
 /** One thing wrong with a configuration. The process must not start on an error; a warning is only said. */
@@ -187,22 +189,35 @@ function painted(paint: Paint, text: string): string {
 const BEFORE_CHARACTERS = 60;
 const LINE_CHARACTERS = 110;
 
-/** The line, and a caret below each character that it is about. */
-function frameOf({ line, column, length, text }: Spot, severity: Paint, colour: boolean): string {
+/** The line, and a caret below each character that it is about; nothing for a line without any. */
+function frameOf(
+  { line, column, length, text, cut: missing = 0 }: Spot,
+  severity: Paint,
+  colour: boolean,
+): string {
+  if (text.trim() === "") return "";
   const characters = [...text];
-  const cut = column > BEFORE_CHARACTERS + 20 ? column - 1 - BEFORE_CHARACTERS : 0;
+  const at = column - 1 - missing;
+  const cut = at > BEFORE_CHARACTERS + 19 ? at - BEFORE_CHARACTERS : 0;
   const part = characters.slice(cut, cut + LINE_CHARACTERS);
-  const before = part.slice(0, column - 1 - cut);
+  const before = part.slice(0, at - cut);
   const many = Math.min(length, Math.max(part.length - before.length, 1));
   const number = String(line).padStart(5);
-  const lead = cut > 0 ? "..." : "";
+  const lead = cut + missing > 0 ? "..." : "";
   const shownLine = lead + part.map((one) => one === "\t" ? one : shown(one)).join("") +
     (cut + part.length < characters.length ? "..." : "");
   // Tabs stay tabs, and what takes more room takes it here too: the caret stands below its character.
   const indent = " ".repeat(lead.length) +
     before.map((one) => one === "\t" ? one : " ".repeat(columnsOf(shown(one)))).join("");
   const caret = "^".repeat(
-    Math.max(columnsOf(shown(part.slice(before.length, before.length + many).join(""))), 1),
+    Math.max(
+      columnsOf(
+        part.slice(before.length, before.length + many).map((one) => one === "\t" ? " " : shown(one)).join(
+          "",
+        ),
+      ),
+      1,
+    ),
   );
   const paint = colour ? painted : (_: Paint, text: string) => text;
   return `${paint("frame", `${number} |`)} ${shownLine}\n${paint("frame", "      |")} ${indent}${

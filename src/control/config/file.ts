@@ -1,24 +1,13 @@
 // One file of a configuration: YAML becomes the raw values that the schema checks, and every key has a place
 // in the file that a message can name. Knows the file's syntax and no key.
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseDocument,
-  visit,
-} from "yaml";
-import type { YAMLError } from "yaml";
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import type { Pair, YAMLMap } from "yaml";
 import { type ConfigProblem, quoted, shown, type Spot } from "./errors.ts";
 import type { Finding, Path } from "./finding.ts";
+import { hasRange, isFlow, rangeOf, syntaxFlaws } from "./syntax.ts";
 
 /** Longer files are no configuration. */
 export const FILE_BYTES_MAX = 64 << 20;
-/** How often nodes may be repeated by aliases. */
-const ALIASES_MAX = 10_000;
 /** Characters of a line that a message shows. */
 const LINE_CHARACTERS_MAX = 1_000;
 
@@ -45,38 +34,35 @@ export function readConfigFile(name: string, bytes: Uint8Array): ConfigFile | { 
     return { problems: [error(whereOf(spot), "no UTF-8 from here on", "save the file as UTF-8", spot)] };
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    logLevel: "error",
-    uniqueKeys: false, // looked for below: the library compares each key with every other
-  });
-  const spotAt = (from: number, end: number): Spot => spotOf(file, text, lines, from, end);
-  const flaws = [...document.errors, ...document.warnings];
-  if (flaws.length > 0) {
-    return {
-      problems: flaws.map((flaw) => {
-        const spot = spotAt(flaw.pos[0], flaw.pos[1]);
-        return error(whereOf(spot), ...syntaxProblem(flaw), spot);
-      }),
-    };
-  }
-  const misused = misuses(document, lines).map(({ node, what, remedy }) => {
-    const spot = spotAt(...rangeOf(node));
-    return error(whereOf(spot), what, remedy, spot);
-  });
-  if (misused.length > 0) return { problems: misused };
-  let raw: unknown;
+  const spotAt = spotsOf(file, text, lines);
+  const targets = new Map<unknown, Node>();
+  let document: Document, raw: unknown;
   try {
-    raw = document.toJS({ maxAliasCount: ALIASES_MAX });
+    document = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      logLevel: "error",
+      resolveKnownTags: false,
+      uniqueKeys: false, // looked for by syntax.ts: the library compares each key with every other
+    });
+    const flaws = syntaxFlaws(document, text, targets);
+    if (flaws.length > 0) {
+      return {
+        problems: flaws.map(({ from, end, what, remedy }) => {
+          const spot = spotAt(from, end);
+          return error(whereOf(spot), what, remedy, spot);
+        }),
+      };
+    }
+    raw = document.toJS({ maxAliasCount: -1 }); // syntaxFlaws has counted them
   } catch (cause) {
-    const what = cause instanceof Error ? shown(cause.message, 200) : "cannot be read";
-    return { problems: [error(file, what, "write without aliases")] };
+    return { problems: [error(file, ...unreadable(cause))] };
   }
   const contents = document.contents as Node | null;
-  const resolve = (node: unknown) => isAlias(node) ? node.resolve(document) : node;
+  const resolve = (node: unknown) => isAlias(node) ? targets.get(node) : node;
+  const pairOf = pairsByName();
   const place: ConfigFile["place"] = (finding) => {
-    const [from, end] = rangeAt(contents, finding, resolve);
+    const [from, end] = rangeAt(contents, finding, resolve, pairOf);
     return { spot: spotAt(from, end), offset: from };
   };
   return { name: file, raw, place };
@@ -85,7 +71,9 @@ export function readConfigFile(name: string, bytes: Uint8Array): ConfigFile | { 
 /** A path as it is written: `listeners.web.routes[2].to`. */
 export function pathText(path: Path): string {
   return path.map((step, at) =>
-    typeof step === "number" ? `[${step}]` : `${at === 0 ? "" : "."}${shown(step)}`
+    typeof step === "number"
+      ? `[${step}]`
+      : `${at === 0 ? "" : "."}${/^$| /.test(step) ? quoted(step) : shown(step)}`
   )
     .join("");
 }
@@ -129,76 +117,55 @@ function firstFlaw(file: string, bytes: Uint8Array): Spot {
   return { file, line, column: 1, length: 1, text: "" };
 }
 
-/** The place of text[from, end), which is cut at the end of its first line. */
-function spotOf(file: string, text: string, lines: LineCounter, from: number, end: number): Spot {
-  const { line, col } = lines.linePos(from);
-  const lineFrom = from - Math.max(col - 1, 0);
-  const newline = text.indexOf("\n", lineFrom), lineEnd = newline < 0 ? text.length : newline;
-  const until = Math.max(Math.min(end, lineEnd), from);
-  return {
-    file,
-    line: Math.max(line, 1),
-    column: [...text.slice(lineFrom, from)].length + 1,
-    length: Math.max([...text.slice(from, until).trimEnd()].length, 1),
-    text: text.slice(lineFrom, Math.min(lineEnd, lineFrom + LINE_CHARACTERS_MAX)).replace(/\r$/, ""),
+/** Makes places of text[from, end), each cut at the end of its first line. */
+function spotsOf(file: string, text: string, lines: LineCounter): (from: number, end: number) => Spot {
+  // Counting characters again from the beginning of a line would take forever where one line is all there is.
+  let last = { lineFrom: -1, lineEnd: 0, from: 0, column: 1 };
+  return (from, end) => {
+    const { line, col } = lines.linePos(from);
+    const lineFrom = from - Math.max(col - 1, 0);
+    if (last.lineFrom !== lineFrom) {
+      const newline = text.indexOf("\n", lineFrom);
+      last = { lineFrom, lineEnd: newline < 0 ? text.length : newline, from: lineFrom, column: 1 };
+    } else if (last.from > from) last = { ...last, from: lineFrom, column: 1 };
+    const { lineEnd } = last, column = last.column + charactersOf(text, last.from, from);
+    last = { ...last, from, column };
+    const until = Math.max(Math.min(end, lineEnd), from);
+    const shownFrom = Math.max(lineFrom, wholeFrom(text, from - LINE_CHARACTERS_MAX));
+    const part = text.slice(shownFrom, Math.min(lineEnd, from + LINE_CHARACTERS_MAX));
+    return {
+      file,
+      line: Math.max(line, 1),
+      column,
+      length: Math.max(
+        [...text.slice(from, Math.min(until, from + LINE_CHARACTERS_MAX)).trimEnd()].length,
+        1,
+      ),
+      text: part.replace(/\r$/, ""),
+      ...(shownFrom > lineFrom ? { cut: column - 1 - charactersOf(text, shownFrom, from) } : {}),
+    };
   };
 }
 
-/** What is wrong with the syntax, in words that say what to do about it. */
-function syntaxProblem(flaw: YAMLError): [what: string, remedy: string] {
-  const what = shown(flaw.message, 200);
-  switch (flaw.code) {
-    case "TAB_AS_INDENT":
-      return ["a tab at the beginning of a line", "indent with spaces"];
-    case "MULTIPLE_DOCS":
-      return ["one document only", 'remove what follows "---"'];
-    case "BAD_ALIAS":
-      return [what, "name an anchor that stands before it"];
-    case "BLOCK_AS_IMPLICIT_KEY":
-      return ['a value that holds ": " would be a section inside of a line', "put the value in quotes"];
-    case "TAG_RESOLVE_FAILED":
-      return [what, 'put a text that begins with "!" in quotes'];
-    case "MISSING_CHAR":
-      return [
-        what,
-        "close the quotes or brackets; a text that begins with one of them needs quotes around it",
-      ];
-    case "BAD_INDENT":
-      return [what, "indent the keys of one section alike"];
-    case "IMPOSSIBLE":
-      return [what, "mend the YAML there"];
-    default:
-      if (/^Plain value cannot start with/.test(flaw.message)) return [what, "put the value in quotes"];
-      return [what, "mend the YAML there"];
+function charactersOf(text: string, from: number, end: number): number {
+  let count = 0;
+  for (let at = from; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code < 0xdc00 || code > 0xdfff) count++; // the second half of a character
   }
+  return count;
 }
 
-/** Keys that stand twice in one section, and aliases of nothing: each with what is wrong. */
-function misuses(document: Document, lines: LineCounter): { node: Node; what: string; remedy: string }[] {
-  const found: { node: Node; what: string; remedy: string }[] = [];
-  visit(document, {
-    Map: (_, { items }) => {
-      const seen = new Map<string, Node>();
-      for (const { key } of items as { key: unknown }[]) {
-        if (!isScalar(key)) continue;
-        const name = String(key.value), before = seen.get(name);
-        if (before === undefined) seen.set(name, key as Node);
-        else {
-          const what = `${quoted(name)} stands here twice, first in line ${
-            lines.linePos(rangeOf(before)[0]).line
-          }`;
-          found.push({ node: key as Node, what, remedy: "leave one of them out" });
-        }
-      }
-    },
-    Alias: (_, alias) => {
-      if (alias.resolve(document) !== undefined) return;
-      const written = `*${alias.source}`;
-      const what = `${quoted(written)} is an alias in YAML, and no anchor of that name stands before it`;
-      found.push({ node: alias, what, remedy: `put it in quotes: ${quoted(written)}` });
-    },
-  });
-  return found;
+/** Where the character at `at` begins. */
+function wholeFrom(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  return code >= 0xdc00 && code <= 0xdfff ? at - 1 : at;
+}
+
+/** What the parser gives up on: what would take more room than there is. */
+function unreadable(cause: unknown): [what: string, remedy: string] {
+  if (cause instanceof RangeError) return ["too many lists and sections in one another", "write fewer"];
+  return [`no YAML: ${shown(cause instanceof Error ? cause.message : String(cause), 200)}`, "mend the file"];
 }
 
 /** Where the value of a path is, or its key; of a path that is not there the nearest key above it. */
@@ -206,6 +173,7 @@ function rangeAt(
   root: Node | null,
   { path, isKey }: Pick<Finding, "path" | "isKey">,
   resolve: (node: unknown) => unknown,
+  pairOf: ReturnType<typeof pairsByName>,
 ): [from: number, end: number] {
   let node: unknown = root, range: [number, number] = [root?.range?.[0] ?? 0, 0];
   for (const [at, step] of path.entries()) {
@@ -215,9 +183,7 @@ function rangeAt(
       if (hasRange(node)) range = rangeOf(node);
       continue;
     }
-    const pair = isMap(collection)
-      ? collection.items.find(({ key }) => keyText(key) === String(step))
-      : undefined;
+    const pair = isMap(collection) ? pairOf(collection, String(step)) : undefined;
     if (pair === undefined) return range;
     node = pair.value;
     const isWanted = at === path.length - 1 && isKey !== true && isWritten(node) && hasRange(node);
@@ -227,22 +193,22 @@ function rangeAt(
   return range;
 }
 
+/** Finds a key in a section; each section that is asked for is gone through once. */
+function pairsByName(): (section: YAMLMap, name: string) => Pair | undefined {
+  const known = new WeakMap<YAMLMap, Map<string, Pair>>();
+  return (section, name) => {
+    let pairs = known.get(section);
+    if (pairs === undefined) {
+      pairs = new Map(section.items.map((pair) => [keyText(pair.key), pair]));
+      known.set(section, pairs);
+    }
+    return pairs.get(name);
+  };
+}
+
 /** A collection in block style begins where its first key does: its own key is what to name. */
 function isWritten(node: unknown): boolean {
-  return isScalar(node) ? node.source !== "" : isAlias(node) || isFlow(node);
-}
-
-function isFlow(node: unknown): boolean {
-  return (isMap(node) || isSeq(node)) && node.flow === true;
-}
-
-function hasRange(node: unknown): node is Node {
-  return ((node as Node | null)?.range ?? undefined) !== undefined;
-}
-
-/** Of a value without what follows it. */
-function rangeOf(node: Node): [from: number, end: number] {
-  return [node.range?.[0] ?? 0, node.range?.[1] ?? 0];
+  return isScalar(node) ? node.source !== "" || node.type !== "PLAIN" : isAlias(node) || isFlow(node);
 }
 
 function keyText(key: unknown): string {

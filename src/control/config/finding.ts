@@ -15,6 +15,8 @@ export interface Finding {
   readonly severity: "error" | "warning";
   /** It is about the key at the end of the path, not about its value. */
   readonly isKey?: true;
+  /** Of an unknown key: the key of that section that was probably meant. */
+  readonly meant?: string;
   /** What it misses. */
   readonly missing?: Path;
 }

@@ -160,12 +160,9 @@ function expectationOf(given: GivenCheck["expect"], context: z.RefinementCtx): E
   if (given === undefined) return undefined;
   if (typeof given === "string") return give(readExpectation(given), context);
   const message = "statuses are what a check by a request expects";
-  context.addIssue({
-    code: "custom",
-    path: ["expect"],
-    message,
-    params: { remedy: 'write http: "GET /PATH" as well, or a text' },
-  });
+  const texts = Array.isArray(given) ? "a text" : `"${given}" in quotes for a text`;
+  const params = { remedy: `write http: "GET /PATH" as well, or ${texts}` };
+  context.addIssue({ code: "custom", path: ["expect"], message, params });
   return z.NEVER;
 }
 

@@ -1,6 +1,7 @@
 // What is written about HTTP messages: hosts, paths, methods, fields, statuses. Strict where a value that
 // is accepted could never match or could break a message; what they mean to a request is policy's.
 import { isIPv4, isIPv6 } from "node:net";
+import { domainToASCII } from "node:url";
 import { STATUS_END, STATUS_FIRST } from "../../plan/plan.ts";
 import { ipAddress } from "./address.ts";
 import { quoted, type Reading, refused, shown, taken } from "./errors.ts";
@@ -57,8 +58,25 @@ export function readHost(text: string): Reading<string> {
   const name = text.toLowerCase().replace(/\.$/, "");
   const labels = name.replace(/^\*\./, "").split(".");
   const legal = labels.every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label));
-  if (!legal || name.length > HOST_CHARACTERS_MAX) return refused(`${quoted(text)} is no host`, form);
+  if (!legal || name.length > HOST_CHARACTERS_MAX) {
+    return refused(`${quoted(text)} is no host`, hostMeant(text) ?? form);
+  }
   return taken(name);
+}
+
+/** What was meant by a host that is more than one, or written in another way. */
+function hostMeant(text: string): string | undefined {
+  const scheme = /^https?:\/\/([^/]+)\/?$/.exec(text)?.[1];
+  if (scheme !== undefined && readHost(scheme).ok) return `write ${shown(scheme)}`;
+  const [, host, path] = /^([^/]+)(\/.*)$/.exec(text) ?? [];
+  if (host !== undefined && path !== undefined && readHost(host).ok) {
+    return `write ${shown(host)}, and the path as match.path`;
+  }
+  const below = /^\*([^.*].*)$/.exec(text)?.[1];
+  if (below !== undefined && readHost(`*.${below}`).ok) return `write *.${shown(below)}, or ${shown(below)}`;
+  if (text.includes("*")) return "write a star only before a name: *.shop.example";
+  const ascii = /[^\x21-\x7e]/.test(text) ? domainToASCII(text) : "";
+  return ascii === "" ? undefined : `write ${shown(ascii)}`;
 }
 
 /** Reads a path of a route: with `{name}` in it a pattern, with a slash at its end a prefix, else exact. */
@@ -100,10 +118,15 @@ function pathText(text: string, make: (path: string) => PathMatch): Reading<Path
 
 /** Reads a path or the beginning of one. */
 export function readPathText(text: string): Reading<string> {
+  if (text === "") return refused("empty", "write a path such as /api/");
   const flaw = textFlaw(text, PATH_CHARACTERS_MAX);
   if (flaw !== undefined) return flaw;
   if (!text.startsWith("/")) {
-    return refused(`${quoted(text)} does not begin with a slash`, `write /${shown(text)}`);
+    const regex = /^(?:~\*? *)?(\^.*)$/.exec(text)?.[1];
+    const remedy = regex === undefined
+      ? `write /${shown(text)}`
+      : `write { regex: ${quoted(regex)} } for an expression`;
+    return refused(`${quoted(text)} does not begin with a slash`, remedy);
   }
   const extra = text.search(/[?#\s]/);
   if (extra === -1) return taken(text);
@@ -113,6 +136,10 @@ export function readPathText(text: string): Reading<string> {
 
 /** Methods are case-sensitive (RFC 9110 section 9.1). */
 export function readMethod(text: string): Reading<string> {
+  const several = text.split(/[ ,|]+/);
+  if (several.length > 1 && several.every((one) => TOKEN.test(one))) {
+    return refused(`${quoted(text)} is more than one method`, `write [${shown(several.join(", "))}]`);
+  }
   if (!TOKEN.test(text) || text.length > METHOD_CHARACTERS_MAX) {
     return refused(`${quoted(text)} is no method`, "write a method such as GET");
   }
@@ -179,11 +206,16 @@ export function readRequestLine(text: string): Reading<{ method: string; target:
   const [methodText, target] = second === undefined ? ["GET", first] : [first, second];
   const form = 'write "GET /PATH"';
   if (more.length > 0) return refused(`${quoted(text)} is no method and path`, form);
+  if (methodText.startsWith("/")) {
+    return refused(`${quoted(text)} holds a space`, "write %20 for a space in a path");
+  }
   const method = readMethod(methodText);
-  if (!method.ok) return method;
+  if (!method.ok) return refused(method.what, `${method.remedy} /PATH`);
   if (method.value === "CONNECT") return refused("CONNECT asks for a tunnel", form);
   if (!/^\/[\x21-\x7e]*$/.test(target) || target.includes("#")) {
-    return refused(`${quoted(target)} is no path to ask for`, form);
+    const path = /^https?:\/\/[^/]+(\/[\x21-\x7e]*)$/.exec(target)?.[1];
+    const remedy = path === undefined ? form : `write "${method.value} ${shown(path)}", and the host as host`;
+    return refused(`${quoted(target)} is no path to ask for`, remedy);
   }
   if (target.length > PATH_CHARACTERS_MAX) {
     return refused(`a path of ${target.length} characters`, `write at most ${PATH_CHARACTERS_MAX}`);

@@ -71,7 +71,7 @@ export function textsByName(
       const reading = name(given);
       if (reading.ok) continue;
       const { what: message, remedy } = reading;
-      context.addIssue({ code: "custom", path: [given], message, params: { remedy } });
+      context.addIssue({ code: "custom", path: [given], message, params: { remedy, isKey: true } });
     }
   }).prefault({});
 }

@@ -165,7 +165,10 @@ function edits(what: string, readName: ReadName, readRenamed: ReadName) {
 }
 
 const fields = z.strictObject({
-  match: key(match.prefault({}), { description: "which requests the route takes; all of it must hold" }),
+  match: key(match.prefault({}), {
+    description: "which requests the route takes; all of it must hold",
+    short: "path",
+  }),
   rewrite: key(
     z.strictObject({
       "strip-prefix": key(text(readPathText).optional(), {
@@ -185,7 +188,7 @@ const fields = z.strictObject({
         placeholder: "TEMPLATE",
       }),
     }).prefault({}),
-    { description: "what the server sees of the request instead of what came" },
+    { description: "what the server sees of the request instead of what came", short: "path" },
   ),
   headers: key(
     z.strictObject({
@@ -251,10 +254,14 @@ function routeOf(given: z.output<typeof fields>, context: z.RefinementCtx) {
       error(path, `${quoted(name)} and ${quoted(other)} are one field`, "leave one of them out");
     }
   }
+  for (const [name, other] of sameFields(Object.keys(match.header))) {
+    const what = `${quoted(name)} and ${quoted(other)} are one field, and both must match`;
+    error(["match", "header", name], what, "leave one of them out, or write a route for each");
+  }
   const actions = (["to", "redirect", "respond"] as const).filter((kind) => given[kind] !== undefined);
   // An unknown key may be what was meant.
   if (actions.length === 0 && context.issues.length === 0) {
-    error([], "nothing becomes of the requests", "write to, redirect or respond");
+    error([], "nothing becomes of the requests", "write to: UPSTREAM, redirect or respond");
   }
   if (actions.length > 1) {
     error([actions[1]], `contradicts ${actions[0]}`, `leave out ${actions[0]} or ${actions[1]}`);

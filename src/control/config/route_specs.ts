@@ -4,7 +4,7 @@ import type { Finding, Path } from "./finding.ts";
 import type { Route } from "./route_schema.ts";
 import { routeWarnings } from "./route_warnings.ts";
 import { type HeaderEdits, routeFindings, type RouteSpec, shadowedRoutes } from "./routes.ts";
-import { quoted } from "./errors.ts";
+import { pathText } from "./file.ts";
 import type { Config } from "./schema.ts";
 
 type Listener = Config["listeners"][string];
@@ -79,6 +79,7 @@ export function upstreamsOf({ to, routes }: Listener): string[] {
 /** What is wrong with the routes of every listener; `raw` is what `config` was made of. */
 export function checkRoutes(config: Config, raw: unknown): Finding[] {
   return Object.entries(config.listeners).flatMap(([name, listener]) => {
+    if (listener.bind[0].protocol !== "http") return []; // has none, which protocols.ts says
     const specs = routeSpecs(name, listener, () => ANY_UPSTREAM);
     const base = ["listeners", name];
     const placeOf = (at: number): Path =>
@@ -96,7 +97,7 @@ function unreached(specs: readonly RouteSpec[], placeOf: (at: number) => Path): 
   const places = new Map(specs.map(({ name }, at) => [name, placeOf(at)]));
   return shadowedRoutes(specs).map(({ route, by }) => ({
     path: places.get(route)!,
-    what: `no request reaches route ${quoted(route)}: ${quoted(by)} takes the same ones before it`,
+    what: `no request comes here: ${pathText(places.get(by)!)} takes the same ones before`,
     remedy: "leave one of them out",
     severity: "warning",
   }));

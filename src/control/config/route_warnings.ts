@@ -12,6 +12,7 @@ export function routeWarnings(route: Route, base: Path, raw: unknown): Finding[]
   const { match, rewrite, headers } = route;
   return [
     ...ofStar([...base, "match", "path"], raw),
+    ...ofColon([...base, "match", "path"], raw),
     ...ofStripPrefix(match.path ?? { kind: "any" }, rewrite["strip-prefix"], [
       ...base,
       "rewrite",
@@ -40,6 +41,20 @@ function ofStar(path: Path, raw: unknown): Finding[] {
     ];
   }
   return [];
+}
+
+/** A segment that begins with a colon is a named part elsewhere. */
+function ofColon(path: Path, raw: unknown): Finding[] {
+  const text = valueAt(raw, path);
+  if (typeof text !== "string" || !/\/:[A-Za-z]/.test(text)) return [];
+  const meant = text.replace(/\/:([A-Za-z][A-Za-z0-9_-]*)/g, "/{$1}");
+  return [
+    warning(
+      path,
+      `the colon in ${quoted(text)} stands for itself`,
+      `write ${quoted(meant)} for a named part`,
+    ),
+  ];
 }
 
 /** Prefixes are stripped at whole segments (policy/template.ts). */

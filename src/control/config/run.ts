@@ -1,7 +1,7 @@
 // The command line of `sluice run`: a configuration file, and flags of the process that go before what it
 // says.
 import process from "node:process";
-import { checkConfig, type Surroundings } from "./check.ts";
+import { checkConfig, checkKey, type Surroundings } from "./check.ts";
 import {
   type Argument,
   type CommandLine,
@@ -16,7 +16,7 @@ import {
 import { DISK } from "./disk.ts";
 import { type ConfigProblem, shown } from "./errors.ts";
 import { pathText, whereOf } from "./file.ts";
-import type { Finding, Tell } from "./finding.ts";
+import { type Finding, type Tell, valueAt } from "./finding.ts";
 import type { Config } from "./schema.ts";
 import { type ConfigSource, readSources } from "./sources.ts";
 import { type Hide, substitute } from "./substitution.ts";
@@ -60,12 +60,18 @@ export function parseRun(
   if ("problems" in source) return { problems: [...problems, ...source.problems] };
   const flags = [...line.processFlags.values()];
   const { values, findings: unresolved, hide, hideFiles } = substitute(source.raw, { env, disk });
+  // What the file says is looked at, even where a flag goes before it.
+  const overridden = flags.flatMap(({ flag: { key } }) =>
+    valueAt(values, key.path) === undefined ? [] : checkKey(key, valueAt(values, key.path))
+  );
   for (const flag of flags) override(values, flag);
   const { config, findings } = checkConfig(values, { env, uid, disk });
   const later: Tell = (findings) => tell(findings, source, flags, hide);
   // What could not be substituted is not told once more as a bad value.
   const resolved = findings.filter((one) => !unresolved.some((other) => isWithin(one.path, other.path)));
-  const told = [...source.warnings, ...later([...unresolved, ...resolved])];
+  const inFile = overridden.filter((one) => !unresolved.some((other) => isWithin(one.path, other.path)));
+  const ofFile = new Set([...inFile, ...unresolved]);
+  const told = [...source.warnings, ...tell([...ofFile, ...resolved], source, flags, hide, ofFile)];
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
   return isGood
@@ -135,26 +141,31 @@ function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Findings with their place in the file, or the flag that gave the value; each once, in the files' order. */
+/** Findings with their place in the file, or the flag that gave the value; each once, in the files' order.
+ * @param ofFile findings about what the file says, although a flag says otherwise
+ */
 function tell(
   findings: readonly Finding[],
   source: ConfigSource,
   flags: readonly Given[],
   hide: (text: string) => string,
+  ofFile: ReadonlySet<Finding> = new Set(),
 ): ConfigProblem[] {
   const told = new Map<string, { problem: ConfigProblem; order: number }>();
   for (const finding of findings) {
     const { path, severity } = finding;
     const what = hide(finding.what), remedy = hide(finding.remedy);
     const given = flags.find(({ flag }) => flag.key.path.join("\n") === path.join("\n"));
-    if (given !== undefined) {
+    if (given !== undefined && !ofFile.has(finding)) {
       const { text, position } = given.argument;
       const found = { where: text, what, remedy, severity, argument: position };
       told.set(`${text}\n${what}`, { problem: found, order: -1 });
       continue;
     }
     const { spot, order } = source.place(finding);
-    const place = pathText(finding.isKey ? path.slice(0, -1) : path);
+    // A value alone where a list may stand is no entry of one.
+    const isEntry = typeof path[path.length - 1] !== "number" || valueAt(source.raw, path) !== undefined;
+    const place = pathText(finding.isKey || !isEntry ? path.slice(0, -1) : path);
     const text = place === "" ? what : `${place}: ${what}`, where = whereOf(spot);
     told.set(`${where}\n${text}`, { problem: { where, what: text, remedy, severity, spot }, order });
   }

@@ -96,7 +96,17 @@ const TIMEOUTS = {
 } as const;
 
 function timeout(name: keyof typeof TIMEOUTS) {
-  return text((input) => name === "exchange" && input === "off" ? taken(0) : readDuration(input, IDLE_MS));
+  return text((input) => name === "exchange" ? readLimit(input) : readDuration(input, IDLE_MS));
+}
+
+/** A duration, or off, which is 0. */
+function readLimit(input: string): Reading<number> {
+  if (input === "off") return taken(0);
+  if (["0", "0s", "no", "none", "never"].includes(input)) {
+    return refused(`${quoted(input)} is no limit`, 'did you mean "off"?');
+  }
+  const reading = readDuration(input, IDLE_MS);
+  return reading.ok ? reading : refused(reading.what, `${reading.remedy}, or off`);
 }
 
 function timeoutDoc(name: keyof typeof TIMEOUTS): KeyDoc {
@@ -301,6 +311,7 @@ const upstream = z.strictObject({
   health: key(health, {
     description: "how servers are checked",
     placeholder: "off|tcp",
+    short: "http",
     flag: "--health",
   }),
   "keep-alive": key(keepAlive, {
@@ -383,6 +394,7 @@ const file = key(
         name,
         key(listener, {
           description: "a listener, by name",
+          short: "bind",
           later: [
             "accept-proxy",
             "allow",
@@ -406,6 +418,7 @@ const file = key(
         name,
         key(upstream, {
           description: "a group of servers, by name",
+          short: "servers",
           later: [
             "slow-start",
             "outlier",

@@ -98,6 +98,7 @@ class SourceReader {
   #problem(path: string, from: readonly Spot[], what: string, remedy: string): ConfigProblem {
     if (from.length === 0) return { where: shown(path), what, remedy, severity: "error" };
     const told = what.startsWith('"') ? what : `${quoted(path)}: ${what}`;
+    remedy = remedy.replace(", from the working directory on", ", from the directory of this one on");
     return { where: whereOf(from[0]), what: `include: ${told}`, remedy, severity: "error", spot: from[0] };
   }
 

@@ -44,16 +44,26 @@ export function readDuration(text: string, range: Range): Reading<number> {
   if (/^[0-9]+$/.test(text)) {
     return noUnit(text, ["s", "ms"], DURATION_MS, range, formatDuration);
   }
-  if (/^[0-9]+[.,][0-9]+(d|h|m|s|ms)$/.test(text)) {
-    return refused(`${quoted(text)} is not whole`, "write whole numbers, such as 1500ms or 1m30s");
+  const fraction = fractionOf(text, DURATION_MS);
+  if (fraction !== undefined) {
+    const whole = formatDuration(Math.round(fraction));
+    return refused(`${quoted(text)} is not whole`, `write whole numbers: ${whole}`);
   }
-  if (!/^([0-9]+[a-zA-Z]+)+$/.test(text)) return refused(`${quoted(text)} is no duration`, expected);
+  if (["off", "no", "none", "never"].includes(text)) {
+    return refused("it cannot be off", `write a duration up to ${formatDuration(range.max)}`);
+  }
+  if (!/^([0-9]+[a-zA-Z]+)+$/.test(text)) {
+    const meant = durationMeant(text);
+    return refused(`${quoted(text)} is no duration`, meant === undefined ? expected : `write ${meant}`);
+  }
   let ms = 0;
   let lastUnitMs = Infinity;
   for (const [, digits, unit] of text.matchAll(/([0-9]+)([a-zA-Z]+)/g)) {
     const unitMs = unitOf(DURATION_MS, unit);
     if (unitMs === undefined) {
-      return refused(`${quoted(text)} has an unknown unit ${quoted(unit)}`, "the units are d h m s ms");
+      const meant = durationMeant(text);
+      const remedy = meant === undefined ? "the units are d h m s ms" : `write ${meant}`;
+      return refused(`${quoted(text)} has an unknown unit ${quoted(unit)}`, remedy);
     }
     if (unitMs >= lastUnitMs) {
       return refused(
@@ -74,6 +84,9 @@ export function readDuration(text: string, range: Range): Reading<number> {
 export function readSize(text: string, range: Range): Reading<number> {
   if (text.length <= TEXT_CHARACTERS_MAX && /^[0-9]+$/.test(text)) {
     return noUnit(text, ["B", "KiB"], SIZE_BYTES, range, formatSize);
+  }
+  if (["off", "no", "none", "unlimited"].includes(text)) {
+    return refused(`${quoted(text)} is no size`, "leave it out for no limit");
   }
   const bytes = sizeBytes(text);
   return bytes.ok ? within(text, bytes.value, range, formatSize) : bytes;
@@ -100,10 +113,11 @@ export function readCount(text: string | number, range: Range): Reading<number> 
   const digits = String(text);
   if (/^-[0-9]+$/.test(digits)) return within(digits, -1, range, String);
   if (!/^[0-9]+$/.test(digits)) {
-    return refused(
-      `${quoted(digits)} is no whole number`,
-      `write a number from ${range.min} to ${range.max}`,
-    );
+    const [, plain, thousands] = /^([0-9][0-9_,']{0,31})(k?)$/i.exec(digits) ?? [];
+    const meant = Number(plain?.replace(/[_,']/g, "")) * (thousands === "" ? 1 : 1_000);
+    const isGood = meant >= range.min && meant <= range.max;
+    const form = isGood ? String(meant) : `a number from ${range.min} to ${range.max}`;
+    return refused(`${quoted(digits)} is no whole number`, `write ${form}`);
   }
   if (digits.length > 1 && digits[0] === "0") {
     return refused(`${quoted(digits)} begins with 0`, "write the number without leading zeros");
@@ -148,6 +162,38 @@ export function formatSize(bytes: number): string {
   return `${bytes}B`;
 }
 
+/** Units as some people write them. */
+const UNITS_MEANT: Readonly<Record<string, string>> = {
+  day: "d",
+  hour: "h",
+  hr: "h",
+  min: "m",
+  minute: "m",
+  msec: "ms",
+  millisecond: "ms",
+  sec: "s",
+  second: "s",
+};
+
+/** `3 seconds`, `1 h`, `30S`, `1m30` as they should be; undefined if that is not clear. */
+function durationMeant(text: string): string | undefined {
+  const told = text.toLowerCase().replace(/([0-9]) +([a-z])/g, "$1$2").replace(/([a-z]) +([0-9])/g, "$1$2");
+  if (/^[0-9]+m[0-9]+$/.test(told)) return `${told}s`;
+  if (!/^([0-9]+[a-z]+)+$/.test(told)) return undefined;
+  const units = [...told.matchAll(/([0-9]+)([a-z]+)/g)].map(([, digits, unit]) => {
+    const known = unitOf(DURATION_MS, unit) === undefined ? UNITS_MEANT[unit.replace(/s$/, "")] : unit;
+    return known === undefined ? undefined : digits + known;
+  });
+  return units.includes(undefined) ? undefined : units.join("");
+}
+
+/** The value of `1.5s`, in the unit of the table; undefined if it is no fraction. */
+function fractionOf(text: string, units: Units): number | undefined {
+  const [, whole, part, unit] = /^([0-9]{1,9})[.,]([0-9]{1,9})([a-zA-Z]+)$/.exec(text) ?? [];
+  const factor = unit === undefined ? undefined : unitOf(units, unit);
+  return factor === undefined ? undefined : Number(`${whole}.${part}`) * factor;
+}
+
 function unitOf(units: Units, unit: string): number | undefined {
   return Object.hasOwn(units, unit) ? units[unit] : undefined;
 }
@@ -155,12 +201,21 @@ function unitOf(units: Units, unit: string): number | undefined {
 function sizeBytes(text: string): Reading<number> {
   const expected = "write a size such as 512B, 64KiB, 10MiB, 10kB";
   const match = text.length > TEXT_CHARACTERS_MAX ? null : /^([0-9]+)([a-zA-Z]+)$/.exec(text);
-  if (match === null) return refused(`${quoted(text)} is no size`, expected);
+  if (match === null) {
+    const fraction = fractionOf(text, SIZE_BYTES);
+    return fraction === undefined ? refused(`${quoted(text)} is no size`, expected) : refused(
+      `${quoted(text)} is not whole`,
+      `write whole numbers: ${formatSize(Math.round(fraction))}`,
+    );
+  }
   const [, digits, unit] = match;
   const unitBytes = unitOf(SIZE_BYTES, unit);
   if (unitBytes === undefined) {
     const meant = Object.keys(SIZE_BYTES).filter((known) => known.toLowerCase() === unit.toLowerCase());
-    const remedy = meant.length === 0
+    const prefix = /^[kmgt]$/i.test(unit) ? unit.toUpperCase() : undefined;
+    const remedy = prefix !== undefined
+      ? `write ${digits}${prefix}iB or ${digits}${prefix.replace("K", "k")}B`
+      : meant.length === 0
       ? "the units are B kB MB GB TB KiB MiB GiB TiB"
       : `write ${digits}${meant[0]}`;
     return refused(`${quoted(text)} has an unknown unit ${quoted(unit)}`, remedy);

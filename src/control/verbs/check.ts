@@ -16,10 +16,10 @@ import type { VerbArguments } from "../config/verbs.ts";
 import { Discovery } from "../discovery.ts";
 import { addressFlaw } from "../listeners.ts";
 import { patternFindings } from "../patterns.ts";
-import { inColour, refused, type Said, said } from "./said.ts";
+import { inColour, type Said, said } from "./said.ts";
 
 /** What was found. */
-interface Checked {
+export interface Checked {
   readonly problems: readonly ConfigProblem[];
   /** Undefined if the configuration is none. */
   readonly config: Config | undefined;
@@ -27,11 +27,21 @@ interface Checked {
 
 /** Status 0 when a start would find nothing wrong, warnings or not. @param library path of the C library */
 export async function check(given: VerbArguments, library: () => string): Promise<Said> {
-  const { problems, config } = await look(given, library);
+  const [format] = given.values.get("--format") ?? ["text"];
+  const { text, status } = checkReport(await look(given, library), format, inColour(process.stdout));
+  return said(text, status);
+}
+
+/** What the verb says: it was asked, so all of it is its answer. */
+export function checkReport(
+  { problems, config }: Checked,
+  format: string,
+  colour: boolean,
+): { text: string; status: 0 | 2 } {
   const status = config === undefined ? 2 : 0;
-  if (given.values.get("--format")?.[0] === "json") return said(problemsJson(problems), status);
-  if (config === undefined) return refused(problems);
-  return said(formatProblems(problems, inColour(process.stdout)) + summary(problems, config));
+  if (format === "json") return { text: problemsJson(problems), status };
+  const told = formatProblems(problems, colour);
+  return { text: config === undefined ? told : told + summary(problems, config), status };
 }
 
 /** Reads the configuration and looks at the machine. */

@@ -142,7 +142,12 @@ test("the access log has a format or a template, and a share", () => {
     [{ template: "{clinet}" }, "template", "{clinet} stands for nothing", "a slip"],
     [{ template: { http: "{clinet}" } }, "template.http", "{clinet} stands for nothing", "in one of two"],
     [{ template: {} }, "template", "empty", "neither"],
-    [{ template: { http: "x", udp: "x" } }, "template.udp", 'unknown key "udp"', "no protocol of ours"],
+    [
+      { template: { http: "x", udp: "x" } },
+      "template.udp",
+      '"udp" is not supported in this version',
+      "no protocol of ours",
+    ],
     [{ format: "combinde" }, "format", 'unknown value "combinde"', "a slip"],
     [{ sample: 10 }, "sample", '"10" has no unit', "of what?"],
     [{ sample: "200%" }, "sample", '"200%" is too large', "more than all"],
@@ -190,17 +195,17 @@ test("a long XDG_RUNTIME_DIR gives no admin rather than a broken path", () => {
 test("checkConfig says what is wrong, and where", () => {
   const cases: [raw: unknown, path: string, what: string, why: string][] = [
     [null, "", "nothing is in it", "an empty file"],
-    [[], "", "a list where object is expected", "a list"],
+    [[], "", "a list where a section of keys is expected", "a list"],
     [{}, "listeners", "nothing to listen on", "no listeners"],
     [sample({ reactor: 1 }), "reactor", 'unknown key "reactor"', "a slip"],
     [sample({ user: "sluice" }), "user", '"user" is not supported in this version', "known, later"],
     [sample({ reactors: 65 }), "reactors", '"65" is too large', "at most 64"],
     [sample({ reactors: "autp" }), "reactors", '"autp" is no whole number', "a slip"],
-    [sample({ reactors: true }), "reactors", "a boolean where number is expected", "no number"],
+    [sample({ reactors: true }), "reactors", "true where a number is expected", "no number"],
     [sample({ accept: "balance" }), "accept", 'unknown value "balance"', "a slip"],
     [sample({ accept: 3 }), "accept", 'unknown value "3"', "no word"],
     [sample({ "drain-timeout": 30 }), "drain-timeout", '"30" has no unit', "seconds or milliseconds?"],
-    [sample({ "drain-timeout": true }), "drain-timeout", "a boolean where string is expected", "no text"],
+    [sample({ "drain-timeout": true }), "drain-timeout", '"true" is no duration', "no text"],
     [listener({ bind: 8080 }), "listeners/db/bind", '"8080" has no scheme', "a port alone"],
     [listener({ bind: ["tcp://:1", 8080] }), "listeners/db/bind/1", '"8080" has no scheme', "in a list"],
     [
@@ -227,7 +232,7 @@ test("checkConfig says what is wrong, and where", () => {
     [sample({ "drain-timeout": "25h" }), "drain-timeout", '"25h" is too large', "at most a day"],
     [sample({ "max-connections": 0 }), "max-connections", '"0" is too small', "at least 1"],
     [sample({ "max-connections": 1.5 }), "max-connections", '"1.5" is no whole number', "a fraction"],
-    [sample({ log: "info" }), "log", "text where object is expected", "a section"],
+    [sample({ log: "info" }), "log", "text where a section of keys is expected", "a section"],
     [sample({ log: { level: "warning" } }), "log/level", 'unknown value "warning"', "it is warn"],
     [sample({ log: { acces: {} } }), "log/acces", 'unknown key "acces"', "a slip"],
     [
@@ -304,13 +309,13 @@ test("checkConfig says what is wrong, and where", () => {
     [
       listener({ bind: ["unix:/a", "unix:/a"] }),
       "listeners/db/bind/1",
-      'listener "db" listens on "unix:/a", taken by listener "db"',
+      'listener "db" listens on "unix:/a" twice',
       "the same path",
     ],
     [
       listener({ bind: { port: 1 } }),
       "listeners/db/bind",
-      "a section of keys where string is expected",
+      "a section of keys where text is expected",
       "no form of it",
     ],
     [
@@ -414,7 +419,7 @@ test("checkConfig says what is wrong, and where", () => {
     [
       upstream({ health: { rise: {} } }),
       "upstreams/db/health/rise",
-      "a section of keys where number is expected",
+      "a section of keys where a number is expected",
       "no number",
     ],
     [
@@ -444,7 +449,8 @@ test("remedies name what was meant", () => {
     [upstream({ servers: [{ address: "a:1", wieght: 3 }] }), 'did you mean "weight"?'],
     [sample({ log: { access: { colour: 1 } } }), "the keys here are to, format, template, sample"],
     [sample({ "drain-timeout": 30 }), "write 30s or 30ms"],
-    [sample({ "drain-timeout": true }), 'write "true", in quotes'],
+    [sample({ "drain-timeout": true }), "write a duration such as 500ms, 2s, 1m30s, 1h"],
+    [sample({ admin: false }), 'did you mean "off"?'],
     [sample({ "admin-token": 12345 }), "write it in quotes"],
     [upstream({ health: { interval: 5 } }), "write 5s"],
     [listener({ bind: 8080 }), "write http://:8080 or tcp://:8080"],
@@ -453,8 +459,8 @@ test("remedies name what was meant", () => {
     [upstream({ timeouts: { "tunel-idle": "1s" } }), "the keys here are connect, answer, server-idle, queue"],
     [upstream({ "keep-alive": 64 }), "write off or { max-idle: 64 }"],
     [upstream({ "keep-alive": 0 }), "write off or { max-idle: 256 }"],
-    [upstream({ "keep-alive": "on" }), "write off or { max-idle: 256 }"],
-    [upstream({ "keep-alive": true }), "write off or { max-idle: 256 }"],
+    [upstream({ "keep-alive": "on" }), "leave it out, or write off or { max-idle: 256 }"],
+    [upstream({ "keep-alive": true }), "leave it out, or write off or { max-idle: 256 }"],
     [null, "write listeners and upstreams"],
     [sample({ log: { level: "verbose" } }), "write debug, info, warn or error"],
   ];

@@ -168,14 +168,19 @@ test("what is no page is refused, with its place and what to write", () => {
     [
       "404: gone",
       12,
-      "error-pages.404: text where object is expected; write { html: TEXT }",
+      "error-pages.404: text where a section of keys is expected; write { html: gone }",
       "in which form?",
     ],
-    ["- a", 5, "error-pages: a list where record is expected; write STATUS: { html: TEXT }", "a list"],
+    [
+      "- a",
+      5,
+      "error-pages: a list where a section of keys is expected; write STATUS: { html: TEXT }, without a dash",
+      "a list",
+    ],
     [
       "404: { json: { a: 1 } }",
       20,
-      "error-pages.404.json: a section of keys where string is expected; write TEXT|file:PATH",
+      "error-pages.404.json: a section of keys where text is expected; write TEXT or file:PATH",
       "JSON is a text, too",
     ],
     [

@@ -1,9 +1,14 @@
-// The example of the documentation is one that works: it is read, compiled, and nothing is said about it.
-import { deepEqual } from "node:assert/strict";
+// The examples: http.yaml works, is read, compiled, and nothing is said about it. sluice.yaml is the whole format,
+// of which this version refuses what its first lines say, and nothing else.
+import { deepEqual, equal, ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { LiteralAddress } from "../../../src/control/config/address.ts";
+import { checkConfig } from "../../../src/control/config/check.ts";
 import { compile, Identities } from "../../../src/control/config/compile.ts";
+import { formatProblems, NOT_SUPPORTED } from "../../../src/control/config/errors.ts";
+import { readConfigFile } from "../../../src/control/config/file.ts";
+import { type Path, valueAt } from "../../../src/control/config/finding.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import { Directory } from "../../../src/control/directory.ts";
 import { NONE } from "../../../src/base/limits.ts";
@@ -43,5 +48,66 @@ describe("examples/http.yaml", () => {
       RouteAction.Redirect,
       RouteAction.Respond,
     ]);
+  });
+});
+
+const WHOLE = readFileSync(new URL("../../../examples/sluice.yaml", import.meta.url));
+
+/** What is left without a use when a part of it is refused: the listener, the route. */
+function wholeOf(path: Path): Path {
+  const key = path[path.length - 1];
+  if (path[0] !== "listeners") return path;
+  if (key === "bind" || key === "sni" || key === "forward-proxy") return path.slice(0, 2);
+  return key === "split" || key === "files" ? path.slice(0, 4) : path;
+}
+
+/** Takes the values at paths out, entries of a list last first. */
+function without(raw: unknown, paths: readonly Path[]): unknown {
+  const rest = structuredClone(raw);
+  for (const path of [...paths].reverse()) {
+    const holder = valueAt(rest, path.slice(0, -1)), step = path[path.length - 1];
+    if (Array.isArray(holder)) holder.splice(Number(step), 1);
+    else if (typeof holder === "object" && holder !== null) delete (holder as Record<string, unknown>)[step];
+  }
+  return rest;
+}
+
+describe("examples/sluice.yaml", () => {
+  const file = readConfigFile("sluice.yaml", WHOLE);
+  if ("problems" in file) throw new Error(formatProblems(file.problems));
+  const raw = { ...file.raw as Record<string, unknown>, "admin-token": "sixteen letters".replace(" ", "-") };
+  const { findings } = checkConfig(raw, { env: {}, uid: 0 });
+
+  it("holds nothing wrong but what is not supported in this version", () => {
+    ok(findings.length > 0);
+    deepEqual(findings.filter(({ what }) => !what.endsWith(` is ${NOT_SUPPORTED}`)), []);
+  });
+
+  it("is good without those parts", () => {
+    const paths = [
+      ...new Map(findings.map(({ path }) => [wholeOf(path).join("\n"), wholeOf(path)])).values(),
+    ];
+    const { config, findings: left } = checkConfig(without(raw, paths), { env: {}, uid: 0 });
+    deepEqual(left.filter(({ severity }) => severity === "error"), []);
+    ok(config !== undefined);
+    ok(left.every(({ what }) => what.startsWith("no listener leads to upstream ")), JSON.stringify(left));
+    deepEqual(Object.keys(config.listeners), ["postgres", "web"]);
+    equal(config.listeners.web.routes.length, 5);
+    equal(config.upstreams.api.servers.length, 3);
+  });
+
+  it("says in its first lines which parts those are", () => {
+    const head = new TextDecoder().decode(WHOLE).split("\n\n", 1)[0];
+    const told = new Set(
+      head.split("\n").slice(head.split("\n").findIndex((line) => line.includes("of the file")))
+        .flatMap((line) => line.replace(/^# +(of [a-z ]+? {2,})?/, "").split(" ")),
+    );
+    const refused = new Set(
+      findings.flatMap(({ path }) =>
+        path.includes("bind") || path.includes("balance") ? [] : [String(path[path.length - 1])]
+      ),
+    );
+    const words = "addresses of udp:// tls:// https:// any balance but round-robin".split(" ");
+    deepEqual([...told].filter((word) => word !== "" && !words.includes(word)).sort(), [...refused].sort());
   });
 });

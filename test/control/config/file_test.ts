@@ -76,12 +76,12 @@ test("a file that is no YAML says where", () => {
       .join("");
   const cases: [text: string, where: string, why: string][] = [
     ["a: 1\na: 2\n", "f:2:1", "a key twice"],
-    ["a: [1\n", "f:2:1", "no end"],
+    ["a: [1\n", "f:1:4", "no end"],
     ["a:\n\tb: 1\n", "f:2:1", "a tab"],
     ["a: *b\n", "f:1:4", "an alias without anchor"],
     ["a: 1\n---\nb: 2\n", "f:2:1", "two documents"],
-    ["a: 'b\n", "f:2:1", "no closing quote"],
-    [bomb, "f", "aliases of aliases"],
+    ["a: 'b\n", "f:1:4", "no closing quote"],
+    [bomb, "f:7:32", "aliases of aliases"],
   ];
   for (const [text, where, why] of cases) {
     const file = read("f", text);

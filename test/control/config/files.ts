@@ -19,7 +19,7 @@ export function diskOf(files: Files, told: string[] = []): Disk {
       const names = Object.keys(files).filter((path) => path.startsWith(base))
         .map((path) => path.slice(base.length).split("/")[0]).filter((name) => name !== "");
       if (names.length === 0) throw none();
-      return [...new Set(names)];
+      return [...new Set(names)].filter((name) => name !== "");
     },
   };
 }

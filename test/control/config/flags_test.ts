@@ -294,7 +294,7 @@ test("problems name the argument and the remedy", () => {
     ],
     [
       ["tcp://9000=a:1"],
-      'tcp://9000=a:1: "9000" is a port without a host; write :9000',
+      'tcp://9000=a:1: "9000" is a port without a host; write tcp://:9000',
       "the colon is missing",
     ],
     [[":9000=a:1"], ':9000=a:1: ":9000" has no scheme; write http://:9000 or tcp://:9000', "no scheme"],
@@ -503,7 +503,7 @@ test("problems name the argument and the remedy", () => {
       "a slip",
     ],
     [[L, "--health", "http"], '--health: unknown value "http"; write off or tcp', "it is --health-http"],
-    [[L, "--health", "on"], '--health: unknown value "on"; write off or tcp', "no such word"],
+    [[L, "--health", "on"], '--health: unknown value "on"; did you mean "tcp"?', "no such word"],
     [
       [L, "--health-send", "a\\q", "--health-expect", "b"],
       '--health-send: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',
@@ -591,8 +591,8 @@ test("problems name the argument and the remedy", () => {
     [["chek"], 'chek: neither a command nor LISTEN=TARGETS; did you mean "check"?', "a word"],
     [["dmeo"], 'dmeo: neither a command nor LISTEN=TARGETS; did you mean "demo"?', "a slip"],
     [
-      ["status", "--admin", "off"],
-      "status: this command is not supported in this version; see sluice --help",
+      ["reload", "-c", "sluice.yaml"],
+      "reload: this command is not supported in this version; see sluice --help",
       "what follows is the command's",
     ],
     [[L, "demo"], "demo: a command among other arguments; write sluice demo", "not the first"],
@@ -607,7 +607,7 @@ test("problems name the argument and the remedy", () => {
     [["größe"], "größe: not LISTEN=TARGETS; write tcp://:PORT=HOST:PORT, or see sluice --help", "not ASCII"],
     [
       ["tcp://:1=größe:1"],
-      'tcp://:1=größe:1: "größe:1" is not ASCII; write an international name in its xn-- form',
+      'tcp://:1=größe:1: "größe:1" is not ASCII; write xn--gre-6ka8i:1',
       "not ASCII",
     ],
     [

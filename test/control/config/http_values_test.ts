@@ -102,7 +102,8 @@ test("readMethod", () =>
     ["GET", "GET", "known"],
     ["PROPFIND", "PROPFIND", "any token"],
     ["get", '"get" is not in capitals', "methods are case-sensitive"],
-    ["G T", '"G T" is no method', "a space"],
+    ["G T", '"G T" is more than one method', "a space"],
+    ["G\tT", '"G\\tT" is no method', "a tab"],
     ["", '"" is no method', "empty"],
     ["A".repeat(33), `"${"A".repeat(33)}" is no method`, "longer than any that is read"],
   ]));

@@ -148,7 +148,7 @@ test("checkConfig says what is wrong with a route, and where", () => {
     [{ to: "api", split: [] }, `${at}/split`, '"split" is not supported in this version', "known, later"],
     [{ files: {} }, `${at}/files`, '"files" is not supported in this version', "an action of later"],
     [{ to: "api", mach: {} }, `${at}/mach`, 'unknown key "mach"', "a slip"],
-    [{ to: 3 }, `${at}/to`, "a number where string is expected", "no name"],
+    [{ to: 3 }, `${at}/to`, "a number where text is expected", "no name"],
     [{ match: { hots: "a" }, to: "api" }, `${at}/match/hots`, 'unknown key "hots"', "a slip"],
     [
       { match: { host: "a:80" }, to: "api" },
@@ -197,7 +197,7 @@ test("checkConfig says what is wrong with a route, and where", () => {
     [
       { match: { header: { "x-beta": 1 } }, to: "api" },
       `${at}/match/header/x-beta`,
-      "a number where string is expected",
+      "a number where text is expected",
       "1 or 1.0?",
     ],
     [
@@ -272,7 +272,7 @@ test("checkConfig says what is wrong with a route, and where", () => {
     ],
     [{ to: "api", "body-max": "10" }, `${at}/body-max`, '"10" has no unit', "bytes?"],
     [{ to: "api", "body-max": 1024 }, `${at}/body-max`, '"1024" has no unit', "bytes?"],
-    [{ redirect: "/new" }, `${at}/redirect`, "text where object is expected", "no keys"],
+    [{ redirect: "/new" }, `${at}/redirect`, "text where a section of keys is expected", "no keys"],
     [
       { to: "api", headers: { request: { set: { "X-A": "1", "x-a": "2" } } } },
       `${at}/headers/request/set/x-a`,
@@ -313,10 +313,10 @@ test("remedies are what somebody meant", () => {
     [{ to: "api", "body-max": "0" }, "write a value from 1B to 1024TiB"],
     [{ redirect: "/new" }, "write { to: /new }"],
     [{ redirect: "/new/{rest}" }, 'write { to: "/new/{rest}" }'],
-    [{ redirect: 301 }, "write its keys"],
+    [{ redirect: 301 }, 'write { to: "/new/{rest}" }'],
     [{ respond: "pong" }, "write { body: pong }"],
     [{ respond: "a, b" }, 'write { body: "a, b" }'],
-    [{ respond: 404 }, "write its keys"],
+    [{ respond: 404 }, "write { status: 404 }"],
     [{ to: "api", match: { header: { "x-beta": 1 } } }, 'write "1", in quotes'],
     [{ to: "api", headers: { request: { set: { "X-A": 1 } } } }, 'write "1", in quotes'],
     [
@@ -420,7 +420,7 @@ test("a route that no request reaches is a warning", () => {
   deepEqual(findings.map(({ path, severity, what }) => [path.join("/"), severity, what]), [[
     "listeners/web/routes/1",
     "warning",
-    'no request reaches route "web#2": "web#1" takes the same ones before it',
+    "no request comes here: listeners.web.routes[0] takes the same ones before",
   ]]);
 });
 

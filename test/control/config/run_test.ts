@@ -185,15 +185,32 @@ test("what is wrong between keys has a place, or the flag that is at fault", () 
   ]);
 });
 
+test("a mistake in the file is told where a flag goes before it, and one of the flag at the flag", () => {
+  const text = `reactors: 65\nlog: { level: verbose }\n${SMALL}`;
+  deepEqual(lines(run(text, "--reactors", "2", "--log-level", "debug")), [
+    'f.yaml:1:11: reactors: "65" is too large; write auto or a number from 1 to 64',
+    'f.yaml:2:15: log.level: unknown value "verbose"; write debug, info, warn or error',
+  ]);
+  deepEqual(lines(run(`reactors: 65\n${SMALL}`, "--reactors", "66")), [
+    '--reactors: "66" is too large; write auto or a number from 1 to 64',
+    'f.yaml:1:11: reactors: "65" is too large; write auto or a number from 1 to 64',
+  ]);
+  const secret = among({ "f.yaml": `admin-token: \${TOKEN}\n${SMALL}` });
+  const told = lines(parseRun(["run", "-c", "f.yaml", "--admin-token", "abc"], secret));
+  deepEqual(told, [
+    "f.yaml:1:14: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
+  ]);
+});
+
 test("a file of another shape is refused, whatever flags go before it", () => {
   deepEqual(lines(run("", "--reactors", "2")), [
     "f.yaml:1:1: nothing is in it; write listeners and upstreams",
   ]);
   deepEqual(lines(run("- a\n", "--reactors", "2")), [
-    "f.yaml:1:1: a list where object is expected; write listeners and upstreams",
+    "f.yaml:1:1: a list where a section of keys is expected; write listeners and upstreams",
   ]);
   deepEqual(lines(run(`log: info\n${SMALL}`, "--log-level", "warn")), [
-    "f.yaml:1:6: log: text where object is expected; write its keys",
+    "f.yaml:1:6: log: text where a section of keys is expected; write its keys: level, format, access",
   ]);
 });
 

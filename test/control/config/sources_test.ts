@@ -60,7 +60,7 @@ test("what keeps files from being read is told where they are included", () => {
       { "etc/main.yaml": "include: gone.yaml\n" },
       [
         'etc/main.yaml:1:10: include: "etc/gone.yaml": there is no such file; ' +
-        "write the path of a file, from the working directory on",
+        "write the path of a file, from the directory of this one on",
       ],
       "an included one",
     ],
@@ -112,7 +112,7 @@ test("what keeps files from being read is told where they are included", () => {
     ],
     [
       { "etc/main.yaml": "include: b\n", "etc/b": "a: [\n" },
-      ["etc/b:2:1"],
+      ['etc/b:1:4: nothing closes "["; write ] behind the last entry'],
       "one that is no YAML",
     ],
   ];

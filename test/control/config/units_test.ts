@@ -87,7 +87,7 @@ test("readSize", () => {
     ["64", '"64" has no unit', "bytes or KiB?"],
     ["64K", '"64K" has an unknown unit "K"', "1000 or 1024?"],
     ["64kib", '"64kib" has an unknown unit "kib"', "case counts"],
-    ["1.5MiB", '"1.5MiB" is no size', "no fractions"],
+    ["1.5MiB", '"1.5MiB" is not whole', "no fractions"],
     ["-1B", '"-1B" is no size', "no sign"],
     ["1KiB1B", '"1KiB1B" is no size', "one unit"],
     ["", '"" is no size', "empty"],
