@@ -63,3 +63,10 @@ export class HealthHistory {
     for (const probe of this.#byProbe.keys()) if (!probes.has(probe)) this.#byProbe.delete(probe);
   }
 }
+
+/** What took a server out that is down; of another its last failure. `isDown`: what reactors go by, which is there
+ * before the word of what made it. */
+export function causeOf(known: ProbeHealth | undefined, isDown: boolean): ProbeResult | undefined {
+  const isTold = isDown && known?.verdict === Verdict.Down;
+  return isTold ? known?.change?.cause ?? known?.lastFailure : known?.lastFailure;
+}

@@ -8,7 +8,7 @@ import { errnoName } from "../sys/errno.ts";
 import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import { resultText, statusHeard } from "./events.ts";
-import type { ProbeResult } from "./health_history.ts";
+import { causeOf, type ProbeResult } from "./health_history.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
 import { VERSION } from "./version.ts";
 
@@ -252,7 +252,7 @@ function serverOf(
   const known = probe === 0 ? undefined : health.of(probe);
   const entry = directory.probes.get(probe);
   const verdict: Verdict = shared.serverVerdict[number];
-  const cause = verdict === Verdict.Down ? known?.change?.cause ?? known?.lastFailure : known?.lastFailure;
+  const cause = causeOf(known, verdict === Verdict.Down);
   return {
     address,
     target,

@@ -88,6 +88,10 @@ test("statusOf says why a server is down, since when, and what was last heard", 
   ]);
 
   const refused = { ...result, reason: Reason.ConnectionRefused, errno: ECONNREFUSED };
+  health.note({ ...refused, atMs: AT_MS + 500, verdict: Verdict.Up });
+  shared.serverVerdict[SERVERS[0]] = Verdict.Down;
+  const [told] = statusOf(sight).upstreams[0].servers;
+  equal(told.why?.reason, "connection_refused", "the verdict is there before the word of what made it");
   health.note({ ...refused, atMs: AT_MS + 1_000, verdict: Verdict.Down });
   health.note({ ...result, atMs: AT_MS + 9_000, reason: Reason.NoAnswer, verdict: Verdict.Down });
   shared.serverVerdict[SERVERS[0]] = Verdict.Down;

@@ -6,6 +6,7 @@ import { Verdict } from "../../shared/servers.ts";
 import { counted } from "../config/units.ts";
 import type { ServerEntry } from "../directory.ts";
 import { resultText } from "../events.ts";
+import { causeOf } from "../health_history.ts";
 import type { ServerView, UpstreamView } from "./explanation.ts";
 import { placeOf, type World } from "./world.ts";
 
@@ -142,7 +143,7 @@ function whyText(
 /** `down since TIME, 3 failed checks: the server refused the connection` */
 function downText({ health, directory }: World, { probe }: ServerEntry): string {
   const known = health.of(probe), entry = directory.probes.get(probe);
-  const cause = known?.change?.cause ?? known?.lastFailure;
+  const cause = causeOf(known, true);
   if (known === undefined || cause === undefined) return "down, as its checks say";
   const checks = counted(entry?.fall ?? 1, "failed check");
   return `down since ${new Date(known.sinceMs).toISOString()}, ${checks}: ${resultText(cause, entry)}`;
