@@ -2,16 +2,24 @@
 // 0 well, 1 run time, 2 usage or configuration.
 import { App, type Parts, StartError } from "./control/app.ts";
 import { asksFor } from "./control/config/command_line.ts";
+import { didYouMean, shown } from "./control/config/errors.ts";
 import { parseFlags } from "./control/config/flags.ts";
 import { helpText, verbHelp } from "./control/config/help.ts";
-import { readVerb, verbOf } from "./control/config/verbs.ts";
+import { readVerb, verbOf, VERBS } from "./control/config/verbs.ts";
 import { demo } from "./control/demo.ts";
-import { refused, said, tell } from "./control/verbs/said.ts";
+import { refused, type Said, said, saidNo, tell } from "./control/verbs/said.ts";
 import { VERSION } from "./control/version.ts";
 
+/** The load balancer that runs, once it does. */
+let app: App | undefined;
+
 export async function command(argv: readonly string[], parts: Parts): Promise<number> {
+  // From the first moment on: these two would end the process where nobody listens for them.
+  process.on("SIGUSR1", () => app?.reopenLogs());
+  process.on("SIGHUP", () => app?.hangUp());
   const asked = verbOf(argv[0] === "help" ? argv[1] ?? "" : argv[0] ?? "");
   const question = argv[0] === "help" ? "help" : asksFor(argv);
+  if (argv[0] === "help" && argv.length > 1 && asked === undefined) return await tell(noVerb(argv[1]));
   if (question === "help") return await tell(said(asked === undefined ? helpText() : verbHelp(asked)));
   if (question === "version") return await tell(said(`sluice ${VERSION}\n`));
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
@@ -41,13 +49,15 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   }
 }
 
-/** The quick mode has everything from flags, run from a file. */
+/** The quick mode has everything from flags, run from a file. SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1
+ * reopens the access log's file, SIGHUP changes nothing and says so. */
 async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
   if ("problems" in parsed) return await tell(refused(parsed.problems));
   try {
-    const app = await App.start({ ...parts, ...parsed });
-    obeySignals(app);
-    return await app.done;
+    const started = app = await App.start({ ...parts, ...parsed });
+    process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
+    process.on("SIGINT", (signal) => started.endBy(signal));
+    return await started.done;
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     process.stderr.write(error.lines.map((line) => `sluice: ${line}\n`).join(""));
@@ -55,11 +65,7 @@ async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promi
   }
 }
 
-/** SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1 reopens the access log's file. SIGHUP, which would
- * end the process where nobody listens for it, changes nothing and says so. */
-function obeySignals(app: App): void {
-  process.on("SIGTERM", (signal) => app.draining ? app.endBy(signal) : app.drain());
-  process.on("SIGINT", (signal) => app.endBy(signal));
-  process.on("SIGUSR1", () => app.reopenLogs());
-  process.on("SIGHUP", () => app.hangUp());
+function noVerb(word: string): Said {
+  const remedy = didYouMean(word, VERBS.map(({ name }) => name), "see sluice --help");
+  return saidNo({ where: shown(word), what: "no command of Sluice's", remedy });
 }

@@ -5,6 +5,7 @@ import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.
 import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
+import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
@@ -94,6 +95,7 @@ export class App {
   #plan: Plan | undefined;
   #phase: Phase = "starting";
   #stale = false;
+  #toldDropped = 0;
   #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
   #finish!: (status: number) => void;
@@ -247,7 +249,10 @@ export class App {
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
     this.#accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
-    this.#releaseTimer = setInterval(() => this.#releaseNumbers(), RELEASE_EVERY_MS);
+    this.#releaseTimer = setInterval(() => {
+      this.#releaseNumbers();
+      this.#tellDropped();
+    }, RELEASE_EVERY_MS);
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
     for (const { bind, upstream } of this.listeners) {
@@ -352,6 +357,19 @@ export class App {
     for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
+  }
+
+  /** Lines of the access log that found no room: who reads it does not keep up. */
+  #tellDropped(): void {
+    const dropped = this.#reactors!.all.reduce((sum, { stats }) => sum + stats.count[Count.LogDropped], 0);
+    const more = dropped - this.#toldDropped;
+    if (more > 0) {
+      const lines = counted(more, "record");
+      this.#log.warn("access-log", `${lines} found no room and ${more === 1 ? "is" : "are"} lost`, {
+        lost: more,
+      });
+    }
+    this.#toldDropped = dropped;
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {

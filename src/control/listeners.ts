@@ -60,12 +60,19 @@ export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
+/** Why an address could not be listened on. `inUse`: by somebody who may be gone when it matters. */
+export interface AddressFlaw {
+  readonly what: string;
+  readonly remedy: string;
+  readonly inUse: boolean;
+}
+
 /** Why an address could not be listened on now, found without listening. In use may mean: by the running Sluice. */
-export function addressFlaw(address: LiteralAddress): { what: string; remedy: string } | undefined {
+export function addressFlaw(address: LiteralAddress): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {
     const [what, ...remedy] = text.split("; ");
-    return { what, remedy: remedy.join("; ") };
+    return { what, remedy: remedy.join("; "), inUse: false };
   };
   let record: Uint8Array;
   try {
@@ -81,18 +88,20 @@ export function addressFlaw(address: LiteralAddress): { what: string; remedy: st
   return {
     what: "the address is in use now, maybe by the running Sluice",
     remedy: "ss -ltnp shows by whom",
+    inUse: true,
   };
 }
 
-function pathFlaw(path: string): { what: string; remedy: string } | undefined {
+function pathFlaw(path: string): AddressFlaw | undefined {
   const directory = dirname(path);
   try {
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return code === "ENOENT"
-      ? { what: "the directory of that path does not exist", remedy: "create it first" }
+      ? { what: "the directory of that path does not exist", remedy: "create it first", inUse: false }
       : {
+        inUse: false,
         what: "this user may not make a socket there",
         remedy: `change the owner or the mode of ${directory}`,
       };
@@ -100,8 +109,16 @@ function pathFlaw(path: string): { what: string; remedy: string } | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
   return found.isSocket()
-    ? { what: "a socket is there now, maybe of the running Sluice", remedy: "ss -lxp shows whose it is" }
-    : { what: "a file is there that is no socket", remedy: "remove it, or choose another path" };
+    ? {
+      what: "a socket is there now, maybe of the running Sluice",
+      remedy: "ss -lxp shows whose it is",
+      inUse: true,
+    }
+    : {
+      what: "a file is there that is no socket",
+      remedy: "remove it, or choose another path",
+      inUse: false,
+    };
 }
 
 /** One socket, or one for each reactor on the very same port. */

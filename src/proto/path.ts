@@ -13,6 +13,7 @@
 // - An empty path (absolute form) is "/". What does not begin with "/" ("*", an authority) stays as it is.
 import { assert } from "../base/assert.ts";
 import { hexValue, Octet, OCTETS, Of } from "./octet.ts";
+import { Refusal } from "./refusal.ts";
 
 /** Why a path is refused; the answer is 400. */
 export const enum BadPath {
@@ -20,6 +21,18 @@ export const enum BadPath {
   Nul = -2,
   AboveRoot = -3,
   Ambiguous = -4,
+}
+
+/** What a message whose path is refused is told. */
+export function refusalOf(bad: number): Refusal {
+  switch (bad) {
+    case BadPath.AboveRoot:
+      return Refusal.PathAboveRoot;
+    case BadPath.Ambiguous:
+      return Refusal.AmbiguousPath;
+    default:
+      return Refusal.BadEscape;
+  }
 }
 
 const PERCENT = 0x25;

@@ -7,7 +7,7 @@ import { bodyBytesMax, capture } from "../policy/route.ts";
 import type { TemplateInputs } from "../policy/template.ts";
 import { Way, wayAtOnce, wayByRoute, wayRoute } from "../policy/way.ts";
 import type { Head } from "../proto/head.ts";
-import { BadPath, decodePath, isDecoded } from "../proto/path.ts";
+import { decodePath, isDecoded, refusalOf } from "../proto/path.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { slotBodyMost } from "../net/slots.ts";
 import { Refusal } from "../proto/refusal.ts";
@@ -36,11 +36,7 @@ export let wayRefusal = Refusal.None;
 /** Decodes a path into `inputs`; false: it is none, by what `wayRefusal` says. */
 export function readPath(head: Head): boolean {
   if (decode(head)) return true;
-  wayRefusal = inputs.pathEnd === BadPath.AboveRoot
-    ? Refusal.PathAboveRoot
-    : inputs.pathEnd === BadPath.Ambiguous
-    ? Refusal.AmbiguousPath
-    : Refusal.BadEscape;
+  wayRefusal = refusalOf(inputs.pathEnd);
   return false;
 }
 

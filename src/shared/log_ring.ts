@@ -212,8 +212,9 @@ export class LogRing {
   get linesFrom(): number {
     const from = this.#from;
     if (from === this.words[Word.LinesTail]) return from;
-    this.words[Word.GapAt] = from; // no gap; the writer makes the next one when all is read
+    // In this order: with the tail moved first, the gap is none by then, and a writer in between sees that.
     Atomics.store(this.words, Word.LinesTail, from);
+    this.words[Word.GapAt] = from; // no gap; the writer makes the next one when all is read
     return from;
   }
 

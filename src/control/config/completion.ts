@@ -72,7 +72,7 @@ function bash(): string {
   const cases = new Map<string, string>();
   for (const { names, value } of valued) {
     const action = value.kind === "file"
-      ? 'COMPREPLY=($(compgen -f -- "$cur"))'
+      ? 'mapfile -t COMPREPLY < <(compgen -f -- "$cur")'
       : value.kind === "words"
       ? `COMPREPLY=($(compgen -W "${value.words.join(" ")}" -- "$cur"))`
       : "COMPREPLY=()";

@@ -1,5 +1,5 @@
 // How a configuration reads the disk: through one seam, bounded, and with words for what goes wrong.
-import { closeSync, openSync, readdirSync, readSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, readSync } from "node:fs";
 import { shown } from "./errors.ts";
 
 export interface Disk {
@@ -64,7 +64,7 @@ export function unreadable(error: unknown, path: string): { readonly what: strin
 
 /** A device or a pipe has no size that could be asked for. */
 function readAtMost(path: string, bytesMax: number): Uint8Array {
-  const file = openSync(path, "r");
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK); // a pipe without a writer is empty
   try {
     const parts: Uint8Array[] = [];
     let length = 0;

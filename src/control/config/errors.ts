@@ -176,6 +176,31 @@ export function problemsJson(problems: readonly ConfigProblem[]): string {
   return JSON.stringify({ problems: told }, null, 2) + "\n";
 }
 
+/** Problems that are told; of more than these their number. */
+const TOLD_MAX = 100;
+
+/** The first problems, errors before warnings, and how many there are besides. */
+export function bounded(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  if (problems.length <= TOLD_MAX) return [...problems];
+  const errors = problems.filter(({ severity }) => severity === "error");
+  const first = [...errors, ...problems.filter(({ severity }) => severity === "warning")].slice(0, TOLD_MAX);
+  const severity = errors.length > TOLD_MAX ? "error" : "warning";
+  const what = `${problems.length - TOLD_MAX} more problems`;
+  return [...first, { where: "", what, remedy: "mend these first", severity }];
+}
+
+/** A key that is called like a secret, or nearly so, and whatever follows it in its line. */
+const SECRET = /((?:^|[\s{,"'])[\w-]*(?:tok|passw|pwd|secret)[\w-]*["']?\s*[:=\s]\s*)(\S.*)$/gimu;
+
+/** A text of a file, or about one, without what a secret may be; as long as before. */
+export function withoutSecrets(text: string): string {
+  return text.replace(SECRET, (_, key: string, value: string) => {
+    return key + (REFERENCE.test(value) ? value : "*".repeat([...value].length));
+  });
+}
+
+const REFERENCE = /^["']?\$\{[^}]*\}["']?\s*$/;
+
 type Paint = "error" | "warning" | "place" | "frame";
 
 /** SGR codes. */

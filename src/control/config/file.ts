@@ -2,7 +2,7 @@
 // in the file that a message can name. Knows the file's syntax and no key.
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import type { Pair, YAMLMap } from "yaml";
-import { type ConfigProblem, quoted, shown, type Spot } from "./errors.ts";
+import { bounded, type ConfigProblem, quoted, shown, type Spot, withoutSecrets } from "./errors.ts";
 import type { Finding, Path } from "./finding.ts";
 import { hasRange, isFlow, rangeOf, syntaxFlaws } from "./syntax.ts";
 
@@ -48,10 +48,13 @@ export function readConfigFile(name: string, bytes: Uint8Array): ConfigFile | { 
     const flaws = syntaxFlaws(document, text, targets);
     if (flaws.length > 0) {
       return {
-        problems: flaws.map(({ from, end, what, remedy }) => {
-          const spot = spotAt(from, end);
-          return error(whereOf(spot), what, remedy, spot);
-        }),
+        problems: bounded(flaws.map(({ from, end, what, remedy }) => {
+          const spot = spotAt(from, end), line = text.slice(text.lastIndexOf("\n", from - 1) + 1, end);
+          const isSecret =
+            withoutSecrets(line.slice(0, LINE_CHARACTERS_MAX)) !== line.slice(0, LINE_CHARACTERS_MAX);
+          const words = (said: string) => isSecret ? said.replace(/"(?:[^"\\]|\\.)*"/g, '"***"') : said;
+          return error(whereOf(spot), withoutSecrets(words(what)), withoutSecrets(words(remedy)), spot);
+        })),
       };
     }
     raw = document.toJS({ maxAliasCount: -1 }); // syntaxFlaws has counted them
@@ -110,7 +113,7 @@ function firstFlaw(file: string, bytes: Uint8Array): Spot {
         good = at;
       }
       const column = [...new TextDecoder().decode(bytes.subarray(from, good))].length + 1;
-      return { file, line, column, length: 1, text: text.slice(0, LINE_CHARACTERS_MAX) };
+      return { file, line, column, length: 1, text: withoutSecrets(text.slice(0, LINE_CHARACTERS_MAX)) };
     }
     from = end + 1;
   }
@@ -141,7 +144,7 @@ function spotsOf(file: string, text: string, lines: LineCounter): (from: number,
         [...text.slice(from, Math.min(until, from + LINE_CHARACTERS_MAX)).trimEnd()].length,
         1,
       ),
-      text: part.replace(/\r$/, ""),
+      text: withoutSecrets(part.replace(/\r$/, "")),
       ...(shownFrom > lineFrom ? { cut: column - 1 - charactersOf(text, shownFrom, from) } : {}),
     };
   };

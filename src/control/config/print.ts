@@ -23,12 +23,15 @@ type Section = Record<string, unknown>;
 /** Stands where a value is not shown. */
 const NOT_SHOWN = "secret, not shown: give it anew";
 
-/** @param raw as files and flags gave it, nothing substituted, and good */
-export function printConfig(raw: unknown, { all, originOf }: PrintOptions): string {
+/**
+ * @param raw as files and flags gave it, nothing substituted, and good
+ * @param values the same with everything substituted
+ */
+export function printConfig(raw: unknown, { all, originOf }: PrintOptions, values: unknown = raw): string {
   const origins = new Map<string, string>();
   const hidden: Path[] = [];
   const shownRaw = withoutSecrets(raw, [], hidden);
-  const whole = all ? withDefaults(shownRaw, raw, origins) : shownRaw;
+  const whole = all ? withDefaults(shownRaw, values, raw, origins) : shownRaw;
   const document = new Document(whole, { aliasDuplicateObjects: false });
   if (originOf !== undefined) {
     comment(document.contents as Node, [], (path) => origins.get(path.join("\n")) ?? originOf(path));
@@ -56,9 +59,14 @@ function isReference(text: string): boolean {
 }
 
 /** The whole with defaults, but for those that do not go with the rest: what is for HTTP at a TCP listener. */
-function withDefaults(section: unknown, raw: unknown, origins: Map<string, string>): unknown {
+function withDefaults(
+  section: unknown,
+  values: unknown,
+  raw: unknown,
+  origins: Map<string, string>,
+): unknown {
   const whole = filled(section, [], raw, origins);
-  const { findings } = checkConfig(whole, { env: {}, uid: 0, disk: NO_DISK });
+  const { findings } = checkConfig(filled(values, [], raw, new Map()), { env: {}, uid: 0, disk: NO_DISK });
   for (const { path, severity } of findings) {
     const holder = valueAt(whole, path.slice(0, -1));
     const isDefault = [...origins.keys()].some((known) => `${known}\n`.startsWith(`${path.join("\n")}\n`));

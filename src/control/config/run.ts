@@ -14,12 +14,13 @@ import {
   tokensOf,
 } from "./command_line.ts";
 import { DISK } from "./disk.ts";
-import { type ConfigProblem, shown } from "./errors.ts";
+import { bounded, type ConfigProblem, quoted, shown } from "./errors.ts";
 import { pathText, whereOf } from "./file.ts";
 import { type Finding, type Tell, valueAt } from "./finding.ts";
+import { keyAt } from "./known_keys.ts";
 import type { Config } from "./schema.ts";
 import { type ConfigSource, readSources } from "./sources.ts";
-import { type Hide, substitute } from "./substitution.ts";
+import { type Hide, refers, substitute } from "./substitution.ts";
 
 /** A configuration that may start, and where it came from. */
 export interface RunConfig {
@@ -59,23 +60,23 @@ export function parseRun(
   const source = readSources(path, { env, disk });
   if ("problems" in source) return { problems: [...problems, ...source.problems] };
   const flags = [...line.processFlags.values()];
-  const { values, findings: unresolved, hide, hideFiles } = substitute(source.raw, { env, disk });
+  const { values, findings: unresolved, hide, hideSecrets } = substitute(source.raw, { env, disk });
   // What the file says is looked at, even where a flag goes before it.
   const overridden = flags.flatMap(({ flag: { key } }) =>
     valueAt(values, key.path) === undefined ? [] : checkKey(key, valueAt(values, key.path))
   );
   for (const flag of flags) override(values, flag);
   const { config, findings } = checkConfig(values, { env, uid, disk });
-  const later: Tell = (findings) => tell(findings, source, flags, hide);
+  const later: Tell = (findings) => tell(findings, source, values, flags, hide);
   // What could not be substituted is not told once more as a bad value.
   const resolved = findings.filter((one) => !unresolved.some((other) => isWithin(one.path, other.path)));
   const inFile = overridden.filter((one) => !unresolved.some((other) => isWithin(one.path, other.path)));
   const ofFile = new Set([...inFile, ...unresolved]);
-  const told = [...source.warnings, ...tell([...ofFile, ...resolved], source, flags, hide, ofFile)];
+  const told = [...source.warnings, ...tell([...ofFile, ...resolved], source, values, flags, hide, ofFile)];
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
   return isGood
-    ? { config, raw: values, warnings: told, tell: later, source, flags, hide: hideFiles }
+    ? { config, raw: values, warnings: told, tell: later, source, flags, hide: hideSecrets }
     : { problems: [...problems, ...told] };
 }
 
@@ -141,20 +142,48 @@ function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What is said of a finding. Where the value came from elsewhere, it is said of the reference: a part of the value
+ * may be all that is wrong with it, and that is shown as little as the whole. */
+function wordsOf(
+  { path, what, remedy }: Finding,
+  raw: unknown,
+  values: unknown,
+  hide: (text: string) => string,
+): [what: string, remedy: string] {
+  const doc = keyAt(path)?.doc, given = valueAt(raw, path);
+  if (doc?.secret && given !== undefined && typeof given !== "string") {
+    return [hide(what), `write ${doc.placeholder ?? "a value"}, in quotes`];
+  }
+  const value = String(valueAt(values, path)).toLowerCase();
+  if (typeof given !== "string" || !refers(given)) return [hide(what), hide(remedy)];
+  const reference = quoted(given), placeholder = doc?.placeholder;
+  if (what.startsWith("${") || what.startsWith('"${"')) return [what, remedy]; // it is about the reference
+  const told = hide(what.replace(/"((?:[^"\\]|\\.)*)"/g, (whole, part: string) => {
+    const word = part.replace(/\.\.\.$/, "").toLowerCase();
+    return value.includes(word) || word.includes(value) ? reference : whole;
+  }));
+  const gives = placeholder === undefined ? "mend what that gives" : `let that give ${placeholder}`;
+  return [told.includes(reference) ? told : `${reference}: ${told}`, gives];
+}
+
+/** Findings whose place is looked for: of a file that is wrong from end to end, the first. */
+const PLACED_MAX = 1_000;
+
 /** Findings with their place in the file, or the flag that gave the value; each once, in the files' order.
  * @param ofFile findings about what the file says, although a flag says otherwise
  */
 function tell(
   findings: readonly Finding[],
   source: ConfigSource,
+  values: unknown,
   flags: readonly Given[],
   hide: (text: string) => string,
   ofFile: ReadonlySet<Finding> = new Set(),
 ): ConfigProblem[] {
   const told = new Map<string, { problem: ConfigProblem; order: number }>();
-  for (const finding of findings) {
+  for (const finding of findings.slice(0, PLACED_MAX)) {
     const { path, severity } = finding;
-    const what = hide(finding.what), remedy = hide(finding.remedy);
+    const [what, remedy] = wordsOf(finding, source.raw, values, hide);
     const given = flags.find(({ flag }) => flag.key.path.join("\n") === path.join("\n"));
     if (given !== undefined && !ofFile.has(finding)) {
       const { text, position } = given.argument;
@@ -162,12 +191,13 @@ function tell(
       told.set(`${text}\n${what}`, { problem: found, order: -1 });
       continue;
     }
-    const { spot, order } = source.place(finding);
+    const isSecret = keyAt(path)?.doc.secret === true;
+    const { spot, order } = source.place(isSecret ? { path, isKey: true } : finding);
     // A value alone where a list may stand is no entry of one.
     const isEntry = typeof path[path.length - 1] !== "number" || valueAt(source.raw, path) !== undefined;
     const place = pathText(finding.isKey || !isEntry ? path.slice(0, -1) : path);
     const text = place === "" ? what : `${place}: ${what}`, where = whereOf(spot);
     told.set(`${where}\n${text}`, { problem: { where, what: text, remedy, severity, spot }, order });
   }
-  return [...told.values()].sort((a, b) => a.order - b.order).map(({ problem }) => problem);
+  return bounded([...told.values()].sort((a, b) => a.order - b.order).map(({ problem }) => problem));
 }

@@ -9,6 +9,8 @@ import { type Sources, substitute } from "./substitution.ts";
 
 /** Files of one configuration. */
 const FILES_MAX = 1_000;
+/** Paths that a pattern may mean on its way. */
+const PATHS_MAX = 10_000;
 /** How deep files include one another. */
 const DEPTH_MAX = 8;
 
@@ -105,12 +107,12 @@ class SourceReader {
   /** Reads what a file includes, in the order of the patterns, each one's files by name. */
   #include(path: string, file: ConfigFile, depth: number): void {
     if (!isSection(file.raw) || !Object.hasOwn(file.raw, "include")) return;
-    const { values, findings } = substitute(file.raw.include, { env: this.#env, disk: this.#disk });
+    const { values, findings, hide } = substitute(file.raw.include, { env: this.#env, disk: this.#disk });
     const tell = (at: Path, what: string, remedy: string, severity: "error" | "warning" = "error") => {
       const { spot } = file.place({ path: ["include", ...at] });
       const problem: ConfigProblem = {
         where: whereOf(spot),
-        what: `include: ${what}`,
+        what: `include: ${hide(what)}`,
         remedy,
         severity,
         spot,
@@ -165,33 +167,69 @@ export function expand(
     if (step.includes("**")) {
       return { what: '"**" is not supported', remedy: "write one * for each directory" };
     }
-    const names = nameTest(step), next: string[] = [];
+    const next: string[] = [];
     for (const path of paths) {
       let listed: readonly string[];
       try {
         listed = disk.list(path === "" ? "." : path);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
-        if (code === "ENOENT" || code === "ENOTDIR") continue;
+        const isOneOfMany = paths.length > 1; // others may be what was meant
+        if (code === "ENOENT" || code === "ENOTDIR" || isOneOfMany) continue;
         return { ...unreadable(error, path), remedy: "write a path that this user may read" };
       }
-      const good = listed.filter((name) => names.test(name)).sort();
-      next.push(...good.map((name) => `${path}${name}${at < steps.length - 1 ? "/" : ""}`));
+      const good = listed.filter((name) => fits(name, step)).sort();
+      for (const name of good) next.push(`${path}${name}${at < steps.length - 1 ? "/" : ""}`);
+      if (next.length > PATHS_MAX) {
+        return { what: `it means more than ${PATHS_MAX} paths`, remedy: "write one that means fewer" };
+      }
     }
     paths = next;
   }
   return { paths };
 }
 
-function nameTest(step: string): RegExp {
-  const escaped = step.replace(/[.+^${}()|\\]/g, "\\$&");
-  const source = escaped.replace(/\*/g, ".*").replace(/\?/g, ".").replace(/\[!/g, "[^");
-  const hidden = step.startsWith(".") ? "" : "(?!\\.)";
-  try {
-    return new RegExp(`^${hidden}${source}$`, "su");
-  } catch {
-    return new RegExp(`^${step.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`, "u"); // no class: itself
+/** Whether a name is one that a step of a pattern means. One look back at the last `*` is enough: what an earlier
+ * one could give up, this one can take. */
+function fits(name: string, step: string): boolean {
+  if (name.startsWith(".") && !step.startsWith(".")) return false;
+  const pattern = piecesOf(step), characters = [...name];
+  let at = 0, piece = 0, starPiece = -1, starAt = 0;
+  while (at < characters.length) {
+    const one = pattern[piece];
+    if (one === "*") {
+      starPiece = piece++;
+      starAt = at;
+    } else if (one !== undefined && takes(one, characters[at])) {
+      piece++;
+      at++;
+    } else if (starPiece >= 0) {
+      piece = starPiece + 1;
+      at = ++starAt;
+    } else return false;
   }
+  while (pattern[piece] === "*") piece++;
+  return piece === pattern.length;
+}
+
+/** A step cut into characters, `*`, `?` and classes. A "[" without end is itself. */
+function piecesOf(step: string): string[] {
+  return step.match(/\[!?\]?[^\]]*\]|[^]/gu) ?? [];
+}
+
+function takes(piece: string, character: string): boolean {
+  if (piece === "?") return true;
+  if (piece.length < 3 || !piece.startsWith("[")) return piece === character;
+  const isNot = piece[1] === "!", members = [...piece.slice(isNot ? 2 : 1, -1)];
+  let isIn = false;
+  for (let at = 0; at < members.length; at++) {
+    const isRange = members[at + 1] === "-" && at + 2 < members.length;
+    if (isRange) {
+      isIn ||= members[at] <= character && character <= members[at + 2];
+      at += 2;
+    } else isIn ||= members[at] === character;
+  }
+  return isIn !== isNot;
 }
 
 /** The file that has the longest part of a path, the first of those. */
@@ -249,7 +287,7 @@ function joinSections(into: Section, from: Section, path: Path, twice: (path: Pa
   for (const [key, value] of Object.entries(from)) {
     if (!Object.hasOwn(into, key) || into[key] === null) {
       Object.defineProperty(into, key, {
-        value: isSection(value) ? { ...value } : value,
+        value: structuredClone(value), // what is joined to it is not its file's
         enumerable: true,
         writable: true,
         configurable: true,

@@ -16,8 +16,8 @@ export interface Substituted {
   readonly findings: readonly Finding[];
   /** A text with references in place of what they gave. */
   readonly hide: Hide;
-  /** The same for what files gave alone: where people look at what runs, addresses from the environment are none. */
-  readonly hideFiles: Hide;
+  /** The same where people look at what runs: addresses from elsewhere are no secrets there. */
+  readonly hideSecrets: Hide;
 }
 
 export type Hide = (text: string) => string;
@@ -40,6 +40,7 @@ export function refers(text: string): boolean {
 export function substitute(raw: unknown, { env, disk }: Sources): Substituted {
   const findings: Finding[] = [];
   const given = new Map<string, string>(); // by reference
+  const secret = new Set<string>(); // references that stand for more than addresses
   const failed = new Map<string, { what: string; remedy: string }>();
   const look = (reference: string): string | undefined => {
     const known = given.get(reference);
@@ -54,6 +55,7 @@ export function substitute(raw: unknown, { env, disk }: Sources): Substituted {
       if (escaped !== undefined) return "${";
       const flaw = end === "" ? UNFINISHED : undefined;
       const value = flaw === undefined ? look(reference) : undefined;
+      if (!isAddress(path)) secret.add(reference);
       if (value !== undefined) return value;
       findings.push({ path, ...(flaw ?? failed.get(reference)!), severity: "error" });
       return whole;
@@ -67,8 +69,16 @@ export function substitute(raw: unknown, { env, disk }: Sources): Substituted {
     return Object.setPrototypeOf(copied, Object.prototype);
   };
   const values = copy(raw, []);
-  const files = [...given].filter(([reference]) => reference.startsWith(FILE));
-  return { values, findings, hide: hiderOf([...given]), hideFiles: hiderOf(files) };
+  const secrets = [...given].filter(([reference]) => secret.has(reference));
+  return { values, findings, hide: hiderOf([...given]), hideSecrets: hiderOf(secrets) };
+}
+
+/** Keys whose values are addresses: whoever looks at what runs sees these anyway. */
+const ADDRESSES = ["bind", "servers", "address", "admin"];
+
+function isAddress(path: Path): boolean {
+  const key = path.findLast((step) => typeof step === "string");
+  return typeof key === "string" && ADDRESSES.includes(key);
 }
 
 const UNFINISHED = {
@@ -98,17 +108,24 @@ function lookUp(
   return { what: `${name}: there is no such variable`, remedy: "set it where Sluice is started" };
 }
 
-/** Longer values first: one may be part of another. */
+/** Longer values first: one may be part of another. Texts have them as they are, as messages escape and cut them,
+ * or as bytes that were taken for characters. */
 function hiderOf(given: readonly (readonly [reference: string, value: string])[]): Hide {
-  const hidden = given.filter(([, value]) => value.length >= HIDDEN_CHARACTERS_MIN)
-    .sort(([, a], [, b]) => b.length - a.length);
+  const hidden: { reads: string; form: string }[] = [];
+  for (const [reference, value] of given) {
+    if (value.length < HIDDEN_CHARACTERS_MIN) continue;
+    const bytes = Array.from(new TextEncoder().encode(value), (byte) => String.fromCharCode(byte)).join("");
+    const escaped = bytes.replace(
+      /[^\x20-\x7e]/g,
+      (one) => `\\x${one.charCodeAt(0).toString(16).toUpperCase()}`,
+    );
+    const forms = [value, shown(value, Infinity), shown(value), bytes, shown(bytes, Infinity), escaped];
+    for (const form of new Set(forms)) hidden.push({ reads: `\${${reference}}`, form });
+  }
+  hidden.sort((a, b) => b.form.length - a.form.length);
   return (text) => {
-    for (const [reference, value] of hidden) {
-      const reads = `\${${reference}}`;
-      text = text.replaceAll(value, reads);
-      const escaped = shown(value, Infinity), cut = shown(value);
-      if (escaped !== value) text = text.replaceAll(escaped, reads);
-      if (cut !== value) text = text.replaceAll(cut, reads);
+    for (const { reads, form } of hidden) {
+      if (form.length <= text.length && text.includes(form)) text = text.replaceAll(form, () => reads);
     }
     return text;
   };

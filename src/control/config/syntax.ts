@@ -333,6 +333,7 @@ function twiceIn({ items }: YAMLMap, text: string, tell: Tell): void {
   for (const { key } of items) {
     if (!isScalar(key) || !hasRange(key)) continue;
     const name = String(key.value), before = seen.get(name);
+    if (name === "__proto__") tell(key, `${quoted(name)} cannot be a name`, "choose another one");
     if (before === undefined) seen.set(name, key);
     else {
       const what = `${quoted(name)} stands here twice, first in line ${lineOf(text, rangeOf(before)[0])}`;

@@ -24,7 +24,8 @@ export function findListener(world: World, to: Address, asked: string): Found {
     return { entry: (own ?? wild)?.entry };
   }
   const whole = onPort.find(({ address }) => address !== undefined && isWildcard(address));
-  if (whole !== undefined || onPort.length <= 1) return { entry: (whole ?? onPort[0])?.entry };
+  const isOne = new Set(onPort.map(({ entry }) => entry.name)).size <= 1; // on several addresses, maybe
+  if (whole !== undefined || isOne) return { entry: (whole ?? onPort[0])?.entry };
   const binds = onPort.map(({ entry }) => `${quoted(entry.name)} at ${entry.bind}`).join(", ");
   return {
     problems: [{

@@ -74,7 +74,7 @@ export async function askRunning(
 ): Promise<Explanation> {
   const where = admin.kind === "unix" ? addressText(admin.address) : `http://${addressText(admin.address)}`;
   const { status, body } = await get(admin, where, `/explain?${queryOf(asked)}`, token);
-  if (status === 200) return JSON.parse(body) as Explanation;
+  if (status === 200) return answerIn(body, where);
   const said = shown(body.trim().split("\n")[0], REFUSAL_CHARACTERS_MAX);
   switch (status) {
     case 400:
@@ -86,6 +86,17 @@ export async function askRunning(
     default:
       throw new LiveError(`${where} refuses with status ${status}: ${said}`);
   }
+}
+
+/** @throws LiveError: somebody else has answered */
+function answerIn(body: string, where: string): Explanation {
+  try {
+    const answer = JSON.parse(body) as Partial<Explanation> | null;
+    if (answer?.decision !== undefined) return answer as Explanation;
+  } catch {
+    // it is no JSON
+  }
+  throw new LiveError(`${where} answers, but not as an admin API does; is it a listener of Sluice's?`);
 }
 
 function get(

@@ -19,7 +19,7 @@ import { type TemplateInputs, writeTemplate } from "../../policy/template.ts";
 import { FieldAt, findField, makeHead, Name } from "../../proto/head.ts";
 import { parseRequest } from "../../proto/http1_head.ts";
 import { FULL, printBegin, printEnd, printOpen } from "../../proto/http1_print.ts";
-import { BadPath, decodePath } from "../../proto/path.ts";
+import { decodePath, refusalOf } from "../../proto/path.ts";
 import { Refusal } from "../../proto/refusal.ts";
 import { arenaBytes } from "../../sys/sys.ts";
 import { encodeAddress, type IpAddress } from "../config/address.ts";
@@ -80,8 +80,9 @@ export function readRequest(question: RequestQuestion): Refusal {
 export function readPath(): Refusal {
   const from = head.at + head.path, end = head.at + head.pathEnd;
   inputs.pathEnd = decodePath(arenaBytes, from, end, arenaBytes, ARENA_PATH);
-  if (inputs.pathEnd === BadPath.AboveRoot) return Refusal.PathAboveRoot;
-  return inputs.pathEnd < 0 || inputs.pathEnd > ARENA_PATH + PATH_BYTES ? Refusal.BadEscape : Refusal.None;
+  return inputs.pathEnd < 0 || inputs.pathEnd > ARENA_PATH + PATH_BYTES
+    ? refusalOf(inputs.pathEnd)
+    : Refusal.None;
 }
 
 export function requestView({ method }: RequestQuestion, hasPath: boolean): RequestView {

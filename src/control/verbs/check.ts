@@ -1,19 +1,21 @@
 // `sluice check`: whether a configuration is good, and whether this machine has what it asks for. Nothing is
 // taken or changed: addresses are bound for a moment, never listened on.
+import { accessSync, constants, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import process from "node:process";
+import { dirname } from "node:path";
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../../base/limits.ts";
 import { errnoName } from "../../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../../sys/sys.ts";
 import { capacityOf } from "../capacity.ts";
-import { type ConfigProblem, formatProblems, problemsJson } from "../config/errors.ts";
+import { type ConfigProblem, formatProblems, problemsJson, quoted } from "../config/errors.ts";
+import type { Address } from "../config/address.ts";
 import type { Finding, Path } from "../config/finding.ts";
 import { parseFlags } from "../config/flags.ts";
 import { hereAndNow, parseRun } from "../config/run.ts";
 import type { Config } from "../config/schema.ts";
 import { counted } from "../config/units.ts";
 import type { VerbArguments } from "../config/verbs.ts";
-import { Discovery } from "../discovery.ts";
+import { Discovery, namesOf } from "../discovery.ts";
 import { addressFlaw } from "../listeners.ts";
 import { patternFindings } from "../patterns.ts";
 import { inColour, type Said, said } from "./said.ts";
@@ -37,11 +39,12 @@ export function checkReport(
   { problems, config }: Checked,
   format: string,
   colour: boolean,
-): { text: string; status: 0 | 2 } {
-  const status = config === undefined ? 2 : 0;
+): { text: string; status: Said["status"] } {
+  const isSure = problems.some(({ severity }) => severity === "error");
+  const status = config === undefined ? 2 : isSure ? 1 : 0;
   if (format === "json") return { text: problemsJson(problems), status };
   const told = formatProblems(problems, colour);
-  return { text: config === undefined ? told : told + summary(problems, config), status };
+  return { text: status === 0 ? told + summary(problems, config!) : told, status };
 }
 
 /** Reads the configuration and looks at the machine. */
@@ -76,50 +79,80 @@ function summary(problems: readonly ConfigProblem[], config: Config): string {
   return `good: ${parts.join(", ")}${end}\n`;
 }
 
-/** What a start on this machine would meet. All of it may be otherwise by then: these are warnings. */
+/** What a start on this machine would meet. What may be otherwise by then is a warning: names, addresses in use. */
 async function machineFindings(config: Config, fds: number): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const warn = (path: Path, what: string, remedy: string): void => {
-    findings.push({ path, what, remedy, severity: "warning" });
+  const warn = (path: Path, what: string, remedy: string, isSure = false): void => {
+    findings.push({ path, what, remedy, severity: isSure ? "error" : "warning" });
   };
-  const names = new Map<string, Path>();
-  for (const [name, { servers }] of Object.entries(config.upstreams)) {
-    servers.forEach(({ address }, at) => {
-      if (address.kind === "name") names.set(address.name, ["upstreams", name, "servers", at]);
-    });
-  }
-  for (const [name, { bind }] of Object.entries(config.listeners)) {
-    bind.forEach(({ address }, at) => {
-      if (address.kind === "name") names.set(address.name, ["listeners", name, "bind", at]);
-    });
-  }
+  const places = [...addressesOf(config)];
   const discovery = new Discovery({
     changed: () => {},
     failed: (name, why) => {
-      const then = names.get(name)![0] === "listeners"
-        ? "a start fails"
-        : "its servers are missing until it does";
-      warn(names.get(name)!, `${name} does not resolve: ${why}`, then);
+      for (const { path, address } of places) {
+        if (address.kind !== "name" || address.name !== name) continue;
+        warn(path, `${quoted(name)} does not resolve: ${why}`, WITHOUT[path[0]] ?? "a start fails");
+      }
     },
   });
-  await discovery.start([...names.keys()]);
-  for (const [name, { bind }] of Object.entries(config.listeners)) {
-    bind.forEach(({ address }, at) => {
-      for (const literal of discovery.resolve(address)) {
-        const flaw = addressFlaw(literal);
-        if (flaw !== undefined) warn(["listeners", name, "bind", at], flaw.what, flaw.remedy);
-      }
-    });
+  await discovery.start(namesOf(config));
+  for (const { path, address } of places) {
+    if (!path.includes("bind") && path[0] !== "admin") continue;
+    for (const literal of discovery.resolve(address)) {
+      const flaw = addressFlaw(literal);
+      if (flaw !== undefined) warn(path, flaw.what, flaw.remedy, !flaw.inUse);
+    }
   }
   discovery.stop();
+  const { to } = config.log.access;
+  const flaw = to.kind === "file" ? fileFlaw(to.path) : undefined;
+  if (flaw !== undefined) warn(["log", "access", "to"], flaw.what, flaw.remedy, true);
   return [...findings, ...fdFindings(config, fds)];
 }
 
+/** What becomes of a start where a name does not resolve, by section. */
+const WITHOUT: Readonly<Record<string, string>> = {
+  upstreams: "its servers are missing until it does",
+  log: "records wait for it, and are lost when there is no room",
+};
+
+/** Every address of a configuration, with its place. */
+function* addressesOf(config: Config): Generator<{ path: Path; address: Address }> {
+  const { to } = config.log.access;
+  if (to.kind === "syslog") yield { path: ["log", "access", "to"], address: to.address };
+  if (config.admin.kind !== "off" && !config.admin.byDefault) {
+    yield { path: ["admin"], address: config.admin.address };
+  }
+  for (const [name, { bind }] of Object.entries(config.listeners)) {
+    for (const [at, { address }] of bind.entries()) yield { path: ["listeners", name, "bind", at], address };
+  }
+  for (const [name, { servers }] of Object.entries(config.upstreams)) {
+    for (const [at, { address }] of servers.entries()) {
+      yield { path: ["upstreams", name, "servers", at], address };
+    }
+  }
+}
+
+/** Why lines could not be appended to a file, found without opening it. */
+function fileFlaw(path: string): { what: string; remedy: string } | undefined {
+  const directory = dirname(path), found = statSync(path, { throwIfNoEntry: false });
+  try {
+    if (found === undefined) accessSync(directory, constants.W_OK | constants.X_OK);
+    else accessSync(path, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOENT" || code === "ENOTDIR"
+      ? { what: "the directory of that file does not exist", remedy: "create it first" }
+      : { what: "this user may not write there", remedy: "change the owner or the mode" };
+  }
+  return found?.isDirectory() ? { what: "a directory", remedy: "write the path of a file" } : undefined;
+}
+
 function fdFindings(config: Config, fds: number): Finding[] {
-  const error = (what: string, remedy: string): Finding[] => [
-    { path: ["max-connections"], what, remedy, severity: "warning" },
+  const tell = (what: string, remedy: string, severity: Finding["severity"]): Finding[] => [
+    { path: ["max-connections"], what, remedy, severity },
   ];
-  if (fds < 0) return error(`cannot set up the process: ${errnoName(-fds)}`, "see sluice doctor");
+  if (fds < 0) return tell(`cannot set up the process: ${errnoName(-fds)}`, "see sluice doctor", "error");
   const reactors = config.reactors === "auto"
     ? Math.min(availableParallelism(), REACTORS_MAX)
     : config.reactors;
@@ -134,5 +167,6 @@ function fdFindings(config: Config, fds: number): Finding[] {
   const carried = `${fds} file descriptors carry ${
     counted(Math.max(connections, 0), "connection")
   }, not ${most}`;
-  return error(carried, "raise the limit (ulimit -n, LimitNOFILE=) or lower max-connections");
+  const remedy = "raise the limit (ulimit -n, LimitNOFILE=) or lower max-connections";
+  return tell(carried, remedy, connections < 1 ? "error" : "warning");
 }

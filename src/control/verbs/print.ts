@@ -28,5 +28,5 @@ export function print({ values, rest }: VerbArguments): Said {
   for (const flag of flags) override(raw, flag);
   const byFlag = new Map(flags.map(({ flag, argument }) => [flag.key.path.join("\n"), argument.text]));
   const originOf = (path: Path) => byFlag.get(path.join("\n")) ?? whereOf(source.place({ path }).spot);
-  return said(printConfig(raw, { all, originOf: withOrigins ? originOf : undefined }));
+  return said(printConfig(raw, { all, originOf: withOrigins ? originOf : undefined }, parsed.raw));
 }

@@ -33,10 +33,14 @@ export function inColour(stream: { isTTY?: boolean }): boolean {
   return stream.isTTY === true && (process.env.NO_COLOR ?? "") === "";
 }
 
-/** Writes it, whole even into a pipe that takes a part: the process ends behind it. @returns the status */
+/** Writes it, whole even into a pipe that takes a part: the process ends behind it. @returns the status; 1 if it
+ * could not be written. Who closes a pipe has read enough. */
 export async function tell({ stdout, stderr, status }: Said): Promise<number> {
-  await Promise.all([write(Output.standard("stdout"), stdout), write(Output.standard("stderr"), stderr)]);
-  return status;
+  const output = Output.standard("stdout");
+  await Promise.all([write(output, stdout), write(Output.standard("stderr"), stderr)]);
+  if (output.failure === undefined || output.failure === "EPIPE") return status;
+  await write(Output.standard("stderr"), `sluice: cannot write the answer: ${output.failure}\n`);
+  return status === 0 ? 1 : status;
 }
 
 async function write(output: Output, text: string): Promise<void> {

@@ -54,7 +54,7 @@ test("a place is the value's, the key's where it is about the key, and the neare
 test("what a file holds is plain", () => {
   const file = read(
     "f",
-    "a: off\nb: on\nc: 0x10\nd: 1.5\ne: ~\nf: 2001-01-01\n1: x\n__proto__: {g: 1}\n",
+    "a: off\nb: on\nc: 0x10\nd: 1.5\ne: ~\nf: 2001-01-01\n1: x\n",
   );
   ok(!("problems" in file));
   const raw = file.raw as Record<string, unknown>;
@@ -67,7 +67,12 @@ test("what a file holds is plain", () => {
     "2001-01-01",
     "x",
   ]);
-  equal(raw.g, undefined, "no prototype comes from a file");
+  const prototype = read("f", "a: { __proto__: { g: 1 } }\n");
+  ok("problems" in prototype, "no prototype comes from a file");
+  deepEqual(prototype.problems.map(({ where, what }) => [where, what]), [[
+    "f:1:6",
+    '"__proto__" cannot be a name',
+  ]]);
 });
 
 test("a file that is no YAML says where", () => {

@@ -168,7 +168,7 @@ admin-token: \${TOKEN}
     'f.yaml:7:49: listeners.web.routes[0].match.path: "api" does not begin with a slash; write /api',
     'f.yaml:11:5: upstreams.api: unknown key "helth"; did you mean "health"?',
     'f.yaml:12:15: upstreams.api.servers[0]: option "weight" is not supported in this version; write a:1',
-    "f.yaml:13:14: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
+    "f.yaml:13:1: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
   ]);
 });
 
@@ -198,7 +198,7 @@ test("a mistake in the file is told where a flag goes before it, and one of the 
   const secret = among({ "f.yaml": `admin-token: \${TOKEN}\n${SMALL}` });
   const told = lines(parseRun(["run", "-c", "f.yaml", "--admin-token", "abc"], secret));
   deepEqual(told, [
-    "f.yaml:1:14: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
+    "f.yaml:1:1: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
   ]);
 });
 

@@ -6,6 +6,7 @@ import { diskOf } from "./files.ts";
 const ENV = { PORT: "8080", HOST: "db.example", EMPTY: "", REF: "${PORT}", A: "ab" };
 const FILES = {
   "/run/token": "s3cret-token\n",
+  "/run/odd": "quäle",
   "/run/two": "one\ntwo\r\n",
   "/run/bytes": new Uint8Array([0x61, 0xff]),
   "/run/long": "x".repeat((64 << 10) + 1),
@@ -76,6 +77,22 @@ test("hide puts the reference where its value stands", () => {
     ['"one\\ntwo"', '"${file:/run/two}"', "as messages escape it"],
   ];
   for (const [text, want, why] of cases) equal(hide(text), want, why);
-  const { hideFiles } = run(["${file:/run/token}", "${PORT}"]);
-  equal(hideFiles("8080 s3cret-token"), "8080 ${file:/run/token}", "what the environment gave is no secret");
+  const { hideSecrets } = run({
+    bind: "tcp://:${PORT}",
+    servers: ["${HOST}:1"],
+    body: "${A} ${file:/run/token}",
+  });
+  equal(
+    hideSecrets("8080 db.example s3cret-token"),
+    "8080 db.example ${file:/run/token}",
+    "addresses are none",
+  );
+  const { hide: odd } = run("${file:/run/odd}");
+  equal(
+    odd("<qu\\xC3\\xA4le> <qu\xc3\xa4le> <quäle>"),
+    "<${file:/run/odd}> <${file:/run/odd}> <${file:/run/odd}>",
+    "bytes",
+  );
+  const { hide: dollars } = substitute("${file:/a$&b}", { env: {}, disk: diskOf({ "/a$&b": "value" }) });
+  equal(dollars("value"), "${file:/a$&b}", "a path is no pattern");
 });
