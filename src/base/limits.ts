@@ -95,6 +95,17 @@ export const VIA_MAX = 16;
 /** 1xx heads of one answer that are forwarded; a server that sends more is refused (502). */
 export const INTERIM_MAX = 16;
 
+/** Bytes of a ClientHello without the headers of its records, and how many records it may be cut into; more is
+ * refused (the connection is reset). Hellos with post-quantum keys have about 2 KiB; what hides a name from
+ * the network between cuts them into some hundred records. */
+export const HELLO_BYTES_MAX = 16_384;
+export const HELLO_RECORDS_MAX = 512;
+/** So many bytes of a connection always tell what its hello is. */
+export const HELLO_PEEK_BYTES = HELLO_BYTES_MAX + 5 * HELLO_RECORDS_MAX;
+/** Where a hello's name is put in lower case, and what its reader needs beside it: that, and the whole hello. */
+export const SERVER_NAME_PLACE = 256;
+export const HELLO_SPARE_BYTES = SERVER_NAME_PLACE + HELLO_BYTES_MAX;
+
 /** Records between a reactor and the control plane. When full, records are dropped and counted. */
 export const LOG_RECORDS = 4_096;
 /** Bytes of whole lines on their way from a reactor to where the log goes, and of one line. When full, lines
@@ -154,6 +165,11 @@ assert(
 assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
 assert(BLOCK_BYTES >= PRINT_BYTES, "limits: a leftover of a printed head must fit a block");
 assert(BLOCK_BYTES >= HEAD_BYTES_MAX + RECEIVE_BYTES, "limits: what was read too early must fit a block");
+assert(HELLO_PEEK_BYTES <= 2 * RECEIVE_BYTES, "limits: a whole hello must fit where it is peeked at");
+assert(
+  HELLO_SPARE_BYTES <= PRINT_BYTES,
+  "limits: what reading a hello needs must fit where heads are printed",
+);
 assert(LOG_LINE_BYTES_MAX <= PRINT_BYTES, "limits: a line of the log is printed where heads are");
 assert(TARGET_BYTES_MAX <= PATH_BYTES, "limits: a decoded path must fit its place");
 assert(BLOCK_BYTES < 65_536, "limits: where bytes begin in a block is kept in 16 bits");
