@@ -8,6 +8,7 @@ import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./l
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
 import { checkRouting, ROUTING, type Routing, type RoutingSizes } from "./routing.ts";
+import { checkSni, SNI, type Sni, type SniSizes } from "./sni.ts";
 
 /** How a health check looks at a server. */
 export const enum ProbeKind {
@@ -91,6 +92,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly pages?: PagesSizes;
   /** Without it there is no access log. */
   readonly lines?: LogLinesSizes;
+  /** Without it no listener chooses by the name that TLS clients ask for. */
+  readonly sni?: SniSizes;
 };
 
 /** Of nothing. */
@@ -172,6 +175,7 @@ export type Plan =
     readonly routing: Routing;
     readonly pages: Pages;
     readonly lines: LogLines;
+    readonly sni: Sni;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
@@ -199,11 +203,13 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const routingAt = (HEADER.length + columns) * 4;
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
-  const arenaAt = linesAt + partBytes(LOG_LINES, sizes.lines);
+  const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
+  const arenaAt = sniAt + partBytes(SNI, sizes.sni);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
+  makePart(memory, sniAt, SNI, sizes.sni);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -228,10 +234,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(PAGES, pages.sizes);
   const lines = openPart(memory, at, LOG_LINES);
   at += partBytes(LOG_LINES, lines.sizes);
+  const sni = openPart(memory, at, SNI);
+  at += partBytes(SNI, sni.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -244,6 +252,7 @@ export function checkPlan(plan: Plan): void {
   checkRouting(plan.routing, plan.upstreams, plan.arenaBytes);
   checkPages(plan.pages, plan.arenaBytes);
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
+  checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
     "plan: a share of the access log that is none",

@@ -414,7 +414,7 @@ function sameBytes(
 }
 
 /** `other` is in lower case. */
-function sameFolded(
+export function sameFolded(
   bytes: Uint8Array,
   at: number,
   other: Uint8Array,

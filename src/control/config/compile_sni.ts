@@ -1,0 +1,155 @@
+// The host names by which TCP listeners choose an upstream, as the tables of a Plan (plan/sni.ts).
+import { assert } from "../../base/assert.ts";
+import { NONE } from "../../base/limits.ts";
+import type { Sni, SniSizes } from "../../plan/sni.ts";
+import { hostHash, hostPlace } from "../../policy/route.ts";
+import type { ArenaWriter } from "./arena.ts";
+
+/** Where a connection goes. */
+export interface SniTarget {
+  /** A number; NONE: an upstream that was left out. */
+  readonly upstream: number;
+  /** TLS ends at the listener; otherwise it is passed on. */
+  readonly terminate: boolean;
+}
+
+/** By `a.example`, `*.b.example` (one label more) or `default`, which is also for who asks for no name. */
+export type SniTargets = Readonly<Record<string, SniTarget>>;
+
+/** A listener's number, and what it chooses by: listeners with the same object share a chooser. */
+export interface SniOwner {
+  readonly number: number;
+  readonly targets: SniTargets | undefined;
+}
+
+/** The choosers of one generation. */
+export interface PlacedSni {
+  readonly sizes: SniSizes;
+  fill(sni: Sni): void;
+}
+
+const DEFAULT = "default";
+const WILD = "*.";
+
+interface Name {
+  readonly textAt: number;
+  readonly bytes: Uint8Array;
+  exact: number;
+  wild: number;
+}
+
+interface Chooser {
+  readonly first: number;
+  readonly mask: number;
+  readonly any: number;
+}
+
+/** Adds the names to the arena, each once for a chooser. They have been checked: of two that differ in their
+ * letters' case alone the first counts. */
+export function placeSni(arena: ArenaWriter, owners: readonly SniOwner[]): PlacedSni {
+  const placing = new Placing(arena);
+  const listeners: number[] = [], known = new Map<SniTargets, number>();
+  for (const { number, targets } of owners) {
+    while (listeners.length <= number) listeners.push(NONE);
+    if (targets === undefined) continue;
+    listeners[number] = known.get(targets) ?? placing.chooser(targets);
+    known.set(targets, listeners[number]);
+  }
+  return {
+    sizes: { ...placing.sizes, listeners: listeners.length },
+    fill: (sni) => {
+      sni.listenerChooser.set(listeners);
+      placing.fill(sni);
+    },
+  };
+}
+
+/** The tables while they grow, row 0 of each nobody's. */
+class Placing {
+  readonly #arena: ArenaWriter;
+  readonly #choosers: Chooser[] = [{ first: NONE, mask: -1, any: NONE }];
+  readonly #names: (Name | undefined)[] = [undefined];
+  readonly #choices: SniTarget[] = [{ upstream: NONE, terminate: false }];
+  readonly #choiceOf = new Map<string, number>();
+
+  constructor(arena: ArenaWriter) {
+    this.#arena = arena;
+  }
+
+  get sizes(): Omit<SniSizes, "listeners"> {
+    return {
+      choosers: this.#choosers.length,
+      names: this.#names.length,
+      choices: this.#choices.length,
+    };
+  }
+
+  chooser(targets: SniTargets): number {
+    const names = new Map<string, Name>();
+    let any = NONE;
+    for (const [key, target] of Object.entries(targets)) {
+      const choice = this.#choice(target), text = key.toLowerCase();
+      if (text === DEFAULT) {
+        any = choice;
+        continue;
+      }
+      const isWild = text.startsWith(WILD), name = this.#name(names, isWild ? text.slice(WILD.length) : text);
+      if (isWild) name.wild ||= choice;
+      else name.exact ||= choice;
+    }
+    const first = this.#names.length, mask = this.#hash([...names.values()]);
+    return this.#choosers.push({ first: mask < 0 ? NONE : first, mask, any }) - 1;
+  }
+
+  fill(sni: Sni): void {
+    this.#choosers.forEach(({ first, mask, any }, chooser) => {
+      sni.chooserFirst[chooser] = first;
+      sni.chooserMask[chooser] = mask;
+      sni.chooserAny[chooser] = any;
+    });
+    this.#names.forEach((name, row) => {
+      if (name === undefined) return;
+      sni.nameTextAt[row] = name.textAt;
+      sni.nameTextBytes[row] = name.bytes.length;
+      sni.nameExact[row] = name.exact;
+      sni.nameWild[row] = name.wild;
+    });
+    this.#choices.forEach(({ upstream, terminate }, choice) => {
+      sni.choiceUpstream[choice] = upstream;
+      sni.choiceTerminate[choice] = terminate ? 1 : 0;
+    });
+  }
+
+  /** Few, however many names lead to them. */
+  #choice({ upstream, terminate }: SniTarget): number {
+    const key = `${upstream} ${terminate}`;
+    const choice = this.#choiceOf.get(key) ?? this.#choices.push({ upstream, terminate }) - 1;
+    this.#choiceOf.set(key, choice);
+    return choice;
+  }
+
+  #name(names: Map<string, Name>, text: string): Name {
+    const known = names.get(text);
+    if (known !== undefined) return known;
+    const bytes = new TextEncoder().encode(text);
+    assert(bytes.length > 0, "sni: an empty name");
+    const name = { textAt: this.#arena.add(bytes), bytes, exact: NONE, wild: NONE };
+    names.set(text, name);
+    return name;
+  }
+
+  /** Appends a table of names, at most half full; returns its mask. */
+  #hash(names: readonly Name[]): number {
+    if (names.length === 0) return -1;
+    let size = 2;
+    while (size < 2 * names.length) size *= 2;
+    const first = this.#names.length, mask = size - 1;
+    for (let place = 0; place < size; place++) this.#names.push(undefined);
+    for (const name of names) {
+      let place = hostPlace(hostHash(name.bytes, 0, name.bytes.length), mask);
+      while (this.#names[first + place] !== undefined) place = (place + 1) & mask;
+      this.#names[first + place] = name;
+    }
+    return mask;
+  }
+}
