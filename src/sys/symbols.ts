@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 2;
+export const ABI = 3;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -64,6 +64,28 @@ export const SYMBOLS = {
   log_connect: [["bytes", "i32"], "i32"], // address, stream
   log_outcome: [["i32"], "i32"],
   log_close: [["i32"], "i32"],
+
+  cert_open: [["bytes", "i32", "bytes", "i32"], "i32"], // chain, its length, key, its length -> certificate
+  cert_close: [["i32"], "i32"],
+  cert_staple: [["i32", "bytes", "i32"], "i32"], // certificate, OCSP response, its length
+  names_begin: [["i32"], "i32"], // profile
+  names_add: [["bytes", "i32", "i32"], "i32"], // name, its length, certificate
+  names_commit: [[], "i32"],
+  challenge: [["bytes", "i32", "i32"], "i32"], // name, its length, certificate
+  ticket_keys: [["bytes", "i32"], "i32"], // keys, how many
+  profile_open: [["i32", "i32", "i32", "i32", "i32"], "i32"], // profile, kind, policy, verify, flags
+  profile_set: [["i32", "i32", "bytes", "i32"], "i32"], // profile, what, bytes, length
+  profile_own: [["i32", "i32"], "i32"], // profile, certificate
+  tls_error: [["u32", "i32"], "i32"],
+
+  tls_accept: [["i32", "i32"], "i32"], // slot, profile
+  tls_connect: [["i32", "i32", "u32", "i32", "i32"], "i32"], // slot, profile, name, its length, server
+  handshake: [["i32"], "i32"],
+  tls_fault: [["i32"], "i32"],
+  tls_drop: [["i32"], "i32"],
+  truncated: [["i32"], "i32"],
+  tls_fact: [["i32", "i32", "u32", "i32"], "i32"], // slot, which, offset, bytes
+  tls_covers: [["i32", "u32", "i32"], "i32"], // slot, host, its length
 
   pattern_compile: [["u32", "i32", "u32"], "i32"], // offset, bytes, error offset
   pattern_match: [["i32", "u32", "i32"], "i32"],
