@@ -267,6 +267,7 @@ int32_t sl_handshake(int32_t slot)
     CHECK(me->slots[slot] & SLOT_TLS);
     struct sl_tls *tls = of_slot(slot);
     CHECK(!tls->open && !tls->broken);
+    tls->wants_out = 0;
     int server = SSL_is_server(tls->ssl);
     int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
@@ -279,8 +280,10 @@ int32_t sl_handshake(int32_t slot)
         return -EPROTO;
     }
     switch (SSL_get_error(tls->ssl, result)) {
-    case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
+        tls->wants_out = 1;
+        /* fall through */
+    case SSL_ERROR_WANT_READ:
         return -EAGAIN;
     case SSL_ERROR_WANT_X509_LOOKUP:
         return -EINPROGRESS;

@@ -109,6 +109,56 @@ export const LOG_SYMBOLS = [
   "log_close",
 ] as const;
 
+/** What the control plane gives to TLS: no reactor makes these calls, and a fake kernel refuses them. */
+export const TLS_STORE_SYMBOLS = [
+  "cert_open",
+  "cert_close",
+  "cert_staple",
+  "names_begin",
+  "names_add",
+  "names_commit",
+  "challenge",
+  "ticket_keys",
+  "profile_open",
+  "profile_set",
+  "profile_own",
+  "tls_error",
+] as const;
+
+/** `profile_open`: whose profile it is. */
+export const enum ProfileKind {
+  Listener,
+  Upstream,
+}
+
+/** What `profile_set` sets. */
+export const enum ProfilePart {
+  Alpn,
+  Authorities,
+  RevocationLists,
+  Pins,
+}
+
+/** `profile_open`: a name without a certificate is asked for. */
+export const PROFILE_ASKS = 1;
+
+/** What `tls_fact` tells of a session. */
+export const enum TlsFact {
+  /** The name that was asked for (SNI). */
+  Name,
+  Version,
+  Cipher,
+  /** The protocol that was agreed on (ALPN). */
+  Protocol,
+  Subject,
+  Issuer,
+  Serial,
+  Fingerprint,
+  /** The peer's certificate as RFC 9440 writes it. */
+  Certificate,
+  Resumed,
+}
+
 /** What `log_kind` says of an fd. */
 export const enum FdKind {
   File,
