@@ -28,7 +28,8 @@ import { requestOf, statusSet } from "./http_check.ts";
 import { accessLines } from "./log_templates.ts";
 import { routeSpecs, upstreamsOf } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
-import type { Config, Server as ConfiguredServer } from "./schema.ts";
+import type { Config } from "./schema.ts";
+import type { Server as ConfiguredServer } from "./upstream_schema.ts";
 
 /** Kept connections are kept as long as the server says. */
 const KEEP_AUTO = -1;
@@ -319,7 +320,7 @@ function placeBytes(
     servers: servers.map(({ address, configured }) => ({
       addressAt: arena.add(encodeAddress(address)),
       base: span(encoder.encode(configured.base)),
-      authority: span(encoder.encode(authorityOf(configured.address))),
+      authority: span(encoder.encode(authorityOf(configured.address, configured.tls))),
       logName: logName(addressText(address)),
     })),
     probes: probes.map(({ address, send, check: { expect, http } }) => ({
@@ -501,7 +502,7 @@ function addProbe(
   server: number,
 ): number {
   const { http, interval, timeout, fall, rise } = check;
-  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address));
+  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
   const expect = check.expect === undefined
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
