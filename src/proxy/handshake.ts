@@ -8,7 +8,7 @@ import { detailOfFault, Fault, FAULT_MASK } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
-import { EAGAIN, ECONNRESET, EINPROGRESS, ENOMEM, EPROTO } from "../sys/errno.ts";
+import { EAGAIN, EINPROGRESS, ENOMEM, EPROTO } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { count } from "./context.ts";
 

@@ -348,7 +348,8 @@ function passFin(from: number, to: number): Pumped {
     readyClear(to, Ready.Out);
     return Pumped.Waiting;
   }
+  if (last) return Pumped.Done; // it may have closed already: nothing is lost with that
   if (result < 0) return sinkBroken(to, result);
   slotFlags[to] |= SlotFlag.FinSent;
-  return last ? Pumped.Done : Pumped.Waiting;
+  return Pumped.Waiting;
 }

@@ -42,7 +42,14 @@ export function openListenerProfile(profile: number, where: string, tls: Listene
 
 /** Makes the profile of an upstream. @throws CertificateError */
 export function openUpstreamProfile(profile: number, where: string, tls: ServerTls, http: boolean): void {
-  open(profile, where, ProfileKind.Upstream, POLICY.modern, tls.verify === "on" ? VERIFY.require : VERIFY.off, 0);
+  open(
+    profile,
+    where,
+    ProfileKind.Upstream,
+    POLICY.modern,
+    tls.verify === "on" ? VERIFY.require : VERIFY.off,
+    0,
+  );
   setProtocols(profile, http ? ["http/1.1"] : []);
   const authorities = tls.ca ?? (tls.verify === "on" ? systemAuthorities() : undefined);
   if (authorities !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.ca`, authorities);
@@ -73,7 +80,9 @@ function open(
 /** ALPN: each name behind its length (RFC 7301 section 3.1). */
 function setProtocols(profile: number, names: readonly string[]): void {
   if (names.length === 0) return;
-  const bytes = Buffer.concat(names.map((name) => Buffer.concat([Buffer.of(name.length), Buffer.from(name)])));
+  const bytes = Buffer.concat(
+    names.map((name) => Buffer.concat([Buffer.of(name.length), Buffer.from(name)])),
+  );
   sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
 }
 

@@ -7,6 +7,7 @@ import { basename, dirname, resolve } from "node:path";
 import { ARENA_SCRATCH } from "../../base/limits.ts";
 import { EKEYREJECTED, ENOKEY, errnoName } from "../../sys/errno.ts";
 import { arenaBytes, sys } from "../../sys/sys.ts";
+import { profileNumbers } from "../config/compile_tls.ts";
 import type { CertificateFiles } from "../config/tls_schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
@@ -60,13 +61,11 @@ export interface CertificateStatus {
 export class Certificates {
   readonly #log: Log;
   readonly #listeners = new Map<string, ListenerProfile>();
-  readonly #upstreams = new Map<string, number>();
   readonly #pairs = new Map<string, Pair>();
   readonly #watchers: FSWatcher[] = [];
   #tickets: TicketKeys | undefined;
   #timers: ReturnType<typeof setInterval>[] = [];
   #settling: ReturnType<typeof setTimeout> | undefined;
-  #profiles = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -74,17 +73,18 @@ export class Certificates {
 
   /** Makes the profiles of a configuration. Does nothing where there is no TLS. @throws CertificateError */
   open(config: Config): void {
+    const numbers = profileNumbers(config);
     for (const [name, { bind, tls }] of Object.entries(config.listeners)) {
       if (tls === undefined) continue;
-      const where = `listeners.${name}.tls`, number = ++this.#profiles;
+      const where = `listeners.${name}.tls`, number = numbers.listeners.get(name)!;
       openListenerProfile(number, where, tls, bind[0].protocol === "http");
       const pairs = tls.certificates.map((files) => this.#pair(where, files));
       this.#listeners.set(name, { number, pairs, issued: new Map() });
       this.#present(name);
     }
-    for (const [name, { servers, tls }] of Object.entries(config.upstreams)) {
-      if (!servers.some((server) => server.tls)) continue;
-      const where = `upstreams.${name}.tls`, number = ++this.#profiles;
+    for (const [name, { tls }] of Object.entries(config.upstreams)) {
+      if (tls === undefined) continue;
+      const where = `upstreams.${name}.tls`, number = numbers.upstreams.get(name)!;
       const http = Object.values(config.listeners).some(({ bind, to, routes }) =>
         bind[0].protocol === "http" &&
         (to === name || routes.some(({ action }) => action.kind === "upstream" && action.to === name))
@@ -94,7 +94,6 @@ export class Certificates {
         const { stored } = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert });
         sys.profile_own(number, stored.number);
       }
-      this.#upstreams.set(name, number);
     }
     if (this.#listeners.size === 0) return;
     try {
@@ -104,21 +103,16 @@ export class Certificates {
     }
   }
 
-  /** 0: it has no TLS. */
-  profileOfListener(name: string): number {
-    return this.#listeners.get(name)?.number ?? 0;
-  }
-
-  profileOfUpstream(name: string): number {
-    return this.#upstreams.get(name) ?? 0;
-  }
-
   /** Looks after files and keys from here on, until `close`. */
   watch(): void {
-    const paths = [...this.#pairs.values()].flatMap(({ files }) => [files.cert, files.key, files.ocsp ?? files.cert]);
+    const paths = [...this.#pairs.values()].flatMap((
+      { files },
+    ) => [files.cert, files.key, files.ocsp ?? files.cert]);
     if (this.#tickets?.path !== undefined) paths.push(this.#tickets.path);
     for (const directory of new Set(paths.map((path) => dirname(resolve(path))))) {
-      const names = new Set(paths.filter((path) => dirname(resolve(path)) === directory).map((path) => basename(path)));
+      const names = new Set(
+        paths.filter((path) => dirname(resolve(path)) === directory).map((path) => basename(path)),
+      );
       try {
         // Links that are turned round (..data of Kubernetes) change under other names: any name will do.
         const watcher = watch(directory, () => this.#settle());
@@ -148,7 +142,9 @@ export class Certificates {
     if (changed) { for (const name of this.#listeners.keys()) this.#present(name); }
     if (this.#tickets?.path === undefined) return;
     try {
-      if (this.#tickets.read()) this.#log.info("certificates", `ticket keys were read from ${this.#tickets.path}`);
+      if (this.#tickets.read()) {
+        this.#log.info("certificates", `ticket keys were read from ${this.#tickets.path}`);
+      }
     } catch (error) {
       this.#log.warn("certificates", `${(error as Error).message}; the keys before stay`);
     }
@@ -254,9 +250,13 @@ export class Certificates {
     if (pair.staple !== undefined) sys.cert_staple(stored.number, pair.staple, pair.staple.length);
     sys.cert_close(before);
     const until = new Date(stored.leaf.notAfter).toISOString();
-    this.#log.info("certificates", `${files.cert} was read again: ${stored.leaf.names.join(", ")}, until ${until}`, {
-      file: files.cert,
-    });
+    this.#log.info(
+      "certificates",
+      `${files.cert} was read again: ${stored.leaf.names.join(", ")}, until ${until}`,
+      {
+        file: files.cert,
+      },
+    );
     return true;
   }
 
@@ -287,15 +287,21 @@ export class Certificates {
 
 /** Parses a pair into C's store. @throws CertificateError */
 function store(where: string, chain: Uint8Array, key: Uint8Array): Stored {
-  const block = pemBlocks(Buffer.from(chain).toString("latin1")).find(({ label }) => label.endsWith("CERTIFICATE"));
+  const block = pemBlocks(Buffer.from(chain).toString("latin1")).find(({ label }) =>
+    label.endsWith("CERTIFICATE")
+  );
   const leaf = block === undefined ? undefined : certificateOf(block.der);
   if (leaf === undefined) throw new CertificateError(`${where}: no certificate in PEM`);
   const number = sys.cert_open(chain, chain.length, key, key.length);
   if (number > 0) return { number, leaf };
   if (number === -EKEYREJECTED) throw new CertificateError(`${where}: the key is not the certificate's`);
-  if (number === -ENOKEY) throw new CertificateError(`${where}: no private key in PEM, or one behind a password`);
+  if (number === -ENOKEY) {
+    throw new CertificateError(`${where}: no private key in PEM, or one behind a password`);
+  }
   const bytes = sys.tls_error(ARENA_SCRATCH, ERROR_BYTES);
-  const said = new TextDecoder("latin1").decode(arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + Math.max(0, bytes)));
+  const said = new TextDecoder("latin1").decode(
+    arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + Math.max(0, bytes)),
+  );
   throw new CertificateError(`${where}: ${said || errnoName(-number)}`);
 }
 

@@ -43,7 +43,10 @@ export class TicketKeys {
           `openssl rand ${KEY_BYTES}`,
       );
     }
-    const keys = Array.from({ length: count }, (_, at) => bytes.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES));
+    const keys = Array.from(
+      { length: count },
+      (_, at) => bytes.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES),
+    );
     if (Buffer.concat(keys).equals(Buffer.concat(this.#keys))) return false;
     this.#set(keys);
     return true;
