@@ -19,6 +19,7 @@ import { GLIBC_FLOOR } from "./src/sys/floor.ts";
 const PACKAGES: [name: string, why: string][] = [
   ["gcc", "compiles ffi/"],
   ["libc6-dev", "the C library's headers"],
+  ["libssl-dev", "TLS; linked statically"],
   ["libpcre2-dev", "regular expressions in health checks; linked statically"],
 ];
 
@@ -38,7 +39,7 @@ const LDFLAGS = [
   ..."-shared -s -static-libgcc -Wl,--gc-sections -Wl,--exclude-libs,ALL -Wl,-Bsymbolic".split(" "),
   ..."-Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--as-needed -Wl,--build-id=sha1".split(" "),
 ];
-const LIBRARIES = ["-l:libpcre2-8.a", "-lpthread", "-ldl"];
+const LIBRARIES = ["-l:libpcre2-8.a", "-l:libssl.a", "-l:libcrypto.a", "-lpthread", "-ldl"];
 
 /**
  * The runtime inside the executable. Bun's ordinary x86-64 build demands AVX2; its baseline build runs

@@ -1,10 +1,9 @@
 /* pipe.c: pipes, and bytes that go from socket to socket without passing through us. */
-#include "room.h"
+#include "tls.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
-#define FD(slot) (me->slots[slot] - 1)
 #define READ_END(pipe) (me->pipes[pipe].read_fd - 1)
 #define WRITE_END(pipe) (me->pipes[pipe].write_fd - 1)
 
@@ -60,13 +59,13 @@ int32_t sl_pipe_write(int32_t pipe, uint32_t off, int32_t len)
     return n == -1 ? -errno : (int32_t)n;
 }
 
-/* Whether bytes of this slot may go by splice: 1, or 0 when they must pass through us (later: TLS that
- * the kernel does not do). */
+/* Whether bytes of this slot may go by splice: 1, or 0 when they must pass through us (TLS that the kernel
+ * does not do). */
 int32_t sl_can_splice(int32_t slot)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] != 0);
-    return 1;
+    return me->slots[slot] & SLOT_TLS ? sl_tls_splices(slot) : 1;
 }
 
 /* Moves at most <len> bytes from a slot's socket into a pipe: splice(2). Returns bytes moved, 0 at end
@@ -79,6 +78,8 @@ int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len)
     ssize_t n;
     do n = RAW_SPLICE(FD(slot), WRITE_END(pipe), (size_t)len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (n == -1 && errno == EINTR);
+    if (n == -1 && (errno == EINVAL || errno == EIO) && me->slots[slot] & SLOT_TLS)
+        return sl_tls_control(slot);
     return n == -1 ? -errno : (int32_t)n;
 }
 

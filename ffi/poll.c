@@ -1,5 +1,5 @@
 /* poll.c: the one call a reactor sleeps in. */
-#include "room.h"
+#include "tls.h"
 
 #include <sys/epoll.h>
 
@@ -62,6 +62,8 @@ int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
             triple[0] = sl_fds[low].slot, triple[1] = (int32_t)sl_fds[low].gen;
             if (sl_fds[low].peer[0] == 1)
                 triple[2] |= SL_PIECES;
+            if (me->slots[triple[0]] & SLOT_TLS)
+                triple[2] = (int32_t)sl_tls_event(triple[0], (uint32_t)triple[2]);
         }
         written++;
     }

@@ -3,7 +3,7 @@
  * epoll's 64 bits hold (serial, fd); fds[fd] turns that into (slot, generation). So a connection is
  * registered once in its life, by whoever accepted it, and becomes a slot later without another
  * system call; and an event of an earlier user of the fd number is dropped when it is read. */
-#include "room.h"
+#include "tls.h"
 
 #include <signal.h>
 #include <string.h>
@@ -78,11 +78,15 @@ int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_
     r->slot_count = slots, r->pipe_count = pipes, r->arena_bytes = arena_bytes;
     r->slots = map((size_t)slots * sizeof *r->slots);
     r->pipes = map((size_t)pipes * sizeof *r->pipes);
+    r->tls = map((size_t)slots * sizeof *r->tls);
+    r->contexts = map(SL_PROFILES_MAX * sizeof *r->contexts);
+    r->sessions = map(SL_SERVERS_MAX * sizeof *r->sessions);
     r->arena = map(arena_bytes);
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event wake = { .events = EPOLLIN | EPOLLET, .data.u64 = tag(TAG_EVENTFD, 0) };
-    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->epoll_fd == -1 || r->event_fd == -1 ||
+    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->tls == NULL ||
+        r->contexts == NULL || r->sessions == NULL || r->epoll_fd == -1 || r->event_fd == -1 ||
         epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->event_fd, &wake) == -1) {
         int error = errno == 0 ? ENOMEM : errno;
         atomic_store(&r->open, 1);
@@ -108,6 +112,10 @@ int32_t sl_room_close(int32_t room)
     if (r->slots != NULL) munmap(r->slots, (size_t)r->slot_count * sizeof *r->slots);
     if (r->pipes != NULL) munmap(r->pipes, (size_t)r->pipe_count * sizeof *r->pipes);
     if (r->arena != NULL) munmap(r->arena, r->arena_bytes);
+    sl_contexts_free(r);
+    if (r->tls != NULL) munmap(r->tls, (size_t)r->slot_count * sizeof *r->tls);
+    if (r->contexts != NULL) munmap(r->contexts, SL_PROFILES_MAX * sizeof *r->contexts);
+    if (r->sessions != NULL) munmap(r->sessions, SL_SERVERS_MAX * sizeof *r->sessions);
     if (r->epoll_fd > 0) close(r->epoll_fd);
     if (r->event_fd > 0) close(r->event_fd);
     memset(r, 0, sizeof *r);
@@ -175,9 +183,11 @@ int32_t sl_reap(int32_t room)
     struct sl_room *r = &sl_rooms[room];
     int32_t clients = 0;
     for (int32_t slot = 1; slot < r->slot_count && r->slots_held > 0; slot++) {
-        int32_t fd = r->slots[slot] - 1;
-        if (fd < 0)
+        if (r->slots[slot] == 0)
             continue;
+        if (r->slots[slot] & SLOT_TLS)
+            sl_tls_end(r, slot, 1);
+        int32_t fd = r->slots[slot] - 1;
         clients += sl_fds[fd].listener >= 0;
         sl_close_fd(fd, 1);
         r->slots[slot] = 0, r->slots_held--;
@@ -224,7 +234,7 @@ int32_t sl_peer_of(int32_t room, int32_t slot, uint32_t off)
     CHECK(room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
     CHECK(slot > 0 && slot < sl_rooms[room].slot_count);
     CHECK_ARENA(off, SL_PEER_BYTES);
-    int32_t fd = sl_rooms[room].slots[slot] - 1;
+    int32_t fd = (sl_rooms[room].slots[slot] & ~SLOT_TLS) - 1;
     if (fd < 0)
         return -ENOENT;
     memcpy(me->arena + off, sl_fds[fd].peer, SL_PEER_BYTES);
@@ -275,7 +285,7 @@ int32_t sl_hear(int32_t slot, int32_t on)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] != 0);
-    int32_t fd = me->slots[slot] - 1;
+    int32_t fd = FD(slot);
     struct epoll_event event = { .events = on ? EVERYTHING : MUTED,
                                  .data.u64 = tag(sl_fds[fd].serial, (uint32_t)fd) };
     return epoll_ctl(me->epoll_fd, EPOLL_CTL_MOD, fd, &event) == -1 ? -errno : 0;

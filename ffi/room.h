@@ -14,6 +14,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+struct sl_tls;
+struct ssl_ctx_st;
+struct ssl_session_st;
+struct bio_st;
+struct sl_kept_session { struct ssl_session_st *session; int32_t profile; };
+
 struct sl_pipe { int32_t read_fd, write_fd; }; /* stored + 1: zero means closed */
 
 /* One reactor (or the control plane). Tables are mapped whole and committed by touch. Aligned: what one
@@ -24,9 +30,13 @@ struct sl_room {
     int32_t slot_count, pipe_count;
     uint32_t arena_bytes;
     uint8_t *arena;
-    int32_t *slots;        /* slot -> fd + 1; zero means none */
+    int32_t *slots;        /* slot -> fd + 1, and SLOT_TLS; zero means none */
+    struct sl_tls **tls;   /* slot -> its session; looked at only under SLOT_TLS */
+    struct ssl_ctx_st **contexts;     /* profile -> what this room made of it */
+    struct sl_kept_session *sessions; /* server -> the session to resume */
+    struct bio_st *bio;               /* of all sessions */
     struct sl_pipe *pipes; /* pipe -> its two ends */
-    int32_t slots_held, pipes_held;
+    int32_t slots_held, pipes_held, sessions_end;
     _Atomic int32_t open, entered;
 };
 
@@ -39,6 +49,9 @@ struct sl_fd {
     int16_t listener; /* which accepted it; -1: a connection of ours */
     uint8_t peer[SL_PEER_BYTES];
 };
+
+/* In slots[]: the slot's bytes are a session's, not the socket's. fds are below 2^24. */
+#define SLOT_TLS (1 << 30)
 
 /* Serials that are no use of an fd number. */
 #define SERIAL_MAX 0xfffffff0u
@@ -64,6 +77,7 @@ static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)ser
 /* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
 #define CHECK_SLOT(slot) CHECK(me != NULL && (slot) > 0 && (slot) < me->slot_count)
+#define FD(slot) ((me->slots[slot] & ~SLOT_TLS) - 1)
 #define CHECK_PIPE(pipe) CHECK(me != NULL && (pipe) > 0 && (pipe) < me->pipe_count)
 #define CHECK_ARENA(off, len) \
     CHECK(me != NULL && (len) >= 0 && (uint32_t)(len) <= me->arena_bytes && \

@@ -19,11 +19,14 @@
 
 #include <stdint.h>
 
-#define SL_ABI 2            /* raised with every change of a function's meaning */
+#define SL_ABI 3            /* raised with every change of a function's meaning */
 #define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
 #define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
 #define SL_LISTENERS_MAX 4096
 #define SL_PATTERNS_MAX 4096
+#define SL_PROFILES_MAX 8192 /* TLS settings of listeners and upstreams */
+#define SL_CERTS_MAX 65536
+#define SL_SERVERS_MAX 131072
 #define SL_ADDRESS_BYTES 112
 #define SL_PEER_BYTES 24    /* an address record without its unix path */
 #define SL_EVENT_INTS 3     /* what, who, bits: see sl_poll */
@@ -34,8 +37,7 @@
 enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2 };
 
 /* Readiness bits of an event, and of net/ready.ts. */
-/* SL_PIECES: bytes come in pieces that one read does not join (urgent data, unix sockets, later TLS
- * records), so a read that did not fill its buffer does not prove the socket empty. */
+/* SL_PIECES: bytes come in pieces that one read does not join (urgent data, unix sockets, TLS records), so a read that did not fill its buffer does not prove the socket empty. */
 enum { SL_IN = 1, SL_OUT = 2, SL_FIN = 4, SL_ERR = 8, SL_PIECES = 16 };
 
 /* ---- process ---- */
@@ -101,6 +103,31 @@ SL_API int32_t sl_log_send(int32_t fd, const uint8_t *before, int32_t before_len
 SL_API int32_t sl_log_connect(const uint8_t *address, int32_t stream);
 SL_API int32_t sl_log_outcome(int32_t fd);
 SL_API int32_t sl_log_close(int32_t fd);
+
+/* ---- TLS: what the control plane gives (tls_store.c; PEM and names are memory that TypeScript made) ---- */
+#define SL_PROFILE_ASKS 1 /* a name without a certificate is asked for */
+SL_API int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *key, int32_t key_bytes);
+SL_API int32_t sl_cert_close(int32_t cert);
+SL_API int32_t sl_cert_staple(int32_t cert, const uint8_t *der, int32_t bytes);
+SL_API int32_t sl_names_begin(int32_t profile);
+SL_API int32_t sl_names_add(const uint8_t *name, int32_t bytes, int32_t cert);
+SL_API int32_t sl_names_commit(void);
+SL_API int32_t sl_challenge(const uint8_t *name, int32_t bytes, int32_t cert);
+SL_API int32_t sl_ticket_keys(const uint8_t *keys, int32_t count);
+SL_API int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t verify, int32_t flags);
+SL_API int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int32_t bytes);
+SL_API int32_t sl_profile_own(int32_t profile, int32_t cert);
+SL_API int32_t sl_tls_error(uint32_t off, int32_t bytes);
+
+/* ---- TLS: sessions of slots (tls.c, tls_fact.c) ---- */
+SL_API int32_t sl_tls_accept(int32_t slot, int32_t profile);
+SL_API int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server);
+SL_API int32_t sl_handshake(int32_t slot);
+SL_API int32_t sl_tls_fault(int32_t slot);
+SL_API int32_t sl_tls_drop(int32_t slot);
+SL_API int32_t sl_truncated(int32_t slot);
+SL_API int32_t sl_tls_fact(int32_t slot, int32_t which, uint32_t off, int32_t bytes);
+SL_API int32_t sl_tls_covers(int32_t slot, uint32_t off, int32_t bytes);
 
 /* ---- regular expressions (pattern.c) ---- */
 SL_API int32_t sl_pattern_compile(uint32_t off, int32_t len, uint32_t error_off);

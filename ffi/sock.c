@@ -1,12 +1,11 @@
 /* sock.c: the socket of a slot. One function, one system call. */
-#include "room.h"
+#include "tls.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
-#define FD(slot) (me->slots[slot] - 1)
 
 /* Options of sl_option, by number: what crosses is ours, not the platform's. */
 enum { OPTION_NODELAY, OPTION_KEEPALIVE, OPTION_KEEPIDLE, OPTION_KEEPINTVL, OPTION_KEEPCNT,
@@ -63,7 +62,7 @@ int32_t sl_outcome(int32_t slot)
     return -error;
 }
 
-/* Reads from <slot> into the arena at <off>: recv(2). Returns bytes read (> 0), 0 at end of stream,
+/* Reads from <slot> into the arena at <off>: recv(2), or SSL_read(3) if it has a session. Returns bytes read (> 0), 0 at end of stream,
  * -EAGAIN when nothing is there, -ECONNRESET and others when the connection is broken.
  * <len> must be > 0, or recv's 0 would read as end of stream. */
 int32_t sl_recv(int32_t slot, uint32_t off, int32_t len)
@@ -71,6 +70,8 @@ int32_t sl_recv(int32_t slot, uint32_t off, int32_t len)
     CHECK_SLOT(slot);
     CHECK_ARENA(off, len);
     CHECK(len > 0 && me->slots[slot] != 0);
+    if (me->slots[slot] & SLOT_TLS)
+        return sl_tls_recv(slot, me->arena + off, len, 0);
     ssize_t n;
     do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, 0);
     while (n == -1 && errno == EINTR);
@@ -84,13 +85,15 @@ int32_t sl_peek(int32_t slot, uint32_t off, int32_t len)
     CHECK_SLOT(slot);
     CHECK_ARENA(off, len);
     CHECK(len > 0 && me->slots[slot] != 0);
+    if (me->slots[slot] & SLOT_TLS)
+        return sl_tls_recv(slot, me->arena + off, len, 1);
     ssize_t n;
     do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, MSG_PEEK);
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
 }
 
-/* Sends from the arena: send(2) with MSG_NOSIGNAL. Returns bytes taken (> 0, may be fewer than asked),
+/* Sends from the arena: send(2) with MSG_NOSIGNAL, or SSL_write(3). Returns bytes taken (> 0, may be fewer than asked),
  * -EAGAIN when the socket buffer is full, -EPIPE or -ECONNRESET when the peer is gone. <more> 1
  * (MSG_MORE) only when more is known to follow: the kernel keeps a tail back for 200 ms. */
 int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more)
@@ -98,17 +101,23 @@ int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more)
     CHECK_SLOT(slot);
     CHECK_ARENA(off, len);
     CHECK(len > 0 && me->slots[slot] != 0);
+    if (me->slots[slot] & SLOT_TLS)
+        return sl_tls_send(slot, me->arena + off, len, more);
     ssize_t n;
     do n = RAW_SEND(FD(slot), me->arena + off, (size_t)len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
 }
 
-/* Ends the sending half: shutdown(2) with SHUT_WR. -ENOTCONN when the peer has reset it. */
+/* Ends the sending half: shutdown(2) with SHUT_WR, behind the close_notify of a session. -ENOTCONN when the
+ * peer has reset it; -EAGAIN when there is no room for the close_notify yet. */
 int32_t sl_shutdown(int32_t slot)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] != 0);
+    int32_t told = me->slots[slot] & SLOT_TLS ? sl_tls_shutdown(slot) : 0;
+    if (told != 0)
+        return told;
     return shutdown(FD(slot), SHUT_WR) == -1 ? -errno : 0;
 }
 
@@ -117,6 +126,8 @@ int32_t sl_close(int32_t slot, int32_t reset)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] != 0);
+    if (me->slots[slot] & SLOT_TLS)
+        sl_tls_end(me, slot, reset);
     sl_close_fd(FD(slot), reset);
     me->slots[slot] = 0, me->slots_held--;
     return 0;

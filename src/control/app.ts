@@ -2,6 +2,8 @@
 // what DNS changes, drain, end. Ordinary async TypeScript on the main thread.
 import { availableParallelism } from "node:os";
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
+import { Certificates } from "./certificates/store.ts";
+import { CertificateError } from "./certificates/profiles.ts";
 import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
@@ -83,6 +85,7 @@ export class App {
   readonly #directory = new Directory();
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
+  readonly #certificates: Certificates;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
   #accessLog: AccessLog | undefined;
@@ -120,6 +123,7 @@ export class App {
     this.#written = timeoutsWritten(raw);
     this.#hide = hide;
     this.#log = Log.open(config.log);
+    this.#certificates = new Certificates(this.#log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
@@ -205,6 +209,7 @@ export class App {
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
     checkPatterns(config, tell);
+    this.#certificates.open(config);
     this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log });
 
     await this.#discovery.start(namesOf(config));
@@ -249,6 +254,7 @@ export class App {
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
     this.#accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
+    this.#certificates.watch();
     this.#releaseTimer = setInterval(() => {
       this.#releaseNumbers();
       this.#tellDropped();
@@ -382,6 +388,7 @@ export class App {
   /** Gives everything back, as far as it was taken. */
   async #release(): Promise<void> {
     this.#discovery.stop();
+    this.#certificates.close();
     clearInterval(this.#releaseTimer);
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
@@ -400,7 +407,9 @@ export class App {
 
 /** What the user can mend has its line and status; anything else is a bug and stays what it is. */
 function startError(error: unknown): unknown {
-  const told = [ListenError, AdminError, LogTargetError, ReactorError].some((kind) => error instanceof kind);
+  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError].some((kind) =>
+    error instanceof kind
+  );
   if (error instanceof Error && told) {
     return new StartError([error.message], 1);
   }

@@ -3,7 +3,7 @@
 // bugs to the log.
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
 import { ARENA_EVENTS } from "../base/limits.ts";
-import { REFUSALS } from "../proto/refusal.ts";
+import { DETAILS } from "../proto/detail.ts";
 import { Field, HEARD_UNIT, type LogRing, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { clockMs, sys } from "../sys/sys.ts";
@@ -152,7 +152,7 @@ export class Records {
 
   #access(atMs: number, numbers: Float64Array, peer: Uint8Array): void {
     const { directory, accessLog } = this.#options;
-    const refusal = numbers[Field.Detail];
+    const detail = numbers[Field.Detail];
     accessLog.add({
       atMs,
       client: clientOf(peer),
@@ -165,7 +165,7 @@ export class Records {
       reason: numbers[Field.Reason],
       errno: numbers[Field.Errno],
       tried: numbers[Field.Tried],
-      detail: refusal === 0 ? "" : REFUSALS[refusal].text,
+      detail: DETAILS[detail],
     });
   }
 

@@ -7,7 +7,7 @@ import { arenaBytes, sys } from "../sys/sys.ts";
 import { SlotFlag } from "../shared/tables.ts";
 import { blocksLeft, giveBlock, takeBlock } from "./blocks.ts";
 import { givePipe, takePipe } from "./pipes.ts";
-import { slotFlags, slotHold, slotHoldBytes, slotHoldFrom } from "./slots.ts";
+import { slotFlags, slotHold, slotHoldBytes, slotHoldFrom, slotPeer } from "./slots.ts";
 
 /** Borrows an empty pipe for the source; false when there is none. */
 export function holdPipe(slot: number): boolean {
@@ -36,9 +36,10 @@ export function holdsLeft(): boolean {
   return blocksLeft() > 0;
 }
 
-/** Keeps a leftover, copied from the arena: in a pipe if one is to be had, else in a block. */
+/** Keeps a leftover, copied from the arena: in a pipe if one is to be had and the sink can be spliced to, else
+ * in a block. */
 export function holdLeftover(slot: number, from: number, bytes: number): void {
-  if (holdPipe(slot)) {
+  if (!isSealed(slot) && holdPipe(slot)) {
     const written = sys.pipe_write(slotHold[slot], from, bytes);
     if (written === bytes) {
       slotHoldBytes[slot] = bytes;
@@ -51,6 +52,11 @@ export function holdLeftover(slot: number, from: number, bytes: number): void {
   const at = slotHold[slot];
   arenaBytes.copyWithin(at, from, from + bytes);
   slotHoldBytes[slot] = bytes;
+}
+
+/** Whether the bytes of a slot or of its peer pass through us: a hold may be of either. */
+export function isSealed(slot: number): boolean {
+  return ((slotFlags[slot] | slotFlags[slotPeer[slot]]) & SlotFlag.Sealed) !== 0;
 }
 
 /** Gives back what the slot holds; `empty` tells whether a pipe may be used again. */

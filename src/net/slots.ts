@@ -58,8 +58,9 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
 export const SLOT_NEXT: readonly number[] = [
   /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open),
-  /* Connecting */ (1 << SlotState.Open) | (1 << SlotState.Closing),
-  /* Open */ (1 << SlotState.Idle) | (1 << SlotState.Closing),
+  /* Connecting */ (1 << SlotState.Handshake) | (1 << SlotState.Open) | (1 << SlotState.Closing),
+  /* Handshake */ (1 << SlotState.Open) | (1 << SlotState.Closing),
+  /* Open */ (1 << SlotState.Handshake) | (1 << SlotState.Idle) | (1 << SlotState.Closing),
   /* Idle */ (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Closing */ 1 << SlotState.Free,
 ];

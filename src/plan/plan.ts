@@ -112,6 +112,8 @@ const COLUMNS = {
   listenerNameBytes: "listeners",
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
+  listenerTls: "listeners", // the profile that its clients' TLS goes by (ffi/sluice.h); 0: plain
+  listenerHandshakeMs: "listeners",
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
@@ -148,10 +150,16 @@ const COLUMNS = {
   serverBaseBytes: "servers",
   serverAuthorityAt: "servers", // what Host says when the client said nothing
   serverAuthorityBytes: "servers",
+  serverTls: "servers", // the profile; 0: plain
+  serverTlsNameAt: "servers", // whom its certificate must be for
+  serverTlsNameBytes: "servers",
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
   probeAddressAt: "probes",
+  probeTls: "probes", // as those of a server
+  probeTlsNameAt: "probes",
+  probeTlsNameBytes: "probes",
   probeFirst: "probes",
   probeCount: "probes",
   probeIntervalMs: "probes",

@@ -31,7 +31,7 @@ import {
 } from "../proto/http1_print.ts";
 import { clfStampOf, stampOf } from "../proto/http_date.ts";
 import { lower, Octet, skipBlanks, trimEnd } from "../proto/octet.ts";
-import { Reason } from "../shared/reason.ts";
+import { Reason, tellsDetail } from "../shared/reason.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { EBUG } from "../sys/errno.ts";
 import { arenaBytes, clockMs, wallMs } from "../sys/sys.ts";
@@ -211,14 +211,9 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
 }
 
 function tellErrno({ lines: { errnoAt, errnoBytes } }: Plan): boolean {
-  if (isRefusal()) return false;
+  if (tellsDetail(reason)) return false;
   const last = errnoAt.length - 1, row = errno === EBUG ? last : Math.min(errno, last - 1);
   return tellText(errnoAt[row], errnoBytes[row]);
-}
-
-/** Then what stands for the errno is a Refusal. */
-function isRefusal(): boolean {
-  return reason === Reason.BadRequest || reason === Reason.BadAnswer;
 }
 
 /** What only a request has. */
@@ -252,7 +247,7 @@ function tellOfRequest(ex: number, plan: Plan, told: Told, op: number): boolean 
       return (exFlags[ex] & ExFlag.Reused) !== 0;
     default: { // Detail
       const { detailAt, detailBytes } = plan.lines;
-      return errno !== 0 && isRefusal() && tellText(detailAt[errno], detailBytes[errno]);
+      return errno !== 0 && tellsDetail(reason) && tellText(detailAt[errno], detailBytes[errno]);
     }
   }
 }

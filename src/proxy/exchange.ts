@@ -5,8 +5,8 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
-import { slotBody, slotEx, slotState } from "../net/slots.ts";
-import { tickAt, timerSet } from "../net/timers.ts";
+import { slotBody, slotEx, slotReady, slotSetState, slotState } from "../net/slots.ts";
+import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
@@ -14,8 +14,16 @@ import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, planGive, planHold, stats } from "./context.ts";
+import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import { exchangeEnd, settle } from "./end.ts";
+import {
+  handshakeAccept,
+  handshakeConnect,
+  handshakeGo,
+  Shaken,
+  shakenDetail,
+  shakenReason,
+} from "./handshake.ts";
 import {
   exDown,
   exErrno,
@@ -25,6 +33,7 @@ import {
   exIdleTicks,
   exListener,
   exReason,
+  exServer,
   exSetState,
   exStartMs,
   exState,
@@ -42,6 +51,7 @@ import {
   queueEvent,
   requestAwait,
   requestReached,
+  requestRefuse,
   requestTimeout,
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
@@ -50,8 +60,9 @@ import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer. */
 export function exchangeOpen(down: number, listener: number, bits: number): void {
+  const profile = plan.listenerTls[listener];
   const http = plan.listenerProtocol[listener] === Protocol.Http;
-  const ex = takeExchange(http ? ExState.Head : ExState.Connect);
+  const ex = takeExchange(profile !== NONE ? ExState.Handshake : http ? ExState.Head : ExState.Connect);
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
@@ -62,7 +73,48 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
-  if (http) return requestAwait(ex, bits);
+  if (profile === NONE) return begin(ex, bits);
+  timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
+  readyAdd(down, bits);
+  shaken(ex, handshakeAccept(down, profile));
+}
+
+/** A client's handshake has come so far. */
+function shaken(ex: number, how: Shaken): void {
+  const down = exDown[ex];
+  switch (how) {
+    case Shaken.Done:
+      timerClear(down);
+      exSetState(
+        ex,
+        plan.listenerProtocol[exListener[ex]] === Protocol.Http ? ExState.Head : ExState.Connect,
+      );
+      return begin(ex, slotReady[down]);
+    case Shaken.Waiting:
+    case Shaken.Asking:
+      return;
+    default:
+      if (shakenReason === Reason.PlainHttp && plan.listenerProtocol[exListener[ex]] === Protocol.Http) {
+        return plainHttp(ex);
+      }
+      return exchangeEnd(ex, shakenReason, shakenDetail);
+  }
+}
+
+/** A client that speaks HTTP where TLS is spoken is told so, in its own words. */
+function plainHttp(ex: number): void {
+  const down = exDown[ex], dropped = sys.tls_drop(down);
+  assert(dropped === 0, "exchange: a session could not be dropped");
+  slotSetState(down, SlotState.Open);
+  exSetState(ex, ExState.Head);
+  readyAdd(down, Ready.Out);
+  requestRefuse(ex, Reason.PlainHttp);
+}
+
+/** What a client says begins here. */
+function begin(ex: number, bits: number): void {
+  const down = exDown[ex];
+  if (plan.listenerProtocol[exListener[ex]] === Protocol.Http) return requestAwait(ex, bits);
   slotBody[down] = Body.Raw;
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
@@ -83,6 +135,9 @@ export function exchangeEvent(slot: number, bits: number): void {
       return forwardEvent(ex, slot, bits);
     case ExState.Head:
       return headEvent(ex, slot, bits);
+    case ExState.Handshake:
+      readyAdd(slot, bits);
+      return shaken(ex, handshakeGo(slot));
     case ExState.Queue:
       return queueEvent(ex, slot, bits);
     case ExState.Answer:
@@ -109,6 +164,8 @@ export function exchangeTimeout(slot: number): void {
       return reached(ex, reachNext(ex));
     case ExState.Tunnel:
       return exchangeEnd(ex, Reason.TunnelIdle, 0);
+    case ExState.Handshake:
+      return exchangeEnd(ex, Reason.HandshakeTimeout, 0);
     case ExState.Probe:
       return exchangeEnd(ex, Reason.NoAnswer, ETIMEDOUT);
     default:
@@ -132,15 +189,42 @@ function reached(ex: number, how: Reached): void {
 }
 
 function connectEvent(ex: number, up: number, bits: number): void {
-  const outcome = bits & (Ready.Err | Ready.Fin) ? sys.outcome(up) : 0;
-  if (outcome < 0) {
-    const reason = reasonOf(-outcome);
-    if (exDown[ex] === NONE) return exchangeEnd(ex, reason, -outcome);
-    reachFailed(ex, reason, -outcome);
-    return reached(ex, reachNext(ex));
-  }
+  const shaking = slotState[up] === SlotState.Handshake;
+  const outcome = bits & (Ready.Err | Ready.Fin) && !shaking ? sys.outcome(up) : 0;
+  if (outcome < 0) return connectFailed(ex, reasonOf(-outcome), -outcome);
   readyAdd(up, bits);
-  if (bits & Ready.Out) reached(ex, Reached.Connected);
+  if (shaking) return serverShaken(ex, handshakeGo(up));
+  if (bits & Ready.Out) secured(ex);
+}
+
+/** The server's connection is there; its TLS, if it has one, is not. */
+function secured(ex: number): void {
+  const held = planOf(exGeneration[ex]), server = exServer[ex];
+  if (exDown[ex] === NONE) {
+    const probe = exFirst[ex], profile = held.probeTls[probe];
+    if (profile === NONE) return connected(ex);
+    const { probeTlsNameAt: at, probeTlsNameBytes: bytes } = held;
+    return serverShaken(ex, handshakeConnect(exUp[ex], held, profile, at[probe], bytes[probe], NONE));
+  }
+  const profile = held.serverTls[server];
+  if (profile === NONE) return reached(ex, Reached.Connected);
+  const { serverTlsNameAt: at, serverTlsNameBytes: bytes } = held;
+  serverShaken(ex, handshakeConnect(exUp[ex], held, profile, at[server], bytes[server], server));
+}
+
+/** A server's handshake has come so far. */
+function serverShaken(ex: number, how: Shaken): void {
+  if (how === Shaken.Failed) return connectFailed(ex, shakenReason, shakenDetail);
+  if (how !== Shaken.Done) return;
+  timerClear(exUp[ex]);
+  if (exDown[ex] === NONE) connected(ex);
+  else reached(ex, Reached.Connected);
+}
+
+function connectFailed(ex: number, reason: Reason, errno: number): void {
+  if (exDown[ex] === NONE) return exchangeEnd(ex, reason, errno);
+  reachFailed(ex, reason, errno);
+  reached(ex, reachNext(ex));
 }
 
 /** The client, while its server is being connected: its bytes wait in the kernel, its end of stream is
@@ -190,9 +274,9 @@ export function exchangeProbe(probe: number): boolean {
   }
   exUp[ex] = connectedSlot;
   slotBody[connectedSlot] = Body.Raw;
-  if (result === 0) connected(ex);
   // One deadline for the whole check: connected() takes the connect's away, probe.ts sets this again.
-  else timerSet(connectedSlot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
+  timerSet(connectedSlot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
+  if (result === 0) secured(ex);
   return true;
 }
 

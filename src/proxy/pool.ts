@@ -7,9 +7,10 @@
 import { assertTable } from "../base/assert.ts";
 import { ARENA_SCRATCH, NONE, SERVERS_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import { type Plan, serverIsThere } from "../plan/plan.ts";
-import { Ready, readyDry } from "../net/ready.ts";
+import { Ready, readyAdd, readyDry } from "../net/ready.ts";
 import {
   slotEx,
+  slotFlags,
   slotPeer,
   slotReady,
   slotServer,
@@ -19,7 +20,7 @@ import {
   slotUnreadBytes,
 } from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
-import { SlotState } from "../shared/tables.ts";
+import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { type Layout, makeTable, openTable } from "../shared/columns.ts";
@@ -117,6 +118,11 @@ export function poolGive(slot: number, server: number, most: number, keepMs: num
 /** An event of a kept connection: that it may be written to says nothing. */
 export function poolEvent(slot: number, bits: number): void {
   if (!(bits & ~(Ready.Out | Ready.Pieces))) return;
+  // Of a session it may be what concerns TLS alone: tickets come when they like.
+  if (slotFlags[slot] & SlotFlag.Sealed && !(bits & (Ready.Fin | Ready.Err))) {
+    readyAdd(slot, bits);
+    if (isQuiet(slot)) return;
+  }
   const server = slotServer[slot], idleMs = clockMs() - slotSinceMs[slot];
   const known = learnedMs[server] === 0 ? KEEP_MS_MAX : learnedMs[server];
   if (idleMs > KEEP_MS_MIN && idleMs < known) learnedMs[server] = Math.max(KEEP_MS_MIN, idleMs * SHORTER);

@@ -114,7 +114,8 @@ function endOfBody(from: number): Pumped {
     pumpErrno = ECONNRESET;
     return Pumped.SourceBroken;
   }
-  return slotBody[from] === Body.UntilClose ? Pumped.Ended : Pumped.Truncated;
+  if (slotBody[from] !== Body.UntilClose) return Pumped.Truncated;
+  return slotFlags[from] & SlotFlag.Sealed && sys.truncated(from) === 1 ? Pumped.Truncated : Pumped.Ended;
 }
 
 /** Whether what comes from a slot may go by unseen: nobody has to look where it ends, and nothing that was
@@ -291,9 +292,7 @@ function drain(from: number, to: number): Pumped {
 
 /** From here on by splice, where both sockets can. */
 function becomeBulk(from: number, to: number): void {
-  if (!(slotFlags[from] & SlotFlag.Bulk) && sys.can_splice(from) === 1 && sys.can_splice(to) === 1) {
-    slotFlags[from] |= SlotFlag.Bulk;
-  }
+  if (!((slotFlags[from] | slotFlags[to]) & SlotFlag.Sealed)) slotFlags[from] |= SlotFlag.Bulk;
 }
 
 /** A read that did not fill its buffer has emptied the socket (epoll(7), question 9): no second call
@@ -342,8 +341,14 @@ function passFin(from: number, to: number): Pumped {
     return Pumped.SourceBroken;
   }
   if (slotFlags[to] & SlotFlag.FinSent) return Pumped.Waiting;
-  if (slotFlags[from] & SlotFlag.FinSent) return Pumped.Done;
+  const last = (slotFlags[from] & SlotFlag.FinSent) !== 0;
+  if (last && !(slotFlags[to] & SlotFlag.Sealed)) return Pumped.Done;
   const result = sys.shutdown(to);
+  if (result === -EAGAIN) { // no room for the close_notify of its session
+    readyClear(to, Ready.Out);
+    return Pumped.Waiting;
+  }
+  if (last) return Pumped.Done; // it may have closed already: nothing is lost with that
   if (result < 0) return sinkBroken(to, result);
   slotFlags[to] |= SlotFlag.FinSent;
   return Pumped.Waiting;

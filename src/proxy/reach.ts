@@ -159,7 +159,7 @@ function reachServer(ex: number): Reached {
   count(Count.Connects);
   stats.serverOpened[exServer[ex]]++;
   join(ex, connectedSlot);
-  if (result === 0) return Reached.Connected;
+  if (result === 0 && held.serverTls[exServer[ex]] === NONE) return Reached.Connected;
   timerSet(connectedSlot, clockMs() + held.upstreamConnectMs[exUpstream[ex]]);
   return Reached.Waiting;
 }

@@ -33,6 +33,7 @@ import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
 import { requestsDrain, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
@@ -81,6 +82,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   const events = sys.poll(ARENA_EVENTS, EVENTS_MAX, timeoutMs);
   assert(events >= 0, "reactor: poll failed");
   count(Count.Turns);
+  handshakesTurn();
   count(Count.Events, events);
   let woken = false;
   for (let event = 0; event < events; event++) {

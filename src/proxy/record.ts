@@ -6,7 +6,7 @@ import { randomBits } from "../base/random.ts";
 import { slotMovedBytes } from "../net/slots.ts";
 import { ACCESS_SHARE_ALL, type Plan } from "../plan/plan.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
-import { Reason, REASONS } from "../shared/reason.ts";
+import { REASONS, tellsDetail } from "../shared/reason.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
@@ -77,8 +77,7 @@ export function record(ex: number): void {
   numbers[row + Field.Upstream] = exUpstream[ex];
   numbers[row + Field.Server] = server;
   numbers[row + Field.Reason] = reason;
-  const refused = reason === Reason.BadRequest || reason === Reason.BadAnswer;
-  numbers[row + (refused ? Field.Detail : Field.Errno)] = exErrno[ex];
+  numbers[row + (tellsDetail(reason) ? Field.Detail : Field.Errno)] = exErrno[ex];
   numbers[row + Field.UpBytes] = http ? exUpBytes[ex] : slotMovedBytes[down];
   numbers[row + Field.DownBytes] = http ? exDownBytes[ex] : up === NONE ? 0 : slotMovedBytes[up];
   numbers[row + Field.DurationMs] = clockMs() - exStartMs[ex];

@@ -12,7 +12,7 @@ import { Way } from "../policy/way.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
-import { Reason } from "../shared/reason.ts";
+import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
@@ -134,6 +134,15 @@ export function requestAwait(ex: number, bits: number): void {
   slotScanned[down] = 0;
   timerSet(down, clockMs() + plan.listenerRequestHeadMs[exListener[ex]]);
   headEvent(ex, down, bits);
+}
+
+/** A client's connection is refused before any request of it could be read, with the reason's status. */
+export function requestRefuse(ex: number, reason: Reason): void {
+  exFlags[ex] = ExFlag.Http;
+  exRequests[ex] = 0;
+  exKept[ex] = NONE;
+  slotBody[exDown[ex]] = Body.Ended;
+  refuse(ex, reason, REASONS[reason].status, Refusal.None);
 }
 
 /** The client may have sent a request, or a part of one. */

@@ -37,6 +37,26 @@ export const enum Reason {
   Loop,
   ExchangeTimeout,
   PatternLimit,
+  HandshakeTimeout,
+  NotTls,
+  PlainHttp,
+  HandshakeFailed,
+  ClientAlert,
+  ClientCertificate,
+  NoCertificate,
+  Misdirected,
+  ServerTls,
+  ServerAlert,
+  ServerCertificateExpired,
+  ServerCertificateName,
+  ServerCertificateAuthority,
+  ServerCertificate,
+}
+
+/** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
+export function tellsDetail(reason: Reason): boolean {
+  return reason === Reason.BadRequest || reason === Reason.BadAnswer ||
+    (reason >= Reason.NotTls && reason !== Reason.Misdirected);
 }
 
 export interface ReasonText {
@@ -261,6 +281,104 @@ export const REASONS: readonly ReasonText[] = [
     text: "a route's expression took too many steps on the path",
     reset: true,
     status: 500,
+  },
+  {
+    name: "handshake_timeout",
+    type: "connection_read_timeout",
+    text: "the client took too long for its TLS handshake",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "not_tls",
+    type: "tls_protocol_error",
+    text: "what the client sent is no TLS",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "plain_http",
+    type: "http_request_error",
+    text: "the client spoke plain HTTP where TLS is spoken",
+    reset: false,
+    status: 400,
+  },
+  {
+    name: "handshake_failed",
+    type: "tls_protocol_error",
+    text: "the client's TLS has nothing in common with ours, or is broken",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "client_alert",
+    type: "tls_alert_received",
+    text: "the client broke off the TLS handshake",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "client_certificate",
+    type: "tls_certificate_error",
+    text: "the client's certificate is missing or does not hold",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "no_certificate",
+    type: "proxy_configuration_error",
+    text: "there is no certificate for the name that the client asked for",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "misdirected",
+    type: "http_request_denied",
+    text: "the request is for a host that the connection's certificate is not for",
+    reset: false,
+    status: 421,
+  },
+  {
+    name: "server_tls",
+    type: "tls_protocol_error",
+    text: "the server's TLS has nothing in common with ours, or is broken",
+    reset: true,
+    status: 502,
+  },
+  {
+    name: "server_alert",
+    type: "tls_alert_received",
+    text: "the server broke off the TLS handshake",
+    reset: true,
+    status: 502,
+  },
+  {
+    name: "server_certificate_expired",
+    type: "tls_certificate_error",
+    text: "the server's certificate has expired, or is not valid yet",
+    reset: true,
+    status: 502,
+  },
+  {
+    name: "server_certificate_name",
+    type: "tls_certificate_error",
+    text: "the server's certificate is for another name",
+    reset: true,
+    status: 502,
+  },
+  {
+    name: "server_certificate_authority",
+    type: "tls_certificate_error",
+    text: "the server's certificate was signed by nobody who is trusted",
+    reset: true,
+    status: 502,
+  },
+  {
+    name: "server_certificate",
+    type: "tls_certificate_error",
+    text: "the server's certificate does not hold",
+    reset: true,
+    status: 502,
   },
 ];
 

@@ -30,6 +30,9 @@ export const enum Count {
   Connects,
   Reused,
   Repeats,
+  /** TLS handshakes that were done, with clients and with servers. */
+  Handshakes,
+  ServerHandshakes,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,

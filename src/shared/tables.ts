@@ -7,6 +7,8 @@ import { openTable } from "./columns.ts";
 export const enum SlotState {
   Free,
   Connecting,
+  /** TLS is being agreed on. */
+  Handshake,
   Open,
   /** A server's connection that is kept for the next exchange. */
   Idle,
@@ -33,6 +35,8 @@ export const enum SlotFlag {
   Reset = 128,
   /** It holds unread bytes that nobody has looked at: no event will tell of them. */
   Unseen = 256,
+  /** Its bytes are not those of its socket (TLS that the kernel does not do): none of them goes by splice. */
+  Sealed = 512,
 }
 
 /** What the bytes read from a slot are, and how their end is known. */
@@ -79,6 +83,8 @@ export const SLOTS = {
 /** What an exchange is doing. */
 export const enum ExState {
   Free,
+  /** A client's TLS handshake. */
+  Handshake,
   /** A client's next request is awaited, or arriving. */
   Head,
   /** Every server that could take it is full: it waits for a place. */

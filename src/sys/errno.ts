@@ -43,6 +43,8 @@ export const ECONNREFUSED = 111;
 export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
 export const EINPROGRESS = 115;
+export const ENOKEY = 126;
+export const EKEYREJECTED = 129;
 /** C's own: the call broke its contract. */
 export const EBUG = 4095;
 
@@ -90,6 +92,8 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EHOSTDOWN,
     EHOSTUNREACH,
     EINPROGRESS,
+    ENOKEY,
+    EKEYREJECTED,
     EBUG,
   }).map(([name, errno]) => [errno, name]),
 );

@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 2;
+export const ABI = 3;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -65,6 +65,28 @@ export const SYMBOLS = {
   log_outcome: [["i32"], "i32"],
   log_close: [["i32"], "i32"],
 
+  cert_open: [["bytes", "i32", "bytes", "i32"], "i32"], // chain, its length, key, its length -> certificate
+  cert_close: [["i32"], "i32"],
+  cert_staple: [["i32", "bytes", "i32"], "i32"], // certificate, OCSP response, its length
+  names_begin: [["i32"], "i32"], // profile
+  names_add: [["bytes", "i32", "i32"], "i32"], // name, its length, certificate
+  names_commit: [[], "i32"],
+  challenge: [["bytes", "i32", "i32"], "i32"], // name, its length, certificate
+  ticket_keys: [["bytes", "i32"], "i32"], // keys, how many
+  profile_open: [["i32", "i32", "i32", "i32", "i32"], "i32"], // profile, kind, policy, verify, flags
+  profile_set: [["i32", "i32", "bytes", "i32"], "i32"], // profile, what, bytes, length
+  profile_own: [["i32", "i32"], "i32"], // profile, certificate
+  tls_error: [["u32", "i32"], "i32"],
+
+  tls_accept: [["i32", "i32"], "i32"], // slot, profile
+  tls_connect: [["i32", "i32", "u32", "i32", "i32"], "i32"], // slot, profile, name, its length, server
+  handshake: [["i32"], "i32"],
+  tls_fault: [["i32"], "i32"],
+  tls_drop: [["i32"], "i32"],
+  truncated: [["i32"], "i32"],
+  tls_fact: [["i32", "i32", "u32", "i32"], "i32"], // slot, which, offset, bytes
+  tls_covers: [["i32", "u32", "i32"], "i32"], // slot, host, its length
+
   pattern_compile: [["u32", "i32", "u32"], "i32"], // offset, bytes, error offset
   pattern_match: [["i32", "u32", "i32"], "i32"],
   pattern_free: [["i32"], "i32"],
@@ -86,6 +108,56 @@ export const LOG_SYMBOLS = [
   "log_outcome",
   "log_close",
 ] as const;
+
+/** What the control plane gives to TLS: no reactor makes these calls, and a fake kernel refuses them. */
+export const TLS_STORE_SYMBOLS = [
+  "cert_open",
+  "cert_close",
+  "cert_staple",
+  "names_begin",
+  "names_add",
+  "names_commit",
+  "challenge",
+  "ticket_keys",
+  "profile_open",
+  "profile_set",
+  "profile_own",
+  "tls_error",
+] as const;
+
+/** `profile_open`: whose profile it is. */
+export const enum ProfileKind {
+  Listener,
+  Upstream,
+}
+
+/** What `profile_set` sets. */
+export const enum ProfilePart {
+  Alpn,
+  Authorities,
+  RevocationLists,
+  Pins,
+}
+
+/** `profile_open`: a name without a certificate is asked for. */
+export const PROFILE_ASKS = 1;
+
+/** What `tls_fact` tells of a session. */
+export const enum TlsFact {
+  /** The name that was asked for (SNI). */
+  Name,
+  Version,
+  Cipher,
+  /** The protocol that was agreed on (ALPN). */
+  Protocol,
+  Subject,
+  Issuer,
+  Serial,
+  Fingerprint,
+  /** The peer's certificate as RFC 9440 writes it. */
+  Certificate,
+  Resumed,
+}
 
 /** What `log_kind` says of an fd. */
 export const enum FdKind {

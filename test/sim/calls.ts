@@ -38,6 +38,7 @@ import {
   LOG_SYMBOLS,
   type Provider,
   type SymbolName,
+  TLS_STORE_SYMBOLS,
 } from "../../src/sys/symbols.ts";
 import { BrokenContract, type FakeKernel, ROOMS_MAX, type Row } from "./kernel.ts";
 import { Pipe } from "./pipe.ts";
@@ -106,7 +107,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (const name of LOG_SYMBOLS) {
+  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS]) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: a reactor writes no log`);
     };
@@ -159,7 +160,7 @@ function stage(error: Error): Error {
   return error;
 }
 
-type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS)[number]>;
+type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS | typeof TLS_STORE_SYMBOLS)[number]>;
 
 function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   const { random, weather, clock } = kernel;
@@ -512,6 +513,14 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return taken;
     },
     can_splice: (slot) => kernel.slot(slot) && 1,
+    truncated: (slot) => kernel.slot(slot) && 0,
+    tls_accept: () => -ENOMEM,
+    tls_connect: () => -ENOMEM,
+    handshake: () => -EPROTO,
+    tls_fault: () => 0,
+    tls_drop: () => 0,
+    tls_fact: () => 0,
+    tls_covers: () => 1,
     splice_in(slot, number, bytes) {
       const row = touched(slot, false), pipe = kernel.pipe(number);
       kernel.check(bytes > 0, "moves nothing");

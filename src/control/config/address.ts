@@ -1,5 +1,5 @@
-// Addresses as people write them: where to listen, and which servers to connect to. Also their binary
-// form, which the Plan and C know: see ffi/sluice.h for the record. Names are kept as names; whoever
+// Addresses as people write them, and servers with theirs; listen.ts is about where to listen. Also their
+// binary form, which the Plan and C know: see ffi/sluice.h for the record. Names are kept as names; whoever
 // opens or connects resolves them. Reading touches neither network nor disk.
 import { networkInterfaces } from "node:os";
 import { isIPv4, isIPv6 } from "node:net";
@@ -37,28 +37,17 @@ export interface UnixAddress {
 export type LiteralAddress = IpAddress | UnixAddress;
 export type Address = LiteralAddress | NameAddress;
 
-/** Where a listener listens. */
-export interface Listen {
-  /** As the user wrote it. */
-  readonly text: string;
-  readonly protocol: "tcp" | "http";
-  /** `:PORT` and `[::]:PORT` are the IPv6 wildcard, which takes IPv4 too. */
-  readonly address: Address;
-}
-
 /** One server as it is written. */
 export interface Target {
   readonly address: Address;
+  /** Whether its scheme says so: https:// and tls://. */
+  readonly tls: boolean;
   /** The path that goes before every request's, without a slash at its end; "" for none. */
   readonly base: string;
   /** Connections in use at once; 0: no limit. */
   readonly maxConnections: number;
 }
 
-const SCHEMES = ["tcp", "http"] as const;
-const SCHEMES_LATER = ["udp", "tls", "https"];
-const TARGET_SCHEMES_LATER = ["tls", "https"];
-const LISTEN_FORMS = "write http://:PORT or tcp://:PORT";
 const TARGET_OPTIONS = ["max-connections"];
 const TARGET_OPTIONS_LATER = ["weight", "backup"];
 /** Connections to one server at once. */
@@ -74,21 +63,6 @@ const LABEL_CHARACTERS_MAX = 63;
 const FAMILY_UNIX = 1;
 
 /**
- * Splits `LISTEN=TARGETS` at the first `=` that is not part of `?protocol=`. Neither half is looked
- * into. Fails if there is no such `=`, or nothing before or after it.
- */
-export function splitListenTargets(text: string): Reading<{ listen: string; targets: string }> {
-  let at = text.indexOf("=");
-  while (at !== -1 && text.slice(0, at).endsWith("?protocol")) at = text.indexOf("=", at + 1);
-  if (at === -1) return refused("no TARGETS", `write ${shown(text)}=HOST:PORT,HOST:PORT`);
-  const listen = text.slice(0, at);
-  const targets = text.slice(at + 1);
-  if (listen === "") return refused("no LISTEN before the =", "write tcp://:PORT=HOST:PORT");
-  if (targets === "") return refused("no TARGETS after the =", `write ${shown(listen)}=HOST:PORT,HOST:PORT`);
-  return taken({ listen, targets });
-}
-
-/**
  * Splits `TARGET,TARGET`. No target is looked into. Fails for an empty list and for an empty place in
  * it (a comma too many).
  */
@@ -99,94 +73,13 @@ export function splitTargets(text: string): Reading<string[]> {
   return refused("a comma with no target beside it", "write HOST:PORT,HOST:PORT without spaces");
 }
 
-/**
- * Reads where to listen: `tcp://:9000` (all addresses, IPv4 and IPv6), `tcp://127.0.0.1:9000`,
- * `tcp://[::1]:9000`, `tcp://localhost:9000` (127.0.0.1), `tcp://NAME:9000`, `unix:/path` and
- * `unix:/path?protocol=tcp`; `http://` likewise, with port 80 if there is none, but without a name: that is
- * for routes to match. Ports 0 to 65535; with 0 the kernel chooses.
- * @returns the address, or what was expected. udp, tls and https are known but not supported.
- */
-export function readListen(text: string): Reading<Listen> {
-  const flaw = unreadable(text);
-  if (flaw !== undefined) return flaw;
-  if (text.startsWith("unix:")) return readUnixListen(text);
-  const scheme = schemeOf(text);
-  if (scheme === undefined) {
-    return refused(`${quoted(text)} has no scheme`, withScheme(text));
-  }
-  if (SCHEMES_LATER.includes(scheme)) {
-    return refused(`${scheme}:// is ${NOT_SUPPORTED}`, "listen on tcp://, http:// or unix:");
-  }
-  if (scheme === "http") return readHttpListen(text);
-  if (scheme !== "tcp") {
-    const remedy = didYouMean(
-      scheme,
-      [...SCHEMES, ...SCHEMES_LATER],
-      "write tcp://:PORT, http://:PORT or unix:/PATH",
-    );
-    return refused(`unknown scheme ${quoted(scheme)}`, remedy);
-  }
-  const { authority, rest } = splitAuthority(text);
-  if (rest !== "") return refused(`${quoted(rest)} after the port`, `write tcp://${shown(authority)}`);
-  if (/^[0-9]+$/.test(authority)) {
-    return refused(`${quoted(authority)} is a port without a host`, `write tcp://:${authority}`);
-  }
-  const address = readHostPort(authority, "listen");
-  return address.ok ? taken({ text, protocol: "tcp", address: address.value }) : address;
-}
-
-/** What was meant by an address without a scheme: those that could be read. */
-function withScheme(text: string): string {
-  const mistyped = /^(http|tcp)(?::\/|\/\/)([^/].*)$/.exec(text);
-  if (mistyped !== null) return `write ${mistyped[1]}://${shown(mistyped[2])}`;
-  const place = /^[0-9]+$/.test(text) ? `:${text}` : text;
-  const forms = ["http", "tcp"].map((scheme) => `${scheme}://${place}`);
-  const meant = place.includes(":") ? forms.filter((form) => readListen(form).ok) : [];
-  return meant.length > 0 ? `write ${meant.map((form) => shown(form)).join(" or ")}` : LISTEN_FORMS;
-}
-
-function readHttpListen(text: string): Reading<Listen> {
-  const { authority, rest } = splitAuthority(text);
-  if (rest !== "" && rest !== "/") {
-    return refused(
-      `${quoted(rest)} after the port`,
-      `write http://${shown(authority)} and match the path in a route`,
-    );
-  }
-  const address = readHostPort(withPort(authority), "listen");
-  if (!address.ok) return address;
-  if (address.value.kind === "ip") return taken({ text, protocol: "http", address: address.value });
-  const { name, port } = address.value;
-  return refused(
-    `${quoted(name)} is a name, which is no address to listen on`,
-    `write http://:${port} and match the host in a route`,
-  );
-}
-
-/**
- * Takes `http://HOST:PORT/PATH` of the command line apart: where to bind, and the host and path that its
- * requests have. A name is a host to match, on all addresses of the port; an IP address or localhost is
- * where to bind. What cannot be read is left in `bind` for `readListen` to refuse.
- */
-export function splitHttpListen(text: string): { bind: string; host?: string; path?: string } {
-  if (schemeOf(text) !== "http") return { bind: text };
-  const { authority, rest } = splitAuthority(text);
-  const path = rest === "" || rest === "/" ? {} : { path: rest };
-  const [, host, port] = /^([^:[\]]*)(:[^:]*)?$/.exec(authority) ?? [];
-  const isName = host !== undefined && /^(\*\.)?[a-z0-9_.-]*[a-z][a-z0-9_.-]*$/i.test(host) &&
-    !/(^|\.)([0-9]+|0x[0-9a-f]*)$/i.test(host) && host.toLowerCase() !== "localhost";
-  return isName
-    ? { bind: `http://${port ?? ":80"}`, host, ...path }
-    : { bind: `http://${authority}`, ...path };
-}
-
 /** What stands before `://`. */
-function schemeOf(text: string): string | undefined {
+export function schemeOf(text: string): string | undefined {
   return /^([^:/?#[\]=,]*):\/\//.exec(text)?.[1];
 }
 
 /** What stands behind `://`, cut before the path, query or fragment. */
-function splitAuthority(text: string): { authority: string; rest: string } {
+export function splitAuthority(text: string): { authority: string; rest: string } {
   const whole = text.slice(text.indexOf("://") + "://".length);
   const at = whole.search(/[/?#]/);
   return at === -1
@@ -194,16 +87,26 @@ function splitAuthority(text: string): { authority: string; rest: string } {
     : { authority: whole.slice(0, at), rest: whole.slice(at) };
 }
 
-/** `HOST:PORT` of an authority that may go without a port. */
-function withPort(authority: string): string {
-  return /^(\[[^[\]]*\]|[^:[\]]*[^:[\]0-9][^:[\]]*)$/.test(authority) ? `${authority}:80` : authority;
+const PORT_HTTP = 80;
+const PORT_HTTPS = 443;
+
+/** `HOST:PORT` of an authority of http:// or https://, which may go without a port. */
+export function withPort(authority: string, scheme: string): string {
+  return /^(\[[^[\]]*\]|[^:[\]]*[^:[\]0-9][^:[\]]*)$/.test(authority)
+    ? `${authority}:${portOf(scheme)}`
+    : authority;
+}
+
+/** The port that http:// and https:// have if none is written. */
+export function portOf(scheme: string): number {
+  return scheme === "https" ? PORT_HTTPS : PORT_HTTP;
 }
 
 /**
  * Reads one server: `10.0.0.1:9001`, `[::1]:9001`, `[fe80::1%eth0]:9001`, `name:9001`, `unix:/path`,
- * `http://name:9001/base`, and behind it options as `;max-connections=500`. Ports 1 to 65535; 80 for http://
- * if there is none. @returns the server, or what was expected; the options weight and backup and other
- * schemes are known but not supported.
+ * `http://name:9001/base` and `https://`, `tls://name:9001`, and behind it options as `;max-connections=500`.
+ * Ports 1 to 65535; 80 for http:// and 443 for https:// if there is none. @returns the server, or what was
+ * expected; the options weight and backup are known but not supported.
  */
 export function readTarget(text: string): Reading<Target> {
   const flaw = unreadable(text);
@@ -223,36 +126,39 @@ export function readTarget(text: string): Reading<Target> {
 
 function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
   const scheme = text.startsWith("unix:") ? undefined : schemeOf(text);
-  if (scheme === "http") return readHttpTarget(text);
-  const rest = scheme === undefined ? "" : shown(text.slice(scheme.length + "://".length));
-  if (scheme !== undefined && TARGET_SCHEMES_LATER.includes(scheme)) {
-    return refused(`TLS to servers is ${NOT_SUPPORTED}`, "name a server that takes connections without TLS");
-  }
-  if (scheme !== undefined) {
-    return refused(`${quoted(text)} has a scheme that no target has`, `write ${rest}`);
+  if (scheme === "http" || scheme === "https") return readHttpTarget(text, scheme);
+  const rest = scheme === undefined ? text : text.slice(scheme.length + "://".length);
+  if (scheme !== undefined && scheme !== "tls") {
+    return refused(`${quoted(text)} has a scheme that no target has`, `write ${shown(rest)}`);
   }
   // A base path needs no scheme: 10.0.0.1:80/base.
-  const slash = text.startsWith("unix:") ? -1 : text.indexOf("/");
-  if (slash > 0 && /:[0-9]+$/.test(text.slice(0, slash))) return readHttpTarget(`http://${text}`);
-  const address = text.startsWith("unix:")
-    ? readUnixPath(text.slice("unix:".length))
-    : readHostPort(text, "target");
-  return address.ok ? taken({ address: address.value, base: "" }) : address;
+  const slash = rest.startsWith("unix:") ? -1 : rest.indexOf("/");
+  if (slash > 0 && /:[0-9]+$/.test(rest.slice(0, slash))) {
+    if (scheme === undefined) return readHttpTarget(`http://${text}`, "http");
+    return refused(
+      `${quoted(rest.slice(slash))} after the port`,
+      `write tls://${shown(rest.slice(0, slash))}`,
+    );
+  }
+  const address = rest.startsWith("unix:")
+    ? readUnixPath(rest.slice("unix:".length))
+    : readHostPort(rest, "target");
+  return address.ok ? taken({ address: address.value, tls: scheme === "tls", base: "" }) : address;
 }
 
-function readHttpTarget(text: string): Reading<Omit<Target, "maxConnections">> {
+function readHttpTarget(text: string, scheme: "http" | "https"): Reading<Omit<Target, "maxConnections">> {
   const { authority, rest } = splitAuthority(text);
-  const address = readHostPort(withPort(authority), "target");
+  const address = readHostPort(withPort(authority, scheme), "target");
   if (!address.ok) return address;
   const extra = rest.search(/[?#]/);
   if (extra !== -1) {
-    const remedy = `write http://${shown(authority + rest.slice(0, extra))}`;
+    const remedy = `write ${scheme}://${shown(authority + rest.slice(0, extra))}`;
     return refused(`${quoted(rest.slice(extra))} after the base path`, remedy);
   }
   if (!/^[\x21-\x7e]*$/.test(rest)) {
     return refused(`${quoted(rest)} is not ASCII`, "write other characters as %HH, their bytes in UTF-8");
   }
-  return taken({ address: address.value, base: rest.replace(/\/+$/, "") });
+  return taken({ address: address.value, tls: scheme === "https", base: rest.replace(/\/+$/, "") });
 }
 
 /** The limit of connections among the options; 0 if there is none. */
@@ -338,11 +244,11 @@ export function addressText(address: Address): string {
   return `[${address.ip}${address.scope === "" ? "" : "%" + address.scope}]:${address.port}`;
 }
 
-/** What the Host of a request for that server says (RFC 9110 section 7.2): without the port of HTTP, without
+/** What the Host of a request for that server says (RFC 9110 section 7.2): without the port of its scheme, without
  * the scope, which is this machine's own matter; localhost for a unix socket. */
-export function authorityOf(address: Address): string {
+export function authorityOf(address: Address, tls: boolean): string {
   if (address.kind === "unix") return "localhost";
-  const port = address.port === 80 ? "" : `:${address.port}`;
+  const port = address.port === portOf(tls ? "https" : "http") ? "" : `:${address.port}`;
   if (address.kind === "name") return address.name.replace(/\.$/, "") + port;
   return (address.family === 4 ? address.ip : `[${address.ip}]`) + port;
 }
@@ -409,7 +315,7 @@ function scopeId(scope: string): number {
 }
 
 /** What makes any address unreadable, whatever its kind. */
-function unreadable(text: string): Reading<never> | undefined {
+export function unreadable(text: string): Reading<never> | undefined {
   if (text === "") return refused("empty", "write HOST:PORT or unix:/PATH");
   if (text.length > TEXT_CHARACTERS_MAX) {
     return refused(`an address of ${text.length} characters`, `write at most ${TEXT_CHARACTERS_MAX}`);
@@ -439,26 +345,6 @@ function unreadable(text: string): Reading<never> | undefined {
     return refused(`${quoted(text)} holds a control character`, "write addresses in printable characters");
   }
   return undefined;
-}
-
-function readUnixListen(text: string): Reading<Listen> {
-  const [path, ...queries] = text.slice("unix:".length).split("?");
-  if (queries.length > 1) return refused("more than one ?", "write unix:/PATH?protocol=tcp");
-  if (queries.length === 1) {
-    const [key, protocol = ""] = queries[0].split("=", 2);
-    if (key !== "protocol" || queries[0].split("=").length > 2) {
-      return refused(`unknown option ${quoted(queries[0])}`, `write unix:${shown(path)}?protocol=tcp`);
-    }
-    if (SCHEMES_LATER.includes(protocol)) {
-      return refused(`protocol=${protocol} is ${NOT_SUPPORTED}`, "write ?protocol=tcp or ?protocol=http");
-    }
-    if (protocol !== "tcp" && protocol !== "http") {
-      return refused(`unknown protocol ${quoted(protocol)}`, "write ?protocol=tcp or ?protocol=http");
-    }
-  }
-  const address = readUnixPath(path);
-  const protocol = queries[0] === "protocol=http" ? "http" : "tcp";
-  return address.ok ? taken({ text, protocol, address: address.value }) : address;
 }
 
 function refuseOption(name: string, bare: string): Reading<never> {

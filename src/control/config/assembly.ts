@@ -1,17 +1,11 @@
 // From the arguments of the quick mode to the raw configuration that a file would hold: every
 // LISTEN=TARGETS is a listener and an upstream, but those of HTTP on one address are one listener, whose
 // routes tell them apart by host and path. Remembers which argument gave what.
-import {
-  addressText,
-  type Listen,
-  readListen,
-  splitHttpListen,
-  splitListenTargets,
-  splitTargets,
-} from "./address.ts";
+import { addressText, splitTargets } from "./address.ts";
 import { type Argument, type CommandLine, type Given, type Group, problem } from "./command_line.ts";
 import { type ConfigProblem, quoted } from "./errors.ts";
 import type { Path } from "./finding.ts";
+import { type Listen, readListen, splitHttpListen, splitListenTargets } from "./listen.ts";
 
 /** Where a raw value came from. */
 export interface Origin {
@@ -44,6 +38,9 @@ interface Shared {
 const NOWHERE = "192.0.2.1:1";
 /** Flags that TCP does not have: shared ones are for the others. */
 const HTTP_FLAGS = ["--client-idle", "--server-idle"];
+/** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
+const CERTIFICATE_FLAGS = ["--cert", "--key"];
+const ACME_FLAG = "--acme-email";
 /** Flags that tell one kind of check from another. */
 const TEXT_FLAGS = ["--health-send", "--health-expect"];
 const KIND_FLAGS = [...TEXT_FLAGS, "--health-http"];
@@ -58,12 +55,19 @@ export function assemble(line: CommandLine, problems: ConfigProblem[]): Assemble
   for (const { flag, value, argument } of line.processFlags.values()) {
     assembly.put(flag.key.path, value, argument);
   }
-  const hasHttp = line.groups.some(({ text }) => listenOf(text)?.protocol === "http");
-  for (const group of line.groups) {
-    const isTcp = listenOf(group.text)?.protocol === "tcp";
-    const shared = [...line.sharedFlags].filter(([name]) => !(hasHttp && isTcp && HTTP_FLAGS.includes(name)));
+  const listens = line.groups.map(({ text }) => listenOf(text));
+  const hasHttp = listens.some((listen) => listen?.protocol === "http");
+  const hasTls = listens.some((listen) => listen?.tls);
+  const hasHttps = listens.some((listen) => listen?.tls && listen.protocol === "http");
+  line.groups.forEach((group, at) => {
+    const isTcp = listens[at]?.protocol === "tcp", isPlain = listens[at]?.tls === false;
+    const shared = [...line.sharedFlags].filter(([, { flag: { name } }]) =>
+      !(hasHttp && isTcp && HTTP_FLAGS.includes(name)) &&
+      !(hasTls && isPlain && CERTIFICATE_FLAGS.includes(name)) &&
+      !(hasHttps && (isTcp || isPlain) && name === ACME_FLAG)
+    );
     assembly.addGroup(group, new Map(shared));
-  }
+  });
   return assembly.finish();
 }
 
@@ -81,6 +85,8 @@ class Assembly {
   readonly #problems: ConfigProblem[];
   /** Listeners of HTTP by address. */
   readonly #shared = new Map<string, Shared[]>();
+  /** By listener: the certificates that it has. */
+  readonly #certificates = new Map<string, Set<string>>();
   /** What flags gave to a listener, which may be that of several groups. */
   readonly #listenerFlags = new Map<string, { readonly given: Given; readonly isOwn: boolean }>();
 
@@ -115,7 +121,10 @@ class Assembly {
     if (!split.ok) this.#problems.push(problem(argument, split.what, split.remedy));
     const servers = split.ok ? split.value : targets.split(",").filter((target) => target !== "");
     this.put(["upstreams", upstream, "servers"], servers.length === 0 ? [NOWHERE] : servers, argument);
-    for (const given of effective(shared, flags)) {
+    const all = effective(shared, flags);
+    this.#giveCertificates(name, all.filter(({ flag }) => CERTIFICATE_FLAGS.includes(flag.name)));
+    for (const given of all) {
+      if (CERTIFICATE_FLAGS.includes(given.flag.name)) continue;
       if (given.flag.key.path[0] === "listeners") {
         this.#giveListener(name, given, flags.get(given.flag.name) === given);
       } else {
@@ -155,7 +164,8 @@ class Assembly {
     match: Match,
     argument: Argument,
   ): { name: string; upstream: string } | undefined {
-    const place = addressText(listen.address), others = this.#shared.get(place) ?? [];
+    const place = `${listen.tls ? "https" : "http"} ${addressText(listen.address)}`;
+    const others = this.#shared.get(place) ?? [];
     const asked = `${(match.host ?? "").toLowerCase()}\n${match.path ?? ""}`;
     let shared = others.find(({ matches }) => !matches.has(asked));
     if (shared === undefined) {
@@ -204,6 +214,26 @@ class Assembly {
     }
   }
 
+  /** The n-th key is that of the n-th certificate; where there is none, the certificate's file holds it. Those of
+   * all groups of a listener are its own, each once. */
+  #giveCertificates(name: string, given: readonly Given[]): void {
+    const certs = given.filter(({ flag }) => flag.name === "--cert");
+    const keys = given.filter(({ flag }) => flag.name === "--key");
+    const known = this.#certificates.get(name) ?? new Set();
+    this.#certificates.set(name, known);
+    for (const { argument } of keys.slice(certs.length)) {
+      this.#problems.push(problem(argument, "a key without a certificate", "give --cert FILE as well"));
+    }
+    certs.forEach((cert, nth) => {
+      const key = keys.at(nth), pair = `${cert.value}\n${key?.value ?? cert.value}`;
+      if (known.has(pair)) return;
+      const path = ["listeners", name, "tls", "certificates", known.size];
+      known.add(pair);
+      this.put([...path, "cert"], cert.value, cert.argument);
+      if (key !== undefined) this.put([...path, "key"], key.value, key.argument);
+    });
+  }
+
   #giveUpstream(name: string, given: Given): void {
     const path = ["upstreams", name, ...given.flag.key.path.slice(2)];
     if (given.flag.name !== "--health") this.put(path, given.value, given.argument);
@@ -216,9 +246,12 @@ function isAnyPort({ address }: Listen): boolean {
   return address.kind !== "unix" && address.port === 0;
 }
 
-/** The flags that hold for one LISTEN=TARGETS: its own before the shared ones; its own kind of check wins whole. */
+/** The flags that hold for one LISTEN=TARGETS: its own before the shared ones; its own kind of check wins whole, and
+ * so do its own certificates. */
 function effective(shared: ReadonlyMap<string, Given>, own: ReadonlyMap<string, Given>): Given[] {
-  const flags = new Map([...shared, ...own]);
+  const isCertificate = ({ flag }: Given): boolean => CERTIFICATE_FLAGS.includes(flag.name);
+  const hasOwn = [...own.values()].some(isCertificate);
+  const flags = new Map([...[...shared].filter(([, given]) => !(hasOwn && isCertificate(given))), ...own]);
   const drop = (names: readonly string[]): void => {
     for (const name of names) if (!own.has(name)) flags.delete(name);
   };

@@ -3,15 +3,18 @@
 import type * as z from "zod";
 import { LISTENERS_MAX, SERVERS_PER_UPSTREAM_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
 import { type Address, addressText, isLoopback, isWildcard, readTarget, readUnixPath } from "./address.ts";
+import { certificateFindings } from "./certificate_files.ts";
 import { didYouMean, quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { findingsOfIssues } from "./issues.ts";
 import { findLoops } from "./loops.ts";
-import type { Disk } from "./disk.ts";
+import { DISK, type Disk } from "./disk.ts";
 import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { checkRoutes, upstreamsOf } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
+import { checkTls } from "./tls_checks.ts";
+import { STORAGE_OF_USER } from "./tls_schema.ts";
 import { formatDuration } from "./units.ts";
 
 /** What a configuration depends on besides itself. `uid` is that of the process, 0 for root. */
@@ -20,6 +23,8 @@ export interface Surroundings {
   readonly uid: number;
   /** How files that the configuration names are read; the machine's own if not given. */
   readonly disk?: Disk;
+  /** When certificates are looked at, in milliseconds since 1970; now if not given. */
+  readonly now?: number;
 }
 
 /** A token beyond loopback that is shorter than this is warned about. */
@@ -42,9 +47,14 @@ export function checkConfig(
   const config: Config = {
     ...result.data,
     admin: result.data.admin ?? defaultAdmin(surroundings),
+    listeners: withStorage(result.data.listeners, defaultStorage(surroundings)),
     "page-files": files,
   };
-  const findings = [...crossCheck(config, raw), ...unread];
+  const findings = [
+    ...crossCheck(config, raw),
+    ...unread,
+    ...certificateFindings(config, raw, surroundings.disk ?? DISK, surroundings.now ?? Date.now()),
+  ];
   // Next to a name that leads nowhere, whoever was meant by it is no news.
   if (!findings.some(({ severity }) => severity === "error")) findings.push(...findUnused(config));
   if (config.admin.kind === "off" && config.admin.byDefault) {
@@ -135,11 +145,30 @@ export function defaultAdmin({ env, uid }: Surroundings): Admin {
   return { kind: "unix", address: address.value, byDefault: true };
 }
 
+/** Where what ACME gives is kept when nobody says it; empty: there is no place for it. */
+export function defaultStorage({ env, uid }: Surroundings): string {
+  if (uid === 0) return "/var/lib/sluice/acme";
+  const { XDG_STATE_HOME: state = "", HOME: home = "" } = env;
+  if (state.startsWith("/")) return `${state}/sluice/acme`;
+  return home.startsWith("/") ? `${home}/.local/state/sluice/acme` : "";
+}
+
+function withStorage(listeners: Config["listeners"], storage: string): Config["listeners"] {
+  return Object.fromEntries(
+    Object.entries(listeners).map(([name, listener]) => {
+      const { tls } = listener;
+      if (tls?.acme === undefined || tls.acme.storage !== STORAGE_OF_USER) return [name, listener];
+      return [name, { ...listener, tls: { ...tls, acme: { ...tls.acme, storage } } }];
+    }),
+  );
+}
+
 /** What holds between keys, each of them good by itself. */
 function crossCheck(config: Config, raw: unknown): Finding[] {
   return [
     ...checkCounts(config),
     ...checkProtocols(config, raw),
+    ...checkTls(config, raw),
     ...checkReferences(config),
     ...checkRoutes(config, raw),
     ...checkBinds(config),
@@ -194,11 +223,16 @@ function checkReferences(config: Config): Finding[] {
       missing: ["upstreams", to],
     });
   };
-  for (const [name, { to, routes }] of Object.entries(config.listeners)) {
+  for (const [name, { to, routes, sni = {} }] of Object.entries(config.listeners)) {
     if (to !== undefined) see(name, to, ["listeners", name, "to"]);
     routes.forEach(({ action }, at) => {
       if (action.kind === "upstream") see(name, action.to, ["listeners", name, "routes", at, "to"]);
     });
+    for (const [asked, target] of Object.entries(sni)) {
+      const path = ["listeners", name, "sni", asked];
+      if (typeof target === "string") see(name, target, path);
+      else see(name, target.terminate, [...path, "terminate"]);
+    }
   }
   return findings;
 }
@@ -309,9 +343,9 @@ function checkUpstream(name: string, upstream: Config["upstreams"][string]): Fin
     );
   }
   const seen = new Set<string>();
-  servers.forEach(({ address, base }, at) => {
-    const text = addressText(address) + base;
-    if (seen.has(text)) {
+  servers.forEach(({ address, base, tls }, at) => {
+    const text = addressText(address) + base, id = `${tls} ${text}`;
+    if (seen.has(id)) {
       findings.push({
         path: ["upstreams", name, "servers", at],
         what: `${quoted(text)} is given twice and gets twice the share`,
@@ -319,7 +353,7 @@ function checkUpstream(name: string, upstream: Config["upstreams"][string]): Fin
         severity: "warning",
       });
     }
-    seen.add(text);
+    seen.add(id);
   });
   return findings;
 }

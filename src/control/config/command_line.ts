@@ -1,10 +1,10 @@
 // The arguments of a command line put in order: which of them are flags, whose value is whose, and which
 // LISTEN=TARGETS a flag holds for. What the values mean together is flags.ts's and run.ts's.
 import { parseArgs } from "node:util";
-import { splitListenTargets } from "./address.ts";
 import { checkKey } from "./check.ts";
 import { type ConfigProblem, didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import type { KeyDoc } from "./keys.ts";
+import { splitListenTargets } from "./listen.ts";
 import { type Key, KEYS } from "./schema.ts";
 import { VERBS, VERBS_LATER } from "./verbs.ts";
 
@@ -39,9 +39,6 @@ export const FLAGS_LATER: readonly string[] = [
   "--bandwidth-per-connection",
   "--udp-idle",
   "--responses",
-  "--cert",
-  "--key",
-  "--acme-email",
 ];
 
 const FLAG_BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));
@@ -63,6 +60,7 @@ export interface Argument {
 export interface Group {
   readonly argument: Argument;
   readonly text: string;
+  /** By name; those that may be given more than once by name and number. */
   readonly flags: Map<string, Given>;
 }
 
@@ -206,6 +204,10 @@ function place(line: CommandLine, given: Given): void {
   const group = line.groups[line.groups.length - 1];
   const listenFlags = group === undefined ? line.sharedFlags : group.flags;
   const flags = given.flag.scope === "process" ? line.processFlags : listenFlags;
+  if (given.flag.doc.many) {
+    flags.set(nthName(given.flag.name, flags), given);
+    return;
+  }
   const before = flags.get(given.flag.name);
   if (before !== undefined && before.value !== given.value) {
     const values = given.flag.doc.secret
@@ -216,6 +218,13 @@ function place(line: CommandLine, given: Given): void {
     return;
   }
   flags.set(given.flag.name, given);
+}
+
+/** What a flag is kept by that may be given more than once. */
+function nthName(name: string, flags: ReadonlyMap<string, Given>): string {
+  let nth = 1;
+  while (flags.has(`${name}#${nth}`)) nth += 1;
+  return `${name}#${nth}`;
 }
 
 /** Takes out of one place the flags that its --health excludes: no details of a check that is not made. */

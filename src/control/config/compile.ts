@@ -27,8 +27,10 @@ import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { accessLines } from "./log_templates.ts";
 import { routeSpecs, upstreamsOf } from "./route_specs.ts";
+import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
-import type { Config, Server as ConfiguredServer } from "./schema.ts";
+import type { Config } from "./schema.ts";
+import type { Server as ConfiguredServer } from "./upstream_schema.ts";
 
 /** Kept connections are kept as long as the server says. */
 const KEEP_AUTO = -1;
@@ -79,6 +81,7 @@ interface Server {
   readonly upstream: number;
   readonly address: LiteralAddress;
   readonly configured: ConfiguredServer;
+  readonly session: ServerSession;
 }
 
 interface Probe {
@@ -88,6 +91,7 @@ interface Probe {
   /** What it says. */
   readonly send: Uint8Array;
   readonly servers: number[];
+  readonly session: ServerSession;
 }
 
 /** What a generation is made of, numbered. */
@@ -106,8 +110,10 @@ interface Places {
     readonly base: Span;
     readonly authority: Span;
     readonly logName: Span;
+    readonly tlsName: Span;
   }[];
   readonly probes: readonly {
+    readonly tlsName: Span;
     readonly send: Span;
     readonly expectAt: number;
     readonly statusAt: number;
@@ -199,6 +205,7 @@ class Numbering {
 function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
   const { input, numbers, directory, warnings } = compiling;
   const upstreams: Upstream[] = [], servers: Server[] = [];
+  const profiles = profileNumbers(input.config);
   const probes = new Map<string, Probe>();
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
     const { servers: targets, health } = configured;
@@ -212,8 +219,10 @@ function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
       const server = numberServer(compiling, name, key, address, members.length);
       if (server === NONE) continue;
       members.push(server);
-      servers.push({ number: server, upstream: number, address, configured: target });
-      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, target, address, server);
+      const session = sessionOf(profiles, name, configured, target);
+      const placed = { number: server, upstream: number, address, configured: target, session };
+      servers.push(placed);
+      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed);
       directory.add("servers", {
         number: server,
         upstream: name,
@@ -278,12 +287,14 @@ function numberServer(
 /** The listeners that have a socket. */
 function gatherListeners({ input, numbers, directory }: Compiling): ReadonlyMap<string, NumberedListener> {
   const listeners = new Map<string, NumberedListener>();
+  const profiles = profileNumbers(input.config);
   for (const socket of input.sockets) {
     const name = socket.listener, configured = input.config.listeners[name];
     if (configured === undefined) continue;
     const key = listenerKey(socket);
     const number = numbers.take("listeners", key);
-    listeners.set(key, { number, name, configured, port: socket.port });
+    const profile = profileOfBind(profiles, name, configured, socket.bind);
+    listeners.set(key, { number, name, configured, port: socket.port, profile });
     const upstreams = upstreamsOf(configured);
     directory.add("listeners", {
       number,
@@ -316,13 +327,15 @@ function placeBytes(
   const logName = lines.nameOf;
   const routes = compileRoutes(routeLists(parts), arena, patternOf);
   return {
-    servers: servers.map(({ address, configured }) => ({
+    servers: servers.map(({ address, configured, session }) => ({
+      tlsName: span(encoder.encode(session.name)),
       addressAt: arena.add(encodeAddress(address)),
       base: span(encoder.encode(configured.base)),
-      authority: span(encoder.encode(authorityOf(configured.address))),
+      authority: span(encoder.encode(authorityOf(configured.address, configured.tls))),
       logName: logName(addressText(address)),
     })),
-    probes: probes.map(({ address, send, check: { expect, http } }) => ({
+    probes: probes.map(({ address, send, session, check: { expect, http } }) => ({
+      tlsName: span(encoder.encode(session.name)),
       send: span(send),
       expectAt: expect?.kind === "text" ? arena.add(expect.bytes) : 0,
       statusAt: http === undefined ? 0 : arena.add(statusSet(http.statuses)),
@@ -431,8 +444,11 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
 }
 
 function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
-  servers.forEach(({ number, upstream, configured }, index) => {
-    const { addressAt, base, authority, logName } = places.servers[index];
+  servers.forEach(({ number, upstream, configured, session }, index) => {
+    const { addressAt, base, authority, logName, tlsName } = places.servers[index];
+    plan.serverTls[number] = session.profile;
+    plan.serverTlsNameAt[number] = tlsName.at;
+    plan.serverTlsNameBytes[number] = tlsName.bytes;
     plan.serverNameAt[number] = logName.at;
     plan.serverNameBytes[number] = logName.bytes;
     plan.serverAddressAt[number] = addressAt;
@@ -452,8 +468,11 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers }, index) => {
-    const { send, expectAt, statusAt, addressAt } = places.probes[index], { expect } = check;
+  probes.forEach(({ number, check, servers, session }, index) => {
+    const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
+    plan.probeTls[number] = session.profile;
+    plan.probeTlsNameAt[number] = tlsName.at;
+    plan.probeTlsNameBytes[number] = tlsName.bytes;
     plan.probeKind[number] = kindOf(check);
     plan.probeAddressAt[number] = addressAt;
     plan.probeFirst[number] = member;
@@ -496,17 +515,15 @@ function addProbe(
   probes: Map<string, Probe>,
   numbers: Numbering,
   check: HealthCheck,
-  target: ConfiguredServer,
-  address: LiteralAddress,
-  server: number,
+  { number: server, configured: target, address, session }: Server,
 ): number {
   const { http, interval, timeout, fall, rise } = check;
-  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address));
+  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
   const expect = check.expect === undefined
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
-  const asked = [check.tcp, hex(send), expect, statuses];
+  const asked = [session.profile, session.name, check.tcp, hex(send), expect, statuses];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -514,7 +531,7 @@ function addProbe(
     return known.number;
   }
   const number = numbers.take("probes", key);
-  if (number !== NONE) probes.set(key, { number, check, address, send, servers: [server] });
+  if (number !== NONE) probes.set(key, { number, check, address, send, session, servers: [server] });
   return number;
 }
 

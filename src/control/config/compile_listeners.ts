@@ -14,6 +14,8 @@ export interface NumberedListener {
   readonly configured: Configured;
   /** Where it is bound; 0: a unix socket. */
   readonly port: number;
+  /** Of its TLS; 0: what it speaks is plain. */
+  readonly profile: number;
 }
 
 /** Bytes in the arena. */
@@ -55,7 +57,7 @@ function trustedRecord({ family, bits, ip }: Cidr): Uint8Array {
 /** Writes the columns of one listener. `upstream`: the number of where it leads, or NONE. */
 export function writeListener(
   plan: Plan,
-  { number, name, configured, port }: NumberedListener,
+  { number, name, configured, port, profile }: NumberedListener,
   upstream: number,
   trusted: Trusted,
   logName: Span,
@@ -65,6 +67,8 @@ export function writeListener(
   plan.listenerNameBytes[number] = logName.bytes;
   plan.listenerUpstream[number] = upstream;
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
+  plan.listenerTls[number] = profile;
+  plan.listenerHandshakeMs[number] = timeouts.handshake;
   if (configured.bind[0].protocol === "tcp") {
     plan.listenerProtocol[number] = Protocol.Tcp;
     return;

@@ -11,7 +11,7 @@ import {
   Told,
 } from "../../plan/log_lines.ts";
 import type { Plan } from "../../plan/plan.ts";
-import { REFUSALS } from "../../proto/refusal.ts";
+import { DETAILS } from "../../proto/detail.ts";
 import { REASONS } from "../../shared/reason.ts";
 import { EBUG, errnoName } from "../../sys/errno.ts";
 import type { Directory } from "../directory.ts";
@@ -71,7 +71,7 @@ export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logge
   const reasons = REASONS.map(({ name }) => nameOf(name));
   const types = REASONS.map(({ type }) => nameOf(type ?? ""));
   const errnos = ERRNOS.map((errno) => nameOf(errno === 0 ? "" : errnoName(errno)));
-  const details = REFUSALS.map(({ text }, code) => nameOf(code === 0 ? "" : text));
+  const details = DETAILS.map(nameOf);
   return {
     sizes: {
       lines: LINES,

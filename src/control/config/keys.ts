@@ -11,6 +11,8 @@ export interface KeyDoc {
   readonly placeholder?: string;
   /** The flag of the quick mode that gives this value, with its dashes. */
   readonly flag?: string;
+  /** The flag may be given more than once: each is one more of a list. */
+  readonly many?: true;
   readonly example?: string;
   /** The unit of the converted value. */
   readonly unit?: "ms" | "count" | "bytes";

@@ -39,18 +39,42 @@ function ofListener(name: string, listener: Config["listeners"][string], raw: un
   const path = ["listeners", name];
   const protocols = new Set(listener.bind.map(({ protocol }) => protocol));
   if (protocols.size > 1) {
-    return [error([...path, "bind"], "tcp:// and http:// in one listener", "write a listener for each")];
+    const [tcp, http] = (["tcp", "http"] as const).map((protocol) =>
+      schemeOf(listener.bind.find((bind) => bind.protocol === protocol)!)
+    );
+    return [error([...path, "bind"], `${tcp} and ${http} in one listener`, "write a listener for each")];
   }
   if (protocols.has("http")) {
-    if (listener.to !== undefined || listener.routes.length > 0) return [];
+    if (listener.to !== undefined || listener.routes.length > 0 || isRedirectAlone(listener)) return [];
     return [error([...path, "to"], "nothing becomes of the requests", "write UPSTREAM, or routes")];
   }
   return [
-    ...(listener.to === undefined ? [error([...path, "to"], "missing", "write UPSTREAM")] : []),
+    ...(listener.to === undefined && listener.sni === undefined
+      ? [error([...path, "to"], "missing", "write UPSTREAM")]
+      : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, [...path, "timeouts"], LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, [...path, "timeouts"], ["client-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
   ];
+}
+
+/** A listener that has nothing but http://, and answers by sending its clients to https://. */
+export function isRedirectAlone(listener: Config["listeners"][string]): boolean {
+  return listener["redirect-to-https"] &&
+    listener.bind.every(({ protocol, tls }) => protocol === "http" && !tls);
+}
+
+/** As an address to listen on begins. */
+export function schemeOf({ protocol, tls }: Config["listeners"][string]["bind"][number]): string {
+  return protocol === "http" ? (tls ? "https://" : "http://") : tls ? "tls://" : "tcp://";
+}
+
+/** A server as somebody wrote it. */
+export function serverText(raw: unknown, upstream: string, at: number): string {
+  const servers = ["upstreams", upstream, "servers"];
+  return String(
+    valueAt(raw, [...servers, at, "address"]) ?? valueAt(raw, [...servers, at]) ?? valueAt(raw, servers),
+  );
 }
 
 /** By upstream. */
@@ -71,21 +95,28 @@ function ofUpstream(
   users: Users | undefined,
   raw: unknown,
 ): Finding[] {
-  const path = ["upstreams", name], tcp = users?.get("tcp");
-  if (users === undefined || tcp === undefined) return [];
+  const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
+  if (users === undefined) return [];
+  const overTls = upstream.servers.flatMap(({ address }, at) => {
+    const text = serverText(raw, name, at);
+    if (!text.startsWith("tls://") || http === undefined) return [];
+    const what = `${quoted(text)} is for TCP, and listener ${quoted(http)} is for http://`;
+    return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
+  });
+  if (tcp === undefined) return overTls;
   const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
-    const given = [...path, "servers", at];
-    const text = valueAt(raw, [...given, "address"]) ?? valueAt(raw, given) ??
-      valueAt(raw, [...path, "servers"]);
+    const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
-    if (String(text).startsWith("http://") || base !== "") {
-      const what = `${quoted(String(text))} is for HTTP, and listener ${quoted(tcp)} is for tcp://`;
-      told.push(error(given, what, `write ${addressText(address)}`));
+    if (/^https?:\/\//.test(text) || base !== "") {
+      const what = `${quoted(text)} is for HTTP, and listener ${quoted(tcp)} is for tcp://`;
+      told.push(
+        error(given, what, `write ${text.startsWith("https:") ? "tls://" : ""}${addressText(address)}`),
+      );
     }
     if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
-  if (users.has("http")) return findings;
+  if (http !== undefined) return [...overTls, ...findings];
   return [
     ...findings,
     ...written(raw, path, ["keep-alive"], FOR_HTTP),

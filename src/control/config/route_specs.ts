@@ -71,8 +71,11 @@ function specOf(name: string, route: Route, numberOf: (upstream: string) => numb
 }
 
 /** The upstreams that a listener leads to, each once. */
-export function upstreamsOf({ to, routes }: Listener): string[] {
-  const targets = routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []);
+export function upstreamsOf({ to, routes, sni = {} }: Listener): string[] {
+  const targets = [
+    ...routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []),
+    ...Object.values(sni).map((target) => typeof target === "string" ? target : target.terminate),
+  ];
   return [...new Set(to === undefined ? targets : [...targets, to])];
 }
 

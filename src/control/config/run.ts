@@ -46,7 +46,7 @@ const CONFIG_FLAGS = ["-c", "--config"];
  */
 export function parseRun(
   argv: readonly string[],
-  { env, uid, disk = DISK }: Surroundings = hereAndNow(),
+  { env, uid, disk = DISK, now }: Surroundings = hereAndNow(),
 ): RunConfig | { problems: ConfigProblem[] } {
   const line = emptyCommandLine();
   const path = readArguments(argv, line);
@@ -66,7 +66,7 @@ export function parseRun(
     valueAt(values, key.path) === undefined ? [] : checkKey(key, valueAt(values, key.path))
   );
   for (const flag of flags) override(values, flag);
-  const { config, findings } = checkConfig(values, { env, uid, disk });
+  const { config, findings } = checkConfig(values, { env, uid, disk, ...(now === undefined ? {} : { now }) });
   const later: Tell = (findings) => tell(findings, source, values, flags, hide);
   // What could not be substituted is not told once more as a bad value.
   const resolved = findings.filter((one) => !unresolved.some((other) => isWithin(one.path, other.path)));
@@ -121,7 +121,7 @@ function readArguments(argv: readonly string[], line: CommandLine): string | und
 function misplaced({ sharedFlags }: CommandLine): ConfigProblem[] {
   return [...sharedFlags.values()].map(({ flag, argument }) => {
     const [section, , ...rest] = flag.key.path;
-    const place = pathText([section, "NAME", ...rest]);
+    const place = pathText([section, "NAME", ...rest.map((step) => step === "*" ? 0 : step)]);
     return problem(argument, "holds for a LISTEN=TARGETS, not for a file", `write ${place} in the file`);
   });
 }

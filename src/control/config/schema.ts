@@ -3,24 +3,12 @@
 // converted (durations in milliseconds, texts as bytes); names stay as they are in the file.
 // Every key has a default or says that it is required; every value has a bound.
 import * as z from "zod";
-import { REACTORS_MAX, TICK_MS } from "../../base/limits.ts";
-import {
-  type Address,
-  type IpAddress,
-  type Listen,
-  readAdminHostPort,
-  readListen,
-  readTarget,
-  readUnixPath,
-  SERVER_CONNECTIONS,
-  type Target,
-  type UnixAddress,
-} from "./address.ts";
+import { REACTORS_MAX } from "../../base/limits.ts";
+import { type IpAddress, readAdminHostPort, readUnixPath, type UnixAddress } from "./address.ts";
 import { readCidr } from "./cidr.ts";
 import { errorPages } from "./error_pages.ts";
 import { didYouMean, NOT_SUPPORTED, quoted, type Reading, refused, taken } from "./errors.ts";
 import { forwarded } from "./forwarding_schema.ts";
-import { health } from "./health_schema.ts";
 import {
   count,
   countDoc,
@@ -33,10 +21,15 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { type Listen, readListen } from "./listen.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
-import { type Range, readCount, readDuration } from "./units.ts";
+import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { hsts, listenerTls, sni } from "./tls_schema.ts";
+import { readFilePath } from "./tls_values.ts";
+import { type Range, readCount } from "./units.ts";
+import { upstream } from "./upstream_schema.ts";
 
 /** Where the admin API listens. `byDefault`: nobody asked, so a failure is only a warning. */
 export type Admin =
@@ -50,78 +43,17 @@ export interface MaxConnections {
   readonly byDefault: boolean;
 }
 
-/** One server of an upstream. */
-export interface Server {
-  readonly address: Address;
-  /** See Target. */
-  readonly base: string;
-  /** Of all reactors; 0: no limit. */
-  readonly "max-connections": number;
-}
-
-/** Connections to servers that are kept for the next request. */
-export interface KeepAlive {
-  /** By each reactor for each server; 0: none. */
-  readonly "max-idle": number;
-  /** For how long; auto: as long as the server says or shows. */
-  readonly idle: number | "auto";
-}
-
 /** A configuration is read once: compiling its checks takes longer than doing them. */
 z.config({ jitless: true });
 
 const NAME_CHARACTERS_MAX = 512;
 const TOKEN_CHARACTERS_MAX = 512;
 
-/** Nothing that a reactor times is shorter than one of its ticks; it would only be rounded up. */
-const CONNECT_MS: Range = { min: TICK_MS, max: 3_600_000 };
-const IDLE_MS: Range = { min: TICK_MS, max: 7 * 86_400_000 };
 /** The control plane's own. */
 const DRAIN_MS: Range = { min: 0, max: 86_400_000 };
-const KEEP_MAX: Range = { min: 1, max: 65_535 };
-const KEEP_MAX_DEFAULT = 256;
 const CONNECTIONS: Range = { min: 1, max: 1_000_000 };
 const CONNECTIONS_DEFAULT = 100_000;
 const REACTORS: Range = { min: 1, max: REACTORS_MAX };
-
-/** The timeouts of HTTP, which stand as defaults and where they hold. */
-const TIMEOUTS = {
-  "client-idle": ["60s", "close an HTTP client's connection that asks for nothing for so long"],
-  "request-head": ["30s", "longest wait for the whole head of a request"],
-  "body-stall": ["60s", "longest silence within the body of a request"],
-  exchange: ["off", "longest time for a request and its answer as a whole"],
-  answer: ["60s", "longest wait for the head of an HTTP server's answer"],
-  "server-idle": ["60s", "longest silence of an HTTP server within the body of its answer"],
-  queue: ["5s", "longest wait for a server while all have the connections they may have"],
-} as const;
-
-function timeout(name: keyof typeof TIMEOUTS) {
-  return text((input) => name === "exchange" ? readLimit(input) : readDuration(input, IDLE_MS));
-}
-
-/** A duration, or off, which is 0. */
-function readLimit(input: string): Reading<number> {
-  if (input === "off") return taken(0);
-  if (["0", "0s", "no", "none", "never"].includes(input)) {
-    return refused(`${quoted(input)} is no limit`, 'did you mean "off"?');
-  }
-  const reading = readDuration(input, IDLE_MS);
-  return reading.ok ? reading : refused(reading.what, `${reading.remedy}, or off`);
-}
-
-function timeoutDoc(name: keyof typeof TIMEOUTS): KeyDoc {
-  const placeholder = name === "exchange" ? "off|DURATION" : "DURATION";
-  return { description: TIMEOUTS[name][1], ...durationDoc(IDLE_MS), placeholder };
-}
-
-function defaultTimeout(name: keyof typeof TIMEOUTS) {
-  return key(timeout(name).prefault(TIMEOUTS[name][0]), timeoutDoc(name));
-}
-
-function ownTimeout(name: keyof typeof TIMEOUTS, flag?: string) {
-  const doc = { ...timeoutDoc(name), defaultText: TIMEOUTS[name][0] };
-  return key(timeout(name).optional(), flag === undefined ? doc : { ...doc, flag });
-}
 
 function readReactors(input: string | number): Reading<number | "auto"> {
   if (input === "auto") return taken("auto");
@@ -186,10 +118,11 @@ const defaults = z.strictObject({
       answer: defaultTimeout("answer"),
       "server-idle": defaultTimeout("server-idle"),
       queue: defaultTimeout("queue"),
+      handshake: defaultTimeout("handshake"),
     }).prefault({}),
     {
       description: "timeouts of every listener and upstream that has no own",
-      later: ["write-stall", "half-closed", "handshake"],
+      later: ["write-stall", "half-closed"],
     },
   ),
 });
@@ -210,6 +143,21 @@ const listener = z.strictObject({
   to: key(z.string().optional(), {
     description: "name of the upstream that gets the connections, or the requests that no route takes",
     placeholder: "UPSTREAM",
+  }),
+  sni: key(sni.optional(), {
+    description: "where connections of TLS go by the name that they ask for, without it being ended; " +
+      "instead of to",
+    placeholder: "NAME: UPSTREAM",
+  }),
+  tls: key(listenerTls.optional(), { description: "TLS of https:// and tls://, and where sni ends it" }),
+  "redirect-to-https": key(z.boolean().prefault(false), {
+    description: "sends requests that come over http:// to https://",
+    placeholder: "true|false",
+    defaultText: "false",
+  }),
+  hsts: key(hsts.optional(), {
+    description: "tells browsers to keep to https:// (Strict-Transport-Security)",
+    short: "max-age",
   }),
   routes: key(z.array(route).prefault([]), {
     description: "what becomes of which requests: the most specific match wins, then the first",
@@ -242,96 +190,9 @@ const listener = z.strictObject({
       "request-head": ownTimeout("request-head"),
       "body-stall": ownTimeout("body-stall"),
       exchange: ownTimeout("exchange"),
+      handshake: ownTimeout("handshake"),
     }).prefault({}),
-    { description: "timeouts of this listener", later: ["handshake", "half-closed", "write-stall"] },
-  ),
-});
-
-function readIdle(input: string): Reading<number | "auto"> {
-  if (input === "auto") return taken("auto");
-  const reading = readDuration(input, IDLE_MS);
-  return reading.ok ? reading : refused(reading.what, `${reading.remedy}, or auto`);
-}
-
-const keepAlive = z.union([
-  z.literal("off").transform((): KeepAlive => ({ "max-idle": 0, idle: 0 })),
-  z.strictObject({
-    "max-idle": key(count(KEEP_MAX).prefault(KEEP_MAX_DEFAULT), {
-      description: "idle connections kept by each reactor for each server",
-      ...countDoc(KEEP_MAX),
-    }),
-    idle: key(text(readIdle).prefault("auto"), {
-      description: "how long one is kept; auto is as long as the server says or shows",
-      ...durationDoc(IDLE_MS),
-      placeholder: "auto|DURATION",
-    }),
-  }).transform((value): KeepAlive => value),
-]).prefault({});
-
-function serverOf({ address, base, maxConnections }: Target): Server {
-  return { address, base, "max-connections": maxConnections };
-}
-
-const serverText = text(readTarget).transform(serverOf);
-
-const server = key(
-  z.union([
-    serverText,
-    z.strictObject({
-      address: key(text(readTarget), {
-        description: "the server's address",
-        placeholder: "TARGET",
-        example: "10.0.0.1:8080",
-      }),
-      "max-connections": key(count(SERVER_CONNECTIONS).optional(), {
-        description: "connections in use at once, by all reactors; more requests wait",
-        defaultText: "no limit",
-        ...countDoc(SERVER_CONNECTIONS),
-      }),
-    }).transform(({ address, "max-connections": most }): Server => {
-      return serverOf({ ...address, maxConnections: most ?? address.maxConnections });
-    }),
-  ]),
-  { description: "one server", placeholder: "TARGET", later: ["weight", "backup"] },
-);
-
-const upstream = z.strictObject({
-  balance: key(z.enum(["round-robin"]).prefault("round-robin"), {
-    description: "how a server is chosen",
-    placeholder: "round-robin",
-    flag: "--balance",
-    later: ["least-connections", "random-two", "peak-ewma", "source-hash", "consistent-hash", "first"],
-  }),
-  servers: key(
-    z.union([serverText, z.array(server).min(1)]).transform((value): Server[] =>
-      Array.isArray(value) ? value : [value]
-    ),
-    { description: "the servers; one or a list", placeholder: "TARGETS", example: "10.0.0.1:8080" },
-  ),
-  health: key(health, {
-    description: "how servers are checked",
-    placeholder: "off|tcp",
-    short: "http",
-    flag: "--health",
-  }),
-  "keep-alive": key(keepAlive, {
-    description: "connections to HTTP servers that are kept for the next request; or off",
-    placeholder: "off",
-    short: "max-idle",
-  }),
-  timeouts: key(
-    z.strictObject({
-      connect: key(duration(CONNECT_MS).optional(), {
-        description: "longest wait for one server to accept",
-        flag: "--connect-timeout",
-        defaultText: "3s",
-        ...durationDoc(CONNECT_MS),
-      }),
-      answer: ownTimeout("answer"),
-      "server-idle": ownTimeout("server-idle", "--server-idle"),
-      queue: ownTimeout("queue"),
-    }).prefault({}),
-    { description: "timeouts of this upstream" },
+    { description: "timeouts of this listener", later: ["half-closed", "write-stall"] },
   ),
 });
 
@@ -385,6 +246,14 @@ const file = key(
       defaultText: String(CONNECTIONS_DEFAULT),
       ...countDoc(CONNECTIONS),
     }),
+    "tls-ticket-keys": key(text(readFilePath).optional(), {
+      description:
+        "keys of session tickets, 80 bytes each, the first of which new tickets get; for those who " +
+        "share them between machines",
+      placeholder: "FILE",
+      example: "/etc/sluice/tickets.key",
+      defaultText: "made at start, and anew from time to time",
+    }),
     defaults: key(defaults.prefault({}), {
       description: "inherited by every listener and upstream",
       later: ["on-remove"],
@@ -402,11 +271,7 @@ const file = key(
             "limits",
             "on-remove",
             "udp",
-            "tls",
-            "sni",
             "forward-proxy",
-            "redirect-to-https",
-            "hsts",
             "ban",
           ],
         }),
@@ -424,7 +289,6 @@ const file = key(
             "outlier",
             "retry",
             "sticky",
-            "tls",
             "protocol",
             "circuit-breaker",
             "concurrency",
@@ -449,6 +313,7 @@ function inherit(config: z.output<typeof file>) {
       "request-head": listener.timeouts["request-head"] ?? timeouts["request-head"],
       "body-stall": listener.timeouts["body-stall"] ?? timeouts["body-stall"],
       exchange: listener.timeouts.exchange ?? timeouts.exchange,
+      handshake: listener.timeouts.handshake ?? timeouts.handshake,
     };
     return [name, { ...listener, trust: listener.trust ?? [], timeouts: own }] as const;
   });

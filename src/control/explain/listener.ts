@@ -1,6 +1,7 @@
 // Which listener takes a connection: the one at that very address, else one at all addresses of the port. A
 // name in the question, or all addresses, stands for whatever listens on the port.
-import { type Address, addressText, isWildcard, readListen } from "../config/address.ts";
+import { type Address, addressText, isWildcard } from "../config/address.ts";
+import { readListen } from "../config/listen.ts";
 import { type ConfigProblem, quoted } from "../config/errors.ts";
 import { entries } from "../status.ts";
 import type { ListenerEntry } from "../directory.ts";

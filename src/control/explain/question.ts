@@ -1,14 +1,7 @@
 // What explain is asked: a connection or a request that somebody might make, from where. Reading touches
 // neither network nor disk. The same for the command line and for /explain.
 import { HEAD_BYTES_MAX } from "../../base/limits.ts";
-import {
-  type Address,
-  addressText,
-  type IpAddress,
-  ipAddress,
-  readListen,
-  readTarget,
-} from "../config/address.ts";
+import { type Address, addressText, type IpAddress, ipAddress, readTarget } from "../config/address.ts";
 import {
   type ConfigProblem,
   NOT_SUPPORTED,
@@ -18,6 +11,7 @@ import {
   shown,
   taken,
 } from "../config/errors.ts";
+import { readListen } from "../config/listen.ts";
 
 export interface ConnectionQuestion {
   readonly kind: "connection";

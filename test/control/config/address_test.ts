@@ -11,13 +11,11 @@ import {
   isLoopback,
   isWildcard,
   type LiteralAddress,
-  readListen,
   readTarget,
-  splitHttpListen,
-  splitListenTargets,
   splitTargets,
   type Target,
 } from "../../../src/control/config/address.ts";
+import { readListen, splitHttpListen, splitListenTargets } from "../../../src/control/config/listen.ts";
 
 const PATH_107 = "/" + "p".repeat(106);
 const LABEL_63 = "l".repeat(63);
@@ -341,7 +339,7 @@ test("authorityOf is what Host says", () => {
   ];
   for (const [text, want, why] of cases) {
     const target = readTarget(text);
-    equal(target.ok ? authorityOf(target.value.address) : target.what, want, why);
+    equal(target.ok ? authorityOf(target.value.address, target.value.tls) : target.what, want, why);
   }
 });
 

@@ -1,0 +1,476 @@
+/* tls.c: the session of a slot. Its handshake, its bytes, its end; the calls above (sl_recv, sl_send, ...)
+ * come here when the slot has one.
+ *
+ * All sessions of a room share one BIO, which finds the socket through sl_tls_current: nothing of it is kept
+ * for an idle connection. What epoll told is noted here as well (dry, fin): OpenSSL's next read of a socket
+ * that is known to be empty costs no system call. */
+#include "tls.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* Records: the first of a burst fits one segment and can be read as soon as it is there, the next fit the
+ * first window, then they are as large as may be (RFC 8446 section 5.1). */
+#define RECORD_FIRST 1370
+#define RECORD_SOON 4096
+#define RECORD_MOST 16384
+#define BURST_FIRST 1370
+#define BURST_SOON 65536
+#define SILENCE_MS 1000.0
+
+static _Thread_local int32_t current_slot;
+static BIO_METHOD *method;
+
+static int bio_read(BIO *bio, char *at, int bytes)
+{
+    struct sl_tls *tls = sl_tls_current;
+    BIO_clear_retry_flags(bio);
+    if (tls->dry) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    ssize_t n;
+    do n = RAW_RECV(FD(current_slot), at, (size_t)bytes, 0);
+    while (n == -1 && errno == EINTR);
+    if (n > 0) {
+        tls->dry = n < bytes && !tls->fin;
+        return (int)n;
+    }
+    if (n == 0) {
+        tls->eof = 1;
+        return 0;
+    }
+    if (errno == EAGAIN) {
+        tls->dry = 1;
+        BIO_set_retry_read(bio);
+    } else {
+        tls->error = errno;
+    }
+    return -1;
+}
+
+static int bio_write(BIO *bio, const char *at, int bytes)
+{
+    struct sl_tls *tls = sl_tls_current;
+    BIO_clear_retry_flags(bio);
+    ssize_t n;
+    do n = RAW_SEND(FD(current_slot), at, (size_t)bytes, MSG_NOSIGNAL | (tls->more ? MSG_MORE : 0));
+    while (n == -1 && errno == EINTR);
+    if (n >= 0)
+        return (int)n;
+    if (errno == EAGAIN)
+        BIO_set_retry_write(bio);
+    else
+        tls->error = errno;
+    return -1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio, (void)number, (void)pointer;
+    if (command == BIO_CTRL_EOF)
+        return sl_tls_current != NULL && sl_tls_current->eof;
+    return command == BIO_CTRL_FLUSH;
+}
+
+static int bio_create(BIO *bio)
+{
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+/* The room's BIO, counted for the caller. */
+static BIO *room_bio(void)
+{
+    if (me->bio == NULL) {
+        static _Atomic(BIO_METHOD *) made;
+        BIO_METHOD *methods = atomic_load(&made);
+        if (methods == NULL) {
+            methods = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sluice");
+            if (methods == NULL)
+                return NULL;
+            BIO_meth_set_read(methods, bio_read);
+            BIO_meth_set_write(methods, bio_write);
+            BIO_meth_set_ctrl(methods, bio_ctrl);
+            BIO_meth_set_create(methods, bio_create);
+            BIO_METHOD *none = NULL;
+            if (!atomic_compare_exchange_strong(&made, &none, methods)) {
+                BIO_meth_free(methods);
+                methods = none;
+            }
+        }
+        method = methods;
+        if ((me->bio = BIO_new(methods)) == NULL)
+            return NULL;
+    }
+    BIO_up_ref(me->bio);
+    return me->bio;
+}
+
+static struct sl_tls *of_slot(int32_t slot)
+{
+    current_slot = slot;
+    return sl_tls_current = me->tls[slot];
+}
+
+/* What a failed call of OpenSSL means in a handshake. */
+static int32_t fault_of(struct sl_tls *tls, int server)
+{
+    unsigned long error = ERR_peek_error();
+    int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
+    long verify = SSL_get_verify_result(tls->ssl);
+    if (tls->fault != FAULT_NONE)
+        return tls->fault;
+    if (reason > SSL_AD_REASON_OFFSET)
+        return FAULT_ALERT | (reason - SSL_AD_REASON_OFFSET) << 8;
+    switch (reason) {
+    case SSL_R_HTTP_REQUEST:
+        return FAULT_PLAIN_HTTP;
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_HTTPS_PROXY_REQUEST:
+    case SSL_R_UNEXPECTED_MESSAGE:
+    case SSL_R_BAD_RECORD_TYPE:
+    case SSL_R_RECORD_LENGTH_MISMATCH:
+    case SSL_R_PACKET_LENGTH_TOO_LONG:
+        return !server || !tls->hello ? FAULT_NOT_TLS : FAULT_PROTOCOL;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_VERSION_TOO_HIGH:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE:
+    case SSL_R_UNKNOWN_PROTOCOL:
+        return FAULT_VERSION;
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+    case SSL_R_NO_SUITABLE_GROUPS:
+        return FAULT_CIPHER;
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return FAULT_NO_CERT_GIVEN;
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return FAULT_ALPN;
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+        break;
+    default:
+        return tls->eof && error == 0 ? FAULT_GONE : FAULT_PROTOCOL;
+    }
+    switch (verify) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+        return FAULT_EXPIRED | (int32_t)verify << 8;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+        return FAULT_NOT_YET_VALID | (int32_t)verify << 8;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_UNTRUSTED:
+        return FAULT_AUTHORITY | (int32_t)verify << 8;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return FAULT_NAME | (int32_t)verify << 8;
+    case X509_V_ERR_CERT_REVOKED:
+        return FAULT_REVOKED | (int32_t)verify << 8;
+    default:
+        return FAULT_CERTIFICATE | (int32_t)verify << 8;
+    }
+}
+
+/* Gives a slot a session of <profile>; it is in its handshake then. */
+static struct sl_tls *begin(int32_t slot, int32_t profile)
+{
+    SSL_CTX *context = sl_context(profile);
+    struct sl_tls *tls = context == NULL ? NULL : calloc(1, sizeof *tls);
+    if (tls == NULL)
+        return NULL;
+    BIO *bio = NULL;
+    tls->profile = (int16_t)profile;
+    tls->ssl = SSL_new(context);
+    if (tls->ssl == NULL || (bio = sl_ktls() ? BIO_new_socket(FD(slot), BIO_NOCLOSE) : room_bio()) == NULL) {
+        SSL_free(tls->ssl);
+        free(tls);
+        ERR_clear_error();
+        return NULL;
+    }
+    SSL_set_bio(tls->ssl, bio, bio);
+    me->tls[slot] = tls;
+    me->slots[slot] |= SLOT_TLS;
+    return tls;
+}
+
+/* Begins a session with a client: the slot's bytes are TLS from here on. -ENOMEM. */
+int32_t sl_tls_accept(int32_t slot, int32_t profile)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0 && !(me->slots[slot] & SLOT_TLS) && sl_profile_get(profile) != NULL);
+    struct sl_tls *tls = begin(slot, profile);
+    if (tls == NULL)
+        return -ENOMEM;
+    SSL_set_accept_state(tls->ssl);
+    return 0;
+}
+
+/* Begins a session with server <server>, whose name (or IP address as text) lies at <off>: it is asked for
+ * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. */
+int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, bytes);
+    CHECK(me->slots[slot] != 0 && !(me->slots[slot] & SLOT_TLS) && sl_profile_get(profile) != NULL);
+    CHECK(bytes <= NAME_BYTES_MAX);
+    char name[NAME_BYTES_MAX + 1];
+    memcpy(name, me->arena + off, (size_t)bytes);
+    name[bytes] = '\0';
+    struct sl_tls *tls = begin(slot, profile);
+    if (tls == NULL)
+        return -ENOMEM;
+    tls->server = server;
+    SSL_set_connect_state(tls->ssl);
+    ASN1_OCTET_STRING *ip = bytes > 0 ? a2i_IPADDRESS(name) : NULL;
+    int good = 1;
+    if (bytes > 0 && ip == NULL)
+        good = SSL_set_tlsext_host_name(tls->ssl, name) == 1 && SSL_set1_host(tls->ssl, name) == 1;
+    else if (ip != NULL)
+        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), name) == 1;
+    ASN1_OCTET_STRING_free(ip);
+    SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_SESSION *session = sl_session_of(server, profile);
+    if (session != NULL)
+        SSL_set_session(tls->ssl, session);
+    SSL_SESSION_free(session);
+    ERR_clear_error();
+    return good ? 0 : -ENOMEM;
+}
+
+static void done(struct sl_tls *tls)
+{
+    tls->open = 1;
+    tls->kernel = sl_ktls() && BIO_get_ktls_send(SSL_get_wbio(tls->ssl)) && BIO_get_ktls_recv(SSL_get_rbio(tls->ssl));
+    for (int i = 0; i < CERTS_OF_NAME_MAX; i++) {
+        sl_cert_release(tls->shown[i]);
+        tls->shown[i] = NULL;
+    }
+}
+
+/* Goes on with a handshake: SSL_do_handshake(3). Returns 0 when it is done; -EAGAIN: an event will tell when
+ * to go on; -EINPROGRESS: there is no certificate for the name that was asked for (sl_tls_fact), go on when
+ * there is; -EPROTO: it failed, see sl_tls_fault; -ECONNRESET and others when the socket is broken. */
+int32_t sl_handshake(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] & SLOT_TLS);
+    struct sl_tls *tls = of_slot(slot);
+    CHECK(!tls->open && !tls->broken);
+    tls->wants_out = 0;
+    int server = SSL_is_server(tls->ssl);
+    int result = SSL_do_handshake(tls->ssl);
+    if (result == 1) {
+        struct sl_profile *profile = sl_profile_get(tls->profile);
+        if (server || sl_pin_holds(profile, tls->ssl)) {
+            done(tls);
+            return 0;
+        }
+        tls->broken = 1, tls->fault = FAULT_PIN;
+        return -EPROTO;
+    }
+    switch (SSL_get_error(tls->ssl, result)) {
+    case SSL_ERROR_WANT_WRITE:
+        tls->wants_out = 1;
+        /* fall through */
+    case SSL_ERROR_WANT_READ:
+        return -EAGAIN;
+    case SSL_ERROR_WANT_X509_LOOKUP:
+        return -EINPROGRESS;
+    default:
+        tls->broken = 1;
+        tls->fault = tls->error != 0 ? FAULT_GONE : fault_of(tls, server);
+        ERR_clear_error();
+        if (tls->error != 0)
+            return -tls->error;
+        return tls->fault == FAULT_GONE ? -ECONNRESET : -EPROTO;
+    }
+}
+
+/* Why a session failed: an sl_fault, and above its eight bits the alert's or the verification's number. */
+int32_t sl_tls_fault(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] & SLOT_TLS);
+    return me->tls[slot]->fault;
+}
+
+/* Whether the peer's end of stream came without its close_notify (RFC 8446 section 6.1): 1, or 0. */
+int32_t sl_truncated(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] != 0);
+    if (!(me->slots[slot] & SLOT_TLS))
+        return 0;
+    struct sl_tls *tls = me->tls[slot];
+    return tls->ended && tls->eof;
+}
+
+/* Takes a failed session off: the slot's bytes are plain from here on. For an answer to who speaks HTTP
+ * where TLS is spoken. */
+int32_t sl_tls_drop(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] & SLOT_TLS);
+    CHECK(!me->tls[slot]->open);
+    sl_tls_end(me, slot, 1);
+    return 0;
+}
+
+/* What an event means to a slot with a session: bits to try. */
+uint32_t sl_tls_event(int32_t slot, uint32_t bits)
+{
+    struct sl_tls *tls = me->tls[slot];
+    if (bits & (SL_IN | SL_ERR | SL_FIN))
+        tls->dry = 0;
+    if (bits & (SL_FIN | SL_ERR))
+        tls->fin = 1;
+    if (bits & SL_OUT && tls->wants_out)
+        bits |= SL_IN;
+    return bits | SL_PIECES;
+}
+
+/* A read or a write that went nowhere: -errno, or 0 at the end of stream. */
+static int32_t stopped(struct sl_tls *tls, int result, int reading)
+{
+    switch (SSL_get_error(tls->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        return -EAGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        if (reading)
+            tls->wants_out = 1;
+        return -EAGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        tls->ended = 1;
+        return 0;
+    case SSL_ERROR_SYSCALL:
+        if (tls->error == 0 && tls->eof) {
+            tls->ended = 1;
+            ERR_clear_error();
+            return 0;
+        }
+        /* fall through */
+    default:
+        tls->broken = 1;
+        tls->fault = fault_of(tls, SSL_is_server(tls->ssl));
+        if (tls->error == 0)
+            tls->error = EPROTO;
+        ERR_clear_error();
+        return -tls->error;
+    }
+}
+
+/* sl_recv and sl_peek of a session. Joins records as far as there are any. */
+int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
+{
+    struct sl_tls *tls = of_slot(slot);
+    if (tls->ended)
+        return 0;
+    if (tls->broken)
+        return -(tls->error == 0 ? EPROTO : tls->error);
+    CHECK(tls->open);
+    tls->wants_out = 0;
+    for (int32_t read = 0;;) {
+        int n = peek ? SSL_peek(tls->ssl, at, len) : SSL_read(tls->ssl, at + read, len - read);
+        if (n <= 0) {
+            int32_t what = stopped(tls, n, 1);
+            return read > 0 ? read : what;
+        }
+        read += n;
+        if (peek || read == len)
+            return read;
+    }
+}
+
+/* How large the next record may be. */
+static int32_t record_most(struct sl_tls *tls)
+{
+    return tls->burst < BURST_FIRST ? RECORD_FIRST : tls->burst < BURST_SOON ? RECORD_SOON : RECORD_MOST;
+}
+
+/* sl_send of a session. A record that the socket did not take whole is OpenSSL's to finish: the bytes in it
+ * count as not taken, and must come again, the same ones first (they do: what was not taken is held). */
+int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
+{
+    struct sl_tls *tls = of_slot(slot);
+    if (tls->broken)
+        return -(tls->error == 0 ? EPIPE : tls->error);
+    CHECK(tls->open && len >= tls->retry);
+    double now = *(double *)(void *)me->arena;
+    if (tls->retry == 0 && now - tls->sent_ms > SILENCE_MS)
+        tls->burst = 0;
+    tls->sent_ms = now;
+    for (int32_t sent = 0;;) {
+        int32_t most = record_most(tls), left = len - sent;
+        int32_t record = tls->retry > 0 ? tls->retry : left < most ? left : most;
+        tls->more = more || record < left;
+        int n = SSL_write(tls->ssl, at + sent, record);
+        if (n <= 0) {
+            int32_t what = stopped(tls, n, 0);
+            tls->retry = what == -EAGAIN ? record : 0;
+            if (what == 0) /* it ended its side, and with it the session */
+                what = -EPIPE;
+            return sent > 0 ? sent : what;
+        }
+        tls->retry = 0;
+        tls->burst = tls->burst > BURST_SOON ? tls->burst : tls->burst + (uint32_t)n;
+        sent += n;
+        if (sent == len)
+            return sent;
+    }
+}
+
+/* sl_shutdown of a session: close_notify, then the socket's own. -EAGAIN when there is no room for it. */
+int32_t sl_tls_shutdown(int32_t slot)
+{
+    struct sl_tls *tls = of_slot(slot);
+    if (!tls->open || tls->broken)
+        return -ENOTCONN;
+    tls->more = 0;
+    int n = SSL_shutdown(tls->ssl);
+    if (n < 0 && SSL_get_error(tls->ssl, n) == SSL_ERROR_WANT_WRITE)
+        return -EAGAIN;
+    ERR_clear_error();
+    return 0;
+}
+
+/* Ends the session of a slot that is about to be closed; without a reset the peer is told, if it can be. */
+void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
+{
+    struct sl_tls *tls = room->tls[slot];
+    if (!reset && tls->open && !tls->broken && tls->retry == 0 &&
+        !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)) {
+        of_slot(slot);
+        tls->more = 0;
+        SSL_shutdown(tls->ssl);
+        ERR_clear_error();
+    }
+    sl_tls_current = NULL;
+    SSL_free(tls->ssl);
+    for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
+        sl_cert_release(tls->shown[i]);
+    free(tls);
+    room->tls[slot] = NULL;
+    room->slots[slot] &= ~SLOT_TLS;
+}
+
+/* Whether the kernel does a session's records both ways. */
+int32_t sl_tls_splices(int32_t slot) { return me->tls[slot]->kernel; }
+
+/* A splice met a record that is no data (kTLS answers EINVAL or EIO): OpenSSL reads it. Returns as sl_recv. */
+int32_t sl_tls_control(int32_t slot)
+{
+    uint8_t byte;
+    int32_t n = sl_tls_recv(slot, &byte, 1, 1);
+    return n > 0 ? -EIO : n;
+}

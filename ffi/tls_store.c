@@ -1,0 +1,506 @@
+/* tls_store.c: what TLS needs and the control plane gives: certificates, numbered and counted; for each
+ * profile which names have which; the certificates of challenges; the keys of tickets. It changes while
+ * reactors run, a name table as a whole: readers hold the lock for one look. */
+#include "tls.h"
+
+#include <ctype.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A table of names: open addressing, a power of two, at most half full. */
+struct sl_name { char *name; struct sl_cert *certs[CERTS_OF_NAME_MAX]; };
+struct sl_names { uint32_t size, count; struct sl_name *rows; struct sl_cert *fallback[CERTS_OF_NAME_MAX]; };
+
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct sl_cert *certs[SL_CERTS_MAX];
+static struct sl_profile *profiles[SL_PROFILES_MAX];
+static struct sl_names *challenges;
+static _Atomic int32_t challenge_count;
+static uint8_t ticket_keys[TICKET_KEYS_MAX][TICKET_KEY_BYTES];
+static int32_t ticket_key_count;
+/* The table that names_add writes to, until names_commit: the control plane's alone. */
+static struct sl_names *growing;
+static int32_t growing_for;
+
+static struct sl_names *names_new(uint32_t size)
+{
+    struct sl_names *names = calloc(1, sizeof *names);
+    if (names == NULL || (names->rows = calloc(size, sizeof *names->rows)) == NULL) {
+        free(names);
+        return NULL;
+    }
+    names->size = size;
+    return names;
+}
+
+static void names_free(struct sl_names *names)
+{
+    if (names == NULL)
+        return;
+    for (uint32_t row = 0; row < names->size; row++) {
+        for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
+            sl_cert_release(names->rows[row].certs[i]);
+        free(names->rows[row].name);
+    }
+    for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
+        sl_cert_release(names->fallback[i]);
+    free(names->rows);
+    free(names);
+}
+
+/* FNV-1a, of a lower-case name. */
+static uint32_t hash(const char *name)
+{
+    uint32_t h = 2166136261u;
+    for (; *name != '\0'; name++)
+        h = (h ^ (uint8_t)*name) * 16777619u;
+    return h;
+}
+
+/* The row of a name, or the free one where it belongs. */
+static struct sl_name *row_of(const struct sl_names *names, const char *name)
+{
+    for (uint32_t at = hash(name);; at++) {
+        struct sl_name *row = &names->rows[at & (names->size - 1)];
+        if (row->name == NULL || strcmp(row->name, name) == 0)
+            return row;
+    }
+}
+
+/* Makes room for one more. */
+static int32_t names_grow(struct sl_names *names)
+{
+    if (2 * (names->count + 1) <= names->size)
+        return 0;
+    struct sl_names wide = { .size = 2 * names->size };
+    wide.rows = calloc(wide.size, sizeof *wide.rows);
+    if (wide.rows == NULL)
+        return -ENOMEM;
+    for (uint32_t at = 0; at < names->size; at++)
+        if (names->rows[at].name != NULL)
+            *row_of(&wide, names->rows[at].name) = names->rows[at];
+    free(names->rows);
+    names->rows = wide.rows, names->size = wide.size;
+    return 0;
+}
+
+/* A certificate for a name that has one of this kind of key already: the first one stays. */
+static void add_cert(struct sl_cert **row, struct sl_cert *cert)
+{
+    for (int i = 0; i < CERTS_OF_NAME_MAX; i++) {
+        if (row[i] != NULL && EVP_PKEY_get_base_id(row[i]->key) == EVP_PKEY_get_base_id(cert->key))
+            return;
+        if (row[i] == NULL) {
+            atomic_fetch_add(&cert->refs, 1);
+            row[i] = cert;
+            return;
+        }
+    }
+}
+
+static int32_t names_put(struct sl_names *names, const char *name, struct sl_cert *cert)
+{
+    if (name[0] == '\0') {
+        add_cert(names->fallback, cert);
+        return 0;
+    }
+    int32_t grown = names_grow(names);
+    if (grown != 0)
+        return grown;
+    struct sl_name *row = row_of(names, name);
+    if (row->name == NULL) {
+        if ((row->name = strdup(name)) == NULL)
+            return -ENOMEM;
+        names->count++;
+    }
+    add_cert(row->certs, cert);
+    return 0;
+}
+
+static int32_t take_all(struct sl_cert *const *row, struct sl_cert **found)
+{
+    int32_t count = 0;
+    for (; count < CERTS_OF_NAME_MAX && row[count] != NULL; count++) {
+        atomic_fetch_add(&row[count]->refs, 1);
+        found[count] = row[count];
+    }
+    return count;
+}
+
+/* Lower case, without the dot of the root. NULL name: "". */
+static void lower(const char *name, char *out)
+{
+    size_t length = 0;
+    for (; name != NULL && name[length] != '\0' && length < NAME_BYTES_MAX; length++)
+        out[length] = (char)tolower((unsigned char)name[length]);
+    if (length > 0 && out[length - 1] == '.')
+        length--;
+    out[length] = '\0';
+}
+
+/* The certificates for a name, each counted for the caller: its own, those of the wildcard one label up, or
+ * the fallback's. Returns how many; 0: there are none. */
+int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_cert **found)
+{
+    char asked[NAME_BYTES_MAX + 1], wild[NAME_BYTES_MAX + 2];
+    lower(name, asked);
+    int32_t count = 0;
+    pthread_rwlock_rdlock(&lock);
+    struct sl_names *names = profile->names;
+    if (names != NULL && asked[0] != '\0') {
+        count = take_all(row_of(names, asked)->certs, found);
+        const char *dot = strchr(asked, '.');
+        if (count == 0 && dot != NULL) {
+            wild[0] = '*';
+            strcpy(wild + 1, dot);
+            count = take_all(row_of(names, wild)->certs, found);
+        }
+    }
+    if (names != NULL && count == 0)
+        count = take_all(names->fallback, found);
+    pthread_rwlock_unlock(&lock);
+    return count;
+}
+
+int32_t sl_challenges(void) { return atomic_load(&challenge_count); }
+
+/* The certificate of a TLS-ALPN-01 challenge for a name, counted for the caller. */
+int32_t sl_challenge_find(const char *name, struct sl_cert **found)
+{
+    char asked[NAME_BYTES_MAX + 1];
+    lower(name, asked);
+    int32_t count = 0;
+    pthread_rwlock_rdlock(&lock);
+    if (challenges != NULL && asked[0] != '\0')
+        count = take_all(row_of(challenges, asked)->certs, found);
+    pthread_rwlock_unlock(&lock);
+    return count;
+}
+
+void sl_cert_release(struct sl_cert *cert)
+{
+    if (cert == NULL || atomic_fetch_sub(&cert->refs, 1) != 1)
+        return;
+    X509_free(cert->leaf);
+    sk_X509_pop_free(cert->chain, X509_free);
+    EVP_PKEY_free(cert->key);
+    free(cert->staple);
+    free(cert);
+}
+
+struct sl_cert *sl_cert_get(int32_t cert) { return cert > 0 && cert < SL_CERTS_MAX ? certs[cert] : NULL; }
+
+/* No password is ever asked for on a terminal. */
+static int no_password(char *buffer, int size, int writing, void *data)
+{
+    (void)buffer, (void)size, (void)writing, (void)data;
+    return -1;
+}
+
+/* Reads a chain, the leaf first, and its key, both PEM. Returns the certificate's number (> 0), or
+ * -EINVAL: no certificate, or one that is broken; -ENOKEY: no key, or an encrypted one; -EKEYREJECTED: the
+ * key is not the certificate's; -ENOSPC, -ENOMEM. OpenSSL's words are sl_tls_error's. */
+int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *key, int32_t key_bytes)
+{
+    CHECK(chain_bytes >= 0 && key_bytes >= 0);
+    ERR_clear_error();
+    int32_t number = 1, error = -EINVAL;
+    while (number < SL_CERTS_MAX && certs[number] != NULL)
+        number++;
+    if (number == SL_CERTS_MAX)
+        return -ENOSPC;
+    struct sl_cert *cert = calloc(1, sizeof *cert);
+    BIO *in = BIO_new_mem_buf(chain, chain_bytes), *key_in = BIO_new_mem_buf(key, key_bytes);
+    if (cert == NULL || in == NULL || key_in == NULL || (cert->chain = sk_X509_new_null()) == NULL) {
+        error = -ENOMEM;
+        goto failed;
+    }
+    atomic_store(&cert->refs, 1);
+    cert->leaf = PEM_read_bio_X509_AUX(in, NULL, no_password, NULL);
+    if (cert->leaf == NULL)
+        goto failed;
+    for (X509 *next; (next = PEM_read_bio_X509(in, NULL, no_password, NULL)) != NULL;)
+        if (!sk_X509_push(cert->chain, next)) {
+            X509_free(next);
+            error = -ENOMEM;
+            goto failed;
+        }
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        goto failed;
+    ERR_clear_error();
+    error = -ENOKEY;
+    cert->key = PEM_read_bio_PrivateKey(key_in, NULL, no_password, NULL);
+    if (cert->key == NULL)
+        goto failed;
+    error = -EKEYREJECTED;
+    if (X509_check_private_key(cert->leaf, cert->key) != 1)
+        goto failed;
+    BIO_free(in), BIO_free(key_in);
+    pthread_rwlock_wrlock(&lock);
+    certs[number] = cert;
+    pthread_rwlock_unlock(&lock);
+    return number;
+failed:
+    BIO_free(in), BIO_free(key_in);
+    if (cert != NULL) {
+        atomic_store(&cert->refs, 1);
+        sl_cert_release(cert);
+    }
+    return error;
+}
+
+/* Gives a number back. Names that have the certificate, and connections that are being shown it, keep it. */
+int32_t sl_cert_close(int32_t cert)
+{
+    CHECK(sl_cert_get(cert) != NULL);
+    struct sl_cert *gone = certs[cert];
+    pthread_rwlock_wrlock(&lock);
+    certs[cert] = NULL;
+    pthread_rwlock_unlock(&lock);
+    sl_cert_release(gone);
+    return 0;
+}
+
+/* Gives a certificate the OCSP response that is shown with it (RFC 6066 section 8), DER; none of 0 bytes. */
+int32_t sl_cert_staple(int32_t cert, const uint8_t *der, int32_t bytes)
+{
+    CHECK(sl_cert_get(cert) != NULL && bytes >= 0);
+    uint8_t *copy = bytes == 0 ? NULL : malloc((size_t)bytes);
+    if (bytes > 0 && copy == NULL)
+        return -ENOMEM;
+    if (bytes > 0)
+        memcpy(copy, der, (size_t)bytes);
+    pthread_rwlock_wrlock(&lock);
+    uint8_t *before = certs[cert]->staple;
+    certs[cert]->staple = copy, certs[cert]->staple_bytes = bytes;
+    pthread_rwlock_unlock(&lock);
+    free(before);
+    return 0;
+}
+
+/* A copy of a certificate's OCSP response, which OpenSSL will free. Returns its length; 0: there is none. */
+int32_t sl_cert_staple_copy(struct sl_cert *cert, uint8_t **copy)
+{
+    pthread_rwlock_rdlock(&lock);
+    int32_t bytes = cert->staple_bytes;
+    *copy = bytes > 0 ? OPENSSL_memdup(cert->staple, (size_t)bytes) : NULL;
+    pthread_rwlock_unlock(&lock);
+    return *copy == NULL ? 0 : bytes;
+}
+
+/* Begins a new table of names for a profile. */
+int32_t sl_names_begin(int32_t profile)
+{
+    CHECK(sl_profile_get(profile) != NULL);
+    names_free(growing);
+    growing = names_new(16);
+    growing_for = profile;
+    return growing == NULL ? -ENOMEM : 0;
+}
+
+/* Adds a certificate for a name: exact, "*." and the labels after the first, or "" for whoever names none or
+ * an unknown one. Of one kind of key the first is taken. */
+int32_t sl_names_add(const uint8_t *name, int32_t bytes, int32_t cert)
+{
+    CHECK(growing != NULL && bytes >= 0 && bytes <= NAME_BYTES_MAX && sl_cert_get(cert) != NULL);
+    char given[NAME_BYTES_MAX + 1], key[NAME_BYTES_MAX + 1];
+    memcpy(given, name, (size_t)bytes);
+    given[bytes] = '\0';
+    lower(given, key);
+    return names_put(growing, key, certs[cert]);
+}
+
+/* From here on handshakes go by the new table. */
+int32_t sl_names_commit(void)
+{
+    CHECK(growing != NULL && sl_profile_get(growing_for) != NULL);
+    pthread_rwlock_wrlock(&lock);
+    struct sl_names *before = profiles[growing_for]->names;
+    profiles[growing_for]->names = growing;
+    pthread_rwlock_unlock(&lock);
+    growing = NULL;
+    names_free(before);
+    return 0;
+}
+
+/* Shows a certificate to whoever asks for a TLS-ALPN-01 challenge of a name (RFC 8737); cert 0: no more. */
+int32_t sl_challenge(const uint8_t *name, int32_t bytes, int32_t cert)
+{
+    CHECK(bytes > 0 && bytes <= NAME_BYTES_MAX && (cert == 0 || sl_cert_get(cert) != NULL));
+    char given[NAME_BYTES_MAX + 1], key[NAME_BYTES_MAX + 1];
+    memcpy(given, name, (size_t)bytes);
+    given[bytes] = '\0';
+    lower(given, key);
+    /* A new table of what is left: there are never many. */
+    struct sl_names *now = names_new(16);
+    int32_t result = now == NULL ? -ENOMEM : 0;
+    for (uint32_t row = 0; result == 0 && challenges != NULL && row < challenges->size; row++)
+        if (challenges->rows[row].name != NULL && strcmp(challenges->rows[row].name, key) != 0)
+            result = names_put(now, challenges->rows[row].name, challenges->rows[row].certs[0]);
+    if (result == 0 && cert != 0)
+        result = names_put(now, key, certs[cert]);
+    if (result != 0) {
+        names_free(now);
+        return result;
+    }
+    pthread_rwlock_wrlock(&lock);
+    struct sl_names *before = challenges;
+    challenges = now;
+    atomic_store(&challenge_count, (int32_t)now->count);
+    pthread_rwlock_unlock(&lock);
+    names_free(before);
+    return 0;
+}
+
+/* Sets the keys of session tickets, each of TICKET_KEY_BYTES: a name of 16, 32 for HMAC-SHA256, 32 for AES-256
+ * (as nginx orders them). The first encrypts, all decrypt. */
+int32_t sl_ticket_keys(const uint8_t *keys, int32_t count)
+{
+    CHECK(count > 0 && count <= TICKET_KEYS_MAX);
+    pthread_rwlock_wrlock(&lock);
+    memcpy(ticket_keys, keys, (size_t)count * TICKET_KEY_BYTES);
+    ticket_key_count = count;
+    pthread_rwlock_unlock(&lock);
+    return 0;
+}
+
+/* Copies the key that encrypts. 0 when there is none. */
+int32_t sl_ticket_key_first(uint8_t *key)
+{
+    pthread_rwlock_rdlock(&lock);
+    int32_t there = ticket_key_count > 0;
+    if (there)
+        memcpy(key, ticket_keys[0], TICKET_KEY_BYTES);
+    pthread_rwlock_unlock(&lock);
+    return there;
+}
+
+/* Copies the key of a name. Returns 0: unknown, 1: it is the first, 2: an older one. */
+int32_t sl_ticket_key_named(const uint8_t *name, uint8_t *key)
+{
+    int32_t found = 0;
+    pthread_rwlock_rdlock(&lock);
+    for (int32_t i = 0; i < ticket_key_count && found == 0; i++)
+        if (memcmp(ticket_keys[i], name, 16) == 0) {
+            memcpy(key, ticket_keys[i], TICKET_KEY_BYTES);
+            found = i == 0 ? 1 : 2;
+        }
+    pthread_rwlock_unlock(&lock);
+    return found;
+}
+
+struct sl_profile *sl_profile_get(int32_t profile)
+{
+    return profile > 0 && profile < SL_PROFILES_MAX ? profiles[profile] : NULL;
+}
+
+/* Makes profile <profile>: <kind> 0 of a listener, 1 of an upstream; <policy> 0 modern, 1 compatible;
+ * <verify> 0 the peer's certificate is not asked for (not looked at), 1 it may be missing, 2 it must hold;
+ * <flags> 1: a name without certificate is asked for (sl_handshake answers -EINPROGRESS). */
+int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t verify, int32_t flags)
+{
+    CHECK(profile > 0 && profile < SL_PROFILES_MAX && profiles[profile] == NULL);
+    CHECK(kind >= 0 && kind <= 1 && policy >= 0 && policy <= 1 && verify >= 0 && verify <= 2);
+    struct sl_profile *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return -ENOMEM;
+    made->kind = kind, made->policy = policy, made->verify = verify, made->flags = flags;
+    made->session_context[0] = (uint8_t)verify;
+    profiles[profile] = made;
+    return 0;
+}
+
+/* Reads certificates and revocation lists, PEM, into the profile's trust. Returns how many certificates. */
+static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t bytes)
+{
+    ERR_clear_error();
+    BIO *in = BIO_new_mem_buf(pem, bytes);
+    STACK_OF(X509_INFO) *infos = in == NULL ? NULL : PEM_X509_INFO_read_bio(in, NULL, no_password, NULL);
+    BIO_free(in);
+    if (infos == NULL)
+        return -EINVAL;
+    if (profile->trust == NULL)
+        profile->trust = X509_STORE_new();
+    if (profile->authorities == NULL)
+        profile->authorities = sk_X509_NAME_new_null();
+    int32_t count = profile->trust == NULL || profile->authorities == NULL ? -ENOMEM : 0;
+    for (int i = 0; count >= 0 && i < sk_X509_INFO_num(infos); i++) {
+        X509_INFO *info = sk_X509_INFO_value(infos, i);
+        if (info->x509 != NULL && X509_STORE_add_cert(profile->trust, info->x509) == 1) {
+            X509_NAME *name = X509_NAME_dup(X509_get_subject_name(info->x509));
+            if (name == NULL || !sk_X509_NAME_push(profile->authorities, name))
+                X509_NAME_free(name);
+            count++;
+        }
+        if (info->crl != NULL && X509_STORE_add_crl(profile->trust, info->crl) == 1)
+            X509_STORE_set_flags(profile->trust, X509_V_FLAG_CRL_CHECK);
+    }
+    sk_X509_INFO_pop_free(infos, X509_INFO_free);
+    ERR_clear_error();
+    /* A session that was opened under another trust is not resumed under this one. */
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256(pem, (size_t)bytes, digest);
+    for (int i = 1; i < (int)sizeof profile->session_context; i++)
+        profile->session_context[i] ^= digest[i];
+    return count;
+}
+
+/* Sets something of a profile: <what> 0 ALPN (each name behind its length; a server's order is its wish), 1
+ * certificate authorities, 2 revocation lists (both PEM, may be given again), 3 pins (SHA-256 of the key's
+ * SubjectPublicKeyInfo, 32 bytes each). Returns how many certificates were read (1), or 0; -EINVAL. */
+int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int32_t bytes)
+{
+    struct sl_profile *p = sl_profile_get(profile);
+    CHECK(p != NULL && bytes >= 0);
+    switch (what) {
+    case 0:
+        if (bytes > ALPN_BYTES_MAX)
+            return -EINVAL;
+        memcpy(p->alpn, given, (size_t)bytes);
+        p->alpn_bytes = bytes;
+        return 0;
+    case 1:
+    case 2:
+        return set_trust(p, given, bytes);
+    case 3:
+        if (bytes % PIN_BYTES != 0 || bytes > PINS_MAX * PIN_BYTES)
+            return -EINVAL;
+        memcpy(p->pins, given, (size_t)bytes);
+        p->pin_count = bytes / PIN_BYTES;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* What a profile of an upstream shows to servers that ask. */
+int32_t sl_profile_own(int32_t profile, int32_t cert)
+{
+    struct sl_profile *p = sl_profile_get(profile);
+    CHECK(p != NULL && sl_cert_get(cert) != NULL && p->own == NULL);
+    atomic_fetch_add(&certs[cert]->refs, 1);
+    p->own = certs[cert];
+    return 0;
+}
+
+/* Writes what OpenSSL said last to this thread at <off>, at most <bytes>; returns the length. */
+int32_t sl_tls_error(uint32_t off, int32_t bytes)
+{
+    CHECK_ARENA(off, bytes);
+    CHECK(bytes > 0);
+    unsigned long error = ERR_peek_last_error();
+    char text[256];
+    ERR_error_string_n(error, text, sizeof text);
+    const char *reason = ERR_reason_error_string(error);
+    if (reason != NULL)
+        strncpy(text, reason, sizeof text - 1);
+    ERR_clear_error();
+    int32_t length = (int32_t)strnlen(text, sizeof text);
+    length = length < bytes ? length : bytes;
+    memcpy(me->arena + off, text, (size_t)length);
+    return error == 0 ? 0 : length;
+}

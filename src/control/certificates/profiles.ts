@@ -1,0 +1,104 @@
+// TLS settings as C knows them: a profile for each listener and each upstream that has TLS. Certificates of a
+// profile change while it is in use (store.ts), everything else is set once.
+import { existsSync, readFileSync } from "node:fs";
+import { PROFILE_ASKS, ProfileKind, ProfilePart } from "../../sys/symbols.ts";
+import { errnoName } from "../../sys/errno.ts";
+import { sys } from "../../sys/sys.ts";
+import type { ListenerTls, ServerTls } from "../config/tls_schema.ts";
+
+/** Something that TLS needs is not there or does not fit: one line with the remedy. */
+export class CertificateError extends Error {
+  override name = "CertificateError";
+}
+
+/** Where systems keep the authorities that are trusted, in the order in which they are looked for. */
+const SYSTEM_AUTHORITIES = [
+  "/etc/ssl/certs/ca-certificates.crt", // Debian, Arch, Gentoo, Alpine
+  "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Red Hat
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem", // SUSE
+  "/etc/ssl/cert.pem",
+];
+
+const VERIFY = { off: 0, ask: 1, require: 2 } as const;
+const POLICY = { modern: 0, compatible: 1 } as const;
+
+/** The file of the system's authorities, or the one that SSL_CERT_FILE names; undefined: there is none. */
+export function systemAuthorities(env: Record<string, string | undefined> = process.env): string | undefined {
+  const named = env.SSL_CERT_FILE;
+  return named !== undefined && named !== "" ? named : SYSTEM_AUTHORITIES.find((path) => existsSync(path));
+}
+
+/** Makes the profile of a listener. `http`: it speaks HTTP behind TLS. @throws CertificateError */
+export function openListenerProfile(profile: number, where: string, tls: ListenerTls, http: boolean): void {
+  const asks = tls.acme?.["on-demand"] === undefined ? 0 : PROFILE_ASKS;
+  open(profile, where, ProfileKind.Listener, POLICY[tls.policy], VERIFY[tls.client.mode], asks);
+  setProtocols(profile, http ? ["http/1.1"] : tls.alpn ?? []);
+  const { mode, ca, crl } = tls.client;
+  if (mode === "off") return;
+  if (ca !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.client.ca`, ca);
+  if (crl !== undefined) setPem(profile, ProfilePart.RevocationLists, `${where}.client.crl`, crl);
+}
+
+/** Makes the profile of an upstream. @throws CertificateError */
+export function openUpstreamProfile(profile: number, where: string, tls: ServerTls, http: boolean): void {
+  open(
+    profile,
+    where,
+    ProfileKind.Upstream,
+    POLICY.modern,
+    tls.verify === "on" ? VERIFY.require : VERIFY.off,
+    0,
+  );
+  setProtocols(profile, http ? ["http/1.1"] : []);
+  const authorities = tls.ca ?? (tls.verify === "on" ? systemAuthorities() : undefined);
+  if (authorities !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.ca`, authorities);
+  else if (tls.verify === "on") {
+    throw new CertificateError(
+      `${where}: this system has no file of authorities; install ca-certificates or write ca: FILE`,
+    );
+  }
+  if (tls.crl !== undefined) setPem(profile, ProfilePart.RevocationLists, `${where}.crl`, tls.crl);
+  if (tls.pins.length === 0) return;
+  const pins = Buffer.concat(tls.pins.map((pin) => Buffer.from(pin, "base64")));
+  const set = sys.profile_set(profile, ProfilePart.Pins, pins, pins.length);
+  if (set < 0) throw new CertificateError(`${where}.pins: ${errnoName(-set)}`);
+}
+
+function open(
+  profile: number,
+  where: string,
+  kind: ProfileKind,
+  policy: number,
+  verify: number,
+  flags: number,
+): void {
+  const opened = sys.profile_open(profile, kind, policy, verify, flags);
+  if (opened < 0) throw new CertificateError(`${where}: ${errnoName(-opened)}`);
+}
+
+/** ALPN: each name behind its length (RFC 7301 section 3.1). */
+function setProtocols(profile: number, names: readonly string[]): void {
+  if (names.length === 0) return;
+  const bytes = Buffer.concat(
+    names.map((name) => Buffer.concat([Buffer.of(name.length), Buffer.from(name)])),
+  );
+  sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
+}
+
+function setPem(profile: number, part: ProfilePart, where: string, path: string): void {
+  const pem = readPem(where, path);
+  const count = sys.profile_set(profile, part, pem, pem.length);
+  if (count < 0 || (count === 0 && part === ProfilePart.Authorities)) {
+    throw new CertificateError(`${where}: ${path} holds no certificates in PEM`);
+  }
+}
+
+/** @throws CertificateError */
+export function readPem(where: string, path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new CertificateError(`${where}: ${path}: ${(error as NodeJS.ErrnoException).code ?? error}`);
+  }
+}

@@ -1,0 +1,60 @@
+// The keys of session tickets: one set for the process, so that a session that one reactor opened another one
+// resumes. Their own, rotated; or those of a file, which several machines share.
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { errnoName } from "../../sys/errno.ts";
+import { sys } from "../../sys/sys.ts";
+
+/** As nginx and ffi/tls_store.c have them. */
+const KEY_BYTES = 80;
+const KEYS_MAX = 16;
+/** A ticket is good for a day: its key is known that long after the last ticket was sealed with it. */
+export const ROTATE_MS = 12 * 3_600_000;
+const KEPT = 3;
+
+export class TicketKeys {
+  #keys: Buffer[] = [];
+  readonly #path: string | undefined;
+
+  /** @throws Error with a line for people when the file is none of keys */
+  constructor(path: string | undefined) {
+    this.#path = path;
+    if (path === undefined) this.rotate();
+    else this.read();
+  }
+
+  get path(): string | undefined {
+    return this.#path;
+  }
+
+  /** A new key seals from here on; the last ones still open. Keys of a file are whoever writes it's to rotate. */
+  rotate(): void {
+    if (this.#path !== undefined) return;
+    this.#set([randomBytes(KEY_BYTES), ...this.#keys].slice(0, KEPT));
+  }
+
+  /** Reads the file again; true if other keys stand in it. */
+  read(): boolean {
+    const bytes = readFileSync(this.#path!);
+    const count = bytes.length / KEY_BYTES;
+    if (!Number.isInteger(count) || count < 1 || count > KEYS_MAX) {
+      throw new Error(
+        `${this.#path} has ${bytes.length} bytes; 1 to ${KEYS_MAX} keys of ${KEY_BYTES} are expected: ` +
+          `openssl rand ${KEY_BYTES}`,
+      );
+    }
+    const keys = Array.from(
+      { length: count },
+      (_, at) => bytes.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES),
+    );
+    if (Buffer.concat(keys).equals(Buffer.concat(this.#keys))) return false;
+    this.#set(keys);
+    return true;
+  }
+
+  #set(keys: Buffer[]): void {
+    const set = sys.ticket_keys(Buffer.concat(keys), keys.length);
+    if (set < 0) throw new Error(`ticket keys: ${errnoName(-set)}`);
+    this.#keys = keys;
+  }
+}

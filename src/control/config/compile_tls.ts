@@ -1,0 +1,61 @@
+// What the Plan knows of TLS: the numbers of profiles, and whom a server's certificate must be for. What a
+// profile is made of goes to C (control/certificates/), not into the Plan.
+import type { Address } from "./address.ts";
+import type { Config } from "./schema.ts";
+
+/** Of every listener and upstream that has TLS, by name; from 1. */
+export interface ProfileNumbers {
+  readonly listeners: ReadonlyMap<string, number>;
+  readonly upstreams: ReadonlyMap<string, number>;
+}
+
+/** Numbers the profiles of a configuration: listeners first, in its order. */
+export function profileNumbers({ listeners, upstreams }: Config): ProfileNumbers {
+  let last = 0;
+  const number = (entries: [string, { readonly tls?: unknown }][]) =>
+    new Map(entries.filter(([, { tls }]) => tls !== undefined).map(([name]) => [name, ++last]));
+  return { listeners: number(Object.entries(listeners)), upstreams: number(Object.entries(upstreams)) };
+}
+
+/** The profile of one bound address; 0: what it speaks is plain. */
+export function profileOfBind(
+  numbers: ProfileNumbers,
+  name: string,
+  configured: Config["listeners"][string],
+  bind: string,
+): number {
+  const secure = configured.bind.some(({ text, tls }) => tls && text === bind);
+  return secure ? numbers.listeners.get(name) ?? 0 : 0;
+}
+
+/** A server's TLS. */
+export interface ServerSession {
+  /** 0: none. */
+  readonly profile: number;
+  /** The name, or the address as text, that its certificate must have; empty: a unix socket has none. */
+  readonly name: string;
+}
+
+export function sessionOf(
+  numbers: ProfileNumbers,
+  upstream: string,
+  configured: Config["upstreams"][string],
+  server: Config["upstreams"][string]["servers"][number],
+): ServerSession {
+  if (!server.tls) return { profile: 0, name: "" };
+  return {
+    profile: numbers.upstreams.get(upstream) ?? 0,
+    name: configured.tls?.["server-name"] ?? hostOf(server.address),
+  };
+}
+
+function hostOf(address: Address): string {
+  switch (address.kind) {
+    case "name":
+      return address.name;
+    case "ip":
+      return address.ip;
+    case "unix":
+      return "";
+  }
+}
