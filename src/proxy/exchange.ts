@@ -8,6 +8,7 @@ import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
+import { chooserOf } from "../plan/sni.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
@@ -41,6 +42,7 @@ import {
   exUpstream,
   takeExchange,
 } from "./exchanges.ts";
+import { helloChoose, helloDetail, helloReason } from "./hello.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
@@ -60,9 +62,10 @@ import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer. */
 export function exchangeOpen(down: number, listener: number, bits: number): void {
-  const profile = plan.listenerTls[listener];
+  const profile = plan.listenerTls[listener], chooses = chooserOf(plan.sni, listener) !== NONE;
   const http = plan.listenerProtocol[listener] === Protocol.Http;
-  const ex = takeExchange(profile !== NONE ? ExState.Handshake : http ? ExState.Head : ExState.Connect);
+  const secure = profile !== NONE || chooses;
+  const ex = takeExchange(secure ? ExState.Handshake : http ? ExState.Head : ExState.Connect);
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
@@ -73,10 +76,27 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
-  if (profile === NONE) return begin(ex, bits);
+  if (!secure) return begin(ex, bits);
   timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
   readyAdd(down, bits);
-  shaken(ex, handshakeAccept(down, profile));
+  if (chooses) choose(ex);
+  else shaken(ex, handshakeAccept(down, profile));
+}
+
+/** A client whose hello says where it goes: it is passed on as it is, or its TLS ends here. */
+function choose(ex: number): void {
+  const down = exDown[ex], choice = helloChoose(ex);
+  if (choice === NONE) {
+    if (helloReason !== Reason.None) exchangeEnd(ex, helloReason, helloDetail);
+    return;
+  }
+  exUpstream[ex] = plan.sni.choiceUpstream[choice];
+  if (plan.sni.choiceTerminate[choice] === 1) {
+    return shaken(ex, handshakeAccept(down, plan.listenerTls[exListener[ex]]));
+  }
+  timerClear(down);
+  exSetState(ex, ExState.Connect);
+  begin(ex, slotReady[down]);
 }
 
 /** A client's handshake has come so far. */
@@ -137,7 +157,7 @@ export function exchangeEvent(slot: number, bits: number): void {
       return headEvent(ex, slot, bits);
     case ExState.Handshake:
       readyAdd(slot, bits);
-      return shaken(ex, handshakeGo(slot));
+      return slotState[slot] === SlotState.Handshake ? shaken(ex, handshakeGo(slot)) : choose(ex);
     case ExState.Queue:
       return queueEvent(ex, slot, bits);
     case ExState.Answer:
