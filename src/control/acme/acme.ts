@@ -8,6 +8,7 @@ import { AccountKey } from "./account_key.ts";
 import { Allow } from "./allow.ts";
 import { backOffMs, renewAtMs } from "./back_off.ts";
 import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
+import { type Held, Hold } from "./hold.ts";
 import { Lock } from "./lock.ts";
 import { Name, type NameStatus } from "./name.ts";
 import { canonical, nameFlaw } from "./names.ts";
@@ -15,8 +16,8 @@ import { type ChallengeKind, obtain, type Proofs } from "./order.ts";
 import { AcmeError, acmeError, wordsOf } from "./problem.ts";
 import { type ExternalAccount, Session } from "./session.ts";
 import { Storage, type StoredPair } from "./storage.ts";
-import { newKeyPem, type Pair, pairFacts, selfSigned } from "./x509.ts";
-import type { Log } from "../log.ts";
+import { type AcmeLog, Told } from "./told.ts";
+import { newKeyPem, type Pair, selfSigned } from "./x509.ts";
 
 export interface AcmeOptions {
   /** Exact names. */
@@ -42,7 +43,7 @@ export interface AcmeHooks extends Proofs {
   install(names: readonly string[], chainPem: string, keyPem: string): void;
   /** They get nothing any more. */
   uninstall?(names: readonly string[]): void;
-  readonly log: Pick<Log, "debug" | "info" | "warn" | "error">;
+  readonly log: AcmeLog;
   readonly clock?: Clock;
 }
 
@@ -50,7 +51,7 @@ export interface AcmeStatus {
   readonly directory: string;
   readonly names: readonly NameStatus[];
   /** Why nothing is ordered now, whatever the name. */
-  readonly pause: { readonly why: string; readonly untilMs: number } | undefined;
+  readonly held: Held | undefined;
   /** Since the start. */
   readonly issued: number;
   readonly failed: number;
@@ -72,16 +73,13 @@ const ASK_DEADLINE_MS = 60_000;
 const ELSEWHERE_MS = 5_000;
 /** The timer never sleeps longer: wall clocks are corrected, machines are suspended. */
 const TICK_MS_MAX = 600_000;
-/** When a limit of the CA's is met, the other names wait for so long as well: it may be the account's. */
-const LIMIT_PAUSE_MS = 60_000;
+/** After what should not have happened. */
+const BUG_MS = 60_000;
 /** When what could not be written is tried again. */
 const UNSAVED_MS = 60_000;
 /** A failure from before the start keeps from trying for no longer: it may be mended. CAs bear one this often. */
 const MENDED_MS = 12 * 60_000;
 const PLACEHOLDER_MS = 365 * 24 * 3_600_000;
-/** An ending certificate is an error, not a warning, from here on. */
-const ENDING_MS = 7 * 24 * 3_600_000;
-const TOPIC = "acme";
 
 export class Acme {
   /** HTTP-01: `/.well-known/acme-challenge/TOKEN` is answered with TOKEN.thumbprint, for any token. */
@@ -89,6 +87,8 @@ export class Acme {
   readonly #options: AcmeOptions;
   readonly #hooks: AcmeHooks;
   readonly #clock: Clock;
+  readonly #told: Told;
+  readonly #hold: Hold;
   readonly #storage: Storage;
   readonly #session: Session;
   readonly #allow: Allow | undefined;
@@ -98,20 +98,19 @@ export class Acme {
   readonly #works = new Set<Promise<void>>();
   /** What could not be written to the disk. */
   readonly #unsaved = new Map<string, Pair>();
+  /** Names of the configuration. */
+  #listed = 0;
   #cancelTick = () => {};
   #started = false;
   #asks = 0;
-  /** Failures of the CA in a row. */
-  #authorityFailures = 0;
-  #pause: AcmeStatus["pause"];
   #issued = 0;
   #failed = 0;
 
   /** Opens the storage and the account's key, or makes them. @throws with words for people if that cannot be */
   static async open(options: AcmeOptions, hooks: AcmeHooks): Promise<Acme> {
-    const { log } = hooks;
+    const told = new Told(hooks.log);
     try {
-      const storage = await Storage.open(options.storage, options.directory, (what) => log.warn(TOPIC, what));
+      const storage = await Storage.open(options.storage, options.directory, (what) => told.storage(what));
       const keyPem = await storage.accountKey(newKeyPem, (text) => new AccountKey(text));
       return new Acme(options, hooks, storage, new AccountKey(keyPem));
     } catch (error) {
@@ -127,6 +126,8 @@ export class Acme {
     this.#options = options;
     this.#hooks = hooks;
     this.#clock = hooks.clock ?? SYSTEM_CLOCK;
+    this.#told = new Told(hooks.log);
+    this.#hold = new Hold(this.#clock);
     this.#startedAtMs = this.#clock.nowMs();
     this.#storage = storage;
     this.#stopping = new AbortController();
@@ -141,7 +142,7 @@ export class Acme {
       signal,
       account: () => storage.account(),
       keepAccount: (account) => storage.keepAccount(account),
-      tell: (message) => hooks.log.info(TOPIC, message),
+      tell: (message) => this.#told.account(message),
     });
     this.#allow = allow === undefined ? undefined : new Allow(allow, this.#clock, signal);
   }
@@ -166,7 +167,7 @@ export class Acme {
     return {
       directory: this.#options.directory,
       names: [...this.#names.values()].map((entry) => entry.view()),
-      pause: this.#pausedUntilMs() > 0 ? this.#pause : undefined,
+      held: this.#hold.now,
       issued: this.#issued,
       failed: this.#failed,
     };
@@ -202,9 +203,11 @@ export class Acme {
   }
 
   async #add(names: readonly string[]): Promise<void> {
-    const fresh = [...new Set(names.map(canonical))].filter((name) => {
+    const all = [...new Set(names.map(canonical))];
+    this.#listed = all.length;
+    const fresh = all.filter((name) => {
       const flaw = nameFlaw(name);
-      if (flaw !== undefined) this.#hooks.log.error(TOPIC, `no certificate for ${name}: ${flaw}`, { name });
+      if (flaw !== undefined) this.#told.noName(name, flaw);
       const known = this.#names.get(name);
       if (known !== undefined) known.isOnDemand = false;
       return flaw === undefined && known === undefined;
@@ -242,16 +245,9 @@ export class Acme {
       this.#adopt(entry, pair);
       entry.renewMs = renewAtMs(pair, this.#clock.random());
       if (entry.renewMs > nowMs) this.#rest(entry);
-      if (!entry.isGood(nowMs)) {
-        const message = `the certificate of ${entry.name} ended ${
-          timeOf(pair.notAfterMs)
-        }; it goes on until there is a new one`;
-        this.#hooks.log.error(TOPIC, message, { name: entry.name });
-      }
+      if (!entry.isGood(nowMs)) this.#told.ended(entry.name, pair.notAfterMs);
     } catch (error) {
-      this.#hooks.log.error(TOPIC, `the certificate of ${entry.name} cannot be read: ${wordsOf(error)}`, {
-        name: entry.name,
-      });
+      this.#told.trouble("error", entry.name, `the certificate of ${entry.name} cannot be read`, error);
     }
   }
 
@@ -259,17 +255,24 @@ export class Acme {
     if (this.#allow === undefined) return refused("no certificates are issued on demand");
     const known = this.#allow.known(name);
     if (known !== undefined && known.kind !== "yes") return refused(known.why);
+    if (this.#names.size - this.#listed >= ON_DEMAND_MAX) {
+      return refused(`${ON_DEMAND_MAX} names have certificates on demand already`);
+    }
     const entry = new Name(name, true);
+    entry.nextMs = Infinity; // it is nobody's turn until it is allowed
+    this.#names.set(name, entry);
     await this.#load(entry); // it was allowed when it was issued; its renewal asks anew
     if (!entry.isGood(this.#clock.nowMs())) {
       const said = await this.#allow.ask(name);
-      if (said.kind !== "yes") return refused(said.why);
+      if (said.kind !== "yes" && entry.isOnDemand) {
+        entry.state = "failed";
+        entry.failure = { atMs: this.#clock.nowMs(), why: said.why };
+        this.#forget(name);
+        entry.wake(); // those who asked for the same name meanwhile
+        return refused(said.why);
+      }
     }
-    const other = this.#names.get(name); // who asked at the same time
-    if (other !== undefined) return other;
-    const count = [...this.#names.values()].filter(({ isOnDemand }) => isOnDemand).length;
-    if (count >= ON_DEMAND_MAX) return refused(`${ON_DEMAND_MAX} names have certificates on demand already`);
-    this.#names.set(name, entry);
+    entry.nextMs = entry.renewMs;
     this.#tick();
     return entry;
   }
@@ -281,7 +284,7 @@ export class Acme {
       if (this.#stopping.signal.aborted) return refused("Sluice is stopping");
       const why = entry.failure?.why ?? "it has failed";
       if (entry.state === "failed" && entry.nextMs > nowMs) return refused(why);
-      return this.#pausedUntilMs() > 0 ? refused(this.#pause!.why) : undefined;
+      return this.#hold.now && refused(this.#hold.now.why);
     };
     const now = look();
     if (now !== undefined) return Promise.resolve(now);
@@ -303,9 +306,9 @@ export class Acme {
   #tick(): void {
     if (!this.#started || this.#stopping.signal.aborted) return;
     this.#cancelTick();
-    const nowMs = this.#clock.nowMs(), pausedMs = this.#pausedUntilMs();
+    const nowMs = this.#clock.nowMs(), heldMs = this.#hold.now?.untilMs ?? 0;
     const idle = [...this.#names.values()].filter(({ isBusy }) => !isBusy);
-    if (pausedMs === 0) {
+    if (heldMs === 0) {
       const due = idle.filter(({ nextMs }) => nextMs <= nowMs);
       // Those without any certificate first, then those that end first.
       due.sort((a, b) => (a.notAfterMs ?? 0) - (b.notAfterMs ?? 0));
@@ -316,16 +319,16 @@ export class Acme {
       Infinity,
     );
     // With no room left, whoever ends gives the next tick.
-    const isFull = pausedMs === 0 && this.#works.size >= ORDERS_MAX;
-    const waitMs = isFull ? TICK_MS_MAX : Math.max(next, pausedMs) - nowMs;
+    const isFull = heldMs === 0 && this.#works.size >= ORDERS_MAX;
+    const waitMs = isFull ? TICK_MS_MAX : Math.max(next, heldMs) - nowMs;
     this.#cancelTick = this.#clock.after(Math.min(Math.max(waitMs, 0), TICK_MS_MAX), () => this.#tick());
   }
 
   #begin(entry: Name): void {
     entry.isBusy = true;
     const work = this.#work(entry).catch((error) => {
-      this.#hooks.log.error(TOPIC, `${entry.name}: ${wordsOf(error)}`, { name: entry.name });
-      entry.nextMs = this.#clock.nowMs() + LIMIT_PAUSE_MS;
+      this.#told.trouble("error", entry.name, `${entry.name} has met a bug`, error);
+      entry.nextMs = this.#clock.nowMs() + BUG_MS;
     }).finally(() => {
       entry.isBusy = false;
       this.#works.delete(work);
@@ -357,7 +360,7 @@ export class Acme {
       if (!this.#stopping.signal.aborted) await this.#fail(entry, acmeError(error, "name", "storage"));
     } finally {
       await lock?.release().catch((error) => {
-        this.#hooks.log.warn(TOPIC, `the lock of ${name} is not given back: ${wordsOf(error)}`, { name });
+        this.#told.trouble("warn", name, `the lock of ${name} is not given back`, error);
       });
     }
   }
@@ -367,6 +370,7 @@ export class Acme {
     const unsaved = this.#unsaved.get(entry.name);
     if (unsaved !== undefined) {
       await this.#storage.keepPair(entry.name, unsaved);
+      await this.#storage.forgetAttempts(entry.name);
       this.#unsaved.delete(entry.name);
     }
     const pair = await this.#storage.pair(entry.name);
@@ -396,7 +400,7 @@ export class Acme {
     const { kind, why } = await this.#allow.ask(entry.name);
     if (kind === "unknown") throw new AcmeError(why, { scope: "name", type: "allow" });
     if (kind === "yes") return true;
-    this.#hooks.log.info(TOPIC, `${entry.name} is not renewed: ${why}`, { name: entry.name });
+    this.#told.notRenewed(entry.name, why);
     this.#forget(entry.name);
     return false;
   }
@@ -404,81 +408,54 @@ export class Acme {
   #waitForOther(entry: Name): void {
     entry.state = "elsewhere";
     entry.nextMs = this.#clock.nowMs() + ELSEWHERE_MS * (0.75 + this.#clock.random() / 2);
-    this.#hooks.log.debug(TOPIC, `${entry.name} is being ordered by another instance`, { name: entry.name });
+    this.#told.elsewhere(entry.name);
   }
 
-  async #gained(entry: Name, pair: Pair, by: string): Promise<void> {
+  async #gained(entry: Name, pair: StoredPair, by: string): Promise<void> {
     const { name } = entry;
     this.#issued++;
-    this.#authorityFailures = 0;
-    this.#pause = undefined;
-    const facts = pairFacts(name, pair);
-    if ("flaw" in facts) throw new AcmeError(facts.flaw, { scope: "name", type: "unreadable" });
-    this.#adopt(entry, { ...pair, ...facts });
+    this.#hold.worked();
+    this.#adopt(entry, pair);
     try {
       await this.#storage.keepPair(name, pair);
       await this.#storage.forgetAttempts(name);
     } catch (error) {
       this.#unsaved.set(name, pair);
       const what = `the new certificate of ${name} is in use and cannot be written to the disk`;
-      this.#hooks.log.error(TOPIC, `${what}: ${wordsOf(error)}`, { name });
+      this.#told.trouble("error", name, what, error);
     }
     this.#rest(entry);
     if (this.#unsaved.has(name)) entry.nextMs = this.#clock.nowMs() + UNSAVED_MS;
-    const message = `certificate for ${name} issued (${by}), valid until ${timeOf(facts.notAfterMs)}`;
-    this.#hooks.log.info(TOPIC, message, { name, by, not_after: timeOf(facts.notAfterMs) });
+    this.#told.issued(name, by, pair.notAfterMs);
   }
 
   async #fail(entry: Name, error: AcmeError): Promise<void> {
     const { name } = entry;
-    const nowMs = this.#clock.nowMs(), random = this.#clock.random();
+    const nowMs = this.#clock.nowMs();
     this.#failed++;
     entry.state = "failed";
     entry.failure = { atMs: nowMs, why: error.message };
     if (error.scope === "authority") {
-      // Those that were under way at the same time failed by the same cause: it counts once.
-      if (this.#pausedUntilMs() === 0) {
-        const waitMs = backOffMs(++this.#authorityFailures, error, random);
-        this.#pause = { why: error.message, untilMs: nowMs + waitMs };
-      }
-      entry.nextMs = this.#pause!.untilMs;
+      entry.nextMs = this.#hold.failed(error).untilMs;
     } else {
-      entry.nextMs = nowMs + backOffMs(++entry.failures, error, random);
-      if (error.type === "rateLimited" && this.#pausedUntilMs() < nowMs + LIMIT_PAUSE_MS) {
-        this.#pause = { why: error.message, untilMs: nowMs + LIMIT_PAUSE_MS };
-      }
+      entry.nextMs = nowMs + backOffMs(++entry.failures, error, this.#clock.random());
+      if (error.type === "rateLimited") this.#hold.limited(error);
       const toldMs = error.retryAfterMs === undefined ? 0 : nowMs + error.retryAfterMs;
       const { failures, nextMs } = entry;
       await this.#storage.keepAttempts(name, { failures, error: error.message, atMs: nowMs, nextMs, toldMs })
-        .catch((trouble) => {
-          this.#hooks.log.warn(TOPIC, `the failure of ${name} is not on the disk: ${wordsOf(trouble)}`, {
-            name,
-          });
-        });
+        .catch((trouble) =>
+          this.#told.trouble("warn", name, `the failure of ${name} is not on the disk`, trouble)
+        );
     }
-    this.#tellFailure(entry, error);
+    this.#told.failed(entry, error, nowMs);
     // Nobody retries for strangers: whoever comes next does, when the time is over.
     if (entry.isOnDemand && entry.facts === undefined) this.#names.delete(name);
-  }
-
-  #tellFailure(entry: Name, error: AcmeError): void {
-    const { name, facts, nextMs } = entry;
-    const leftMs = facts === undefined ? Infinity : facts.notAfterMs - this.#clock.nowMs();
-    const goesOn = facts === undefined
-      ? ""
-      : `; the old certificate, which ends ${timeOf(facts.notAfterMs)}, goes on`;
-    const message = `no certificate for ${name}: ${error.message}${goesOn}; next attempt ${timeOf(nextMs)}`;
-    this.#hooks.log[leftMs < ENDING_MS ? "error" : "warn"](TOPIC, message, {
-      name,
-      type: error.type,
-      failures: entry.failures,
-      next_attempt: timeOf(nextMs),
-    });
   }
 
   /** Takes what is newer than what is in use. */
   #adopt(entry: Name, pair: StoredPair): void {
     const { facts } = entry;
+    if (this.#names.get(entry.name) !== entry) return; // it is gone from the configuration
     if (facts?.fingerprint === pair.fingerprint || (facts?.notAfterMs ?? 0) > pair.notAfterMs) return;
     const { notBeforeMs, notAfterMs, fingerprint } = pair;
     entry.facts = { notBeforeMs, notAfterMs, fingerprint };
@@ -501,7 +478,7 @@ export class Acme {
       this.#hooks.install([name], chainPem, keyPem);
       return true;
     } catch (error) {
-      this.#hooks.log.error(TOPIC, `the certificate of ${name} cannot be used: ${wordsOf(error)}`, { name });
+      this.#told.trouble("error", name, `the certificate of ${name} cannot be used`, error);
       return false;
     }
   }
@@ -510,18 +487,8 @@ export class Acme {
     this.#unsaved.delete(name);
     if (this.#names.delete(name)) this.#hooks.uninstall?.([name]);
   }
-
-  /** 0 if nothing keeps from ordering. */
-  #pausedUntilMs(): number {
-    const untilMs = this.#pause?.untilMs ?? 0;
-    return untilMs > this.#clock.nowMs() ? untilMs : 0;
-  }
 }
 
 function refused(why: string): Asked {
   return { ok: false, why };
-}
-
-function timeOf(atMs: number): string {
-  return new Date(atMs).toISOString().replace(/\.\d+Z$/, "Z");
 }

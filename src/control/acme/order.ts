@@ -5,7 +5,8 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { type Clock, pause } from "./clock.ts";
 import { AcmeError, acmeError, type Problem, readProblem } from "./problem.ts";
 import type { Resource, Session } from "./session.ts";
-import { certificateRequest, newKeyPem, type Pair, pairFacts, selfSigned } from "./x509.ts";
+import type { StoredPair } from "./storage.ts";
+import { certificateRequest, newKeyPem, pairFacts, selfSigned } from "./x509.ts";
 
 export type ChallengeKind = "http-01" | "tls-alpn-01";
 
@@ -34,12 +35,17 @@ export interface Ordering {
   readonly signal: AbortSignal;
 }
 
+export interface Obtained extends StoredPair {
+  /** `known`: the CA remembered an earlier proof. */
+  readonly by: ChallengeKind | "known";
+}
+
 /** @returns the pair, and by which proof. @throws AcmeError with what every kind failed for */
 export async function obtain(
   name: string,
   kinds: readonly ChallengeKind[],
   ordering: Ordering,
-): Promise<Pair & { readonly by: ChallengeKind | "known" }> {
+): Promise<Obtained> {
   const failures: AcmeError[] = [];
   for (const kind of kinds) {
     try {
@@ -60,7 +66,7 @@ async function obtainBy(
   name: string,
   kind: ChallengeKind,
   ordering: Ordering,
-): Promise<Pair & { readonly by: ChallengeKind | "known" }> {
+): Promise<Obtained> {
   const { session, clock } = ordering;
   const late = new AbortController();
   const timer = setTimeout(() =>
@@ -86,7 +92,7 @@ async function obtainBy(
         `the CA's certificate ended ${new Date(facts.notAfterMs).toISOString()}: is this clock right?`,
       );
     }
-    return { chainPem, keyPem, by: proven.includes(true) ? kind : "known" };
+    return { chainPem, keyPem, ...facts, by: proven.includes(true) ? kind : "known" };
   } finally {
     clearTimeout(timer);
   }
@@ -98,7 +104,7 @@ async function prove(name: string, kind: ChallengeKind, url: string, ordering: O
   const asked = `the authorization of ${name}`;
   const authorization = await session.post(asked, url, undefined, signal);
   if (authorization.value.status === "valid") return false;
-  if (authorization.value.status !== "pending") throw refused(authorization, kind);
+  if (authorization.value.status !== "pending") throw refused(authorization);
   const challenge = challengesOf(authorization).find(({ type }) => type === kind);
   if (challenge === undefined) {
     const offered = challengesOf(authorization).map(({ type }) => type).join(", ");
@@ -114,7 +120,7 @@ async function prove(name: string, kind: ChallengeKind, url: string, ordering: O
   try {
     await session.post(`challenge ${kind} of ${name}`, place, {}, signal);
     const decided = await settled(asked, url, ["valid", "invalid"], session, signal);
-    if (decided.value.status !== "valid") throw refused(decided, kind);
+    if (decided.value.status !== "valid") throw refused(decided);
     return true;
   } catch (error) {
     if (!(error instanceof AcmeError) || error.type !== "challenge") await giveUp(url, ordering);
@@ -195,7 +201,7 @@ function challengesOf({ value }: Resource): Record<string, unknown>[] {
 }
 
 /** Why an authorization is not valid: its challenge has the CA's words. */
-function refused(authorization: Resource, kind: ChallengeKind): AcmeError {
+function refused(authorization: Resource): AcmeError {
   const problems = challengesOf(authorization).flatMap(({ error }): Problem[] => {
     const problem = readProblem(error);
     return problem === undefined ? [] : [problem];
