@@ -8,7 +8,9 @@ import { until, within } from "../../support/waiting.ts";
 import { MovableClock } from "./acme_fixture.ts";
 
 /** What the newest generation says. */
-function newest(folder: string): { untilMs: number; pid: number; started: string; host: string; world: string } {
+function newest(
+  folder: string,
+): { untilMs: number; pid: number; started: string; host: string; world: string } {
   const last = Math.max(...readdirSync(folder).map(Number));
   return JSON.parse(readFileSync(`${folder}/${last}`, "utf8"));
 }

@@ -20,7 +20,11 @@ describe("Acme, renewal", () => {
     await using pebble = await Pebble.start();
     await using site = await Site.open(pebble);
     using storage = new Folder();
-    await using instance = await Instance.start({ storage: storage.at("acme"), names: ["a.example"] }, pebble, site);
+    await using instance = await Instance.start(
+      { storage: storage.at("acme"), names: ["a.example"] },
+      pebble,
+      site,
+    );
     const { nextMs } = await instance.valid("a.example");
     const before = instance.installed.get("a.example")!;
     const lifeMs = lifetimeMs(instance, "a.example");
@@ -58,7 +62,10 @@ describe("Acme, renewal", () => {
     const held = instance.acme.status().held!;
     match(held.why, /https:\/\/127\.0\.0\.1/);
     strictEqual(instance.installed.get("b.example")!.chainPem, chainPem);
-    match(instance.text, /warn no new certificate for b\.example: .*; the old certificate, which ends .*, goes on; next/);
+    match(
+      instance.text,
+      /warn no new certificate for b\.example: .*; the old certificate, which ends .*, goes on; next/,
+    );
 
     // Each failure of the CA doubles the wait, and counts once however many names have met it.
     instance.clock.jump(held.untilMs - instance.clock.nowMs() + 1);
@@ -122,7 +129,11 @@ describe("Acme, renewal", () => {
     await using pebble = await Pebble.start();
     await using site = await Site.open(pebble);
     using storage = new Folder();
-    const options = { storage: storage.at("acme"), names: ["e.example"], whileIssuing: "self-signed" as const };
+    const options = {
+      storage: storage.at("acme"),
+      names: ["e.example"],
+      whileIssuing: "self-signed" as const,
+    };
     await using instance = await Instance.open(options, pebble, site);
     const started = instance.acme.start();
     await started;
@@ -132,7 +143,11 @@ describe("Acme, renewal", () => {
     ok(placeholder.verify(placeholder.publicKey));
     strictEqual(instance.of("e.example")!.serving, "placeholder");
     strictEqual((await instance.valid("e.example")).serving, "issued");
-    await using refusing = await Instance.open({ ...options, storage: storage.at("2"), whileIssuing: "refuse" }, {
+    await using refusing = await Instance.open({
+      ...options,
+      storage: storage.at("2"),
+      whileIssuing: "refuse",
+    }, {
       directory: "https://127.0.0.1:1/dir",
       ca: pebble.ca,
     });
@@ -147,7 +162,10 @@ describe("Acme, renewal", () => {
     const names = ["F.example", "*.wild.example", "10.0.0.1", "blocked.example"];
     await using instance = await Instance.start({ storage: storage.at("acme"), names }, pebble, site);
     await instance.valid("f.example");
-    match((await instance.failed("blocked.example")).failure!.why, /the CA answered 4\d\d (rejectedIdentifier|malformed)/);
+    match(
+      (await instance.failed("blocked.example")).failure!.why,
+      /the CA answered 4\d\d (rejectedIdentifier|malformed)/,
+    );
     match(instance.text, /error no certificate for \*\.wild\.example: wildcards need a DNS challenge/);
     match(instance.text, /error no certificate for 10\.0\.0\.1: that is an address/);
     await instance.acme.setNames(["g.example"]);

@@ -48,7 +48,10 @@ describe("Acme, several instances on one storage", () => {
       for (const { clock } of [first, second]) clock.jump(1_000);
       return [first, second].every(({ installed }) => installed.get("c.example")!.times === 2);
     }, 30_000);
-    strictEqual(first.installed.get("c.example")!.chainPem.trim(), second.installed.get("c.example")!.chainPem.trim());
+    strictEqual(
+      first.installed.get("c.example")!.chainPem.trim(),
+      second.installed.get("c.example")!.chainPem.trim(),
+    );
     strictEqual(pebble.orders, 2);
   });
 
@@ -59,7 +62,10 @@ describe("Acme, several instances on one storage", () => {
     // A site where the CA gets no answer: the order stays open until its holder is killed.
     const asked = Promise.withResolvers<void>();
     const silent = createServer(() => asked.resolve());
-    await within("a port", new Promise<void>((resolve) => silent.listen(pebble.httpPort, "127.0.0.1", resolve)));
+    await within(
+      "a port",
+      new Promise<void>((resolve) => silent.listen(pebble.httpPort, "127.0.0.1", resolve)),
+    );
     const script = fileURLToPath(new URL("holder.ts", import.meta.url));
     const words = process.versions.bun === undefined ? ["run", "-A", "--no-check", script] : [script];
     const holder = spawn(process.execPath, [...words, folder, pebble.directory, pebble.ca, "d.example"], {

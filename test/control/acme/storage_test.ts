@@ -1,5 +1,14 @@
 import { deepEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { AccountKey } from "../../../src/control/acme/account_key.ts";
@@ -73,7 +82,11 @@ describe("Storage", () => {
     [(name) => `${pairOf(name).keyPem}${pairOf(name).chainPem}`, /private key is not the certificate's/],
     [() => Object.values(pairOf("other.example")).join(""), /not for a\.example/],
     [(name) => Object.values(pairOf(name)).join("").slice(0, -40), /no certificate in it/],
-    [(name) => Object.values(pairOf(name)).join("").replace(/(BEGIN CERT[^\n]+\n).{20}/, "$1AAAAAAAAAAAAAAAAAAAA"), /cannot be read/],
+    [
+      (name) =>
+        Object.values(pairOf(name)).join("").replace(/(BEGIN CERT[^\n]+\n).{20}/, "$1AAAAAAAAAAAAAAAAAAAA"),
+      /cannot be read/,
+    ],
   ];
   for (const [text, why] of broken) {
     it(`sets a broken pair aside and tells: ${why.source}`, async () => {
