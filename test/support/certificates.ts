@@ -101,11 +101,17 @@ export class Certificates {
   }
 
   /** A list of what an authority has revoked. */
-  revoked(by: Made, which: readonly Made[], until = new Date(Date.now() + 30 * DAY_MS)): string {
+  revoked(
+    by: Made,
+    which: readonly Made[],
+    { from = new Date(Date.now() - DAY_MS), until = new Date(Date.now() + 30 * DAY_MS) }: Pick<
+      Order,
+      "from" | "until"
+    > = {},
+  ): string {
     const config = this.#registry(by), path = this.at(`${crypto.randomUUID()}.crl.pem`);
     const signed = ["-config", config, "-cert", by.cert, "-keyfile", by.key];
     for (const { cert } of which) openssl("ca", ...signed, "-revoke", cert);
-    const from = new Date(Math.min(Date.now(), until.getTime()) - DAY_MS);
     const times = ["-crl_lastupdate", stamp(from), "-crl_nextupdate", stamp(until)];
     openssl("ca", ...signed, "-gencrl", ...times, "-out", path);
     return path;
