@@ -108,6 +108,10 @@ const acme = z.strictObject({
     description: "who issues certificates: the URL of its directory",
     placeholder: "URL",
   }),
+  ca: path(
+    "PEM: the authorities of the directory's own server, instead of those that are built in",
+    "internal.pem",
+  ),
   challenges: key(
     z.array(key(z.enum(CHALLENGES), {
       description: "a way to prove that a name is ours",
