@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 struct sl_tls;
+struct sl_ready;
 struct ssl_ctx_st;
 struct ssl_session_st;
 struct bio_st;
@@ -33,6 +34,7 @@ struct sl_room {
     int32_t *slots;        /* slot -> fd + 1, and SLOT_TLS; zero means none */
     struct sl_tls **tls;   /* slot -> its session; looked at only under SLOT_TLS */
     struct ssl_ctx_st **contexts;     /* profile -> what this room made of it */
+    struct sl_ready **ready;          /* profile -> the certificates that its context has */
     struct sl_kept_session *sessions; /* server -> the session to resume */
     struct bio_st *bio;               /* of all sessions */
     struct sl_pipe *pipes; /* pipe -> its two ends */

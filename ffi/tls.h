@@ -31,6 +31,9 @@ struct sl_cert {
     int32_t staple_bytes;
 };
 
+/* Certificates that an SSL_CTX has already. */
+struct sl_ready { struct sl_cert *certs[CERTS_OF_NAME_MAX]; };
+
 /* Settings of one listener or one upstream. Written by the control plane before reactors hear of its
  * number, but for the names, which it swaps whole. */
 struct sl_profile {

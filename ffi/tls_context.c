@@ -93,6 +93,27 @@ static int hello(SSL *ssl, int *alert, void *unused)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* Whether these are the certificates that the profile's SSL_CTX has. */
+static int is_ready(const struct sl_ready *ready, struct sl_cert *const *found, int32_t count)
+{
+    for (int32_t i = 0; i < CERTS_OF_NAME_MAX; i++)
+        if ((ready == NULL ? NULL : ready->certs[i]) != (i < count ? found[i] : NULL))
+            return 0;
+    return 1;
+}
+
+/* Gives the profile's SSL_CTX the certificates for whoever names none, which most listeners show to everybody:
+ * to check that key and certificate belong together takes longer than to copy both. */
+static void make_ready(SSL_CTX *context, int32_t number, struct sl_profile *profile)
+{
+    struct sl_ready *ready = calloc(1, sizeof *ready);
+    int32_t count = ready == NULL ? 0 : sl_names_find(profile, NULL, ready->certs);
+    for (int32_t i = 0; i < count; i++)
+        if (SSL_CTX_use_cert_and_key(context, ready->certs[i]->leaf, ready->certs[i]->key, ready->certs[i]->chain, 1) != 1)
+            ERR_clear_error(); /* the handshake will tell */
+    me->ready[number] = ready;
+}
+
 /* Which certificates a client is shown, by the name it asked for: SSL_CTX_set_cert_cb(3). */
 static int choose(SSL *ssl, void *given)
 {
@@ -107,12 +128,16 @@ static int choose(SSL *ssl, void *given)
         tls->fault = FAULT_NO_CERT_FOR_NAME;
         return 0;
     }
-    int good = 1;
-    for (int32_t i = 0; i < count; i++) {
-        good = good && SSL_use_cert_and_key(ssl, found[i]->leaf, found[i]->key, found[i]->chain, 1) == 1;
+    for (int32_t i = 0; i < CERTS_OF_NAME_MAX; i++) {
         sl_cert_release(tls->shown[i]);
-        tls->shown[i] = found[i];
+        tls->shown[i] = i < count ? found[i] : NULL;
     }
+    if (is_ready(me->ready[tls->profile], found, count))
+        return 1; /* SSL_new has copied them */
+    SSL_certs_clear(ssl);
+    int good = 1;
+    for (int32_t i = 0; i < count; i++)
+        good = good && SSL_use_cert_and_key(ssl, found[i]->leaf, found[i]->key, found[i]->chain, 1) == 1;
     return good;
 }
 
@@ -202,6 +227,7 @@ static int listener_context(SSL_CTX *context, struct sl_profile *profile)
     /* Stateless: a session is in its ticket, nothing of it stays here. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(context, TICKET_SECONDS);
+    SSL_CTX_set_num_tickets(context, 1); /* a client that opens several connections gets one with each */
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket);
     SSL_CTX_set_client_hello_cb(context, hello, NULL);
     SSL_CTX_set_cert_cb(context, choose, profile);
@@ -253,14 +279,20 @@ SSL_CTX *sl_context(int32_t number)
         SSL_CTX_free(context);
         return NULL;
     }
+    if (profile->kind == 0)
+        make_ready(context, number, profile);
     return me->contexts[number] = context;
 }
 
 /* Frees what a room made of profiles, and its sessions with servers. */
 void sl_contexts_free(struct sl_room *room)
 {
-    for (int32_t profile = 1; room->contexts != NULL && profile < SL_PROFILES_MAX; profile++)
+    for (int32_t profile = 1; room->contexts != NULL && profile < SL_PROFILES_MAX; profile++) {
         SSL_CTX_free(room->contexts[profile]);
+        for (int i = 0; room->ready[profile] != NULL && i < CERTS_OF_NAME_MAX; i++)
+            sl_cert_release(room->ready[profile]->certs[i]);
+        free(room->ready[profile]);
+    }
     for (int32_t server = 1; room->sessions_end > 0 && server < room->sessions_end; server++)
         SSL_SESSION_free(room->sessions[server].session);
 }
