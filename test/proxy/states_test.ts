@@ -19,6 +19,7 @@ describe("states", () => {
   it("of an exchange are those of the picture", () => {
     const names = [
       "Free",
+      "Handshake",
       "Head",
       "Queue",
       "Connect",
@@ -34,7 +35,7 @@ describe("states", () => {
   });
 
   it("of a slot are those of the picture", () => {
-    const drawn = picture(["Free", "Connecting", "Open", "Idle", "Closing"], SLOT_NEXT);
+    const drawn = picture(["Free", "Connecting", "Handshake", "Open", "Idle", "Closing"], SLOT_NEXT);
     strictEqual(page.includes("```\n" + drawn + "\n```"), true, "ARCHITECTURE.md should have:\n" + drawn);
   });
 });
