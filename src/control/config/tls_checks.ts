@@ -101,14 +101,14 @@ function ofCertificates(name: string, listener: Listener, raw: unknown): Finding
     const what = at >= 0
       ? `${quoted(bind[at].text)} has no certificate`
       : `TLS of ${quoted(ended)} has no certificate`;
-    return [{
-      ...error([...path, "tls"], what, NEEDS),
-      orPath: [...path, ...(at >= 0 ? ["bind", at] : ["sni", ended])],
-    }];
+    const isList = Array.isArray(valueAt(raw, [...path, "bind"]));
+    const place = [...path, ...(at < 0 ? ["sni", ended] : isList ? ["bind", at] : ["bind"])];
+    return [{ ...error(place, what, NEEDS), missing: [...path, "tls"] }];
   }
   const findings: Finding[] = [];
   if (tls.certificates.length === 0 && tls.acme === undefined) {
-    findings.push(error([...path, "tls"], "no certificate", NEEDS));
+    const missing = [...path, "tls", "certificates"];
+    findings.push({ ...error([...path, "tls"], "no certificate", NEEDS), missing });
   }
   if (tls.alpn !== undefined && bind.some(({ protocol }) => protocol === "http")) {
     findings.push(
