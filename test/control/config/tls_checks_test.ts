@@ -107,10 +107,38 @@ const cases: [why: string, listeners: Raw, want: string[], upstreams?: Raw][] = 
   ["http-01 without http://", {
     a: { bind: "https://:443", routes: [route("b.example")], tls: { acme: { challenges: ["http-01"] } } },
   }, ["listeners/a/tls/acme/challenges: http-01 is answered on http://, where nothing listens"]],
+  ["a challenge twice", {
+    a: {
+      bind: "https://:443",
+      routes: [route("b.example")],
+      tls: { acme: { challenges: ["tls-alpn-01", "tls-alpn-01"] } },
+    },
+  }, ["warning listeners/a/tls/acme/challenges: one of them is given twice"]],
+  ["a star on demand", {
+    a: {
+      bind: "https://:443",
+      routes: [route("*.pay.example")],
+      tls: { acme: { "on-demand": { allow: "http://127.0.0.1:1" } } },
+    },
+  }, []],
   ["http-01 of another listener", {
     a: { bind: "https://:443", routes: [route("b.example")], tls: { acme: { challenges: ["http-01"] } } },
     b: { bind: "http://:80", to: "api" },
   }, []],
+  ["two accounts", {
+    a: { bind: "https://:443", routes: [route("b.example")], tls: { acme: { email: "a@b.example" } } },
+    b: { bind: "https://:444", routes: [route("c.example")], tls: { acme: { email: "b@b.example" } } },
+  }, ['listeners/b/tls/acme/email: "email" differs from that of listener "a", and both share one account']],
+  ["two listeners of one account", {
+    a: { bind: "https://:443", routes: [route("b.example")], tls: { acme: { email: "a@b.example" } } },
+    b: { bind: "https://:444", routes: [route("c.example")], tls: { acme: { email: "a@b.example" } } },
+  }, []],
+  ["a name that nobody issues for", {
+    a: { bind: "https://:443", routes: [route("a_b.example")], tls: { acme: {} } },
+  }, [
+    'listeners/a/routes/0/match/host: no certificate for "a_b.example" can be issued: authorities take letters, ' +
+    "digits and hyphens",
+  ]],
   ["a redirect without http://", { a: { ...https, "redirect-to-https": true } }, [
     "listeners/a/redirect-to-https: nothing comes over http:// here",
   ]],
@@ -220,6 +248,8 @@ describe("acmeNames", () => {
     }).config?.listeners;
     ok(web);
     deepEqual(acmeNames(web.a), ["b.example"]);
+    deepEqual(acmeNames(web.a, [{ names: ["*.a.example"] }]), ["b.example"]);
+    deepEqual(acmeNames(web.a, [{ names: ["*.a.example"] }, { names: ["*.example"] }]), []);
     deepEqual(acmeNames(web.b), ["c.example"]);
     deepEqual([web.a, web.b, web.c].map(endsTls), [true, true, false]);
   });

@@ -131,6 +131,7 @@ describe("acme of a listener", () => {
       email: "ops@shop.example",
       storage: "/acme",
       directory: "https://acme.example/dir",
+      ca: "ca.pem",
       challenges: ["tls-alpn-01"],
       "external-account": { "key-id": "kid", "hmac-key": "A".repeat(43) },
       "on-demand": { allow: "http://127.0.0.1:9000/x" },
