@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { describe, it } from "node:test";
 import { AS_NOBODY, command, EXECUTABLE, run, Sluice } from "../support/executable.ts";
+import { Certificates } from "../support/certificates.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as answer } from "../support/http_origin.ts";
 import { HttpPeer } from "../support/http_peer.ts";
@@ -109,6 +110,40 @@ describe("sluice check", () => {
     }
   });
 
+  it("certificates: what start would say of them, and where what is issued cannot be kept", async () => {
+    using certificates = new Certificates();
+    const good = certificates.leaf("shop.example"), late = certificates.expired("shop.example");
+    const listen = "tls://127.0.0.1:0=127.0.0.1:1";
+    const cases: [flags: string[], status: number, says: RegExp][] = [
+      [["--cert", good.chain, "--key", good.key], 0, /^good: 1 listener, 1 upstream, 1 server\n$/],
+      [
+        ["--cert", late.chain, "--key", late.key],
+        0,
+        /^sluice: warning: --cert: .*: expired .* ago, .*; renew it\ngood/,
+      ],
+      [["--cert", good.chain, "--key", late.key], 2, /^sluice: --key: .*: not the key of that certificate; /],
+      [["--cert", good.key], 2, /^sluice: --cert: .*: holds a private key and no certificate; /],
+      [["--cert", certificates.at("none")], 2, /^sluice: --cert: .*: there is no such file; /],
+      [["--cert", certificates.at(".")], 2, /^sluice: --cert: .*: a directory; /],
+      [["--cert", "/dev/zero"], 2, /^sluice: --cert: "\/dev\/zero": longer than 1048576 bytes; /],
+    ];
+    for (const [flags, status, says] of cases) {
+      const checked = await run(["check", listen, ...flags]);
+      match(checked.stdout, says, flags.join(" "));
+      strictEqual(checked.status, status, flags.join(" "));
+    }
+    const file = certificates.at("f.yaml");
+    const routes = "[{ match: { host: shop.pub }, to: b }]";
+    writeFileSync(
+      file,
+      `listeners: { a: { bind: "https://127.0.0.1:0", routes: ${routes}, tls: { acme: { storage: ${file}/x } } } }\n` +
+        'upstreams: { b: { servers: ["127.0.0.1:1"] } }\n',
+    );
+    const { status, stdout } = await run(["check", "-c", file]);
+    strictEqual(status, 1);
+    match(stdout, /listeners\.a\.tls\.acme\.storage: ".*f\.yaml" is no directory; /);
+  });
+
   it("a mistake in a section that two files have is told of the file that has it", async () => {
     using folder = new Folder();
     writeFileSync(folder.at("a.yaml"), `include: b.yaml\n${SMALL}`);
@@ -127,6 +162,7 @@ describe("sluice check", () => {
       "admin-token: hunter2 hunter2",
       "admin-token: hunter2: lit",
       "admin-tokn: hunter2hunter2hunter2",
+      "hmac-key: hunter2hunter2hunter2",
       "admin-token:hunter2",
       "admin-token: [hunter2]",
       "{ admin-token: hunter2, bogus: 1 }",

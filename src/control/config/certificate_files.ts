@@ -120,6 +120,7 @@ function ofListener(name: string, listener: Listener, raw: unknown, files: Files
     else placed.push({ pair, path: [...place, "cert"], file: given.cert });
     files.judge(given.ocsp, [...place, "ocsp"], (bytes) => readOcsp(bytes, pair?.certificate, files.now));
   }
+  files.judge(tls.acme?.ca, [...path, "acme", "ca"], (bytes) => readAuthorities(bytes, files.now));
   files.judge(tls.client.ca, [...path, "client", "ca"], (bytes) => readAuthorities(bytes, files.now));
   files.judge(tls.client.crl, [...path, "client", "crl"], (bytes) => readRevocations(bytes, files.now));
   // Which names a certificate has is not known of one that is none.
@@ -161,6 +162,9 @@ function* askedNames(name: string, { routes, sni = {} }: Listener, raw: unknown)
   }
 }
 
+/** A name that authorities issue for (CA/Browser Forum, 7.1.4.2.1): no underscores. */
+const HOST_NAME = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+
 /** Names without a certificate: none that was given is for them, and none is issued. */
 function ofNames(name: string, listener: Listener, placed: readonly Placed[], raw: unknown): Finding[] {
   const acme = listener.tls?.acme, [first] = placed, seen = new Set<string>();
@@ -169,13 +173,17 @@ function ofNames(name: string, listener: Listener, placed: readonly Placed[], ra
   for (const [asked, path] of askedNames(name, listener, raw)) {
     if (seen.has(asked) || placed.some(({ pair }) => coversName(pair.certificate, asked))) continue;
     seen.add(asked);
-    const isStar = asked.startsWith("*.");
-    if (acme !== undefined && isStar) {
+    if (acme !== undefined && asked.startsWith("*.")) {
       const what =
         `no certificate for ${quoted(asked)} can be issued: that needs dns-01, which is not supported ` +
         "in this version";
       const remedy = "give a certificate for it, write each name, or on-demand: { allow: URL }";
       findings.push({ path, what, remedy, severity: "error" });
+    } else if (acme !== undefined && !HOST_NAME.test(asked)) {
+      const what = `no certificate for ${
+        quoted(asked)
+      } can be issued: authorities take letters, digits and hyphens`;
+      findings.push({ path, what, remedy: "give a certificate for it", severity: "error" });
     } else if (acme === undefined && first !== undefined) {
       const what =
         `no certificate is for ${quoted(asked)}: clients are shown that of ${namesText(first)}, and most ` +

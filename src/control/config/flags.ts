@@ -8,11 +8,12 @@ import {
   type CommandLine,
   dropBadValues,
   dropContradictions,
+  type Given,
   readCommandLine,
 } from "./command_line.ts";
 import { type ConfigProblem, shown } from "./errors.ts";
 import type { Finding, Path, Tell } from "./finding.ts";
-import type { Config } from "./schema.ts";
+import type { Config, Key } from "./schema.ts";
 
 /**
  * Reads the command line of the quick mode: `LISTEN=TARGETS` and flags, without the program's name.
@@ -35,8 +36,11 @@ export function parseFlags(
 ): { config: Config; raw: unknown; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] } {
   const line = readCommandLine(argv);
   const problems = [...line.problems];
+  const refused: Given[] = [];
   for (const flags of [line.processFlags, line.sharedFlags, ...line.groups.map((group) => group.flags)]) {
+    const given = [...flags.values()];
     problems.push(...dropContradictions(flags), ...dropBadValues(flags));
+    refused.push(...given.filter((one) => ![...flags.values()].includes(one)));
   }
   if (line.positionals === 0) {
     problems.push({
@@ -52,13 +56,20 @@ export function parseFlags(
   const tell: Tell = (findings) =>
     distinct(findings.map((finding) => problemOf(finding, origins, names)), repeated);
   if (config !== undefined && problems.length === 0) return { config, raw, warnings: tell(findings), tell };
-  const told = findings.map((finding) => problemOf(finding, origins, names));
+  // What is missed was perhaps given, and refused.
+  const told = findings.filter(({ missing }) => !refused.some(({ flag }) => isWithin(flag.key, missing)))
+    .map((finding) => problemOf(finding, origins, names));
   // What is not about an argument may only follow from a value that was already refused.
   const listens = new Set(line.groups.map((group) => group.argument.position));
   const direct = told.filter(({ severity, argument }) =>
     severity === "error" && (problems.length === 0 || listens.has(argument ?? 0))
   );
   return { problems: distinct([...problems, ...direct], repeated) };
+}
+
+/** Whether a flag gives a part of what is at a path. */
+function isWithin({ path }: Key, outer: Path | undefined): boolean {
+  return outer !== undefined && outer.every((step, at) => path[at] === "*" || path[at] === step);
 }
 
 /** Names the argument a finding is about: the one that gave the value, or a part of it, or the LISTEN. */

@@ -67,16 +67,20 @@ function stepsOf(config: Config, localIps: ReadonlySet<string>): Map<string, Ste
     }
   }
   const steps = new Map<string, Step[]>();
-  for (const [from, { to: upstream, routes }] of Object.entries(config.listeners)) {
+  for (const [from, { to, routes, sni = {} }] of Object.entries(config.listeners)) {
     // Which requests a route takes is not certain; Via ends their circles.
-    if (upstream === undefined || routes.length > 0) continue;
+    if (routes.length > 0) continue;
+    // What goes on as it came asks for the same name once more; what is behind the end of TLS asks for none.
+    const passed = Object.values(sni).filter((target) => typeof target === "string");
     const found: Step[] = [];
-    (config.upstreams[upstream]?.servers ?? []).forEach(({ address: target }, at) => {
-      const path = ["upstreams", upstream, "servers", at];
-      for (const { listener: to, address } of binds.get(placeOf(target)) ?? []) {
-        if (leadsTo(target, address, localIps)) found.push({ from, to, target, path });
-      }
-    });
+    for (const upstream of new Set(to === undefined ? passed : [...passed, to])) {
+      (config.upstreams[upstream]?.servers ?? []).forEach(({ address: target }, at) => {
+        const path = ["upstreams", upstream, "servers", at];
+        for (const { listener: to, address } of binds.get(placeOf(target)) ?? []) {
+          if (leadsTo(target, address, localIps)) found.push({ from, to, target, path });
+        }
+      });
+    }
     steps.set(from, found);
   }
   return steps;

@@ -1,5 +1,6 @@
 // What holds between the keys of TLS, each of them good by itself: who needs a certificate and who has none,
 // what would change nothing. What the files hold that they name is certificate_files.ts's.
+import { coversName } from "../certificates/pair.ts";
 import { quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { isRedirectAlone, serverText } from "./protocols.ts";
@@ -28,6 +29,7 @@ function warning(path: Path, what: string, remedy: string): Finding {
 export function checkTls(config: Config, raw: unknown): Finding[] {
   const listeners = Object.entries(config.listeners);
   return [
+    ...ofAccounts(config),
     ...listeners.flatMap(([name, listener]) => [
       ...ofSni(name, listener),
       ...ofCertificates(name, listener, raw),
@@ -46,9 +48,16 @@ export function endsTls({ bind, sni = {} }: Listener): boolean {
 }
 
 /** The names that a listener has certificates issued for: the hosts of its routes, and the names that sni ends TLS
- * for. In lower case, each once; neither addresses nor names with a star. */
-export function acmeNames(listener: Listener): string[] {
-  return namesOf(listener).filter((name) => !name.startsWith("*.") && name !== SNI_DEFAULT);
+ * for, but those that a certificate which was given is for. In lower case, each once; neither addresses nor names
+ * with a star. */
+export function acmeNames(
+  listener: Listener,
+  given: readonly { readonly names: readonly string[] }[] = [],
+): string[] {
+  return namesOf(listener).filter((name) =>
+    !name.startsWith("*.") && name !== SNI_DEFAULT &&
+    !given.some((certificate) => coversName(certificate, name))
+  );
 }
 
 /** The same with stars. */
@@ -101,14 +110,14 @@ function ofCertificates(name: string, listener: Listener, raw: unknown): Finding
     const what = at >= 0
       ? `${quoted(bind[at].text)} has no certificate`
       : `TLS of ${quoted(ended)} has no certificate`;
-    return [{
-      ...error([...path, "tls"], what, NEEDS),
-      orPath: [...path, ...(at >= 0 ? ["bind", at] : ["sni", ended])],
-    }];
+    const isList = Array.isArray(valueAt(raw, [...path, "bind"]));
+    const place = [...path, ...(at < 0 ? ["sni", ended] : isList ? ["bind", at] : ["bind"])];
+    return [{ ...error(place, what, NEEDS), missing: [...path, "tls"] }];
   }
   const findings: Finding[] = [];
   if (tls.certificates.length === 0 && tls.acme === undefined) {
-    findings.push(error([...path, "tls"], "no certificate", NEEDS));
+    const missing = [...path, "tls", "certificates"];
+    findings.push({ ...error([...path, "tls"], "no certificate", NEEDS), missing });
   }
   if (tls.alpn !== undefined && bind.some(({ protocol }) => protocol === "http")) {
     findings.push(
@@ -175,6 +184,24 @@ function ofAcme(name: string, listener: Listener, config: Config): Finding[] {
     findings.push(warning([...path, "directory"], what, remedy));
   }
   return findings;
+}
+
+/** All listeners that have certificates issued do so by one account. */
+function ofAccounts({ listeners }: Config): Finding[] {
+  const all = Object.entries(listeners).flatMap(([name, { tls }]) =>
+    tls?.acme === undefined ? [] : [[name, tls.acme]] as const
+  );
+  const [first, ...others] = all;
+  return others.flatMap(([name, acme]) => {
+    const keys = [...new Set([...Object.keys(first[1]), ...Object.keys(acme)])] as (keyof Acme)[];
+    const differs = keys.find((key) => JSON.stringify(first[1][key]) !== JSON.stringify(acme[key]));
+    if (differs === undefined) return [];
+    const what = `${quoted(differs)} differs from that of listener ${
+      quoted(first[0])
+    }, and both share one account`;
+    const path = ["listeners", name, "tls", "acme"];
+    return [{ ...error([...path, differs], what, "write the same for both"), orPath: path }];
+  });
 }
 
 function ofChallenges(acme: Acme, path: Path, { listeners }: Config): Finding[] {

@@ -138,7 +138,7 @@ const acme = z.strictObject({
   "on-demand": key(
     z.strictObject({
       allow: key(text(readAllowUrl), {
-        description: "asked with ?name=NAME before a certificate is; yes is a status of 200",
+        description: "asked with ?domain=NAME before a certificate is; yes is a status of 200",
         placeholder: "URL",
         example: "http://127.0.0.1:9000/allowed",
       }),
@@ -170,7 +170,9 @@ export const listenerTls = z.strictObject({
       "first is for names that no other has",
   }),
   acme: key(acme.optional(), {
-    description: "certificates are had by themselves (RFC 8555), for the hosts of the routes",
+    description:
+      "has certificates issued and renewed (ACME, RFC 8555) for the hosts of the routes; the same " +
+      "wherever it stands",
     short: "email",
   }),
   policy: key(z.enum(["modern", "compatible"]).prefault("modern"), {

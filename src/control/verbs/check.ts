@@ -1,8 +1,8 @@
 // `sluice check`: whether a configuration is good, and whether this machine has what it asks for. Nothing is
 // taken or changed: addresses are bound for a moment, never listened on.
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../../base/limits.ts";
 import { errnoName } from "../../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../../sys/sys.ts";
@@ -107,6 +107,12 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
   const { to } = config.log.access;
   const flaw = to.kind === "file" ? fileFlaw(to.path) : undefined;
   if (flaw !== undefined) warn(["log", "access", "to"], flaw.what, flaw.remedy, true);
+  for (const [name, { tls }] of Object.entries(config.listeners)) {
+    const storage = tls?.acme === undefined ? undefined : storageFlaw(tls.acme.storage);
+    if (storage !== undefined) {
+      warn(["listeners", name, "tls", "acme", "storage"], storage.what, storage.remedy, true);
+    }
+  }
   return [...findings, ...fdFindings(config, fds)];
 }
 
@@ -146,6 +152,22 @@ function fileFlaw(path: string): { what: string; remedy: string } | undefined {
       : { what: "this user may not write there", remedy: "change the owner or the mode" };
   }
   return found?.isDirectory() ? { what: "a directory", remedy: "write the path of a file" } : undefined;
+}
+
+/** Why nothing could be kept in a directory, which need not be there yet. */
+function storageFlaw(path: string): { what: string; remedy: string } | undefined {
+  let nearest = resolve(path);
+  while (!existsSync(nearest) && nearest !== "/") nearest = dirname(nearest);
+  if (!statSync(nearest).isDirectory()) {
+    return { what: `${quoted(nearest)} is no directory`, remedy: "write the path of one" };
+  }
+  try {
+    accessSync(nearest, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch {
+    const what = `this user may not write to ${quoted(nearest)}`;
+    return { what, remedy: "change its owner or its mode, or write another path" };
+  }
 }
 
 function fdFindings(config: Config, fds: number): Finding[] {
