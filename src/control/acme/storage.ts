@@ -12,6 +12,7 @@
 // CA is the host of the directory's URL and a part of the SHA-256 of the whole of it: certificates of a
 // CA for trials never pass for those of the real one. A certificate and its key are one file, so that they
 // are changed together. Every file is written under another name, synced and renamed; reading takes no lock.
+// The file system must know hard links: with them the first of several instances is told from the others.
 import { createHash, randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
