@@ -68,7 +68,9 @@ export class Storage {
       const octal = (mode & 0o777).toString(8);
       tell(`${path} has mode ${octal}: others of this machine may look into it (chmod 700 ${path})`);
     }
-    for (const room of ["accounts", "certificates", "attempts"]) await storage.#sweep(room);
+    for (const room of ["accounts", "certificates", "attempts"]) {
+      await sweep(dirname(storage.#at(room, "any")));
+    }
     return storage;
   }
 
@@ -203,16 +205,15 @@ export class Storage {
   async #write(path: string, text: string): Promise<string> {
     return await writeAside(dirname(path), text);
   }
+}
 
-  /** Removes what killed instances were writing. */
-  async #sweep(room: string): Promise<void> {
-    const folder = dirname(this.#at(room, "any"));
-    for (const name of await readdir(folder)) {
-      if (!name.startsWith(UNFINISHED)) continue;
-      const path = join(folder, name);
-      const modified = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity);
-      if (Date.now() - modified > UNFINISHED_MS) await unlink(path).catch(unlessMissing);
-    }
+/** Removes what killed instances were writing. */
+export async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(UNFINISHED)) continue;
+    const path = join(folder, name);
+    const modified = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity);
+    if (Date.now() - modified > UNFINISHED_MS) await unlink(path).catch(unlessMissing);
   }
 }
 

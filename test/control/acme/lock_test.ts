@@ -35,8 +35,12 @@ describe("Lock", () => {
     const second = await Lock.tryTake(at, clock);
     ok(second !== undefined);
     deepEqual(readdirSync(at), ["2"], "older generations are removed, nothing unfinished is left");
+    writeFileSync(`${at}/.unfinished-of-a-killed-one`, "half");
+    utimesSync(`${at}/.unfinished-of-a-killed-one`, 1, 1);
     deepEqual([statSync(at).mode & 0o777, statSync(`${at}/2`).mode & 0o777], [0o700, 0o600]);
     await second.release();
+    await (await Lock.tryTake(at, clock))!.release();
+    deepEqual(readdirSync(at), ["3"]);
   });
 
   it("of many who come at once, one gets it, time after time", async () => {
