@@ -2,9 +2,10 @@
 // asks of a name goes to `httpPort` and `tlsPort`, where the test answers or does not.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { needProgram } from "./debian.ts";
 import { Folder } from "./folder.ts";
-import { freePort } from "./servers.ts";
+import { Server } from "./servers.ts";
 import { until, within } from "./waiting.ts";
 
 /** Neither of the two lives longer, whatever becomes of the test. */
@@ -39,7 +40,7 @@ export class Pebble {
     needProgram("pebble-challtestsrv", "pebble");
     needProgram("openssl", "openssl");
     const names = ["acme", "manage", "dns", "dnsManage", "http", "tls"] as const;
-    const free = await Promise.all(names.map(() => freePort()));
+    const free = await Promise.all(names.map(() => quietPort()));
     const ports = Object.fromEntries(names.map((name, at) => [name, free[at]])) as Ports;
     const pebble = new Pebble(options, ports);
     await pebble.start();
@@ -175,8 +176,20 @@ function makeCertificates(folder: Folder): void {
   openssl("x509", "-req", ...by, ...what, "-out", folder.at("server.pem"));
 }
 
-async function canConnect(port: number): Promise<boolean> {
-  const { connect } = await import("node:net");
+/** A port below those that the kernel gives to others: it is still free when pebble or a site comes to it. */
+async function quietPort(): Promise<number> {
+  for (let tries = 1;; tries++) {
+    const port = 10_240 + Math.floor(Math.random() * 22_000);
+    try {
+      await using server = await Server.listen(undefined, port);
+      return server.port;
+    } catch (error) {
+      if (tries >= 20) throw error;
+    }
+  }
+}
+
+export async function canConnect(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(port, HOST, () => {
       socket.destroy();

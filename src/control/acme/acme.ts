@@ -12,7 +12,7 @@ import { type Held, Hold } from "./hold.ts";
 import { Lock } from "./lock.ts";
 import { Name, type NameStatus } from "./name.ts";
 import { canonical, nameFlaw } from "./names.ts";
-import { type ChallengeKind, obtain, type Proofs } from "./order.ts";
+import { type ChallengeKind, obtain, type Obtained, type Proofs } from "./order.ts";
 import { AcmeError, acmeError, wordsOf } from "./problem.ts";
 import { type ExternalAccount, Session } from "./session.ts";
 import { Storage, type StoredPair } from "./storage.ts";
@@ -349,13 +349,13 @@ export class Acme {
       if (await this.#isSettled(entry)) return; // by whoever had the lock before us
       entry.state = "issuing";
       const { challenges = ["http-01", "tls-alpn-01"] } = this.#options;
-      const pair = await obtain(name, challenges, {
+      const pair = await obtain(name, entry.kinds(challenges), {
         session: this.#session,
         proofs: this.#hooks,
         clock: this.#clock,
         signal: AbortSignal.any([this.#stopping.signal, lock.lost]),
       });
-      await this.#gained(entry, pair, pair.by);
+      await this.#gained(entry, pair);
     } catch (error) {
       if (!this.#stopping.signal.aborted) await this.#fail(entry, acmeError(error, "name", "storage"));
     } finally {
@@ -411,10 +411,12 @@ export class Acme {
     this.#told.elsewhere(entry.name);
   }
 
-  async #gained(entry: Name, pair: StoredPair, by: string): Promise<void> {
+  async #gained(entry: Name, pair: Obtained): Promise<void> {
     const { name } = entry;
+    const { by } = pair;
     this.#issued++;
     this.#hold.worked();
+    if (by !== "known") entry.provenBy = by;
     this.#adopt(entry, pair);
     try {
       await this.#storage.keepPair(name, pair);

@@ -12,7 +12,7 @@ import { link, mkdir, readdir, readFile, rename, stat, unlink } from "node:fs/pr
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "./clock.ts";
-import { codeOf, unlessMissing, writeAside } from "./storage.ts";
+import { codeOf, sweep, unlessMissing, writeAside } from "./storage.ts";
 
 /** Without a sign of life for so long, a holder is gone. Clocks of machines may differ by a part of it. */
 export const LOCK_HELD_MS = 120_000;
@@ -65,6 +65,7 @@ export class Lock {
       return undefined;
     }
     for (const old of all.slice(0, -1)) await unlink(join(folder, String(old))).catch(unlessMissing);
+    await sweep(folder);
     lock.#tellLater();
     return lock;
   }

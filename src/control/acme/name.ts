@@ -1,4 +1,5 @@
 // What is known of one name: its certificate, its failures, when something is to be done next.
+import type { ChallengeKind } from "./order.ts";
 import type { PairFacts } from "./x509.ts";
 
 /**
@@ -40,6 +41,8 @@ export class Name implements NameStatus {
   facts: PairFacts | undefined;
   /** When the certificate in `facts` is to be renewed. */
   renewMs = 0;
+  /** The proof that has worked: the next order tries it first. */
+  provenBy: ChallengeKind | undefined;
   /** Somebody is at it: one at a time. */
   isBusy = false;
   /** Those who wait for a certificate or a failure. */
@@ -59,6 +62,12 @@ export class Name implements NameStatus {
     return this.serving === "issued" && this.facts !== undefined && this.facts.notAfterMs > nowMs;
   }
 
+  /** In the order in which they are to be tried. */
+  kinds(configured: readonly ChallengeKind[]): readonly ChallengeKind[] {
+    return [...configured].sort((a, b) => Number(b === this.provenBy) - Number(a === this.provenBy));
+  }
+
+  /** @returns what ends the waiting */
   wait(run: () => void): () => void {
     this.#waiters.add(run);
     return () => this.#waiters.delete(run);

@@ -99,6 +99,6 @@ export function refusal(
 export function retryAfterMs(value: string | null | undefined, nowMs: number): number | undefined {
   if (value === null || value === undefined || value === "") return undefined;
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
-  const at = Date.parse(value);
+  const at = /^[A-Z][a-z]{2,8}, \d/.test(value) ? Date.parse(value) : NaN; // Date.parse takes much more for a date
   return Number.isNaN(at) ? undefined : Math.max(at - nowMs, 0);
 }

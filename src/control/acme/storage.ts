@@ -12,6 +12,7 @@
 // CA is the host of the directory's URL and a part of the SHA-256 of the whole of it: certificates of a
 // CA for trials never pass for those of the real one. A certificate and its key are one file, so that they
 // are changed together. Every file is written under another name, synced and renamed; reading takes no lock.
+// The file system must know hard links: with them the first of several instances is told from the others.
 import { createHash, randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -67,7 +68,9 @@ export class Storage {
       const octal = (mode & 0o777).toString(8);
       tell(`${path} has mode ${octal}: others of this machine may look into it (chmod 700 ${path})`);
     }
-    for (const room of ["accounts", "certificates", "attempts"]) await storage.#sweep(room);
+    for (const room of ["accounts", "certificates", "attempts"]) {
+      await sweep(dirname(storage.#at(room, "any")));
+    }
     return storage;
   }
 
@@ -202,16 +205,15 @@ export class Storage {
   async #write(path: string, text: string): Promise<string> {
     return await writeAside(dirname(path), text);
   }
+}
 
-  /** Removes what killed instances were writing. */
-  async #sweep(room: string): Promise<void> {
-    const folder = dirname(this.#at(room, "any"));
-    for (const name of await readdir(folder)) {
-      if (!name.startsWith(UNFINISHED)) continue;
-      const path = join(folder, name);
-      const modified = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity);
-      if (Date.now() - modified > UNFINISHED_MS) await unlink(path).catch(unlessMissing);
-    }
+/** Removes what killed instances were writing. */
+export async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(UNFINISHED)) continue;
+    const path = join(folder, name);
+    const modified = await stat(path).then(({ mtimeMs }) => mtimeMs, () => Infinity);
+    if (Date.now() - modified > UNFINISHED_MS) await unlink(path).catch(unlessMissing);
   }
 }
 

@@ -3,13 +3,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { connect } from "node:net";
 import { Acme, type AcmeHooks, type AcmeOptions } from "../../../src/control/acme/acme.ts";
 import type { Clock } from "../../../src/control/acme/clock.ts";
 import type { NameStatus } from "../../../src/control/acme/name.ts";
 import type { Level } from "../../../src/control/log.ts";
 import { Folder } from "../../support/folder.ts";
-import type { Pebble } from "../../support/pebble.ts";
+import { canConnect, type Pebble } from "../../support/pebble.ts";
 import { until, within } from "../../support/waiting.ts";
 
 /** Goes with the real one, and jumps. */
@@ -54,6 +53,8 @@ export class Site {
   thumbprint = "";
   /** Requests of the CA. */
   asked = 0;
+  /** Runs when the CA comes. */
+  onAsked = () => {};
   readonly #pebble: Pebble;
   readonly #folder = new Folder();
   readonly #server: Server;
@@ -72,6 +73,7 @@ export class Site {
     this.#pebble = pebble;
     this.#server = createServer((request, response) => {
       this.asked++;
+      this.onAsked();
       const token = /^\/\.well-known\/acme-challenge\/([A-Za-z0-9_-]+)$/.exec(request.url ?? "")?.[1];
       if (token === undefined || this.http === "missing") response.statusCode = 404;
       response.end(`${token}.${this.http === "wrong" ? "not-the-thumbprint" : this.thumbprint}`);
@@ -116,6 +118,8 @@ export class Instance {
   readonly installed = new Map<string, { chainPem: string; keyPem: string; times: number }>();
   readonly challenged: string[] = [];
   acme!: Acme;
+  /** Thrown at whoever installs. */
+  refusal: Error | undefined;
   readonly #site: Site | undefined;
 
   static async open(
@@ -148,6 +152,7 @@ export class Instance {
     const note = (level: Level) => (_: string, message: string) => void this.lines.push({ level, message });
     return {
       install: (names, chainPem, keyPem) => {
+        if (this.refusal !== undefined) throw this.refusal;
         for (const name of names) {
           const times = (this.installed.get(name)?.times ?? 0) + 1;
           this.installed.set(name, { chainPem, keyPem, times });
@@ -205,14 +210,4 @@ export class Instance {
   async [Symbol.asyncDispose](): Promise<void> {
     await within("an Acme to stop", this.acme.stop());
   }
-}
-
-async function canConnect(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
 }

@@ -34,6 +34,7 @@ describe("Acme with a CA", () => {
     strictEqual(pebble.orders, 2, "one order for each name");
     match(instance.text, /info certificate for a\.example issued \(http-01\), valid until 20/);
     match(instance.text, /info account https:.* at https:.*, whose terms are at /);
+    await instance.acme.stop(); // the last lock is given back
     deepEqual(modes(storage.path).filter((line) => !/^(700 .*\/|600 .*[^/])$/.test(line)), []);
     strictEqual(modes(storage.path).filter((line) => /\/(a|www\.a)\.example\.pem$/.test(line)).length, 2);
     deepEqual(modes(storage.path).filter((line) => line.includes("unfinished")), []);

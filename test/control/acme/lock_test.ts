@@ -1,6 +1,6 @@
 import { deepEqual, ok, strictEqual } from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Lock, LOCK_HELD_MS } from "../../../src/control/acme/lock.ts";
 import { Folder } from "../../support/folder.ts";
@@ -35,8 +35,12 @@ describe("Lock", () => {
     const second = await Lock.tryTake(at, clock);
     ok(second !== undefined);
     deepEqual(readdirSync(at), ["2"], "older generations are removed, nothing unfinished is left");
+    writeFileSync(`${at}/.unfinished-of-a-killed-one`, "half");
+    utimesSync(`${at}/.unfinished-of-a-killed-one`, 1, 1);
     deepEqual([statSync(at).mode & 0o777, statSync(`${at}/2`).mode & 0o777], [0o700, 0o600]);
     await second.release();
+    await (await Lock.tryTake(at, clock))!.release();
+    deepEqual(readdirSync(at), ["3"]);
   });
 
   it("of many who come at once, one gets it, time after time", async () => {
@@ -70,6 +74,28 @@ describe("Lock", () => {
     await Promise.all(Array.from({ length: 6 }, contend));
     strictEqual(most, 1);
     ok(turns > 5, `${turns} turns`);
+  });
+
+  it("who looked too long ago gets an old generation, and gives it up", async () => {
+    using folder = new Folder();
+    const clock = new MovableClock();
+    plant(folder.path, 5, { untilMs: 0 });
+    let looks = 0;
+    // Between its look and its taking, others take 6 and give it back, and take 7.
+    const slow = {
+      nowMs: () => {
+        if (++looks === 2) {
+          plant(folder.path, 7, { untilMs: clock.nowMs() + LOCK_HELD_MS });
+          rmSync(folder.at("5"));
+        }
+        return clock.nowMs();
+      },
+      after: () => () => {},
+      random: () => 0,
+    };
+    strictEqual(await Lock.tryTake(folder.path, slow), undefined);
+    ok(looks >= 2);
+    deepEqual(readdirSync(folder.path), ["7"]);
   });
 
   it("a sign of life keeps it; without one it is another's after a while, and the first is told", async () => {

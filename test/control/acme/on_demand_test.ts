@@ -100,6 +100,29 @@ describe("Acme, on demand", () => {
     strictEqual(pebble.orders, 1);
   });
 
+  it("a renewal that another instance has made meanwhile is taken from the disk", async () => {
+    await using pebble = await Pebble.start();
+    await using site = await Site.open(pebble);
+    await using quick = await Endpoint.open();
+    await using slow = await Endpoint.open();
+    using storage = new Folder();
+    await using first = await Instance.start({ storage: storage.at("acme"), allow: quick.url }, pebble, site);
+    await using second = await Instance.start({ storage: storage.at("acme"), allow: slow.url }, pebble, site);
+    for (const { acme } of [first, second]) deepEqual(await acme.ask("d.example"), { ok: true });
+    strictEqual(pebble.orders, 1);
+    const { nextMs } = first.of("d.example")!;
+    const held: ServerResponse[] = [];
+    slow.answer = (response) => held.push(response);
+    second.clock.jump(nextMs - second.clock.nowMs() + 1_000);
+    await until("the second one to have looked, and to ask", () => held.length === 1);
+    first.clock.jump(nextMs - first.clock.nowMs() + 1_000);
+    await until("the first one to be done", () => first.installed.get("d.example")!.times === 2);
+    await first.acme.stop(); // its lock is given back
+    held[0].end();
+    await until("the second one to have it", () => second.installed.get("d.example")!.times === 2);
+    strictEqual(pebble.orders, 2);
+  });
+
   it("its renewal, with the endpoint down: the certificate goes on, and it is asked again", async () => {
     await using pebble = await Pebble.start();
     await using site = await Site.open(pebble);
