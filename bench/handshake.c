@@ -128,7 +128,10 @@ static void step(uint64_t slot)
         int reason = connect_result(client->stream.fd);
         if (reason != 0)
             return finish(client, reason);
-        tls_begin(&client->stream, context, newest);
+        /* A copy: OpenSSL's client holds a TLS 1.3 session for spent once a handshake has used it. */
+        SSL_SESSION *offered = newest == NULL ? NULL : SSL_SESSION_dup(newest);
+        tls_begin(&client->stream, context, offered);
+        SSL_SESSION_free(offered);
         client->stage = STAGE_SHAKING;
         watch(poll_fd, EPOLL_CTL_MOD, client->stream.fd, EPOLLIN, slot);
     }
