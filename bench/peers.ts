@@ -237,8 +237,11 @@ function haproxyWith(column: "haproxy" | "haproxy splice", template: string): Pr
 export const haproxy = haproxyWith("haproxy", "haproxy_tcp.cfg");
 export const haproxySplice = haproxyWith("haproxy splice", "haproxy_splice.cfg");
 
-function haproxyHttpWith(name: string, how: { splice?: boolean; tls?: boolean }): Proxy {
-  const { splice, tls } = how;
+function haproxyHttpWith(
+  name: string,
+  how: { splice?: boolean; tls?: boolean; bufferBytes?: number },
+): Proxy {
+  const { splice, tls, bufferBytes = 16_384 } = how;
   return {
     name,
     column: splice ? "haproxy splice" : "haproxy",
@@ -255,7 +258,7 @@ function haproxyHttpWith(name: string, how: { splice?: boolean; tls?: boolean })
         SCHEME: tls ? "https" : "http",
         BIND_TLS: tls ? ` ssl crt ${shown(place).bundle} alpn http/1.1` : "",
       })];
-      if (tls) files.unshift(configure("haproxy_tls.cfg", place, {}));
+      if (tls) files.unshift(configure("haproxy_tls.cfg", place, { BUFFER: bufferBytes }));
       return ["haproxy", "-db", "-q", ...files.flatMap((path) => ["-f", path])];
     },
   };
@@ -263,7 +266,12 @@ function haproxyHttpWith(name: string, how: { splice?: boolean; tls?: boolean })
 
 export const haproxyHttp = haproxyHttpWith("haproxy, http", {});
 export const haproxyHttpSplice = haproxyHttpWith("haproxy splice, http", { splice: true });
+/** 16,384 is HAProxy's own default for tune.bufsize. */
 export const haproxyHttps = haproxyHttpWith("haproxy, https", { tls: true });
+export const haproxyHttpsBulk = haproxyHttpWith("haproxy, https, 32k buffer", {
+  tls: true,
+  bufferBytes: 32_768,
+});
 
 /** nginx's command line for a template, filled; pid and temporary files go to a directory of its own. */
 function nginxCommand(template: string, place: Place, more: Record<string, string>): string[] {
@@ -288,11 +296,15 @@ export const nginx = nginxWith("nginx", "16k");
 /** For many bytes: twice the default's figure and more; 512k and 1m add nothing to it. */
 export const nginxBulk = nginxWith("nginx, 256k buffer", "256k");
 
-function nginxHttpWith(name: string, how: { tls?: boolean; bulk?: string[] }): Proxy {
-  const { tls, bulk = [] } = how;
+function nginxHttpWith(
+  name: string,
+  how: { tls?: boolean; tlsBuffer?: string; bulk?: string[] },
+): Proxy {
+  const { tls, tlsBuffer = "16k", bulk = [] } = how;
   const include = (place: Place) => {
     const { chain, key } = shown(place);
-    return configure("nginx_tls.conf", place, { CHAIN: join(root, chain), KEY: join(root, key) });
+    const files = { CHAIN: join(root, chain), KEY: join(root, key) };
+    return configure("nginx_tls.conf", place, { ...files, BUFFER: tlsBuffer });
   };
   return {
     name,
@@ -319,8 +331,13 @@ const NGINX_BULK = [
 ];
 export const nginxHttp = nginxHttpWith("nginx, http", {});
 export const nginxHttpBulk = nginxHttpWith("nginx, http, 512k buffer", { bulk: NGINX_BULK });
+/** 16k is nginx's own default for ssl_buffer_size. */
 export const nginxHttps = nginxHttpWith("nginx, https", { tls: true });
-export const nginxHttpsBulk = nginxHttpWith("nginx, https, 512k buffer", { tls: true, bulk: NGINX_BULK });
+export const nginxHttpsBulk = nginxHttpWith("nginx, https, 512k buffer", {
+  tls: true,
+  tlsBuffer: "64k",
+  bulk: NGINX_BULK,
+});
 
 /** `end` ends all that was started with it. */
 export type Started = { child: Child; port: number; end(): Promise<void> };

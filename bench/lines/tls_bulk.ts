@@ -1,6 +1,6 @@
 /** What do large bodies cost an HTTP proxy whose client speaks TLS? The server behind it does not. */
 import { inRounds, type Line } from "../line.ts";
-import { haproxyHttps, nginxHttpsBulk, sluiceHttps } from "../peers.ts";
+import { haproxyHttpsBulk, nginxHttpsBulk, sluiceHttps } from "../peers.ts";
 import { loadOf } from "../stage.ts";
 import { BULK_FIGURES } from "./bulk.ts";
 import { bodies } from "./http_bulk.ts";
@@ -15,7 +15,7 @@ const FIGURES = BULK_FIGURES.map((figure) => ({
 export const line: Line = {
   name: "tls-bulk",
   question: "https, bodies of 1 GiB, up and down: Gbit per CPU second of the proxy, and Gbit per second",
-  proxies: [sluiceHttps, haproxyHttps, nginxHttpsBulk],
+  proxies: [sluiceHttps, haproxyHttpsBulk, nginxHttpsBulk],
   run: (setting) =>
     inRounds(line, setting, setting.rounds, FIGURES, (proxy) => bodies(proxy, loadOf(setting.quick))),
 };
