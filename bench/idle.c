@@ -1,8 +1,8 @@
-/* Holds connections that have each exchanged one small message and then say nothing.
+/* Holds connections that have each exchanged one small message, over TLS if told so, and then say nothing.
  *
  * Told by stdin: a line with a number N means "go to N connections"; the answer is one line once all
  * of them are open and answered. The end of stdin ends the tool. */
-#include "tool.h"
+#include "tls.h"
 
 #define EVENTS_MAX 256
 #define OPENING_MAX 64 /* at the same time: far below any accept queue */
@@ -10,20 +10,22 @@
 #define READ_BYTES 65536
 #define STDIN_DATA UINT64_MAX
 
-enum stage { STAGE_FREE, STAGE_CONNECTING, STAGE_ASKED, STAGE_HELD };
+enum stage { STAGE_FREE, STAGE_CONNECTING, STAGE_SHAKING, STAGE_ASKED, STAGE_HELD };
 
 struct client {
     enum stage stage;
+    struct stream stream;
     struct answer answer;
 };
 
 static const char REQUEST[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 
 static struct client *clients; /* by fd */
-static uint64_t client_limit, port, sources = 8, seconds = 3600;
+static uint64_t client_limit, port, sources = 8, seconds = 3600, version;
 static uint64_t target, held, opening, opened, failed, lost;
 static bool answer_due; /* a number was read and not answered yet */
 static int poll_fd;
+static SSL_CTX *context; /* NULL: plain TCP */
 
 static void drop(int fd)
 {
@@ -32,6 +34,7 @@ static void drop(int fd)
         held--;
         break;
     case STAGE_CONNECTING:
+    case STAGE_SHAKING:
     case STAGE_ASKED:
         opening--;
         break;
@@ -39,7 +42,7 @@ static void drop(int fd)
         break;
     }
     clients[fd].stage = STAGE_FREE;
-    close(fd);
+    stream_close(&clients[fd].stream);
 }
 
 static void count_failure(int reason)
@@ -61,7 +64,7 @@ static void settle(void)
             count_failure(-fd);
             continue;
         }
-        clients[fd] = (struct client){ .stage = STAGE_CONNECTING };
+        clients[fd] = (struct client){ .stage = STAGE_CONNECTING, .stream = { .fd = fd } };
         opening++;
         watch(poll_fd, EPOLL_CTL_ADD, fd, EPOLLOUT, (uint64_t)fd);
     }
@@ -73,41 +76,66 @@ static void settle(void)
     }
 }
 
-static void step(int fd)
+/* Ends a connection that was still being opened. */
+static void fail(int fd, int reason)
+{
+    drop(fd);
+    count_failure(reason);
+}
+
+static void ask(int fd)
+{
+    if (stream_send(&clients[fd].stream, REQUEST, sizeof REQUEST - 1) != sizeof REQUEST - 1)
+        return fail(fd, errno);
+    clients[fd].stage = STAGE_ASKED;
+}
+
+static void read_more(int fd)
 {
     static char bytes[READ_BYTES];
+    struct client *client = &clients[fd];
+    do {
+        ssize_t count = stream_recv(&client->stream, bytes, sizeof bytes);
+        if (count == -1 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (count <= 0 && client->stage != STAGE_HELD)
+            return fail(fd, count == 0 ? EPIPE : errno);
+        if (count <= 0) {
+            lost++; /* settle() opens another in its place; the count tells */
+            return drop(fd);
+        }
+        if (client->stage == STAGE_ASKED && answer_take(&client->answer, bytes, (size_t)count)) {
+            client->stage = STAGE_HELD;
+            opening--;
+            held++;
+        }
+    } while (stream_holds(&client->stream));
+}
+
+static void step(int fd)
+{
     struct client *client = &clients[fd];
     if (client->stage == STAGE_FREE)
         return;
     if (client->stage == STAGE_CONNECTING) {
         int reason = connect_result(fd);
-        if (reason == 0 && send(fd, REQUEST, sizeof REQUEST - 1, MSG_NOSIGNAL) == -1)
-            reason = errno;
-        if (reason != 0) {
-            drop(fd);
-            return count_failure(reason);
-        }
-        client->stage = STAGE_ASKED;
+        if (reason != 0)
+            return fail(fd, reason);
         watch(poll_fd, EPOLL_CTL_MOD, fd, EPOLLIN, (uint64_t)fd);
+        if (context == NULL)
+            return ask(fd);
+        tls_begin(&client->stream, context, NULL);
+        client->stage = STAGE_SHAKING;
+    }
+    if (client->stage == STAGE_SHAKING) {
+        ssize_t result = tls_shake(&client->stream);
+        if (result > 0)
+            return ask(fd);
+        if (result == 0 || errno != EAGAIN)
+            fail(fd, result == 0 ? EPIPE : errno);
         return;
     }
-    ssize_t count = recv(fd, bytes, sizeof bytes, 0);
-    if (count == -1 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (count <= 0) {
-        bool was_held = client->stage == STAGE_HELD;
-        drop(fd);
-        if (was_held)
-            lost++; /* settle() opens another in its place; the count tells */
-        else
-            count_failure(count == 0 ? EPIPE : errno);
-        return;
-    }
-    if (client->stage == STAGE_ASKED && answer_take(&client->answer, bytes, (size_t)count)) {
-        client->stage = STAGE_HELD;
-        opening--;
-        held++;
-    }
+    read_more(fd);
 }
 
 /* Takes whole lines from stdin. Returns false at its end. */
@@ -140,6 +168,7 @@ int main(int argc, char **argv)
         { "--port", "port on 127.0.0.1 to connect to", &port, 1, 65535, NULL },
         { "--sources", "source addresses, 127.0.0.2 and up", &sources, 1, 250, NULL },
         { "--seconds", "ends by itself after this time", &seconds, 1, 86400, NULL },
+        { "--tls", "12 | 13: over TLS of this version; 0: plain", &version, 0, 13, NULL },
     };
     read_flags(argc, argv,
                "idle: holds connections. A number N on stdin means go to N; the answer, once every connection\n"
@@ -152,6 +181,9 @@ int main(int argc, char **argv)
     clients = calloc(client_limit, sizeof *clients);
     if (clients == NULL)
         die("out of memory");
+    if (version > 0)
+        context = tls_context(version);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
     alarm((unsigned)seconds); /* nothing to tidy: the default action ends us */
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     watch(poll_fd, EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN, STDIN_DATA);

@@ -20,6 +20,8 @@ export type Row = {
   unit: string;
   better: "less" | "more";
   digits: number;
+  /** What Sluice over the best peer must be at least (if more is better) or at most. */
+  must?: number;
   samples: Map<string, (number | undefined)[]>;
 };
 

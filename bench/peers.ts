@@ -4,12 +4,19 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { type Certificate, filesOf } from "./certificates.ts";
 import { type Child, end, freePort, listening, raiseFileLimit, start, type StartOptions } from "./measure.ts";
 import { buildFolder, root, streamModule, tool } from "./tools.ts";
 
 /** Where a proxy is put: between a port of its own and the origin's, with so many threads; `sink` is the
- * port of what writes its log, if it needs that. */
-export type Place = { port: number; origin: number; threads: number; sink?: number };
+ * port of what writes its log, if it needs that; `certificate` is the one it shows if it speaks TLS. */
+export type Place = {
+  port: number;
+  origin: number;
+  threads: number;
+  sink?: number;
+  certificate?: Certificate;
+};
 
 export type Proxy = {
   name: string;
@@ -19,6 +26,8 @@ export type Proxy = {
   missing(): string | undefined;
   /** Its access log, a file that is there while the proxy runs; without it, it writes none. */
   log?: string;
+  /** Its clients speak TLS. */
+  tls?: boolean;
   /** It writes no files: what it sends to `place.sink` over TCP goes to `log`. */
   needsSink?: boolean;
   /** Writes its configuration, if it has one, and returns its command line. */
@@ -26,7 +35,7 @@ export type Proxy = {
 };
 
 /** Sluice's arguments, whatever runs them. */
-function sluiceArguments(place: Place, protocol: "tcp" | "http", log: string): string[] {
+function sluiceArguments(place: Place, protocol: "tcp" | "http" | "https", log: string): string[] {
   const { port, origin, threads } = place;
   return [
     `${protocol}://127.0.0.1:${port}=127.0.0.1:${origin}`,
@@ -54,6 +63,22 @@ export const sluiceHttp: Proxy = {
   log: SLUICE_LOG,
   missing: () => missingFile("dist/sluice"),
   command: (place) => ["dist/sluice", ...sluiceArguments(place, "http", SLUICE_LOG)],
+};
+
+/** The files a proxy that speaks TLS shows. */
+const shown = (place: Place) => filesOf(place.certificate ?? "ecdsa");
+
+export const sluiceHttps: Proxy = {
+  name: "sluice https",
+  column: "sluice",
+  tls: true,
+  log: SLUICE_LOG,
+  missing: () => missingFile("dist/sluice"),
+  command(place) {
+    const { chain, key } = shown(place);
+    const [listen, ...rest] = sluiceArguments(place, "https", SLUICE_LOG);
+    return ["dist/sluice", listen, "--cert", chain, "--key", key, ...rest];
+  },
 };
 
 /** The routes of `sluiceWithRoutes` are numbered down to 1 from this. */
@@ -212,28 +237,41 @@ function haproxyWith(column: "haproxy" | "haproxy splice", template: string): Pr
 export const haproxy = haproxyWith("haproxy", "haproxy_tcp.cfg");
 export const haproxySplice = haproxyWith("haproxy splice", "haproxy_splice.cfg");
 
-function haproxyHttpWith(column: "haproxy" | "haproxy splice"): Proxy {
-  const splice = column === "haproxy splice";
+function haproxyHttpWith(
+  name: string,
+  how: { splice?: boolean; tls?: boolean; bufferBytes?: number },
+): Proxy {
+  const { splice, tls, bufferBytes = 16_384 } = how;
   return {
-    name: `${column}, http`,
-    column,
+    name,
+    column: splice ? "haproxy splice" : "haproxy",
+    tls,
     log: "bench/.build/haproxy.log",
     needsSink: true,
     missing: () => undefined,
     command(place) {
-      const path = configure("haproxy_http.cfg", place, {
+      const files = [configure("haproxy_http.cfg", place, {
         CONNECTIONS: connectionsMax,
         SINK: place.sink!,
         SPLICE_PIPES: splice ? "    maxpipes 64\n    tune.pipesize 1048576" : "",
         SPLICE_OPTIONS: splice ? "    option splice-request\n    option splice-response" : "",
-      });
-      return ["haproxy", "-db", "-q", "-f", path];
+        SCHEME: tls ? "https" : "http",
+        BIND_TLS: tls ? ` ssl crt ${shown(place).bundle} alpn http/1.1` : "",
+      })];
+      if (tls) files.unshift(configure("haproxy_tls.cfg", place, { BUFFER: bufferBytes }));
+      return ["haproxy", "-db", "-q", ...files.flatMap((path) => ["-f", path])];
     },
   };
 }
 
-export const haproxyHttp = haproxyHttpWith("haproxy");
-export const haproxyHttpSplice = haproxyHttpWith("haproxy splice");
+export const haproxyHttp = haproxyHttpWith("haproxy, http", {});
+export const haproxyHttpSplice = haproxyHttpWith("haproxy splice, http", { splice: true });
+/** 16,384 is HAProxy's own default for tune.bufsize. */
+export const haproxyHttps = haproxyHttpWith("haproxy, https", { tls: true });
+export const haproxyHttpsBulk = haproxyHttpWith("haproxy, https, 32k buffer", {
+  tls: true,
+  bufferBytes: 32_768,
+});
 
 /** nginx's command line for a template, filled; pid and temporary files go to a directory of its own. */
 function nginxCommand(template: string, place: Place, more: Record<string, string>): string[] {
@@ -258,28 +296,48 @@ export const nginx = nginxWith("nginx", "16k");
 /** For many bytes: twice the default's figure and more; 512k and 1m add nothing to it. */
 export const nginxBulk = nginxWith("nginx, 256k buffer", "256k");
 
-function nginxHttpWith(name: string, bulk: string[]): Proxy {
+function nginxHttpWith(
+  name: string,
+  how: { tls?: boolean; tlsBuffer?: string; bulk?: string[] },
+): Proxy {
+  const { tls, tlsBuffer = "16k", bulk = [] } = how;
+  const include = (place: Place) => {
+    const { chain, key } = shown(place);
+    const files = { CHAIN: join(root, chain), KEY: join(root, key) };
+    return configure("nginx_tls.conf", place, { ...files, BUFFER: tlsBuffer });
+  };
   return {
     name,
     column: "nginx",
+    tls,
     log: "bench/.build/nginx.log",
     missing: () => undefined,
     command: (place) =>
       nginxCommand("nginx_http.conf", place, {
         LOG: "nginx.log",
         BULK: bulk.map((directive) => `            ${directive};`).join("\n"),
+        LISTEN_TLS: tls ? " ssl" : "",
+        TLS: tls ? `        include ${join(root, include(place))};` : "",
       }),
   };
 }
 
-export const nginxHttp = nginxHttpWith("nginx, http", []);
-export const nginxHttpBulk = nginxHttpWith("nginx, http, 512k buffer", [
+const NGINX_BULK = [
   "proxy_buffering off",
   "proxy_buffer_size 512k",
   "proxy_buffers 4 512k", // unused without buffering, but checked against the size above
   "proxy_request_buffering off",
   "client_body_buffer_size 512k",
-]);
+];
+export const nginxHttp = nginxHttpWith("nginx, http", {});
+export const nginxHttpBulk = nginxHttpWith("nginx, http, 512k buffer", { bulk: NGINX_BULK });
+/** 16k is nginx's own default for ssl_buffer_size. */
+export const nginxHttps = nginxHttpWith("nginx, https", { tls: true });
+export const nginxHttpsBulk = nginxHttpWith("nginx, https, 512k buffer", {
+  tls: true,
+  tlsBuffer: "64k",
+  bulk: NGINX_BULK,
+});
 
 /** `end` ends all that was started with it. */
 export type Started = { child: Child; port: number; end(): Promise<void> };
@@ -304,15 +362,15 @@ export async function startProxy(
   proxy: Proxy,
   origin: number,
   threads: number,
-  options: StartOptions & { logCore?: number },
+  options: StartOptions & { logCore?: number; certificate?: Certificate },
 ): Promise<Started> {
-  const { deadlineMs, logCore } = options;
+  const { deadlineMs, logCore, certificate } = options;
   const log = proxy.log;
   const forgetLog = () => log !== undefined && rmSync(join(root, log), { force: true });
   forgetLog();
   const sink = proxy.needsSink ? await startSink(log!, { deadlineMs, core: logCore }) : undefined;
   const port = await freePort("PORT");
-  const child = start(proxy.command({ port, origin, threads, sink: sink?.port }), options);
+  const child = start(proxy.command({ port, origin, threads, sink: sink?.port, certificate }), options);
   const endAll = async () => {
     await end(child);
     await sink?.end();

@@ -45,6 +45,7 @@ function versions(): string[] {
     `Bun ${process.versions.bun ?? "none"}`,
     firstLine(["haproxy", "-v"]),
     firstLine(["nginx", "-v"]),
+    firstLine(["openssl", "version"]),
     firstLine(["wrk", "-v"]).replace(/ Copyright.*/, ""),
     firstLine(["iperf3", "--version"]),
     firstLine(["gcc", "--version"]),

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { makeCertificates } from "./certificates.ts";
 import type { Line, Row, Setting } from "./line.ts";
 import type { Proxy } from "./peers.ts";
 import { report, writeResults } from "./report.ts";
@@ -27,11 +28,17 @@ import { line as idle } from "./lines/idle.ts";
 import { line as large } from "./lines/large.ts";
 import { line as latency } from "./lines/latency.ts";
 import { line as start } from "./lines/start.ts";
+import { line as tlsBulk } from "./lines/tls_bulk.ts";
+import { line as tlsHandshake } from "./lines/tls_handshake.ts";
+import { line as tlsIdle } from "./lines/tls_idle.ts";
+import { line as tlsScale } from "./lines/tls_scale.ts";
+import { line as tlsSmall } from "./lines/tls_small.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
   ...[cpu, unpinned, latency, bulk, churn, idle, start, large, deno],
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
+  ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
 ];
 
 const NOTE_CHARS_MAX = 300;
@@ -42,7 +49,7 @@ const HELP = `usage: bun bench/run.ts [--quick] [--only LINE,...] [--rounds N]
   --only      some of the lines below; prints, and leaves RESULTS.md as it is
   --rounds N  that many rounds
 
-${LINES.map((line) => `  ${line.name.padEnd(12)}  ${line.question}`).join("\n")}`;
+${LINES.map((line) => `  ${line.name.padEnd(13)}  ${line.question}`).join("\n")}`;
 
 type Call = { quick: boolean; lines: Line[]; partial: boolean; rounds: number };
 
@@ -93,6 +100,7 @@ async function main(): Promise<number> {
   process.chdir(root);
   needPackages();
   buildTools();
+  makeCertificates();
 
   const notes: string[] = [];
   const note = (text: string) => {

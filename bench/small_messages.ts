@@ -15,9 +15,15 @@ export type Ask = { path: string; arguments: string[] };
 
 const PLAIN: Ask = { path: "/", arguments: [] };
 
-async function wrk(port: number, ask: Ask, seconds: number, core: number | undefined) {
-  const url = `http://127.0.0.1:${port}${ask.path}`;
+/** What wrk offers over TLS; it has no flag for that. */
+const WRK_TLS = ["env", "OPENSSL_CONF=bench/wrk_openssl.cnf"];
+
+type Target = { port: number; tls?: boolean };
+
+async function wrk({ port, tls }: Target, ask: Ask, seconds: number, core: number | undefined) {
+  const url = `${tls ? "https" : "http"}://127.0.0.1:${port}${ask.path}`;
   const command = ["wrk", "-t1", "-c64", `-d${seconds}s`, ...ask.arguments, url];
+  if (tls) command.unshift(...WRK_TLS);
   const said = await run(command, { deadlineMs: (seconds + 10) * 1000, core });
   const requests = Number(/(\d+) requests in/.exec(said)?.[1]);
   const perSecond = Number(/Requests\/sec:\s+([\d.]+)/.exec(said)?.[1]);
@@ -39,7 +45,13 @@ async function loggedPercent(proxy: Proxy, requests: number, core: number | unde
   }
 }
 
-export type SmallMessages = { cpuUs: number; userUs: number; perSecond: number; loggedPercent: number };
+export type SmallMessages = {
+  cpuUs: number;
+  userUs: number;
+  perCpuS: number;
+  perSecond: number;
+  loggedPercent: number;
+};
 
 /** CPU microseconds per request, the user part of it, and requests per second at saturation. */
 export function smallMessages(
@@ -51,13 +63,15 @@ export function smallMessages(
   const loadCore = how.pinned ? LOAD_CORE : undefined;
   const ask = how.ask ?? PLAIN;
   return withProxy(proxy, { ...how, seconds }, async (pid, port) => {
-    const warmUp = await wrk(port, ask, load.warmupSeconds, loadCore);
+    const target = { port, tls: proxy.tls };
+    const warmUp = await wrk(target, ask, load.warmupSeconds, loadCore);
     const before = cpu(pid);
-    const { requests, perSecond } = await wrk(port, ask, load.seconds, loadCore);
+    const { requests, perSecond } = await wrk(target, ask, load.seconds, loadCore);
     const used = cpuSince(pid, before);
     return {
       cpuUs: used.totalS * 1e6 / requests,
       userUs: used.userS * 1e6 / requests,
+      perCpuS: requests / used.totalS,
       perSecond,
       loggedPercent: await loggedPercent(proxy, warmUp.requests + requests, loadCore),
     };

@@ -2,7 +2,9 @@
  * Sets the scene of a measurement: an origin, a proxy before it, each on its core, both gone afterwards.
  */
 import { connect } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Certificate, SERVER_NAME } from "./certificates.ts";
 import { type Child, end, freePort, listening, start } from "./measure.ts";
 import { type Proxy, startProxy } from "./peers.ts";
 import { tool } from "./tools.ts";
@@ -39,7 +41,7 @@ export async function withOrigin<T>(
 /** Starts the origin and a proxy before it, gives the proxy's pid and port to `use`, ends both. */
 export function withProxy<T>(
   proxy: Proxy,
-  how: { pinned: boolean; threads: number; seconds: number },
+  how: { pinned: boolean; threads: number; seconds: number; certificate?: Certificate },
   use: (pid: number, port: number) => Promise<T>,
 ): Promise<T> {
   const loadCore = how.pinned ? LOAD_CORE : undefined;
@@ -48,9 +50,10 @@ export function withProxy<T>(
       deadlineMs: how.seconds * 1000,
       core: how.pinned ? PROXY_CORE : undefined,
       logCore: loadCore,
+      certificate: how.certificate,
     });
     try {
-      await firstAnswer(started.port, started.child);
+      await firstAnswer(started.port, started.child, { tls: proxy.tls });
       return await use(started.child.pid, started.port);
     } finally {
       await started.end();
@@ -59,15 +62,21 @@ export function withProxy<T>(
 }
 
 /** True if a request to the port is answered; false if it is refused or ended without an answer. */
-function answers(port: number): Promise<boolean> {
+function answers(port: number, tls: boolean): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
+    const to = { port, host: "127.0.0.1" };
+    const socket = tls
+      ? connectTls({ ...to, servername: SERVER_NAME, rejectUnauthorized: false })
+      : connect(to);
     const finish = (answered: boolean) => {
       socket.destroy();
       resolve(answered);
     };
     socket.setTimeout(2_000, () => finish(false));
-    socket.on("connect", () => socket.write("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"));
+    socket.on(
+      tls ? "secureConnect" : "connect",
+      () => socket.write("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+    );
     socket.on("data", () => finish(true));
     socket.on("error", () => finish(false));
     socket.on("close", () => finish(false));
@@ -75,9 +84,13 @@ function answers(port: number): Promise<boolean> {
 }
 
 /** Waits until a request through the port is answered, asking every millisecond. */
-export async function firstAnswer(port: number, child: Child, withinMs = 10_000): Promise<void> {
+export async function firstAnswer(
+  port: number,
+  child: Child,
+  { withinMs = 10_000, tls = false }: { withinMs?: number; tls?: boolean } = {},
+): Promise<void> {
   const until = performance.now() + withinMs;
-  while (!(await answers(port))) {
+  while (!(await answers(port, tls))) {
     if (child.ended !== undefined) throw new Error(`ended by ${child.ended}: ${child.written.stderr.trim()}`);
     if (performance.now() > until) throw new Error(`answers no request within ${withinMs} ms`);
     await sleep(1);

@@ -1,4 +1,4 @@
-/** The one table: medians with their spread, and Sluice's ratio to the best peer of each row. */
+/** The one table: medians with their spread, Sluice's ratio to the best peer of each row, and its target. */
 import type { Row } from "./line.ts";
 
 const COLUMNS = ["sluice", "haproxy", "haproxy splice", "nginx"];
@@ -33,28 +33,44 @@ function bestPeer(row: Row): string | undefined {
 }
 
 /** Sluice over the best peer: the median of the rounds' own ratios, which share their minute. */
-function ratio(row: Row): string {
+function ratio(row: Row): number | undefined {
   const peer = bestPeer(row);
   const ours = row.samples.get("sluice");
-  if (peer === undefined || ours === undefined) return NONE;
+  if (peer === undefined || ours === undefined) return undefined;
   const theirs = row.samples.get(peer)!;
   const ratios = ours.flatMap((value, round) => {
     const other = theirs[round];
     return value === undefined || other === undefined || other === 0 ? [] : [value / other];
   });
-  return ratios.length === 0 ? NONE : `${median(ratios).toFixed(2)} x ${peer}`;
+  return ratios.length === 0 ? undefined : median(ratios);
+}
+
+function ratioCell(row: Row): string {
+  const value = ratio(row);
+  return value === undefined ? NONE : `${value.toFixed(2)} x ${bestPeer(row)}`;
+}
+
+/** What the ratio must be, and whether it is. */
+function mustCell(row: Row): string {
+  if (row.must === undefined) return NONE;
+  const value = ratio(row);
+  const least = row.better === "more";
+  const target = `${least ? ">=" : "<="} ${row.must}`;
+  if (value === undefined) return target;
+  return `${target}: ${(least ? value >= row.must : value <= row.must) ? "met" : "MISSED"}`;
 }
 
 /** A Markdown table, padded so that it reads as text too. */
 export function table(rows: Row[]): string {
-  const head = ["line", "figure", "unit", "better", ...COLUMNS, "Sluice / best peer"];
+  const head = ["line", "figure", "unit", "better", ...COLUMNS, "Sluice / best peer", "must be"];
   const cells = rows.map((row) => [
     row.line,
     row.question,
     row.unit,
     row.better,
     ...COLUMNS.map((column) => cell(row, column)),
-    ratio(row),
+    ratioCell(row),
+    mustCell(row),
   ]);
   const widths = head.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column].length))

@@ -18,6 +18,8 @@ process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 const NEEDED: [what: string, debianPackage: string][] = [
   ["gcc", "gcc"],
   ["/usr/include/stdlib.h", "libc6-dev"],
+  ["/usr/include/openssl/ssl.h", "libssl-dev"],
+  ["openssl", "openssl"],
   ["wrk", "wrk"],
   ["iperf3", "iperf3"],
   ["haproxy", "haproxy"],
@@ -55,18 +57,29 @@ export function needPackages(): void {
   execFileSync("apt-get", install, { ...options, stdio: [...options.stdio], env });
 }
 
-const TOOLS = ["origin", "openloop", "churn", "idle", "transfer", "sink"] as const;
+const TLS = ["-lssl", "-lcrypto"];
+
+/** Our C tools, and the libraries each is linked with. */
+const TOOLS = {
+  origin: [],
+  openloop: [],
+  churn: [],
+  idle: TLS,
+  transfer: TLS,
+  handshake: TLS,
+  sink: [],
+};
 
 /** Path of one of our C tools, from the root. */
-export function tool(name: (typeof TOOLS)[number]): string {
+export function tool(name: keyof typeof TOOLS): string {
   return `bench/.build/${name}`;
 }
 
 export function buildTools(): void {
   mkdirSync(buildFolder, { recursive: true });
-  for (const name of TOOLS) {
+  for (const [name, libraries] of Object.entries(TOOLS)) {
     const flags = ["-O2", "-Wall", "-Wextra", "-Werror"];
-    execFileSync("gcc", [...flags, "-o", tool(name), `bench/${name}.c`], {
+    execFileSync("gcc", [...flags, "-o", `bench/.build/${name}`, `bench/${name}.c`, ...libraries], {
       cwd: root,
       stdio: "inherit",
       timeout: 60_000,

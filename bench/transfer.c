@@ -1,16 +1,17 @@
 /* Moves large bodies through HTTP, one after another on each of a few connections, until its time is up.
  *
  * Down: `GET /bytes/N`, the answer's body thrown away by the kernel. Up: `POST` of N bytes, then its
- * answer is awaited. Neither copies a body byte on this side, so that the proxy is what is asked.
+ * answer is awaited. Neither copies a body byte on this side, so that the proxy is what is asked; over
+ * TLS each is encrypted or decrypted here as well.
  * Anything but a 200 with a Content-Length, and any connection that ends, is a failure of the run. */
-#include "tool.h"
+#include "tls.h"
 
 #define CONNECTIONS_MAX 64
 #define PART_BYTES (1u << 20)
-#define HEAD_READ_BYTES 4096
+#define READ_BYTES 65536 /* heads, and bodies over TLS */
 
 struct client {
-    int fd;
+    struct stream stream;
     size_t head_left_bytes;   /* of the request's head, not sent yet */
     uint64_t body_left_bytes; /* of the request's body, not sent yet */
     bool answer_begun;
@@ -22,10 +23,11 @@ static const char STATUS[] = "HTTP/1.1 200";
 static struct client clients[CONNECTIONS_MAX];
 static char head[256], part[PART_BYTES];
 static size_t head_bytes;
-static uint64_t port, connections = 2, body_bytes = 1ull << 30, seconds = 5;
+static uint64_t port, connections = 2, body_bytes = 1ull << 30, seconds = 5, version;
 static uint64_t moved_bytes, requests;
 static bool up;
 static int poll_fd;
+static SSL_CTX *context; /* NULL: plain TCP */
 
 static void ask(uint64_t index)
 {
@@ -34,7 +36,7 @@ static void ask(uint64_t index)
     client->body_left_bytes = up ? body_bytes : 0;
     client->answer_begun = false;
     client->answer = (struct answer){ 0 };
-    watch(poll_fd, EPOLL_CTL_MOD, client->fd, EPOLLOUT, index);
+    watch(poll_fd, EPOLL_CTL_MOD, client->stream.fd, EPOLLOUT, index);
 }
 
 static void open_clients(void)
@@ -45,8 +47,13 @@ static void open_clients(void)
         if (fd == -1 || connect(fd, (struct sockaddr *)&to, sizeof to) == -1)
             die("connect to 127.0.0.1:%llu: %s", (unsigned long long)port, strerror(errno));
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        clients[index].stream = (struct stream){ .fd = fd };
+        if (context != NULL) {
+            tls_begin(&clients[index].stream, context, NULL);
+            if (tls_shake(&clients[index].stream) <= 0)
+                tls_die("handshake");
+        }
         fcntl(fd, F_SETFL, O_NONBLOCK);
-        clients[index].fd = fd;
         watch(poll_fd, EPOLL_CTL_ADD, fd, EPOLLOUT, index);
         ask(index);
     }
@@ -59,10 +66,10 @@ static void send_more(uint64_t index)
     bool in_head = client->head_left_bytes > 0;
     uint64_t left = in_head ? client->head_left_bytes : client->body_left_bytes;
     const char *from = in_head ? head + head_bytes - client->head_left_bytes : part;
-    ssize_t sent = send(client->fd, from, left < PART_BYTES ? (size_t)left : PART_BYTES, MSG_NOSIGNAL);
+    ssize_t sent = stream_send(&client->stream, from, left < PART_BYTES ? (size_t)left : PART_BYTES);
     if (sent == -1 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (sent == -1)
+    if (sent <= 0)
         die("send: %s, %llu bytes of the body left", strerror(errno), (unsigned long long)client->body_left_bytes);
     if (in_head) {
         client->head_left_bytes -= (size_t)sent;
@@ -71,18 +78,26 @@ static void send_more(uint64_t index)
         moved_bytes += (uint64_t)sent;
     }
     if (client->head_left_bytes + client->body_left_bytes == 0)
-        watch(poll_fd, EPOLL_CTL_MOD, client->fd, EPOLLIN, index);
+        watch(poll_fd, EPOLL_CTL_MOD, client->stream.fd, EPOLLIN, index);
+}
+
+/* Throws up to <left> bytes of the body away: in the kernel, or after decrypting them. */
+static ssize_t skip(const struct stream *stream, uint64_t left)
+{
+    static char bytes[READ_BYTES];
+    size_t most = stream->ssl == NULL ? PART_BYTES : sizeof bytes;
+    size_t room = left < most ? (size_t)left : most;
+    return stream->ssl == NULL ? recv(stream->fd, NULL, room, MSG_TRUNC) : stream_recv(stream, bytes, room);
 }
 
 /* Reads once: the answer's head into memory, its body away. */
 static void read_more(uint64_t index)
 {
-    static char bytes[HEAD_READ_BYTES];
+    static char bytes[READ_BYTES];
     struct client *client = &clients[index];
     bool in_body = client->answer.blank_line == 4;
-    uint64_t left = client->answer.body_left_bytes;
-    size_t room = !in_body ? sizeof bytes : left < PART_BYTES ? (size_t)left : PART_BYTES;
-    ssize_t count = recv(client->fd, bytes, room, in_body ? MSG_TRUNC : 0);
+    ssize_t count = in_body ? skip(&client->stream, client->answer.body_left_bytes)
+                            : stream_recv(&client->stream, bytes, sizeof bytes);
     if (count == -1 && (errno == EAGAIN || errno == EINTR))
         return;
     if (count <= 0)
@@ -114,6 +129,7 @@ int main(int argc, char **argv)
         { "--body", "bytes in each body", &body_bytes, 1, 1ull << 40, NULL },
         { "--connections", "at the same time", &connections, 1, CONNECTIONS_MAX, NULL },
         { "--seconds", "ends where it is after this time", &seconds, 1, 3600, NULL },
+        { "--tls", "12 | 13: over TLS of this version; 0: plain", &version, 0, 13, NULL },
     };
     read_flags(argc, argv,
                "transfer: moves large bodies, one after another on each connection.\n"
@@ -128,6 +144,9 @@ int main(int argc, char **argv)
                           : "GET /bytes/%llu HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     head_bytes = (size_t)sprintf(head, form, (unsigned long long)body_bytes);
 
+    if (version > 0)
+        context = tls_context(version);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(2) */
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     open_clients();
     uint64_t start_ns = now_ns(), end_ns = start_ns + seconds * NS_PER_S, now = start_ns;

@@ -20,6 +20,7 @@ function through(proxy: Proxy, load: Load, mode: "down" | "up") {
   return withProxy(proxy, { pinned: true, threads: 1, seconds }, async (pid, port) => {
     const transfer = async (lastsS: number, shape: string[]) => {
       const command = [tool("transfer"), "--port", String(port), "--mode", mode, ...shape];
+      if (proxy.tls) command.push("--tls", "13");
       command.push("--seconds", String(lastsS));
       return numbers(await run(command, { deadlineMs: (lastsS + 10) * 1000, core: LOAD_CORE }));
     };
@@ -32,19 +33,22 @@ function through(proxy: Proxy, load: Load, mode: "down" | "up") {
   });
 }
 
+/** All of BULK_FIGURES. */
+export async function bodies(proxy: Proxy, load: Load) {
+  const up = await through(proxy, load, "up");
+  const down = await through(proxy, load, "down");
+  return {
+    upPerCpuS: up.perCpuS,
+    downPerCpuS: down.perCpuS,
+    upPerS: up.perS,
+    downPerS: down.perS,
+  };
+}
+
 export const line: Line = {
   name: "http-bulk",
   question: "http, bodies of 1 GiB, up and down: Gbit per CPU second of the proxy, and Gbit per second",
   proxies: [sluiceHttp, haproxyHttp, haproxyHttpSplice, nginxHttpBulk],
   run: (setting) =>
-    inRounds(line, setting, setting.rounds, BULK_FIGURES, async (proxy) => {
-      const up = await through(proxy, loadOf(setting.quick), "up");
-      const down = await through(proxy, loadOf(setting.quick), "down");
-      return {
-        upPerCpuS: up.perCpuS,
-        downPerCpuS: down.perCpuS,
-        upPerS: up.perS,
-        downPerS: down.perS,
-      };
-    }),
+    inRounds(line, setting, setting.rounds, BULK_FIGURES, (proxy) => bodies(proxy, loadOf(setting.quick))),
 };

@@ -22,6 +22,7 @@ const ROUNDS_MAX = 3;
 function bytesPerConnection(proxy: Proxy) {
   return withProxy(proxy, { pinned: true, threads: 1, seconds: 120 }, async (pid, port) => {
     const command = [tool("idle"), "--port", String(port), "--seconds", "90"];
+    if (proxy.tls) command.push("--tls", "13");
     const holder = start(command, { deadlineMs: 95_000, core: LOAD_CORE });
     const hold = async (count: number) => {
       const answer = nextLine(holder);
@@ -30,8 +31,10 @@ function bytesPerConnection(proxy: Proxy) {
       if (said.failed + said.lost > 0) throw new Error(`${said.failed} failed, ${said.lost} lost`);
     };
     try {
-      const churn = [tool("churn"), "--port", String(port), "--count", String(WARM_UP)];
-      await run([...churn, "--concurrency", "64", "--seconds", "30"], {
+      const churn = proxy.tls
+        ? [tool("handshake"), "--request", "1"]
+        : [tool("churn"), "--concurrency", "64"];
+      await run([...churn, "--port", String(port), "--count", String(WARM_UP), "--seconds", "30"], {
         deadlineMs: 35_000,
         core: LOAD_CORE,
       });
@@ -50,7 +53,7 @@ function bytesPerConnection(proxy: Proxy) {
   });
 }
 
-export function idleLine(name: string, question: string, proxies: Proxy[]): Line {
+export function idleLine(name: string, question: string, proxies: Proxy[], must?: number): Line {
   const line: Line = {
     name,
     question: `${question}, between ${FEW} and ${MANY}`,
@@ -61,7 +64,7 @@ export function idleLine(name: string, question: string, proxies: Proxy[]): Line
         line,
         setting,
         Math.min(ROUNDS_MAX, setting.rounds),
-        [{ key: "bytes", question: "per idle connection", unit: "bytes", better: "less", digits: 0 }],
+        [{ key: "bytes", question: "per idle connection", unit: "bytes", better: "less", digits: 0, must }],
         bytesPerConnection,
       );
     },

@@ -20,7 +20,7 @@ function startUp(proxy: Proxy) {
     const beginMs = performance.now();
     const child = start(command, { deadlineMs: PATIENCE_MS, bare: true });
     try {
-      await firstAnswer(port, child, PATIENCE_MS);
+      await firstAnswer(port, child, { withinMs: PATIENCE_MS });
       const firstByteMs = performance.now() - beginMs;
       await sleep(SETTLE_MS);
       return {
