@@ -550,7 +550,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     can_splice: (slot) => kernel.slot(slot).socket.session === undefined ? 1 : 0,
     truncated: (slot) => kernel.slot(slot).socket.session?.truncated === true ? 1 : 0,
     tls_accept: (slot, profile) => seal(slot, profile, false),
-    tls_connect(slot, profile, off, bytes, _server) {
+    tls_connect(slot, profile, off, bytes) {
       checkArena(off, bytes);
       return seal(slot, profile, true);
     },
