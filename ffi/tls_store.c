@@ -160,7 +160,8 @@ int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_ce
             count = take_all(row_of(names, wild)->certs, found);
         }
     }
-    if (names != NULL && count == 0)
+    /* Whoever may be asked for is not shown another's certificate. */
+    if (names != NULL && count == 0 && (asked[0] == '\0' || !(profile->flags & SL_PROFILE_ASKS)))
         count = take_all(names->fallback, found);
     pthread_rwlock_unlock(&lock);
     return count;

@@ -47,6 +47,8 @@ export const PIPE_BYTES_MIN = 65_536;
 export const TURN_BYTES = 2 << 20;
 /** Connections taken from one listening socket before others have their turn. */
 export const ACCEPTS_PER_TURN = 64;
+/** How long a handshake waits for a certificate that is being issued. */
+export const ASK_MS = 30_000;
 /** Steps of TLS handshakes before others have their turn. */
 export const HANDSHAKES_PER_TURN = 8;
 /** How long accepting pauses when fds or memory have run out, and when all connections are taken. */

@@ -3,10 +3,12 @@
 import { availableParallelism } from "node:os";
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
 import { Certificates } from "./certificates/store.ts";
+import { Issuing } from "./certificates/issuing.ts";
 import { CertificateError } from "./certificates/profiles.ts";
 import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
+import { questionOf } from "../shared/asks.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
@@ -86,6 +88,7 @@ export class App {
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
   readonly #certificates: Certificates;
+  #issuing: Issuing | undefined;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
   #accessLog: AccessLog | undefined;
@@ -210,6 +213,7 @@ export class App {
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
     checkPatterns(config, tell);
     this.#certificates.open(config);
+    this.#issuing = await Issuing.open(config, this.#certificates, this.#log);
     this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log });
 
     await this.#discovery.start(namesOf(config));
@@ -247,9 +251,11 @@ export class App {
       accessLog: this.#accessLog,
       log: this.#log,
       maxConnections: capacity.connections,
+      asked: (room, row) => this.#asked(room, row),
     });
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
+    await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
     await this.#reactors.start(this.#compile(), watchedBy(this.#sockets));
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
     this.#accessLog.start({ worker: logWorker, library: path, rings });
@@ -265,6 +271,18 @@ export class App {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
     if (this.#admin !== undefined) this.#log.info("admin", `admin API on ${this.#admin.where}`);
+  }
+
+  /** A handshake waits for a certificate. */
+  #asked(room: number, row: number): void {
+    const reactor = this.#reactors!.all.find((reactor) => reactor.room === room)!;
+    const question = questionOf(reactor.asks, row);
+    const answer = (yes: boolean): void => {
+      question.answer(yes);
+      if (this.#phase !== "stopped") sys.wake(room);
+    };
+    if (this.#issuing === undefined) return answer(false);
+    void this.#issuing.ask(question.text).then(answer);
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
@@ -389,6 +407,7 @@ export class App {
   async #release(): Promise<void> {
     this.#discovery.stop();
     this.#certificates.close();
+    await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);

@@ -6,6 +6,7 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { makeTable } from "../shared/columns.ts";
+import { type Asks, makeAsks, openAsks } from "../shared/asks.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import {
@@ -64,6 +65,8 @@ export interface Reactor {
   readonly stats: Stats;
   readonly logMemory: SharedArrayBuffer;
   readonly log: LogRing;
+  readonly asksMemory: SharedArrayBuffer;
+  readonly asks: Asks;
   tables: TableMemory;
   worker: Worker | undefined;
   /** The control plane's end of its mailbox. */
@@ -209,6 +212,7 @@ export class Reactors {
       shared: this.#sharedMemory,
       log: reactor.logMemory,
       logState: this.#options.logState,
+      asks: reactor.asksMemory,
       plan: this.#plan.memory,
       seed: Math.floor(Math.random() * 0xffffffff) | 1,
       listeners: this.#listeners.get(room) ?? [],
@@ -285,7 +289,7 @@ async function until(condition: () => boolean, deadlineMs: number): Promise<bool
 function makeReactor(room: number, role: Reactor["role"], options: ReactorOptions): Reactor {
   const sizes = role === "reactor" ? trafficSizes(options) : healthSizes();
   const statsMemory = makeStats();
-  const logMemory = LogRing.make();
+  const logMemory = LogRing.make(), asksMemory = makeAsks();
   return {
     room,
     role,
@@ -294,6 +298,8 @@ function makeReactor(room: number, role: Reactor["role"], options: ReactorOption
     stats: openStats(statsMemory),
     logMemory,
     log: new LogRing(logMemory),
+    asksMemory,
+    asks: openAsks(asksMemory),
     tables: makeTables(sizes),
     worker: undefined,
     mailbox: undefined,

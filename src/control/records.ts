@@ -22,6 +22,8 @@ export interface RecordsOptions {
   readonly health: HealthHistory;
   readonly accessLog: AccessLog;
   readonly log: Log;
+  /** A reactor asks something: the row in its asks. */
+  readonly asked: (room: number, row: number) => void;
   /** Client connections at once, for what is said when they are reached. */
   readonly maxConnections: number;
   /** The reactors' clock, CLOCK_MONOTONIC in milliseconds; as the control room has it if not given. */
@@ -140,6 +142,8 @@ export class Records {
         return tellAcceptPaused(log, atMs, room, numbers[Field.Errno], this.#options.maxConnections);
       case RecordKind.AcceptResumed:
         return tellAcceptResumed(log, atMs, room);
+      case RecordKind.Ask:
+        return this.#options.asked(room, numbers[Field.Detail]);
       case RecordKind.Bug:
         return tellBug(log, atMs, room, numbers[Field.Detail]);
       default:

@@ -12,8 +12,8 @@ export const SNI = {
     chooserFirst: "choosers", // names[first .. first + mask]
     chooserMask: "choosers", // size of the table - 1, a power of two; -1: it has no names
     chooserAny: "choosers", // a choice; NONE: who asks for another name, or for none, is refused
-    // A name in lower case; textAt NONE: an empty place. What is chosen for it, and for what has one label
-    // more: choices, or NONE.
+    // A name in lower case; textAt NONE: an empty place. What is chosen for it, and for what is below it:
+    // choices, or NONE.
     nameTextAt: "names",
     nameTextBytes: "names",
     nameExact: "names",

@@ -1,6 +1,6 @@
 // Which upstream a TLS connection goes to that is not decrypted, by the host name it asks for. Deciding alone:
-// a pure function of the Plan and the name. The exact name comes first, then the wildcard, which is one label
-// deep as it is in certificates (RFC 6125 section 6.4.3), then the default.
+// a pure function of the Plan and the name. The exact name comes first, then the longest wildcard that it is
+// below, at any depth as in routes, then the default.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -25,9 +25,8 @@ export function chooseByName(
   if (end > from && sni.chooserMask[chooser] >= 0) {
     const exact = findName(plan, chooser, bytes, from, end);
     if (exact !== NONE && sni.nameExact[exact] !== NONE) return sni.nameExact[exact];
-    let below = from;
-    while (below < end && bytes[below] !== Octet.Dot) below++;
-    if (below > from && below + 1 < end) {
+    for (let below = from; below < end; below++) {
+      if (bytes[below] !== Octet.Dot) continue;
       const wild = findName(plan, chooser, bytes, below + 1, end);
       if (wild !== NONE && sni.nameWild[wild] !== NONE) return sni.nameWild[wild];
     }

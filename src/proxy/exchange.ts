@@ -3,16 +3,19 @@
 // is the same without a client. What a request goes through is told in request.ts; together they are the
 // only files that know what happens next, every step is somebody else's.
 import { assert, unreachable } from "../base/assert.ts";
-import { NONE } from "../base/limits.ts";
+import { ASK_MS, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
-import { slotBody, slotEx, slotReady, slotSetState, slotState } from "../net/slots.ts";
+import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
+import { chooserOf } from "../plan/sni.ts";
+import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
+import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import { exchangeEnd, settle } from "./end.ts";
@@ -41,6 +44,7 @@ import {
   exUpstream,
   takeExchange,
 } from "./exchanges.ts";
+import { helloChoose, helloDetail, helloReason } from "./hello.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
@@ -60,9 +64,10 @@ import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer. */
 export function exchangeOpen(down: number, listener: number, bits: number): void {
-  const profile = plan.listenerTls[listener];
+  const profile = plan.listenerTls[listener], chooses = chooserOf(plan.sni, listener) !== NONE;
   const http = plan.listenerProtocol[listener] === Protocol.Http;
-  const ex = takeExchange(profile !== NONE ? ExState.Handshake : http ? ExState.Head : ExState.Connect);
+  const secure = profile !== NONE || chooses;
+  const ex = takeExchange(secure ? ExState.Handshake : http ? ExState.Head : ExState.Connect);
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
@@ -73,10 +78,27 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
-  if (profile === NONE) return begin(ex, bits);
+  if (!secure) return begin(ex, bits);
   timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
   readyAdd(down, bits);
-  shaken(ex, handshakeAccept(down, profile));
+  if (chooses) choose(ex);
+  else shaken(ex, handshakeAccept(down, profile));
+}
+
+/** A client whose hello says where it goes: it is passed on as it is, or its TLS ends here. */
+function choose(ex: number): void {
+  const down = exDown[ex], choice = helloChoose(ex);
+  if (choice === NONE) {
+    if (helloReason !== Reason.None) exchangeEnd(ex, helloReason, helloDetail);
+    return;
+  }
+  exUpstream[ex] = plan.sni.choiceUpstream[choice];
+  if (plan.sni.choiceTerminate[choice] === 1) {
+    return shaken(ex, handshakeAccept(down, plan.listenerTls[exListener[ex]]));
+  }
+  timerClear(down);
+  exSetState(ex, ExState.Connect);
+  begin(ex, slotReady[down]);
 }
 
 /** A client's handshake has come so far. */
@@ -91,14 +113,40 @@ function shaken(ex: number, how: Shaken): void {
       );
       return begin(ex, slotReady[down]);
     case Shaken.Waiting:
-    case Shaken.Asking:
       return;
+    case Shaken.Asking:
+      if (!askForName(down, exListener[ex])) return noCertificate(ex);
+      slotFlags[down] |= SlotFlag.Asked;
+      return timerSet(down, clockMs() + ASK_MS);
     default:
       if (shakenReason === Reason.PlainHttp && plan.listenerProtocol[exListener[ex]] === Protocol.Http) {
         return plainHttp(ex);
       }
       return exchangeEnd(ex, shakenReason, shakenDetail);
   }
+}
+
+/** A client whose handshake waits for a certificate may be gone. */
+function askerEvent(ex: number, bits: number): void {
+  if (bits & Ready.Err) exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
+  else if (bits & Ready.Fin) exchangeEnd(ex, Reason.ClientGone, 0);
+}
+
+/** There is an answer for a client whose handshake waits for a certificate. */
+export function exchangeAnswered(down: number, yes: boolean): void {
+  const ex = slotEx[down];
+  if (exState[ex] !== ExState.Handshake || !(slotFlags[down] & SlotFlag.Asked)) return;
+  slotFlags[down] &= ~SlotFlag.Asked;
+  if (!yes) return noCertificate(ex);
+  timerSet(down, clockMs() + plan.listenerHandshakeMs[exListener[ex]]);
+  readyAdd(down, Ready.In);
+  const how = handshakeGo(down);
+  if (how === Shaken.Asking) noCertificate(ex);
+  else shaken(ex, how);
+}
+
+function noCertificate(ex: number): void {
+  exchangeEnd(ex, Reason.NoCertificate, detailOfFault(Fault.NoCertificateForName));
 }
 
 /** A client that speaks HTTP where TLS is spoken is told so, in its own words. */
@@ -137,7 +185,8 @@ export function exchangeEvent(slot: number, bits: number): void {
       return headEvent(ex, slot, bits);
     case ExState.Handshake:
       readyAdd(slot, bits);
-      return shaken(ex, handshakeGo(slot));
+      if (slotFlags[slot] & SlotFlag.Asked) return askerEvent(ex, bits);
+      return slotState[slot] === SlotState.Handshake ? shaken(ex, handshakeGo(slot)) : choose(ex);
     case ExState.Queue:
       return queueEvent(ex, slot, bits);
     case ExState.Answer:
@@ -165,6 +214,7 @@ export function exchangeTimeout(slot: number): void {
     case ExState.Tunnel:
       return exchangeEnd(ex, Reason.TunnelIdle, 0);
     case ExState.Handshake:
+      if (slotFlags[slot] & SlotFlag.Asked) return noCertificate(ex);
       return exchangeEnd(ex, Reason.HandshakeTimeout, 0);
     case ExState.Probe:
       return exchangeEnd(ex, Reason.NoAnswer, ETIMEDOUT);

@@ -29,10 +29,11 @@ import {
   acceptWatch,
   newcomerSlot,
 } from "./accept.ts";
+import { askingOpen, askingServe } from "./asking.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
 import { exchangeEnd } from "./end.ts";
-import { exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
 import { requestsDrain, requestsReset } from "./request_end.ts";
@@ -62,6 +63,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   contextOpen(birth);
   acceptOpen(birth.handTo, birth.counted, birth.maxConnections);
   queueOpen(birth.counted);
+  askingOpen(birth.asks);
   probesOpen(birth.sizes.slots);
   randomSeed(birth.seed);
   leaving = false;
@@ -97,6 +99,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   timersLeft = timersAdvance(clockMs(), timeout);
   acceptResume();
   if (woken) queueRetry();
+  if (woken) askingServe(answered);
   if (woken) { for (let message = receive(); message !== undefined; message = receive()) obey(message); }
   closeSweep();
   gauges();
@@ -130,6 +133,16 @@ function newcomer(token: number, bits: number): void {
     acceptNewcomer(token, bits);
   } catch (error) {
     contain(newcomerSlot, slotEx[newcomerSlot], error);
+  }
+}
+
+function answered(slot: number, yes: boolean): void {
+  if (slotState[slot] === SlotState.Closing) return;
+  const ex = slotEx[slot];
+  try {
+    exchangeAnswered(slot, yes);
+  } catch (error) {
+    contain(slot, ex, error);
   }
 }
 

@@ -20,6 +20,8 @@ export const enum RecordKind {
   Bug,
   /** A request was answered, or ended without. */
   Request,
+  /** A question waits (shared/asks.ts); Detail is its row. */
+  Ask,
 }
 
 /** The numbers of a record, in doubles. */

@@ -25,6 +25,8 @@ export interface WorkerBirth {
   readonly log: SharedArrayBuffer;
   /** Of the log Worker, which is woken when there are lines. */
   readonly logState: SharedArrayBuffer;
+  /** What it asks of the control plane. */
+  readonly asks: SharedArrayBuffer;
   readonly plan: SharedArrayBuffer;
   /** Of its random numbers. */
   readonly seed: number;

@@ -37,6 +37,8 @@ export const enum SlotFlag {
   Unseen = 256,
   /** Its bytes are not those of its socket (TLS that the kernel does not do): none of them goes by splice. */
   Sealed = 512,
+  /** Its handshake waits for a certificate. */
+  Asked = 1024,
 }
 
 /** What the bytes read from a slot are, and how their end is known. */

@@ -42,6 +42,7 @@ function setup(): Setup {
     accessLog,
     log,
     maxConnections,
+    asked: () => {},
     monotonicMs: () => NOW_MS,
   });
   return { fixture, records, rings: fixture.reactors.map(({ log }) => log), accessLog };

@@ -8,6 +8,7 @@ import { slotsOpen } from "../../src/net/slots.ts";
 import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
 import { reactorOpen } from "../../src/proxy/reactor.ts";
 import { makeTable } from "../../src/shared/columns.ts";
+import { makeAsks } from "../../src/shared/asks.ts";
 import { LogRing } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import { makeShared, openShared, type Shared } from "../../src/shared/servers.ts";
@@ -76,6 +77,7 @@ export function openReactor(
     counted: [ROOM, ...rooms],
     maxConnections: slots,
     sizes: { slots, exchanges, timers: slots, pipes: PIPES },
+    asks: makeAsks(),
     tables: {
       slots: makeTable(SLOTS, slots),
       exchanges: makeTable(EXCHANGES, exchanges),

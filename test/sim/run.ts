@@ -19,6 +19,7 @@ import { exchangesTaken, exUpstream } from "../../src/proxy/exchanges.ts";
 import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
+import { makeAsks } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
@@ -106,6 +107,7 @@ export class Memory {
   readonly shared = makeShared();
   readonly log = LogRing.make();
   readonly logState = LogState.make();
+  readonly asks = makeAsks();
 
   constructor(library: Provider) {
     this.library = library;
@@ -238,6 +240,7 @@ export class Run {
       shared: this.#memory.shared,
       log: this.#memory.log,
       logState: this.#memory.logState,
+      asks: this.#memory.asks,
       plan: this.#scenario.plan().memory,
       seed: this.random.next() | 1,
       listeners,

@@ -158,7 +158,8 @@ export class Sluice {
       ...(words.includes("--admin") ? [] : ["--admin", "http://127.0.0.1:0"]),
       ...(words.includes("--log-format") ? [] : ["--log-format", "json"]),
     ];
-    const sluice = new Sluice([...own, ...words], options);
+    const verb = words[0] === "run" ? 1 : 0;
+    const sluice = new Sluice([...words.slice(0, verb), ...own, ...words.slice(verb)], options);
     try {
       const admin = await sluice.line("admin", /^admin API on /, 2 * PATIENCE_MS);
       sluice.admin = admin.message.slice("admin API on ".length);

@@ -62,6 +62,7 @@ export class Certificates {
   readonly #log: Log;
   readonly #listeners = new Map<string, ListenerProfile>();
   readonly #pairs = new Map<string, Pair>();
+  readonly #challenges = new Map<string, number>();
   readonly #watchers: FSWatcher[] = [];
   #tickets: TicketKeys | undefined;
   #timers: ReturnType<typeof setInterval>[] = [];
@@ -164,6 +165,36 @@ export class Certificates {
     this.#present(listener);
     const used = new Set([...profile.issued.values()].map(({ number }) => number));
     for (const number of before) if (!used.has(number)) sys.cert_close(number);
+  }
+
+  /** Presents an issued certificate no more. */
+  uninstall(listener: string, names: readonly string[]): void {
+    const profile = this.#listeners.get(listener);
+    const gone = names.flatMap((name) => profile?.issued.get(name) ?? []);
+    if (profile === undefined || gone.length === 0) return;
+    for (const name of names) profile.issued.delete(name);
+    this.#present(listener);
+    const used = new Set([...profile.issued.values()].map(({ number }) => number));
+    for (const number of new Set(gone.map(({ number }) => number))) {
+      if (!used.has(number)) sys.cert_close(number);
+    }
+  }
+
+  /** Shows a certificate to who looks whether the name is ours (TLS-ALPN-01, RFC 8737). */
+  challenge(name: string, chain: string, key: string): void {
+    const { number } = store(`the challenge of ${name}`, Buffer.from(chain), Buffer.from(key));
+    setChallenge(name, number);
+    const before = this.#challenges.get(name);
+    if (before !== undefined) sys.cert_close(before);
+    this.#challenges.set(name, number);
+  }
+
+  unchallenge(name: string): void {
+    const number = this.#challenges.get(name);
+    if (number === undefined) return;
+    setChallenge(name, 0);
+    sys.cert_close(number);
+    this.#challenges.delete(name);
   }
 
   /** Every certificate that is presented. */
@@ -316,6 +347,12 @@ function addName(name: string, certificate: number): void {
   // Bun's FFI takes no empty array: any byte will do.
   const added = sys.names_add(bytes.length === 0 ? NO_NAME : bytes, bytes.length, certificate);
   if (added < 0) throw new CertificateError(`names: ${errnoName(-added)}`);
+}
+
+function setChallenge(name: string, certificate: number): void {
+  const bytes = new TextEncoder().encode(name);
+  const set = sys.challenge(bytes, bytes.length, certificate);
+  if (set < 0) throw new CertificateError(`the challenge of ${name}: ${errnoName(-set)}`);
 }
 
 const NO_NAME = new Uint8Array(1);

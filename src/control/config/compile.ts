@@ -27,7 +27,8 @@ import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { accessLines } from "./log_templates.ts";
 import { routeSpecs, upstreamsOf } from "./route_specs.ts";
-import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
+import { type PlacedSni, placeSni, type SniOwner, type SniTargets } from "./compile_sni.ts";
+import { profileNumbers, profileOfBind, type ServerSession, sessionOf, sniTargets } from "./compile_tls.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
@@ -121,6 +122,7 @@ interface Places {
   }[];
   readonly trusted: Trusted;
   readonly pages: PlacedPages;
+  readonly sni: PlacedSni;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
@@ -345,6 +347,7 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
+    sni: placeSni(arena, sniOwners(parts)),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -365,6 +368,16 @@ function routeLists({ listeners, upstreams }: Parts): RouteSpec[][] {
   });
 }
 
+/** For each listener what it chooses by; addresses of one configured listener share it. */
+function sniOwners({ listeners, upstreams }: Parts): SniOwner[] {
+  const numbers = upstreamNumbers(upstreams);
+  const known = new Map<string, SniTargets | undefined>();
+  return [...listeners.values()].map(({ number, name, configured }) => {
+    if (!known.has(name)) known.set(name, sniTargets(configured, (to) => numbers.get(to) ?? NONE));
+    return { number, targets: known.get(name) };
+  });
+}
+
 /** By name. */
 function upstreamNumbers(upstreams: readonly Upstream[]): ReadonlyMap<string, number> {
   return new Map(upstreams.map(({ name, number }) => [name, number]));
@@ -375,7 +388,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes }: Places,
+  { trusted, pages, lines, routes, sni }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -388,6 +401,7 @@ function emptyPlan(
     probeMembers: probes.reduce((sum, probe) => sum + probe.servers.length, 0),
     trusted: trusted.at.length,
     routing: routes.sizes,
+    sni: sni.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
     arenaBytes,
@@ -400,7 +414,7 @@ function writeListeners(
   plan: Plan,
   sockets: readonly OpenSocket[],
   { listeners, upstreams }: Parts,
-  { trusted, pages, routes, logNames }: Places,
+  { trusted, pages, routes, sni, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -418,6 +432,7 @@ function writeListeners(
   });
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
+  sni.fill(plan.sni);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
     plan.routing.routeNameAt[route] = at;

@@ -13,7 +13,7 @@ export interface SniTarget {
   readonly terminate: boolean;
 }
 
-/** By `a.example`, `*.b.example` (one label more) or `default`, which is also for who asks for no name. */
+/** By `a.example`, `*.b.example` (any depth below) or `default`, which is also for who asks for no name. */
 export type SniTargets = Readonly<Record<string, SniTarget>>;
 
 /** A listener's number, and what it chooses by: listeners with the same object share a chooser. */

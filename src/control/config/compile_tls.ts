@@ -1,6 +1,7 @@
 // What the Plan knows of TLS: the numbers of profiles, and whom a server's certificate must be for. What a
 // profile is made of goes to C (control/certificates/), not into the Plan.
 import type { Address } from "./address.ts";
+import type { SniTargets } from "./compile_sni.ts";
 import type { Config } from "./schema.ts";
 
 /** Of every listener and upstream that has TLS, by name; from 1. */
@@ -17,15 +18,31 @@ export function profileNumbers({ listeners, upstreams }: Config): ProfileNumbers
   return { listeners: number(Object.entries(listeners)), upstreams: number(Object.entries(upstreams)) };
 }
 
-/** The profile of one bound address; 0: what it speaks is plain. */
+/** The profile of one bound address, for all of its connections or those whose name ends TLS here; 0: none. */
 export function profileOfBind(
   numbers: ProfileNumbers,
   name: string,
   configured: Config["listeners"][string],
   bind: string,
 ): number {
-  const secure = configured.bind.some(({ text, tls }) => tls && text === bind);
+  const ends = Object.values(configured.sni ?? {}).some((target) => typeof target !== "string");
+  const secure = ends || configured.bind.some(({ text, tls }) => tls && text === bind);
   return secure ? numbers.listeners.get(name) ?? 0 : 0;
+}
+
+/** Where the names lead that clients ask for; undefined: a listener that does not choose by name. */
+export function sniTargets(
+  { sni }: Config["listeners"][string],
+  numberOf: (upstream: string) => number,
+): SniTargets | undefined {
+  if (sni === undefined) return undefined;
+  const targets = Object.entries(sni).map(([name, target]) => [
+    name,
+    typeof target === "string"
+      ? { upstream: numberOf(target), terminate: false }
+      : { upstream: numberOf(target.terminate), terminate: true },
+  ]);
+  return Object.fromEntries(targets);
 }
 
 /** A server's TLS. */

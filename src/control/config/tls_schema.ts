@@ -66,7 +66,7 @@ function atMost(max: number) {
 const certificate = key(
   z.strictObject({
     cert: key(text(readFilePath), {
-      description: "PEM: the certificate, then those that lead to its authority",
+      description: "PEM: the certificate, then those that lead to its authority; one of several",
       placeholder: "FILE",
       flag: "--cert",
       many: true,
@@ -94,7 +94,7 @@ const certificate = key(
 
 const acme = z.strictObject({
   email: key(text(readEmail).optional(), {
-    description: "where the authority writes to",
+    description: "where the authority writes to that issues certificates (ACME)",
     placeholder: "EMAIL",
     flag: "--acme-email",
     example: "ops@shop.example",
@@ -108,6 +108,10 @@ const acme = z.strictObject({
     description: "who issues certificates: the URL of its directory",
     placeholder: "URL",
   }),
+  ca: path(
+    "PEM: the authorities of the directory's own server, instead of those that are built in",
+    "internal.pem",
+  ),
   challenges: key(
     z.array(key(z.enum(CHALLENGES), {
       description: "a way to prove that a name is ours",
