@@ -39,6 +39,7 @@ import {
   type Provider,
   type SymbolName,
   TLS_STORE_SYMBOLS,
+  TlsFact,
 } from "../../src/sys/symbols.ts";
 import { BrokenContract, type FakeKernel, ROOMS_MAX, type Row } from "./kernel.ts";
 import { Pipe } from "./pipe.ts";
@@ -55,6 +56,8 @@ const BUGS_APART = 400;
 /** How long a call that lied about being unready takes until epoll tells the truth. */
 const LATE_EDGE_MS = 20;
 const PRIVILEGED_PORTS = 1024;
+/** What every client asks for. */
+const NAME_ASKED = new TextEncoder().encode("a.example");
 
 /** Which errors the calls have returned, and how often, over all runs. */
 export class Tally {
@@ -490,6 +493,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     },
     close(slot, reset) {
       const row = kernel.slot(slot), room = kernel.mine;
+      if (reset === 0 && !row.shut) row.socket.session?.close();
       kernel.sweeping = true;
       room.slots[slot] = undefined;
       kernel.remember(room, slot, row.gen);
@@ -565,10 +569,12 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       row.socket.session = undefined;
       return 0;
     },
-    tls_fact(slot, _which, off, bytes) {
+    tls_fact(slot, which, off, bytes) {
       checkArena(off, bytes);
-      kernel.check(sessionOf(kernel.slot(slot)).open, "asks before the handshake is done");
-      return 0;
+      const { session } = kernel.slot(slot).socket;
+      if (session === undefined || which !== TlsFact.Name) return 0;
+      arena.set(NAME_ASKED.subarray(0, bytes), off);
+      return Math.min(bytes, NAME_ASKED.length);
     },
     tls_covers(slot, off, bytes) {
       checkArena(off, bytes);

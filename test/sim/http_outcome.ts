@@ -34,7 +34,7 @@ export function checkConnection(climate: Climate, connection: Connection): void 
 
 /** A connection that may end at any time. */
 function isExcused({ scarce, staged }: Climate, { client, endedByUs }: Connection): boolean {
-  const shakes = client.socket.fate.handshake === "well";
+  const { fate, session } = client.socket, shakes = fate.handshake === "well" && session?.asked !== true;
   return endedByUs || scarce || staged || client.trouble !== Trouble.None || !shakes;
 }
 
@@ -103,6 +103,9 @@ function checkFinished(
   // All connections were reset while it lingered behind its end of stream.
   const ended = client.finSeen || !client.socket.resetOut || isLate || (endedByUs && client.socket.shut);
   must(heard.whole || (client.readsUntilClose && ended), `${told}: its answer is not whole`);
+  const { session } = client.socket;
+  const isSealed = session?.open === true && client.readsUntilClose && isNear(client);
+  must(!isSealed || isLate || endedByUs || session.said, `${told}: its client takes the whole for a part`);
   must(
     heard.bodyBytes === answer.body.length,
     `${told}: ${heard.bodyBytes} of ${answer.body.length} bytes were passed on`,
@@ -112,6 +115,11 @@ function checkFinished(
     !isPolite || !heard.whole || client.received >= heard.endAt,
     `${told}: its client did not get all of it`,
   );
+}
+
+/** It was there to the end. */
+function isNear(client: Connection["client"]): boolean {
+  return client.trouble === Trouble.None && !client.socket.broken;
 }
 
 /** What happened to a request at its servers, in a few words. */

@@ -100,6 +100,7 @@ const SILENT: ReadonlySet<Reason> = new Set([
   Reason.ClientAlert,
   Reason.HandshakeFailed,
   Reason.HandshakeTimeout,
+  Reason.NoCertificate,
 ]);
 
 export class HttpTraffic implements Scenario {

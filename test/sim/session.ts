@@ -45,8 +45,12 @@ export class Session {
   fault = 0;
   /** Something of TLS itself has come, no bytes of anybody's: epoll says that there is something to read. */
   arrived = false;
+  /** There was no certificate for the name that was asked for. */
+  asked = false;
   /** Bytes inside. */
   length = 0;
+  /** We have said how our stream ends. */
+  said = false;
   readonly #socket: Socket;
   readonly #random: Random;
   readonly #world: SessionWorld;
@@ -57,6 +61,8 @@ export class Session {
   /** The first flight is ours. */
   #isOurs: boolean;
   #asks: boolean;
+  /** It goes on when it is called, without an event. */
+  #suspended = false;
   /** The socket was empty when it was last read, and no event has come since. */
   #dry = false;
   #ended = false;
@@ -100,11 +106,11 @@ export class Session {
       this.#isOurs = false;
       this.#await();
     }
-    if (!this.arrived) return -EAGAIN;
-    this.arrived = false;
+    if (!this.arrived && !this.#suspended) return -EAGAIN;
+    this.arrived = this.#suspended = false;
     if (this.#asks) {
       this.#asks = false;
-      this.#await();
+      this.asked = this.#suspended = true;
       return -EINPROGRESS;
     }
     if (this.#flightsLeft > 1) {
@@ -228,6 +234,14 @@ export class Session {
     const room = this.#socket.tx.length > 0 && this.#world.isSpurious() ? -EAGAIN : this.#socket.room();
     if (room === -EAGAIN) return room;
     if (room < 0) this.#broken = -room;
+    else this.said = true;
     return 0;
+  }
+
+  /** Its socket is about to be closed, not reset: the peer is told if there is room for it. */
+  close(): void {
+    if (this.open && this.#broken === 0 && this.#begun === undefined && this.#socket.room() > 0) {
+      this.said = true;
+    }
   }
 }

@@ -421,16 +421,14 @@ export class Traffic implements Scenario {
 
   /** A handshake that cannot end well ends by what is wrong with it, and no other does. */
   #checkHandshake({ client, listener, reason, endedByUs }: Connection, told: string): void {
-    const { handshake } = client.socket.fate, isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
+    const { fate: { handshake }, session } = client.socket;
+    const isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
     if (SHAKEN.has(reason)) must(isSealed && handshake === "fails", `${told}: its handshake would have done`);
     if (reason === Reason.HandshakeTimeout) must(isSealed, `${told}: it has no handshake`);
-    const others = endedByUs || reason === Reason.Bug || reason === Reason.OutOfResources ||
-      !isPolite(client);
-    if (!isSealed || handshake === "well" || others || client.socket.session === undefined) return;
-    must(
-      SHAKEN.has(reason) || reason === Reason.HandshakeTimeout,
-      `${told}: its handshake cannot have ended`,
-    );
+    if (reason === Reason.NoCertificate) must(session?.asked === true, `${told}: it has a certificate`);
+    if (!isSealed || handshake === "well" || session === undefined || session.asked) return;
+    if (endedByUs || reason === Reason.Bug || reason === Reason.OutOfResources || !isPolite(client)) return;
+    must(SHAKEN.has(reason) || reason === Reason.HandshakeTimeout, `${told}: its handshake cannot have ended`);
   }
 
   /** No server was left: then all of them were tried. Only where nothing changed meanwhile. */
