@@ -11,7 +11,7 @@ import {
   TURN_BYTES,
 } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
-import { Ready, readyAdd, readyDry, runAgain } from "../net/ready.ts";
+import { Ready, readyAdd, readyClear, readyDry, runAgain } from "../net/ready.ts";
 import { slotBody, slotFlags, slotHold, slotReady, slotScanned } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
@@ -190,9 +190,11 @@ function leaveClient(ex: number, whole: boolean): void {
   const down = exDown[ex];
   unreadGive(down);
   if (slotHold[down] !== NONE) holdGive(down, false); // of a request that nobody takes any more
-  const quiet = whole && !(slotReady[down] & Ready.In);
-  if (quiet || slotFlags[down] & SlotFlag.Finished) return exchangeEnd(ex, Reason.Finished, 0);
-  if (sys.shutdown(down) < 0) return exchangeEnd(ex, Reason.Finished, 0);
+  const quiet = (whole && !(slotReady[down] & Ready.In)) || (slotFlags[down] & SlotFlag.Finished) !== 0;
+  // A session says how its stream ends before it is closed: an answer may last until then.
+  if (quiet && !(slotFlags[down] & SlotFlag.Sealed)) return exchangeEnd(ex, Reason.Finished, 0);
+  const told = tellEnd(down);
+  if (told !== -EAGAIN && (told < 0 || quiet)) return exchangeEnd(ex, Reason.Finished, 0);
   exSetState(ex, ExState.Linger);
   exUpBytes[ex] = 0;
   exStartMs[ex] = clockMs();
@@ -200,9 +202,21 @@ function leaveClient(ex: number, whole: boolean): void {
   lingerEvent(ex, down, 0);
 }
 
+/** Ends our side, if that is not done. -EAGAIN: the last record of a session waits for room, as any other. */
+function tellEnd(down: number): number {
+  if (slotFlags[down] & SlotFlag.FinSent) return 0;
+  if (slotFlags[down] & SlotFlag.Sealed && !(slotReady[down] & Ready.Out)) return -EAGAIN;
+  const told = sys.shutdown(down);
+  if (told === -EAGAIN) readyClear(down, Ready.Out);
+  else if (told === 0) slotFlags[down] |= SlotFlag.FinSent;
+  return told;
+}
+
 /** Reads and drops what a client still sends: for as long as it comes, within bounds. */
 export function lingerEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
+  const told = tellEnd(down);
+  if (told < 0 && told !== -EAGAIN) return exchangeEnd(ex, Reason.Finished, 0);
   const before = exUpBytes[ex];
   while (slotReady[down] & Ready.In) {
     if (exUpBytes[ex] - before >= TURN_BYTES) return runAgain(down);
@@ -211,9 +225,15 @@ export function lingerEvent(ex: number, down: number, bits: number): void {
       readyDry(down);
       break;
     }
+    if (read === 0 && told === -EAGAIN) {
+      slotFlags[down] |= SlotFlag.Finished;
+      readyDry(down);
+      break;
+    }
     if (read <= 0) return exchangeEnd(ex, Reason.Finished, 0);
     exUpBytes[ex] += read;
   }
+  if (told === 0 && slotFlags[down] & SlotFlag.Finished) return exchangeEnd(ex, Reason.Finished, 0);
   const over = clockMs() - exStartMs[ex] > LINGER_WHOLE_MS || exUpBytes[ex] > LINGER_BYTES_MAX;
   if (over) return exchangeEnd(ex, Reason.Finished, 0);
   if (exUpBytes[ex] > before) timerSet(down, clockMs() + LINGER_MS);

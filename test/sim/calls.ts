@@ -39,9 +39,11 @@ import {
   type Provider,
   type SymbolName,
   TLS_STORE_SYMBOLS,
+  TlsFact,
 } from "../../src/sys/symbols.ts";
 import { BrokenContract, type FakeKernel, ROOMS_MAX, type Row } from "./kernel.ts";
 import { Pipe } from "./pipe.ts";
+import { Session, type SessionWorld } from "./session.ts";
 
 /** Wall clock when the simulated machine was started. */
 const EPOCH_MS = 1_750_000_000_000;
@@ -54,6 +56,8 @@ const BUGS_APART = 400;
 /** How long a call that lied about being unready takes until epoll tells the truth. */
 const LATE_EDGE_MS = 20;
 const PRIVILEGED_PORTS = 1024;
+/** What every client asks for. */
+const NAME_ASKED = new TextEncoder().encode("a.example");
 
 /** Which errors the calls have returned, and how often, over all runs. */
 export class Tally {
@@ -84,9 +88,19 @@ type Call = (a: number, b: number, c: number, d: number) => number;
 /** Allowed behind a close in one turn: the sweep is the last thing that a turn does. */
 const IN_SWEEP: ReadonlySet<string> = new Set(["close", "pipe_close", "poll", "leave"]);
 /** Calls that move nothing on. */
-const IDLE: ReadonlySet<string> = new Set(["poll", "watch", "wake", "held", "can_splice"]);
+const IDLE: ReadonlySet<string> = new Set([
+  "poll",
+  "watch",
+  "wake",
+  "held",
+  "can_splice",
+  "truncated",
+  "tls_fault",
+  "tls_fact",
+  "tls_covers",
+]);
 /** Between a record and its account nothing can throw. */
-const IN_RECORD: ReadonlySet<string> = new Set(["client", "refuse"]);
+const IN_RECORD: ReadonlySet<string> = new Set(["client", "refuse", "tls_fact"]);
 /** Where a broken promise about one connection is staged. */
 const OF_ONE: ReadonlySet<string> = new Set([
   "recv",
@@ -109,7 +123,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
   for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS]) {
     guarded[name] = () => {
-      throw new BrokenContract(`${name}: a reactor writes no log`);
+      throw new BrokenContract(`${name}: no reactor calls it`);
     };
   }
   return { kernel: guarded as unknown as Kernel, arena: () => arena };
@@ -192,6 +206,25 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     const row = kernel.slot(slot);
     row.socket.onTouch(writing);
     return row;
+  };
+  const sessionOf = ({ socket, slot }: Row): Session => {
+    kernel.check(socket.session !== undefined, `slot ${slot} has no session`);
+    return socket.session;
+  };
+  /** Begins a session. */
+  const seal = (slot: number, profile: number, client: boolean): number => {
+    const row = kernel.slot(slot), { socket } = row;
+    kernel.check(profile > 0, "no such profile");
+    kernel.check(socket.session === undefined, `slot ${slot} has a session already`);
+    if (random.oneIn(weather.scarce)) return -ENOMEM;
+    const world: SessionWorld = {
+      check: (condition, promise) => kernel.check(condition, promise),
+      later: (ms, then) => clock.in(ms, then),
+      edge: () => kernel.edge(row),
+      isSpurious: () => isSpurious(row),
+    };
+    socket.session = new Session(socket, random, world, socket.fate, client);
+    return 0;
   };
   const shortened = (bytes: number) => random.oneIn(weather.short) ? random.size(bytes) : bytes;
 
@@ -417,6 +450,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, bytes);
       kernel.check(bytes > 0, "reads nothing");
       row.peeked = 0;
+      if (socket.session !== undefined) return socket.session.recv(bytes, writer(off));
       if (peeked === 0 && socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
       const isCut = peeked === 0 && socket.pieces && socket.rx.length > 0;
       return socket.recv(isCut ? shortened(Math.min(bytes, socket.rx.length)) : bytes, writer(off));
@@ -425,6 +459,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       const row = touched(slot, false), { socket } = row;
       checkArena(off, bytes);
       kernel.check(bytes > 0, "reads nothing");
+      if (socket.session !== undefined) return socket.session.peek(bytes, writer(off));
       if (socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
       const shown = socket.peek(bytes, writer(off));
       row.peeked = Math.max(0, shown);
@@ -435,6 +470,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, bytes);
       kernel.check(bytes > 0, "sends nothing");
       kernel.check(!row.shut, "sends behind its own end of stream");
+      if (row.socket.session !== undefined) return row.socket.session.send(arena.slice(off, off + bytes));
       const room = row.socket.room();
       if (room < 0) return room;
       if (row.socket.tx.length === 0 && room >= bytes) { // nothing is in the way
@@ -449,12 +485,15 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     shutdown(slot) {
       const row = touched(slot, true);
       kernel.check(!row.shut, "has sent its end of stream already");
+      const told = row.socket.session?.shutdown() ?? 0;
+      if (told < 0) return told;
       row.shut = true;
       kernel.world.shut(row.socket);
       return row.socket.shutdown();
     },
     close(slot, reset) {
       const row = kernel.slot(slot), room = kernel.mine;
+      if (reset === 0 && !row.shut) row.socket.session?.close();
       kernel.sweeping = true;
       room.slots[slot] = undefined;
       kernel.remember(room, slot, row.gen);
@@ -512,18 +551,40 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       inside.push(arena.slice(off, off + taken));
       return taken;
     },
-    can_splice: (slot) => kernel.slot(slot) && 1,
-    truncated: (slot) => kernel.slot(slot) && 0,
-    tls_accept: () => -ENOMEM,
-    tls_connect: () => -ENOMEM,
-    handshake: () => -EPROTO,
-    tls_fault: () => 0,
-    tls_drop: () => 0,
-    tls_fact: () => 0,
-    tls_covers: () => 1,
+    can_splice: (slot) => kernel.slot(slot).socket.session === undefined ? 1 : 0,
+    truncated: (slot) => kernel.slot(slot).socket.session?.truncated === true ? 1 : 0,
+    tls_accept: (slot, profile) => seal(slot, profile, false),
+    tls_connect(slot, profile, off, bytes) {
+      checkArena(off, bytes);
+      return seal(slot, profile, true);
+    },
+    handshake(slot) {
+      const row = touched(slot, random.oneIn(2));
+      return sessionOf(row).handshake();
+    },
+    tls_fault: (slot) => sessionOf(kernel.slot(slot)).fault,
+    tls_drop(slot) {
+      const row = kernel.slot(slot);
+      kernel.check(!sessionOf(row).open, "drops a session that is open");
+      row.socket.session = undefined;
+      return 0;
+    },
+    tls_fact(slot, which, off, bytes) {
+      checkArena(off, bytes);
+      const { session } = kernel.slot(slot).socket;
+      if (session === undefined || which !== TlsFact.Name) return 0;
+      arena.set(NAME_ASKED.subarray(0, bytes), off);
+      return Math.min(bytes, NAME_ASKED.length);
+    },
+    tls_covers(slot, off, bytes) {
+      checkArena(off, bytes);
+      kernel.check(sessionOf(kernel.slot(slot)).open, "asks before the handshake is done");
+      return 1;
+    },
     splice_in(slot, number, bytes) {
       const row = touched(slot, false), pipe = kernel.pipe(number);
       kernel.check(bytes > 0, "moves nothing");
+      kernel.check(row.socket.session === undefined, "takes sealed bytes past the session");
       if (pipe.room === 0) return -EAGAIN;
       if (row.socket.rx.length > 0 && isSpurious(row)) return -EAGAIN;
       const most = shortened(Math.min(bytes, pipe.room));
@@ -532,6 +593,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     splice_out(number, slot, bytes, _more) {
       const row = touched(slot, true), { bytes: inside } = kernel.pipe(number);
       kernel.check(bytes > 0, "moves nothing");
+      kernel.check(row.socket.session === undefined, "sends bytes past the session");
       kernel.check(!row.shut, "sends behind its own end of stream");
       if (inside.length === 0) return -EAGAIN;
       const room = row.socket.room();

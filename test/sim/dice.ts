@@ -4,6 +4,7 @@ import { someBytes } from "./bytes.ts";
 import type { Weather } from "./kernel.ts";
 import { type Manner, Trouble } from "./peer.ts";
 import type { Random } from "./random.ts";
+import type { Fate } from "./session.ts";
 import { Socket } from "./socket.ts";
 
 /** Resets find the most. */
@@ -96,6 +97,12 @@ export class Dice {
       troubleAfterBytes: random.oneIn(4) ? 0 : random.below(bytes + 1),
     };
   }
+}
+
+/** What becomes of a socket's session, if it gets one. */
+export function someFate(random: Random): Fate {
+  const handshake = random.oneIn(25) ? "fails" : random.oneIn(40) ? "silent" : "well";
+  return { handshake, notifies: !random.oneIn(4) };
 }
 
 export function weatherOf(random: Random): Weather {

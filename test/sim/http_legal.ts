@@ -11,6 +11,8 @@ const UNREACHED = [
   Reason.DestinationUnavailable,
   Reason.ServerReset,
   Reason.OutOfResources,
+  Reason.ServerTls,
+  Reason.ServerAlert,
 ];
 
 export function allowedReasons(climate: Climate, connection: Connection, request: Request): Set<Reason> {

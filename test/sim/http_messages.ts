@@ -261,8 +261,8 @@ export class MessageDice {
     return Buffer.concat(pieces);
   }
 
-  /** An answer to an attempt. */
-  answer({ request, number }: Attempt): Answer {
+  /** An answer to an attempt; `cut`: an end of its connection is no end of an answer. */
+  answer({ request, number }: Attempt, cut: boolean): Answer {
     const random = this.#random;
     const { method, framing: asked, body: { length: askedBytes }, upgrades, expects } = request;
     let misdeed = random.oneIn(this.#misdeeds) ? random.pick(MISDEEDS) : "none";
@@ -274,8 +274,9 @@ export class MessageDice {
     let framing: Answer["framing"] = bodiless
       ? "none"
       : random.pick<Answer["framing"]>(["length", "length", "length", "chunked", "chunked", "close"]);
-    // The end of a stream cannot be told from a cut.
-    if (framing === "close" && misdeed === "cut") framing = "chunked";
+    // The end of a stream cannot be told from a cut; that of a session can.
+    if (framing === "close" && cut && misdeed === "none") misdeed = "cut";
+    else if (framing === "close" && misdeed === "cut") framing = "chunked";
     const old = framing !== "chunked" && random.oneIn(10);
     const early = asked !== "none" && random.oneIn(5);
     const then = framing === "close"

@@ -34,7 +34,8 @@ export function checkConnection(climate: Climate, connection: Connection): void 
 
 /** A connection that may end at any time. */
 function isExcused({ scarce, staged }: Climate, { client, endedByUs }: Connection): boolean {
-  return endedByUs || scarce || staged || client.trouble !== Trouble.None;
+  const { fate, session } = client.socket, shakes = fate.handshake === "well" && session?.asked !== true;
+  return endedByUs || scarce || staged || client.trouble !== Trouble.None || !shakes;
 }
 
 /** Returns whether the connection could go on behind it. */
@@ -81,6 +82,10 @@ function checkFinished(
 ): void {
   const heard = request.told!, answer = heard.attempt?.answer;
   must(answer !== undefined, `${told}: finished by no server's answer`);
+  must(
+    answer.framing !== "close" || answer.misdeed !== "cut",
+    `${told}: a cut answer passes for a whole one`,
+  );
   // A bug behind the record resets what the client has not read yet.
   if (staged && client.socket.resetOut) return;
   if (client.trouble !== Trouble.None && answer.framing === "close") return;
@@ -95,8 +100,12 @@ function checkFinished(
   // What is on its way behind the last request may come when the connection is closed already.
   const isLate =
     client.requests.indexOf(request) < client.requests.findLastIndex(({ begunMs }) => begunMs >= 0);
-  const ended = client.finSeen || !client.socket.resetOut || isLate;
+  // All connections were reset while it lingered behind its end of stream.
+  const ended = client.finSeen || !client.socket.resetOut || isLate || (endedByUs && client.socket.shut);
   must(heard.whole || (client.readsUntilClose && ended), `${told}: its answer is not whole`);
+  const { session } = client.socket;
+  const isSealed = session?.open === true && client.readsUntilClose && isNear(client);
+  must(!isSealed || isLate || endedByUs || session.said, `${told}: its client takes the whole for a part`);
   must(
     heard.bodyBytes === answer.body.length,
     `${told}: ${heard.bodyBytes} of ${answer.body.length} bytes were passed on`,
@@ -106,6 +115,11 @@ function checkFinished(
     !isPolite || !heard.whole || client.received >= heard.endAt,
     `${told}: its client did not get all of it`,
   );
+}
+
+/** It was there to the end. */
+function isNear(client: Connection["client"]): boolean {
+  return client.trouble === Trouble.None && !client.socket.broken;
 }
 
 /** What happened to a request at its servers, in a few words. */

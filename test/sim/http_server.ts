@@ -177,8 +177,14 @@ export class HttpServer extends Talker {
     else this.#leave();
   }
 
+  /** Its session ends without close_notify: what ends with it was cut. */
+  get #cuts(): boolean {
+    const { session, fate } = this.socket;
+    return session !== undefined && !fate.notifies;
+  }
+
   #choose(attempt: Attempt): void {
-    const answer = this.#world.dice.answer(attempt);
+    const answer = this.#world.dice.answer(attempt, this.#cuts);
     attempt.answer = this.#answering = answer;
     this.#answerAtMs = this.clock.nowMs + answer.delayMs;
     if (answer.prelude.length > 0) this.out.push(answer.prelude);

@@ -27,7 +27,8 @@ import { MessageDice, type Request } from "./http_messages.ts";
 import { HttpServer, type ServerWorld } from "./http_server.ts";
 import type { Weather } from "./kernel.ts";
 import { Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, unixAddress } from "./plans.ts";
+import { someFate } from "./dice.ts";
+import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, ROOM, type Run, type Scenario } from "./run.ts";
 import { Socket } from "./socket.ts";
@@ -40,6 +41,7 @@ const BACKLOG = 40;
 /** Deadlines are late by at most two ticks; the least that a party must have been silent for one. */
 const TICKS_MS = 250;
 const FORWARDED_BITS = 18;
+const TLS_SALT = 0x715;
 
 const TROUBLES = [Trouble.Reset, Trouble.Reset, Trouble.Reset, Trouble.Vanish, Trouble.Close, Trouble.Stall];
 
@@ -67,7 +69,8 @@ export interface Connection {
 /** What is looked at of a line of the access log. */
 interface AccessLine {
   readonly client: string | null;
-  readonly target: string | null;
+  /** Undefined: a connection that ended in its handshake. */
+  readonly target: string | null | undefined;
   readonly status: number | null;
   readonly reason: string;
 }
@@ -93,6 +96,11 @@ const SILENT: ReadonlySet<Reason> = new Set([
   Reason.ClientIdle,
   Reason.Drained,
   Reason.Bug,
+  Reason.NotTls,
+  Reason.ClientAlert,
+  Reason.HandshakeFailed,
+  Reason.HandshakeTimeout,
+  Reason.NoCertificate,
 ]);
 
 export class HttpTraffic implements Scenario {
@@ -108,6 +116,8 @@ export class HttpTraffic implements Scenario {
   readonly connections: Connection[] = [];
   readonly #random: Random;
   readonly #dice: MessageDice;
+  /** What TLS is about has chances of its own: runs without are as they were before there was any. */
+  readonly #tls: Random;
   readonly #world: ServerWorld;
   readonly #servers: Server[];
   readonly #spec: PlanSpec;
@@ -151,6 +161,7 @@ export class HttpTraffic implements Scenario {
       idleMs: random.pick([0, 0, 20, 400]),
       find: (id) => this.#find(id),
     };
+    this.#tls = random.fork(TLS_SALT);
     this.#servers = Array.from({ length: random.between(1, 4) }, (_, index) => {
       const isUnix = random.oneIn(6);
       return {
@@ -225,7 +236,21 @@ export class HttpTraffic implements Scenario {
       connectionsMax: limited ? random.between(1, 4) : 0,
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
+      tls: this.#someTls(),
     };
+  }
+
+  /** In a third of the runs some speak TLS. */
+  #someTls(): TlsSpec | undefined {
+    const random = this.#tls;
+    if (!random.oneIn(3)) return undefined;
+    const servers = this.#servers.map((_, index) => index + 1).filter(() => random.oneIn(2));
+    const listeners = servers.length === 0 || random.oneIn(2) ? [1] : [];
+    return { listeners: new Set(listeners), servers: new Set(servers), handshakeMs: 2_000 };
+  }
+
+  #isSealed(server: number): boolean {
+    return this.#spec.tls?.servers.has(server + 1) === true;
   }
 
   #someMood(): Mood {
@@ -315,9 +340,11 @@ export class HttpTraffic implements Scenario {
     });
     for (const request of requests) this.#requests.set(request.id, request);
     const farewell = random.pick<Farewell>(["close", "close", "wait", "half-close"]);
+    const socket = this.#socket(false);
+    if (this.#spec.tls?.listeners.has(1) === true) socket.fate = someFate(this.#tls);
     const client = new HttpClient(
       `client ${number}`,
-      this.#socket(false),
+      socket,
       this.#pace(),
       requests,
       farewell,
@@ -362,6 +389,10 @@ export class HttpTraffic implements Scenario {
     if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
 
     const socket = this.#socket(!isUnix);
+    if (this.#isSealed(index)) {
+      const fate = someFate(this.#tls);
+      socket.fate = this.climate.sick ? fate : { ...fate, handshake: "well" };
+    }
     socket.pieces = isUnix;
     const name = `server ${index + 1}, slot ${slot}`;
     if (isUnix) this.#serve(name, socket);
@@ -408,9 +439,14 @@ export class HttpTraffic implements Scenario {
       this.#refused++;
       return;
     }
-    this.#records++;
     const connection = this.connections.find(({ number }) => client === `10.0.0.200:${number}`);
     must(connection !== undefined, `a record of nobody: ${client}`);
+    if (target === undefined) {
+      const isOpen = connection.client.socket.session?.open === true;
+      must(!isOpen, `client ${connection.number}: a record of its connection`);
+      return;
+    }
+    this.#records++;
     const request = connection.client.requests[connection.recorded++];
     must(
       request !== undefined && request.begunMs >= 0,
@@ -444,12 +480,12 @@ export class HttpTraffic implements Scenario {
           must(!isWhole, `${told}: all of it was sent`);
           return silentFor(request.begunMs, Math.min(requestHeadMs, bodyStallMs));
         }
-        must(client.socket.rx.length === 0, `${told}: what the client sent was not read`);
+        must(client.socket.unread === 0, `${told}: what the client sent was not read`);
         return silentFor(client.lastSentMs, Math.min(answerMs, bodyStallMs, serverIdleMs));
       case Reason.AnswerTimeout: {
         const server = this.#served.findLast(({ attempts }) => attempts.includes(attempt!));
         if (server === undefined) return must(client.trouble !== Trouble.None, `${told}: no server had it`);
-        must(attempt!.narrow || server.socket.rx.length === 0, `${told}: what the server sent was not read`);
+        must(attempt!.narrow || server.socket.unread === 0, `${told}: what the server sent was not read`);
         // A head that drips, or an interim one, gives no more time.
         const hasBegun = request.told?.attempt !== undefined;
         const sinceMs = Math.max(hasBegun ? server.lastSentMs : 0, server.lastToldMs);

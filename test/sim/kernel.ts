@@ -1,6 +1,7 @@
 // The machine below the fake calls: rooms, the process's fds, listening sockets, epoll. It knows every
 // promise that ffi/ asks of its callers, and a broken one is an error with the caller's name on it.
 import type { Random } from "./random.ts";
+import type { Session } from "./session.ts";
 import type { Clock } from "./clock.ts";
 import type { Pipe } from "./pipe.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Socket } from "./socket.ts";
@@ -313,8 +314,9 @@ export class FakeKernel {
         continue;
       }
       row.ready = false;
-      const bits = bitsOf(eventsOf(row));
+      let bits = bitsOf(eventsOf(row));
       if (bits === 0) continue;
+      if (row.socket.session !== undefined) bits = sealed(row.socket.session, bits);
       row.socket.touchedMs = this.clock.nowMs;
       if (row.slot === 0) events.push([EventKind.Newcomer, row.fd, bits]);
       else events.push([row.slot, row.gen, bits]);
@@ -365,6 +367,12 @@ export class FakeKernel {
 /** What epoll tells of a socket: what it is registered for, and what is always told. */
 function eventsOf({ socket, muted }: Row): number {
   return muted ? socket.events() & ~(EPOLLIN | EPOLLPRI) : socket.events();
+}
+
+/** As sl_tls_event in ffi/tls.c. */
+function sealed(session: Session, bits: number): number {
+  session.told((bits & (1 | 4 | 8)) !== 0);
+  return bits | 16;
 }
 
 /** As bits_of in ffi/poll.c. */

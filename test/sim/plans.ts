@@ -68,7 +68,20 @@ export interface PlanSpec {
   /** Address records by server number; none for number 0. */
   readonly addresses: readonly (Uint8Array | undefined)[];
   readonly probes: readonly ProbeSpec[];
+  /** Who speaks TLS; nobody if not given. */
+  readonly tls?: TlsSpec;
 }
+
+/** By number: listeners whose clients speak TLS, servers that do. */
+export interface TlsSpec {
+  readonly listeners: ReadonlySet<number>;
+  readonly servers: ReadonlySet<number>;
+  readonly handshakeMs: number;
+}
+
+/** Any profile will do: the fake kernel has no certificates. */
+const PROFILE = 1;
+const SERVER_NAME = new TextEncoder().encode("server.example");
 
 /** 127.0.0.1 or 10.0.0.`host`, with a port. */
 export function ipAddress(first: 10 | 127, host: number, port: number): Uint8Array {
@@ -106,7 +119,8 @@ export function buildPlan(spec: PlanSpec): Plan {
     members: upstreams.reduce((sum, { servers }) => sum + servers.length, 0),
     probes: probes.length + 1,
     probeMembers: probes.length,
-    arenaBytes: arena.bytes + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length,
+    arenaBytes: arena.bytes + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length +
+      SERVER_NAME.length,
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
@@ -161,8 +175,22 @@ export function buildPlan(spec: PlanSpec): Plan {
     plan.probeExpectBytes[number] = probe.expect.length;
     plan.probePattern[number] = probe.pattern;
   });
+  const nameAt = put(SERVER_NAME);
+  if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
   checkPlan(plan);
   return plan;
+}
+
+function writeTls(plan: Plan, { listeners, servers, handshakeMs }: TlsSpec, nameAt: number): void {
+  for (const listener of listeners) {
+    plan.listenerTls[listener] = PROFILE;
+    plan.listenerHandshakeMs[listener] = handshakeMs;
+  }
+  for (const server of servers) {
+    plan.serverTls[server] = PROFILE;
+    plan.serverTlsNameAt[server] = nameAt;
+    plan.serverTlsNameBytes[server] = SERVER_NAME.length;
+  }
 }
 
 function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec): void {

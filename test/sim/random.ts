@@ -8,6 +8,11 @@ export class Random {
     for (let round = 0; round < 4; round++) this.next();
   }
 
+  /** Another stream, without a step of this one. */
+  fork(salt: number): Random {
+    return new Random(this.#state ^ salt);
+  }
+
   /** 32 bits (mulberry32). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;

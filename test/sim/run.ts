@@ -19,7 +19,7 @@ import { exchangesTaken, exUpstream } from "../../src/proxy/exchanges.ts";
 import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
-import { makeAsks } from "../../src/shared/asks.ts";
+import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
@@ -49,6 +49,9 @@ export const ROOM = 1;
 export const OTHER_ROOM = 2;
 
 const START_MS = 5_000;
+const ASK_SALT = 0xa5c;
+/** Who asks waits for longer than a run does. */
+const ANSWER_MS = 500;
 /** Longer than any deadline of a run: after this long without work nothing will happen any more. */
 const QUIET_MS = 6_000;
 /** Turns in a row without work and without sleep until it is a busy loop. */
@@ -122,6 +125,7 @@ export class Memory {
     ) {
       column.fill(0, 0, NUMBERS_MAX);
     }
+    openAsks(this.asks).askState.fill(0);
   }
 }
 
@@ -150,10 +154,13 @@ export class Run {
   #turnMs = START_MS;
   #restlessTurns = 0;
   readonly #reserved: number[] = [];
+  /** For what only runs with TLS ask. */
+  readonly #chance: Random;
 
   constructor(seed: number, random: Random, scenario: Scenario, memory: Memory, tally: Tally) {
     this.seed = seed;
     this.random = random;
+    this.#chance = random.fork(ASK_SALT);
     this.#scenario = scenario;
     this.#memory = memory;
     memory.clear();
@@ -354,12 +361,24 @@ export class Run {
   }
 
   #drainLog(): void {
-    this.#ring.drain((numbers, peer) =>
-      this.#scenario.record(numbers[Field.Kind] as RecordKind, numbers, peer)
-    );
+    this.#ring.drain((numbers, peer) => {
+      const kind = numbers[Field.Kind] as RecordKind;
+      if (kind === RecordKind.Ask) this.#answer(numbers[Field.Detail]);
+      else this.#scenario.record(kind, numbers, peer);
+    });
     let lines = "";
     this.#ring.drainLines((bytes) => lines += Buffer.from(bytes).toString("latin1"));
     for (const line of lines.split("\n").slice(0, -1)) this.#scenario.line!(line);
+  }
+
+  /** What a reactor asks for comes after a while, or is refused. */
+  #answer(row: number): void {
+    const question = questionOf(openAsks(this.#memory.asks), row);
+    must(question.text === "a.example", `asked for ${question.text}`);
+    this.clock.in(this.#chance.below(ANSWER_MS), () => {
+      question.answer(!this.#chance.oneIn(4));
+      if (this.kernel.rooms[ROOM] !== undefined) this.wake();
+    });
   }
 
   #watchForBusyLoop(): void {

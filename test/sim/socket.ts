@@ -4,6 +4,7 @@
 // told only to whom lacked it, and only when a third is free.
 import { EAGAIN, ECONNRESET, ENOTCONN, EPIPE } from "../../src/sys/errno.ts";
 import { Bytes } from "./bytes.ts";
+import type { Fate, Session } from "./session.ts";
 
 /** As in <sys/epoll.h>. */
 export const EPOLLIN = 0x001,
@@ -35,6 +36,9 @@ export class Socket {
   pieces = false;
   /** The other end is told of a reset. */
   resetOut = false;
+  /** What becomes of a session of TLS on it, and the session once it has begun. */
+  fate: Fate = { notifies: true, handshake: "well" };
+  session: Session | undefined;
   /** When its owner was last told of it. */
   touchedMs = 0;
 
@@ -59,6 +63,11 @@ export class Socket {
   /** How many bytes the other end may send now. */
   get window(): number {
     return this.connecting || this.broken ? 0 : Math.max(0, this.rxMax - this.rx.length);
+  }
+
+  /** Bytes that have arrived and that nobody has read, in the kernel or in a session. */
+  get unread(): number {
+    return this.rx.length + (this.session?.length ?? 0);
   }
 
   /** The other end sees the end of our stream. */
@@ -183,7 +192,7 @@ export class Socket {
     let events = 0;
     if (this.broken || (this.finIn && this.shut)) events |= EPOLLHUP;
     if (this.broken || this.finIn) events |= EPOLLIN | EPOLLRDHUP;
-    if (this.rx.length > 0) events |= EPOLLIN;
+    if (this.rx.length > 0 || this.session?.arrived === true) events |= EPOLLIN;
     if (this.shut || this.broken || this.#isWritable) events |= EPOLLOUT;
     else this.#lacksRoom = true;
     if (this.error !== 0) events |= EPOLLERR;

@@ -21,10 +21,10 @@ import {
 } from "../../src/sys/errno.ts";
 import { arenaBytes, sys } from "../../src/sys/sys.ts";
 import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
-import { type Dialogue, Dice, weatherOf } from "./dice.ts";
+import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, unixAddress } from "./plans.ts";
+import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
 import type { Socket } from "./socket.ts";
@@ -35,6 +35,7 @@ const BACKLOG = 40;
 /** A client whose SYN found the queue full. */
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
+const TLS_SALT = 0x715;
 
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
@@ -84,6 +85,8 @@ export class Traffic implements Scenario {
   readonly #spec: PlanSpec;
   readonly #bySlot = new Map<number, Connection>();
   readonly #dice: Dice;
+  /** What TLS is about has chances of its own: runs without are as they were before there was any. */
+  readonly #tls: Random;
   /** Nothing changes on the way. */
   readonly #steady: boolean;
   #plan: Plan;
@@ -94,6 +97,7 @@ export class Traffic implements Scenario {
   constructor(random: Random) {
     this.#random = random;
     this.#dice = new Dice(random);
+    this.#tls = random.fork(TLS_SALT);
     this.#steady = random.oneIn(2);
     this.maxConnections = random.pick([3, 20, 200, 200]);
     this.blocks = random.pick([1, 2, 6, BLOCKS_MAX - 1, BLOCKS_MAX - 1]);
@@ -129,8 +133,22 @@ export class Traffic implements Scenario {
       })),
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
+      tls: this.#someTls(),
     };
     this.#plan = buildPlan(this.#spec);
+  }
+
+  /** In a third of the runs some speak TLS. */
+  #someTls(): TlsSpec | undefined {
+    const random = this.#tls;
+    if (!random.oneIn(3)) return undefined;
+    const some = (count: number) =>
+      new Set(Array.from({ length: count }, (_, index) => index + 1).filter(() => random.oneIn(2)));
+    return {
+      listeners: some(this.listeners.length),
+      servers: some(this.#servers.length),
+      handshakeMs: random.pick([300, 2_000]),
+    };
   }
 
   plan(): Plan {
@@ -192,6 +210,7 @@ export class Traffic implements Scenario {
     const dialogue = this.#dice.dialogue();
     const { up, down, client } = dialogue;
     const socket = this.#dice.socket(dialogue, false);
+    socket.fate = someFate(this.#tls);
     const connection: Connection = {
       number,
       listener: random.pick(this.listeners),
@@ -241,7 +260,9 @@ export class Traffic implements Scenario {
     if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
 
     const socket = this.#dice.socket(connection.dialogue, !isUnix);
+    socket.fate = someFate(this.#tls);
     connection.attempts.push(socket);
+    connection.server = undefined; // one that was given up in its handshake
     socket.pieces = isUnix;
     if (isUnix) this.#serve(connection, socket);
     else if (mood === "well" || mood === "slow") {
@@ -281,7 +302,7 @@ export class Traffic implements Scenario {
     for (const { client, server, number } of this.connections) {
       if (server === undefined || (client.socket !== socket && server.socket !== socket)) continue;
       const from = client.socket === socket ? server : client;
-      const wasRead = from.socket.finIn && from.socket.rx.length === 0;
+      const wasRead = from.socket.finIn && from.socket.unread === 0;
       must(wasRead, `connection ${number}: an end of stream is passed on that ${from.name} did not send`);
     }
   }
@@ -385,20 +406,36 @@ export class Traffic implements Scenario {
         must(socket.rx.length === 0 || !socket.finOut, `${told}: a given-up connect ended well`);
       }
     }
+    this.#checkHandshake(connection, told);
     const byUs = connection.endedByUs || reason === Reason.TunnelIdle || reason === Reason.Drained;
     if (server !== undefined && reason !== Reason.Bug) {
       if (!byUs) checkPassedOn(told, client, server), checkPassedOn(told, server, client);
       const isClean = isPolite(client) && isPolite(server);
       if (isClean && !byUs) checkComplete(told, client, server, reason);
     } else if (server === undefined && !byUs && isPolite(client)) {
-      must(client.socket.resetOut, `${told}: nobody served the client, and it got no reset`);
+      const isReset = client.socket.resetOut || !REASONS[reason].reset;
+      must(isReset, `${told}: nobody served the client, and it got no reset`);
       if (this.#steady && this.weather.fds > 500) this.#checkAllTried(connection, told);
     }
   }
 
+  /** A handshake that cannot end well ends by what is wrong with it, and no other does. */
+  #checkHandshake({ client, listener, reason, endedByUs }: Connection, told: string): void {
+    const { fate: { handshake }, session } = client.socket;
+    const isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
+    if (SHAKEN.has(reason)) must(isSealed && handshake === "fails", `${told}: its handshake would have done`);
+    if (reason === Reason.HandshakeTimeout) must(isSealed, `${told}: it has no handshake`);
+    if (reason === Reason.NoCertificate) must(session?.asked === true, `${told}: it has a certificate`);
+    if (!isSealed || handshake === "well" || session === undefined || session.asked) return;
+    if (endedByUs || reason === Reason.Bug || reason === Reason.OutOfResources || !isPolite(client)) return;
+    must(SHAKEN.has(reason) || reason === Reason.HandshakeTimeout, `${told}: its handshake cannot have ended`);
+  }
+
   /** No server was left: then all of them were tried. Only where nothing changed meanwhile. */
-  #checkAllTried({ tried, listener, reason }: Connection, told: string): void {
+  #checkAllTried({ tried, client, listener, reason }: Connection, told: string): void {
     if (reason === Reason.Bug || reason === Reason.None) return;
+    const isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
+    if (isSealed && client.socket.session?.open !== true) return; // it came no further than its handshake
     const { servers } = this.#spec.upstreams[this.#spec.listeners[listener].upstream - 1];
     const slotsWereShort = this.sizes.slots < 2 * CONNECTIONS;
     must(
@@ -427,7 +464,12 @@ const UNSERVED: ReadonlySet<Reason> = new Set([
   Reason.Unroutable,
   Reason.DestinationUnavailable,
   Reason.OutOfResources,
+  Reason.ServerTls,
+  Reason.ServerAlert,
 ]);
+
+/** By these a client's handshake ends that fails. */
+const SHAKEN: ReadonlySet<Reason> = new Set([Reason.NotTls, Reason.ClientAlert, Reason.HandshakeFailed]);
 
 /** It neither reset nor left: what it was sent it would have read. */
 function isPolite(peer: Peer): boolean {
