@@ -63,7 +63,9 @@ export function readAuthorities(bytes: Uint8Array, now: number): Counted {
     ));
   } else if (late.length > 0) {
     flaws.push(warning(
-      `${late.length} of its ${all.length} certificates are not valid now: ${listed(late)}`,
+      `${late.length} of its ${all.length} certificates ${late.length === 1 ? "is" : "are"} not valid now: ${
+        listed(late)
+      }`,
       "take them out, or write the path of a newer file",
     ));
   }
@@ -117,7 +119,7 @@ export function readOcsp(bytes: Uint8Array, certificate: Certificate | undefined
   }
   const { serial, status, nextUpdate } = answer, flaws: FileFlaw[] = [];
   if (certificate !== undefined && serial !== certificate.serial) {
-    flaws.push(error("it is about another certificate", "fetch the one of this certificate"));
+    flaws.push(error("about another certificate", "fetch the one of this certificate"));
   }
   if (status !== "good") {
     const what = status === "revoked"
@@ -126,7 +128,7 @@ export function readOcsp(bytes: Uint8Array, certificate: Certificate | undefined
     flaws.push(warning(`${what}, and clients are told so`, "have it issued anew"));
   }
   if (nextUpdate !== undefined && now > nextUpdate) {
-    const what = `it was due anew ${spanText(now - nextUpdate)} ago, on ${timeText(nextUpdate)}`;
+    const what = `was due anew ${spanText(now - nextUpdate)} ago, on ${timeText(nextUpdate)}`;
     flaws.push(warning(what, "fetch it anew, or leave it out"));
   }
   return flaws;

@@ -63,7 +63,10 @@ export function readPair(
     flaws.push(error("cert", "a public key of a kind that is not known", "use EC P-256, RSA or Ed25519"));
     return { pair: undefined, flaws };
   }
-  if (!fits(secret.key, known)) flaws.push(misfit(secret.key, all.certificates));
+  if (!fits(secret.key, known)) {
+    flaws.push(misfit(secret.key, all.certificates));
+    return { pair: undefined, flaws };
+  }
   if (kind === "rsa" && bits < RSA_BITS_MIN) {
     flaws.push(error(
       "cert",

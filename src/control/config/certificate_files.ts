@@ -206,14 +206,21 @@ function unasked(name: string, listener: Listener, placed: readonly Placed[]): F
   const asked = sni === undefined
     ? hosts
     : Object.entries(sni).flatMap(([name, target]) => typeof target === "string" ? [] : [name]);
-  const where = sni === undefined ? "host of a route" : "name that sni ends TLS for";
+  const [where, remedy] = sni === undefined
+    ? [`none of which listener ${quoted(name)} has a route for`, "write a route for it, or leave it out"]
+    : [
+      `for none of which sni of listener ${quoted(name)} ends TLS`,
+      "write { terminate: UPSTREAM } for it, or leave it out",
+    ];
   return placed.flatMap(({ pair: { certificate }, path, file }): Finding[] => {
     const names = [...certificate.names, ...certificate.addresses];
     if (names.length === 0 || names.some((own) => asked.some((host) => meets(own, host)))) return [];
-    const what = `${quoted(file)}: is for ${listed(names)}, and listener ${
-      quoted(name)
-    } has no such ${where}`;
-    return [{ path, what, remedy: "write a route for it, or leave it out", severity: "warning" }];
+    return [{
+      path,
+      what: `${quoted(file)}: is for ${listed(names)}, ${where}`,
+      remedy,
+      severity: "warning",
+    }];
   });
 }
 

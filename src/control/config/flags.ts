@@ -18,8 +18,10 @@ import type { Config } from "./schema.ts";
  * Reads the command line of the quick mode: `LISTEN=TARGETS` and flags, without the program's name.
  *
  * @param argv the arguments; `--help`, `-h`, `--version`, `-V` among them are left to `asksFor`.
- * @param env the environment; only XDG_RUNTIME_DIR is looked at, for the default of --admin.
+ * @param env the environment: XDG_RUNTIME_DIR for the default of --admin, XDG_STATE_HOME and HOME for where ACME
+ * keeps what it issues.
  * @param uid the user of the process; decides the default of --admin.
+ * @param files how files that are named are read, and when their certificates must be valid.
  * @returns the Config, the values that it was made of, its warnings, and how findings of later are told; or all problems, at least one of them
  * an error.
  * An upstream is named by LISTEN as written, a listener too, http:// by where it is bound; if LISTEN with
@@ -29,6 +31,7 @@ export function parseFlags(
   argv: readonly string[],
   env: Surroundings["env"],
   uid: number = process.getuid?.() ?? 0,
+  files: Pick<Surroundings, "disk" | "now"> = {},
 ): { config: Config; raw: unknown; warnings: ConfigProblem[]; tell: Tell } | { problems: ConfigProblem[] } {
   const line = readCommandLine(argv);
   const problems = [...line.problems];
@@ -44,7 +47,7 @@ export function parseFlags(
     });
   }
   const { raw, origins, names } = assemble(line, problems);
-  const { config, findings } = checkConfig(raw, { env, uid });
+  const { config, findings } = checkConfig(raw, { env, uid, ...files });
   const repeated = repeatedTexts(argv, line);
   const tell: Tell = (findings) =>
     distinct(findings.map((finding) => problemOf(finding, origins, names)), repeated);

@@ -19,6 +19,7 @@ const KINDS: Readonly<Record<string, string>> = {
   record: "a section of keys",
   array: "a list",
   number: "a number",
+  boolean: "true or false",
 };
 
 /** All that a schema refuses. What an unknown key was meant to be is not missed as well.
@@ -127,6 +128,12 @@ function invalidType(path: Path, input: unknown, expected: string): [what: strin
     ];
   }
   const kind = KINDS[expected] ?? expected;
+  if (expected === "boolean" && typeof input === "string") {
+    const meant = [true, false].find((value) =>
+      (value ? ON_WORDS : [...OFF_WORDS, "off"]).includes(input.toLowerCase())
+    );
+    return [`unknown value ${quoted(input)}`, meant === undefined ? `write ${kind}` : `write ${meant}`];
+  }
   if (input === null) return ["no value", `write ${wanted(path, expected)}${orNothing(key)}`];
   if (typeof input === "number" && expected === "number") { // infinite, or none at all
     return [`${quoted(String(input))} is no whole number`, `write a number from ${key?.doc.range ?? "0 on"}`];
@@ -148,6 +155,9 @@ function meantInstead(path: Path, input: unknown, expected: string): string {
     if (expected === "object") return `its keys without a dash: ${keysIn(path).join(", ")}`;
     if (key?.doc.placeholder === "UPSTREAM") return "one of them; an upstream may have many servers";
     return key === undefined ? "one of them" : `one of them: ${formOf(key)}`;
+  }
+  if (expected === "array" && isPlain(input) && key !== undefined && accepts(key, [input])) {
+    return `[${inBraces(String(input))}]`;
   }
   if (expected === "string") {
     const meant = textMeant(path, input);

@@ -143,13 +143,25 @@ const PRIVATE = /(?:^|\.)(?:localhost|local|internal|test|invalid|home\.arpa|lan
 
 function ofAcme(name: string, listener: Listener, config: Config): Finding[] {
   const { tls } = listener, path = ["listeners", name, "tls", "acme"];
-  if (tls?.acme === undefined) return [];
+  if (tls?.acme === undefined || !endsTls(listener)) return [];
   const { acme } = tls, findings: Finding[] = [];
   const names = acmeNames(listener), onDemand = acme["on-demand"] !== undefined;
   if (names.length === 0 && !onDemand && !namesOf(listener).some((name) => name.startsWith("*."))) {
-    const what = "no certificate could be asked for: no route has a host";
-    const remedy = "write match: { host: NAME } in a route, or https://NAME on the command line";
-    findings.push(error(path, what, remedy));
+    const what = "no certificate could be asked for";
+    const isHttp = listener.bind.some(({ protocol }) => protocol === "http");
+    findings.push(
+      isHttp
+        ? error(
+          path,
+          `${what}: no route has a host`,
+          "write match: { host: NAME } in a route (https://NAME on the command line)",
+        )
+        : error(
+          path,
+          `${what}: tls:// knows no names`,
+          "give a certificate, or listen on tcp:// with sni: { NAME: { terminate: UPSTREAM } }",
+        ),
+    );
   }
   if (acme.storage === "") {
     const what = "HOME gives no place for what is issued";

@@ -66,7 +66,7 @@ function atMost(max: number) {
 const certificate = key(
   z.strictObject({
     cert: key(text(readFilePath), {
-      description: "PEM: the certificate, then those that lead to its authority",
+      description: "PEM: the certificate, then those that lead to its authority; one of several",
       placeholder: "FILE",
       flag: "--cert",
       many: true,
@@ -94,7 +94,7 @@ const certificate = key(
 
 const acme = z.strictObject({
   email: key(text(readEmail).optional(), {
-    description: "where the authority writes to",
+    description: "where the authority writes to that issues certificates (ACME)",
     placeholder: "EMAIL",
     flag: "--acme-email",
     example: "ops@shop.example",

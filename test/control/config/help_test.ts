@@ -1,9 +1,12 @@
 import { equal, ok } from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { FLAGS, FLAGS_LATER } from "../../../src/control/config/command_line.ts";
 import { VERBS } from "../../../src/control/config/verbs.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { helpText } from "../../../src/control/config/help.ts";
+import { Certificates } from "../../support/certificates.ts";
+import { diskOf } from "./files.ts";
 
 test("helpText names every flag with its default, every verb, and nothing that does not work", () => {
   const text = helpText().replace(/\s+/g, " ");
@@ -37,8 +40,11 @@ test("the examples of the help text are good command lines", () => {
   const lines = helpText().split("\n");
   const examples = lines.slice(lines.indexOf("Examples:") + 1).filter((line) => line.startsWith("  sluice "));
   ok(examples.length > 0);
+  using certificates = new Certificates();
+  const { cert, key } = certificates.leaf("redis.example");
+  const disk = diskOf({ "redis.pem": readFileSync(cert), "redis.key": readFileSync(key) });
   for (const example of examples) {
     const argv = (example.match(/'[^']*'|\S+/g) ?? []).slice(1).map((word) => word.replace(/^'|'$/g, ""));
-    ok("config" in parseFlags(argv, {}, 0), example);
+    ok("config" in parseFlags(argv, {}, 0, { disk }), example);
   }
 });
