@@ -23,7 +23,6 @@
 #define SILENCE_MS 1000.0
 
 static _Thread_local int32_t current_slot;
-static BIO_METHOD *method;
 
 static int bio_read(BIO *bio, char *at, int bytes)
 {
@@ -103,7 +102,6 @@ static BIO *room_bio(void)
                 methods = none;
             }
         }
-        method = methods;
         if ((me->bio = BIO_new(methods)) == NULL)
             return NULL;
     }
@@ -182,8 +180,10 @@ static int32_t fault_of(struct sl_tls *tls, int server)
     }
 }
 
-/* Gives a slot a session of <profile>; it is in its handshake then. */
-static struct sl_tls *begin(int32_t slot, int32_t profile)
+/* Gives a slot a session of <profile>; it is in its handshake then. <bits>: what events have told of the slot
+ * before there was a session to note it. An end of stream is told once: without it a short read would count as
+ * the socket's last for now, and nothing would tell of what is behind. */
+static struct sl_tls *begin(int32_t slot, int32_t profile, uint32_t bits)
 {
     SSL_CTX *context = sl_context(profile);
     struct sl_tls *tls = context == NULL ? NULL : calloc(1, sizeof *tls);
@@ -191,6 +191,7 @@ static struct sl_tls *begin(int32_t slot, int32_t profile)
         return NULL;
     BIO *bio = NULL;
     tls->profile = (int16_t)profile;
+    tls->fin = (bits & (SL_FIN | SL_ERR)) != 0;
     tls->ssl = SSL_new(context);
     if (tls->ssl == NULL || (bio = sl_ktls() ? BIO_new_socket(FD(slot), BIO_NOCLOSE) : room_bio()) == NULL) {
         SSL_free(tls->ssl);
@@ -204,12 +205,13 @@ static struct sl_tls *begin(int32_t slot, int32_t profile)
     return tls;
 }
 
-/* Begins a session with a client: the slot's bytes are TLS from here on. -ENOMEM. */
-int32_t sl_tls_accept(int32_t slot, int32_t profile)
+/* Begins a session with a client: the slot's bytes are TLS from here on. <bits>: what the slot is ready for, as
+ * events have told. -ENOMEM. */
+int32_t sl_tls_accept(int32_t slot, int32_t profile, uint32_t bits)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] != 0 && !(me->slots[slot] & SLOT_TLS) && sl_profile_get(profile) != NULL);
-    struct sl_tls *tls = begin(slot, profile);
+    struct sl_tls *tls = begin(slot, profile, bits);
     if (tls == NULL)
         return -ENOMEM;
     SSL_set_accept_state(tls->ssl);
@@ -217,8 +219,9 @@ int32_t sl_tls_accept(int32_t slot, int32_t profile)
 }
 
 /* Begins a session with server <server>, whose name (or IP address as text) lies at <off>: it is asked for
- * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. */
-int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server)
+ * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. <bits> as in
+ * sl_tls_accept. */
+int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server, uint32_t bits)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(off, bytes);
@@ -227,7 +230,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
     char name[NAME_BYTES_MAX + 1];
     memcpy(name, me->arena + off, (size_t)bytes);
     name[bytes] = '\0';
-    struct sl_tls *tls = begin(slot, profile);
+    struct sl_tls *tls = begin(slot, profile, bits);
     if (tls == NULL)
         return -ENOMEM;
     tls->server = server;
