@@ -22,7 +22,12 @@
 #define BURST_SOON 65536
 #define SILENCE_MS 1000.0
 
+/* A record of data is whole after two full reads at the latest: what takes more than these within one call is
+ * other talk (keys changed without end, tickets, empty records), and nobody needs that much of it. */
+#define READS_MOST 3
+
 static _Thread_local int32_t current_slot;
+static _Thread_local int32_t full_reads; /* of the socket, since data was last read from the session */
 
 static int bio_read(BIO *bio, char *at, int bytes)
 {
@@ -32,11 +37,16 @@ static int bio_read(BIO *bio, char *at, int bytes)
         BIO_set_retry_read(bio);
         return -1;
     }
+    if (tls->open && full_reads >= READS_MOST) {
+        tls->error = EPROTO;
+        return -1;
+    }
     ssize_t n;
     do n = RAW_RECV(FD(current_slot), at, (size_t)bytes, 0);
     while (n == -1 && errno == EINTR);
     if (n > 0) {
         tls->dry = n < bytes && !tls->fin;
+        full_reads += n == bytes;
         return (int)n;
     }
     if (n == 0) {
@@ -111,7 +121,7 @@ static BIO *room_bio(void)
 
 static struct sl_tls *of_slot(int32_t slot)
 {
-    current_slot = slot;
+    current_slot = slot, full_reads = 0;
     return sl_tls_current = me->tls[slot];
 }
 
@@ -389,7 +399,7 @@ int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
             int32_t what = stopped(tls, n, 1);
             return read > 0 ? read : what;
         }
-        read += n;
+        read += n, full_reads = 0;
         if (peek || read == len)
             return read;
     }

@@ -30,16 +30,16 @@ static const char *name;
 static SSL_SESSION *kept;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-struct run { uint8_t at[8 * PIECE]; size_t from, to; };
+struct run { uint8_t at[16 * PIECE]; size_t from, to; };
 
 static int keep(SSL *ssl, SSL_SESSION *session)
 {
     (void)ssl;
     pthread_mutex_lock(&lock);
     SSL_SESSION_free(kept);
-    kept = session;
+    kept = SSL_SESSION_dup(session); /* OpenSSL spoils the one of a connection that is reset */
     pthread_mutex_unlock(&lock);
-    return 1;
+    return 0;
 }
 
 static struct sockaddr_in at_port(int port)
@@ -127,7 +127,7 @@ static void *serve(void *given)
             SSL_set_session(ssl, kept);
         pthread_mutex_unlock(&lock);
     }
-    int shaken = 0, tcp_eof = 0, plain_eof = 0, plain_fin = 0, told = 0, broken = !there;
+    int shaken = 0, tcp_eof = 0, plain_eof = 0, plain_fin = 0, told = 0, flooded = 0, broken = !there;
     for (int flags = 1; !broken;) {
         ERR_clear_error();
         int moved = 0, waits = 0;
@@ -141,9 +141,9 @@ static void *serve(void *given)
                 flush(tcp, out, wire, &seed);
                 break;
             }
-        } else if (flood > 0 && SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1) {
-            flood--;
-            SSL_do_handshake(ssl);
+        } else if (flooded < flood) {
+            for (int burst = 0; burst < 5000 && flooded < flood && SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1; burst++, flooded++)
+                SSL_do_handshake(ssl);
             moved = 1;
         } else if (renegotiate > 0) {
             renegotiate--;
