@@ -21,6 +21,7 @@
 #define BURST_FIRST 1370
 #define BURST_SOON 65536
 #define SILENCE_MS 1000.0
+#define METHOD_MOST 16
 
 /* A record of data is whole after two full reads at the latest: what takes more than these within one call is
  * other talk (keys changed without end, tickets, empty records), and nobody needs that much of it. */
@@ -28,6 +29,15 @@
 
 static _Thread_local int32_t current_slot;
 static _Thread_local int32_t full_reads; /* of the socket, since data was last read from the session */
+
+/* Whether bytes begin as a request does: a method, and a target. OpenSSL knows four methods. */
+static int is_request(const char *at, ssize_t bytes)
+{
+    ssize_t end = 0;
+    while (end < bytes && end < METHOD_MOST && at[end] >= 'A' && at[end] <= 'Z')
+        end++;
+    return end > 0 && end + 1 < bytes && at[end] == ' ' && (at[end + 1] == '/' || at[end + 1] == '*' || at[end + 1] == 'h');
+}
 
 static int bio_read(BIO *bio, char *at, int bytes)
 {
@@ -45,6 +55,9 @@ static int bio_read(BIO *bio, char *at, int bytes)
     do n = RAW_RECV(FD(current_slot), at, (size_t)bytes, 0);
     while (n == -1 && errno == EINTR);
     if (n > 0) {
+        if (!tls->heard && SSL_is_server(tls->ssl) && is_request(at, n))
+            tls->fault = FAULT_PLAIN_HTTP;
+        tls->heard = 1;
         tls->dry = n < bytes && !tls->fin;
         full_reads += n == bytes;
         return (int)n;
@@ -285,7 +298,11 @@ int32_t sl_handshake(int32_t slot)
     int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
         struct sl_profile *profile = sl_profile_get(tls->profile);
-        if (server || sl_pin_holds(profile, tls->ssl)) {
+        int holds = server || sl_pin_holds(profile, tls->ssl);
+        /* What went wrong on the way and was got over is said as well; SSL_get_error would take it for the next
+         * session's. */
+        ERR_clear_error();
+        if (holds) {
             done(tls);
             return 0;
         }
@@ -393,6 +410,8 @@ int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
         return -(tls->error == 0 ? EPROTO : tls->error);
     CHECK(tls->open);
     tls->wants_out = 0;
+    if (peek) /* who asks so carefully wants the socket's word, not what the last event left */
+        tls->dry = 0;
     for (int32_t read = 0;;) {
         int n = peek ? SSL_peek(tls->ssl, at, len) : SSL_read(tls->ssl, at + read, len - read);
         if (n <= 0) {
@@ -469,6 +488,9 @@ void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
         ERR_clear_error();
     }
     sl_tls_current = NULL;
+    /* Or OpenSSL would spoil the session for those that are to resume it: since TLS 1.1 it need not. */
+    if (tls->open)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
     for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
         sl_cert_release(tls->shown[i]);
