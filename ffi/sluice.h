@@ -120,8 +120,8 @@ SL_API int32_t sl_profile_own(int32_t profile, int32_t cert);
 SL_API int32_t sl_tls_error(uint32_t off, int32_t bytes);
 
 /* ---- TLS: sessions of slots (tls.c, tls_fact.c) ---- */
-SL_API int32_t sl_tls_accept(int32_t slot, int32_t profile);
-SL_API int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server);
+SL_API int32_t sl_tls_accept(int32_t slot, int32_t profile, uint32_t bits);
+SL_API int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server, uint32_t bits);
 SL_API int32_t sl_handshake(int32_t slot);
 SL_API int32_t sl_tls_fault(int32_t slot);
 SL_API int32_t sl_tls_drop(int32_t slot);

@@ -21,9 +21,23 @@
 #define BURST_FIRST 1370
 #define BURST_SOON 65536
 #define SILENCE_MS 1000.0
+#define METHOD_MOST 16
+
+/* A record of data is whole after two full reads at the latest: what takes more than these within one call is
+ * other talk (keys changed without end, tickets, empty records), and nobody needs that much of it. */
+#define READS_MOST 3
 
 static _Thread_local int32_t current_slot;
-static BIO_METHOD *method;
+static _Thread_local int32_t full_reads; /* of the socket, since data was last read from the session */
+
+/* Whether bytes begin as a request does: a method, and a target. OpenSSL knows four methods. */
+static int is_request(const char *at, ssize_t bytes)
+{
+    ssize_t end = 0;
+    while (end < bytes && end < METHOD_MOST && at[end] >= 'A' && at[end] <= 'Z')
+        end++;
+    return end > 0 && end + 1 < bytes && at[end] == ' ' && (at[end + 1] == '/' || at[end + 1] == '*' || at[end + 1] == 'h');
+}
 
 static int bio_read(BIO *bio, char *at, int bytes)
 {
@@ -33,11 +47,19 @@ static int bio_read(BIO *bio, char *at, int bytes)
         BIO_set_retry_read(bio);
         return -1;
     }
+    if (tls->open && full_reads >= READS_MOST) {
+        tls->error = EPROTO;
+        return -1;
+    }
     ssize_t n;
     do n = RAW_RECV(FD(current_slot), at, (size_t)bytes, 0);
     while (n == -1 && errno == EINTR);
     if (n > 0) {
+        if (!tls->heard && SSL_is_server(tls->ssl) && is_request(at, n))
+            tls->fault = FAULT_PLAIN_HTTP;
+        tls->heard = 1;
         tls->dry = n < bytes && !tls->fin;
+        full_reads += n == bytes;
         return (int)n;
     }
     if (n == 0) {
@@ -103,7 +125,6 @@ static BIO *room_bio(void)
                 methods = none;
             }
         }
-        method = methods;
         if ((me->bio = BIO_new(methods)) == NULL)
             return NULL;
     }
@@ -113,7 +134,7 @@ static BIO *room_bio(void)
 
 static struct sl_tls *of_slot(int32_t slot)
 {
-    current_slot = slot;
+    current_slot = slot, full_reads = 0;
     return sl_tls_current = me->tls[slot];
 }
 
@@ -182,8 +203,10 @@ static int32_t fault_of(struct sl_tls *tls, int server)
     }
 }
 
-/* Gives a slot a session of <profile>; it is in its handshake then. */
-static struct sl_tls *begin(int32_t slot, int32_t profile)
+/* Gives a slot a session of <profile>; it is in its handshake then. <bits>: what events have told of the slot
+ * before there was a session to note it. An end of stream is told once: without it a short read would count as
+ * the socket's last for now, and nothing would tell of what is behind. */
+static struct sl_tls *begin(int32_t slot, int32_t profile, uint32_t bits)
 {
     SSL_CTX *context = sl_context(profile);
     struct sl_tls *tls = context == NULL ? NULL : calloc(1, sizeof *tls);
@@ -191,6 +214,7 @@ static struct sl_tls *begin(int32_t slot, int32_t profile)
         return NULL;
     BIO *bio = NULL;
     tls->profile = (int16_t)profile;
+    tls->fin = (bits & (SL_FIN | SL_ERR)) != 0;
     tls->ssl = SSL_new(context);
     if (tls->ssl == NULL || (bio = sl_ktls() ? BIO_new_socket(FD(slot), BIO_NOCLOSE) : room_bio()) == NULL) {
         SSL_free(tls->ssl);
@@ -204,12 +228,13 @@ static struct sl_tls *begin(int32_t slot, int32_t profile)
     return tls;
 }
 
-/* Begins a session with a client: the slot's bytes are TLS from here on. -ENOMEM. */
-int32_t sl_tls_accept(int32_t slot, int32_t profile)
+/* Begins a session with a client: the slot's bytes are TLS from here on. <bits>: what the slot is ready for, as
+ * events have told. -ENOMEM. */
+int32_t sl_tls_accept(int32_t slot, int32_t profile, uint32_t bits)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] != 0 && !(me->slots[slot] & SLOT_TLS) && sl_profile_get(profile) != NULL);
-    struct sl_tls *tls = begin(slot, profile);
+    struct sl_tls *tls = begin(slot, profile, bits);
     if (tls == NULL)
         return -ENOMEM;
     SSL_set_accept_state(tls->ssl);
@@ -217,8 +242,9 @@ int32_t sl_tls_accept(int32_t slot, int32_t profile)
 }
 
 /* Begins a session with server <server>, whose name (or IP address as text) lies at <off>: it is asked for
- * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. */
-int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server)
+ * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. <bits> as in
+ * sl_tls_accept. */
+int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server, uint32_t bits)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(off, bytes);
@@ -227,7 +253,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
     char name[NAME_BYTES_MAX + 1];
     memcpy(name, me->arena + off, (size_t)bytes);
     name[bytes] = '\0';
-    struct sl_tls *tls = begin(slot, profile);
+    struct sl_tls *tls = begin(slot, profile, bits);
     if (tls == NULL)
         return -ENOMEM;
     tls->server = server;
@@ -272,7 +298,11 @@ int32_t sl_handshake(int32_t slot)
     int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
         struct sl_profile *profile = sl_profile_get(tls->profile);
-        if (server || sl_pin_holds(profile, tls->ssl)) {
+        int holds = server || sl_pin_holds(profile, tls->ssl);
+        /* What went wrong on the way and was got over is said as well; SSL_get_error would take it for the next
+         * session's. */
+        ERR_clear_error();
+        if (holds) {
             done(tls);
             return 0;
         }
@@ -380,13 +410,15 @@ int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
         return -(tls->error == 0 ? EPROTO : tls->error);
     CHECK(tls->open);
     tls->wants_out = 0;
+    if (peek) /* who asks so carefully wants the socket's word, not what the last event left */
+        tls->dry = 0;
     for (int32_t read = 0;;) {
         int n = peek ? SSL_peek(tls->ssl, at, len) : SSL_read(tls->ssl, at + read, len - read);
         if (n <= 0) {
             int32_t what = stopped(tls, n, 1);
             return read > 0 ? read : what;
         }
-        read += n;
+        read += n, full_reads = 0;
         if (peek || read == len)
             return read;
     }
@@ -456,6 +488,9 @@ void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
         ERR_clear_error();
     }
     sl_tls_current = NULL;
+    /* Or OpenSSL would spoil the session for those that are to resume it: since TLS 1.1 it need not. */
+    if (tls->open)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
     for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
         sl_cert_release(tls->shown[i]);

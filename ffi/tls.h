@@ -73,6 +73,7 @@ struct sl_tls {
     uint8_t eof;       /* the socket's end of stream was read */
     uint8_t ended;     /* the peer's end, however it came */
     uint8_t broken;    /* nothing can be sent or read any more */
+    uint8_t heard;     /* something was read */
     uint8_t hello;     /* a ClientHello was understood */
     uint8_t challenge; /* it asks for a TLS-ALPN-01 challenge's certificate */
     uint8_t wants_out; /* a read waits until something can be written */

@@ -53,10 +53,11 @@ int32_t sl_ktls(void)
     return ktls_there;
 }
 
-/* Seals or opens a session ticket (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)): 0 does without one. */
+/* Seals or opens a session ticket (SSL_CTX_set_tlsext_ticket_key_evp_cb(3)): 0 does without one, 2 asks for a
+ * new one behind it. In TLS 1.3 that is always: clients use a ticket once (RFC 8446 appendix C.4), and who got no
+ * other would pay every second connection in full. */
 static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
 {
-    (void)ssl;
     uint8_t key[TICKET_KEY_BYTES];
     int32_t which = seal ? sl_ticket_key_first(key) : sl_ticket_key_named(name, key);
     if (which == 0)
@@ -75,7 +76,9 @@ static int ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
                (seal ? EVP_EncryptInit_ex2(cipher, ticket_cipher, key + 48, iv, NULL)
                      : EVP_DecryptInit_ex2(cipher, ticket_cipher, key + 48, iv, NULL)) == 1;
     OPENSSL_cleanse(key, sizeof key);
-    return done ? which : -1;
+    if (!done)
+        return -1;
+    return !seal && SSL_version(ssl) == TLS1_3_VERSION ? 2 : which;
 }
 
 /* The first look at a ClientHello: that it is one, and whether it is a challenge's. */

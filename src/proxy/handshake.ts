@@ -38,7 +38,7 @@ export function handshakesTurn(): void {
 /** A client's slot begins with TLS. */
 export function handshakeAccept(slot: number, profile: number): Shaken {
   slotSetState(slot, SlotState.Handshake);
-  if (sys.tls_accept(slot, profile) < 0) return failed(Reason.OutOfResources, ENOMEM);
+  if (sys.tls_accept(slot, profile, slotReady[slot]) < 0) return failed(Reason.OutOfResources, ENOMEM);
   return handshakeGo(slot);
 }
 
@@ -54,7 +54,7 @@ export function handshakeConnect(
 ): Shaken {
   slotSetState(slot, SlotState.Handshake);
   for (let byte = 0; byte < nameBytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = held.arena[nameAt + byte];
-  if (sys.tls_connect(slot, profile, ARENA_SCRATCH, nameBytes, server) < 0) {
+  if (sys.tls_connect(slot, profile, ARENA_SCRATCH, nameBytes, server, slotReady[slot]) < 0) {
     return failed(Reason.OutOfResources, ENOMEM);
   }
   slotReady[slot] |= Ready.In; // it is ours to begin

@@ -78,8 +78,8 @@ export const SYMBOLS = {
   profile_own: [["i32", "i32"], "i32"], // profile, certificate
   tls_error: [["u32", "i32"], "i32"],
 
-  tls_accept: [["i32", "i32"], "i32"], // slot, profile
-  tls_connect: [["i32", "i32", "u32", "i32", "i32"], "i32"], // slot, profile, name, its length, server
+  tls_accept: [["i32", "i32", "u32"], "i32"], // slot, profile, bits
+  tls_connect: [["i32", "i32", "u32", "i32", "i32", "u32"], "i32"], // slot, profile, name, its length, server, bits
   handshake: [["i32"], "i32"],
   tls_fault: [["i32"], "i32"],
   tls_drop: [["i32"], "i32"],
