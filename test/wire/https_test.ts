@@ -95,7 +95,9 @@ async function withSite(
     await test(site);
     await site.finish();
   } catch (error) {
-    throw new Error(`${(error as Error).message}; its log:\n${sluice.stderr.slice(-4_000)}`, { cause: error });
+    throw new Error(`${(error as Error).message}; its log:\n${sluice.stderr.slice(-4_000)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -116,11 +118,13 @@ describe("what servers are told", () => {
   it("is https and the port of https://, where the client came so", async () => {
     await withSite({ forwarded: { forwarded: "append" } }, async (site) => {
       const { plain, secure } = site.ports;
-      for (const [client, scheme, port] of [
-        [await site.plain(), "http", plain],
-        [await site.secure(), "https", secure],
-        [await site.secure({ version: "TLSv1.2" }), "https", secure],
-      ] as const) {
+      for (
+        const [client, scheme, port] of [
+          [await site.plain(), "http", plain],
+          [await site.secure(), "https", secure],
+          [await site.secure({ version: "TLSv1.2" }), "https", secure],
+        ] as const
+      ) {
         await client.ask(get("/", "shop.example", ["X-Forwarded-Proto: gopher"]));
         strictEqual(field(site.got, "x-forwarded-proto"), scheme);
         strictEqual(field(site.got, "x-forwarded-port"), String(port));
@@ -162,7 +166,13 @@ describe("what servers are told", () => {
       strictEqual(field(head, "x-over"), "TLSv1.3");
       await old.ask(get());
       match(field(site.got, "x-session")!, /^TLSv1\.2 ECDHE-[A-Z0-9-]+ \[\]$/);
-      for (const [client, scheme, port] of [[plain, "http", ports.plain], [secure, "https", ports.secure]] as const) {
+      for (
+        const [client, scheme, port] of [[plain, "http", ports.plain], [
+          secure,
+          "https",
+          ports.secure,
+        ]] as const
+      ) {
         const moved = await client.ask(get("/go/a?b"));
         strictEqual(field(moved.head, "location"), `${scheme}://shop.example:${port}/a`);
       }
@@ -179,17 +189,19 @@ describe("redirect-to-https", () => {
   it("sends plain requests to the port of https://, whatever they are, and serves the others", async () => {
     await withSite(SENT, async (site) => {
       const to = `https://shop.example:${site.ports.secure}`, client = await site.plain();
-      for (const [request, location, why] of [
-        [get("/a/b?c=d&e"), `${to}/a/b?c=d&e`, "as it came"],
-        [get("/a%2Fb/../c//d"), `${to}/a%2Fb/../c//d`, "not decoded"],
-        [get("//evil.example/"), `${to}//evil.example/`, "no other host"],
-        [get("/", "shop.example:81"), `${to}/`, "another port"],
-        [get("*", "shop.example", [], "OPTIONS"), `${to}/`, "of the whole server"],
-        [get("http://shop.example"), `${to}/`, "without a path"],
-        [get("http://shop.example/x?y"), `${to}/x?y`, "with its host in its target"],
-        [get("/", "[::1]"), `https://[::1]:${site.ports.secure}/`, "an address"],
-        [get("/b", "shop.example", ["Content-Length: 3"], "POST") + "abc", `${to}/b`, "with a body"],
-      ] as const) {
+      for (
+        const [request, location, why] of [
+          [get("/a/b?c=d&e"), `${to}/a/b?c=d&e`, "as it came"],
+          [get("/a%2Fb/../c//d"), `${to}/a%2Fb/../c//d`, "not decoded"],
+          [get("//evil.example/"), `${to}//evil.example/`, "no other host"],
+          [get("/", "shop.example:81"), `${to}/`, "another port"],
+          [get("*", "shop.example", [], "OPTIONS"), `${to}/`, "of the whole server"],
+          [get("http://shop.example"), `${to}/`, "without a path"],
+          [get("http://shop.example/x?y"), `${to}/x?y`, "with its host in its target"],
+          [get("/", "[::1]"), `https://[::1]:${site.ports.secure}/`, "an address"],
+          [get("/b", "shop.example", ["Content-Length: 3"], "POST") + "abc", `${to}/b`, "with a body"],
+        ] as const
+      ) {
         const { head, body } = await client.ask(request);
         deepStrictEqual([statusOf(head), field(head, "location")], [308, location], why);
         strictEqual(body.length, 0);
@@ -209,7 +221,10 @@ describe("redirect-to-https", () => {
       strictEqual(statusOf((await (await site.plain()).ask("GET / HTTP/1.0\r\n\r\n")).head), 400);
       strictEqual(statusOf((await (await site.plain()).ask(get("/", "", LAST))).head), 400);
       const records = await site.sluice.ended(2) as unknown as { reason: string; status: number }[];
-      deepStrictEqual(records.map(({ reason, status }) => [reason, status]), Array(2).fill(["bad_request", 400]));
+      deepStrictEqual(
+        records.map(({ reason, status }) => [reason, status]),
+        Array(2).fill(["bad_request", 400]),
+      );
     });
   });
 
@@ -218,7 +233,10 @@ describe("redirect-to-https", () => {
     await withSite({}, async (site) => {
       using client = await HttpPeer.connect(site.sluice.port(2));
       const { head } = await client.ask(get("/x", "a.example", LAST));
-      deepStrictEqual([statusOf(head), field(head, "location")], [308, `https://a.example:${site.ports.secure}/x`]);
+      deepStrictEqual([statusOf(head), field(head, "location")], [
+        308,
+        `https://a.example:${site.ports.secure}/x`,
+      ]);
     }, { listeners: { alone } });
   });
 });
@@ -272,15 +290,17 @@ describe("hsts", () => {
     ];
     await withSite({ ...HSTS, routes }, async (site) => {
       const client = await site.secure();
-      for (const [path, want, why] of [
-        ["/own", ["max-age=0"], "the server takes it back"],
-        ["/named", [LINE], "what is not passed on is not said"],
-        ["/removed", [], "the route wants none"],
-        ["/set", ["max-age=2"], "the route's own"],
-        ["/add", ["max-age=3"], "the route's own"],
-        ["/fixed", ["max-age=4"], "the route's own"],
-        ["/", [LINE], "nobody says anything"],
-      ] as const) {
+      for (
+        const [path, want, why] of [
+          ["/own", ["max-age=0"], "the server takes it back"],
+          ["/named", [LINE], "what is not passed on is not said"],
+          ["/removed", [], "the route wants none"],
+          ["/set", ["max-age=2"], "the route's own"],
+          ["/add", ["max-age=3"], "the route's own"],
+          ["/fixed", ["max-age=4"], "the route's own"],
+          ["/", [LINE], "nobody says anything"],
+        ] as const
+      ) {
         deepStrictEqual(transport(await client.ask(get(path))), want, why);
       }
     }, { answer: ({ head }) => answerOk("", said[head.line.split(" ")[1]]) });
@@ -301,19 +321,21 @@ describe("a connection is good for its certificate's names", () => {
   it("others are misdirected, and may try again elsewhere", async () => {
     await withSite({ hsts: {} }, async (site) => {
       const client = await site.secure();
-      for (const [host, status, why] of [
-        ["shop.example", 200, "the name that was asked for"],
-        ["SHOP.example.:4711", 200, "however it is written"],
-        ["www.shop.example", 200, "another name of the same certificate"],
-        ["a.sub.example", 200, "by its wildcard"],
-        ["a.b.sub.example", 421, "which is good for one label"],
-        ["sub.example", 421, "and not for none"],
-        ["other.example", 421, "a certificate that another connection would have"],
-        ["127.0.0.1", 421, "an address"],
-        ["[::1]", 421, "an address"],
-        ["hop.example", 421, "a part of a name"],
-        ["shop.example", 200, "the connection goes on"],
-      ] as const) {
+      for (
+        const [host, status, why] of [
+          ["shop.example", 200, "the name that was asked for"],
+          ["SHOP.example.:4711", 200, "however it is written"],
+          ["www.shop.example", 200, "another name of the same certificate"],
+          ["a.sub.example", 200, "by its wildcard"],
+          ["a.b.sub.example", 421, "which is good for one label"],
+          ["sub.example", 421, "and not for none"],
+          ["other.example", 421, "a certificate that another connection would have"],
+          ["127.0.0.1", 421, "an address"],
+          ["[::1]", 421, "an address"],
+          ["hop.example", 421, "a part of a name"],
+          ["shop.example", 200, "the connection goes on"],
+        ] as const
+      ) {
         const before = site.origin.requests.length, { head } = await client.ask(get("/", host));
         strictEqual(statusOf(head), status, `${host}: ${why}`);
         strictEqual(site.origin.requests.length - before, status === 200 ? 1 : 0);
@@ -338,7 +360,12 @@ describe("a connection is good for its certificate's names", () => {
   it("a name that no certificate is for is good for itself and the first one's", async () => {
     await withSite({}, async (site) => {
       const client = await site.secure({ name: "nobody.example", world: undefined });
-      for (const [host, status] of [["nobody.example", 200], ["shop.example", 200], ["other.example", 421]] as const) {
+      for (
+        const [host, status] of [["nobody.example", 200], ["shop.example", 200], [
+          "other.example",
+          421,
+        ]] as const
+      ) {
         strictEqual(statusOf((await client.ask(get("/", host))).head), status, host);
       }
     });
@@ -346,7 +373,7 @@ describe("a connection is good for its certificate's names", () => {
 });
 
 describe("certificates of clients", () => {
-  const user = world.client("Alice, \"the\" caf\u00e9");
+  const user = world.client('Alice, "the" caf\u00e9');
   const spoofed = [
     "Client-Cert: :AAAA:",
     "client_cert: :AAAA:",

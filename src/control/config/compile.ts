@@ -13,14 +13,8 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
-import { ArenaWriter } from "./arena.ts";
-import {
-  type NumberedListener,
-  placeTrusted,
-  type Span,
-  type Trusted,
-  writeListener,
-} from "./compile_listeners.ts";
+import { ArenaWriter, type Span } from "./arena.ts";
+import { type NumberedListener, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";

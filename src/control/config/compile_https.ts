@@ -1,15 +1,20 @@
 // The columns of listeners that say what HTTP does about TLS: where plain requests are sent, what keeps browsers to
 // https://, and what proves to an authority that a host is ours.
 import type { Plan } from "../../plan/plan.ts";
-import type { ArenaWriter } from "./arena.ts";
-import type { OpenSocket } from "./compile.ts";
-import type { Span } from "./compile_listeners.ts";
+import type { ArenaWriter, Span } from "./arena.ts";
 import type { Config } from "./schema.ts";
 
 type Configured = Config["listeners"][string];
 
 const PORT_HTTPS = 443;
 const SECOND_MS = 1_000;
+
+/** A listening socket: which bind of which listener it is, and the port that the kernel gave it. */
+interface Bound {
+  readonly listener: string;
+  readonly bind: string;
+  readonly port: number;
+}
 
 /** What listeners say, by the name of each, and where its bytes are. */
 export interface PlacedHttps {
@@ -25,7 +30,7 @@ export interface PlacedHttps {
 export function placeHttps(
   arena: ArenaWriter,
   { listeners }: Config,
-  sockets: readonly OpenSocket[],
+  sockets: readonly Bound[],
   thumbprint: string,
 ): PlacedHttps {
   const place = (text: string): Span => {
@@ -47,7 +52,7 @@ export function placeHttps(
 
 /** Where https:// is to be found: on the listener's own addresses, or on those of others; on the usual port if there
  * are several. */
-function httpsPort(name: string, listeners: Config["listeners"], sockets: readonly OpenSocket[]): number {
+function httpsPort(name: string, listeners: Config["listeners"], sockets: readonly Bound[]): number {
   const secure = sockets.filter(({ listener, bind, port }) =>
     port !== 0 &&
     listeners[listener]?.bind.some(({ text, protocol, tls }) => text === bind && protocol === "http" && tls)

@@ -1,6 +1,6 @@
 // The columns of listeners: their protocol, deadlines, whom they trust and what they tell of a client.
 import { Forwarding, type Plan, Protocol, ProxyStatus, TRUSTED_BYTES } from "../../plan/plan.ts";
-import type { ArenaWriter } from "./arena.ts";
+import type { ArenaWriter, Span } from "./arena.ts";
 import type { Cidr } from "./cidr.ts";
 import { type PlacedHttps, writeHttps } from "./compile_https.ts";
 import {
@@ -22,12 +22,6 @@ export interface NumberedListener {
   readonly port: number;
   /** Of its TLS; 0: what it speaks is plain. */
   readonly profile: number;
-}
-
-/** Bytes in the arena. */
-export interface Span {
-  readonly at: number;
-  readonly bytes: number;
 }
 
 /** The trusted prefixes of every listener, in a row: those of one configured listener are there once. */

@@ -43,7 +43,7 @@ export interface Asked {
 /** Who asks when nobody is named. A port as the kernel might choose it. */
 const FROM: IpAddress = { kind: "ip", family: 4, ip: "127.0.0.1", scope: "", port: 50_000 };
 export const FORMS =
-  "write tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH, or https://";
+  "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
 /** What the parser would refuse for its length is refused by the parser; more is no question. */
 const CHARACTERS_MAX = 4 * HEAD_BYTES_MAX;
 
