@@ -10,6 +10,8 @@ import {
   writeTemplate,
 } from "../../src/policy/template.ts";
 import { FULL } from "../../src/proto/http1_print.ts";
+import { FACT_BYTES } from "../../src/base/limits.ts";
+import { TlsFact } from "../../src/sys/symbols.ts";
 import {
   type Compiled,
   compileList,
@@ -40,6 +42,23 @@ function routed(given: Partial<RouteSpec>, how: Request): Compiled {
   return compiled;
 }
 
+/** The inputs of a client that came by TLS, of which this is known. */
+function secured(known: Partial<Record<number, string>>): Partial<TemplateInputs> {
+  const facts = new Uint8Array(FACT_BYTES + 9), factAt = 9;
+  return {
+    secure: 1,
+    facts,
+    factAt,
+    slot: 7,
+    fact: (slot, which, at, bytes) => {
+      strictEqual(slot, 7);
+      const told = latin1(known[which] ?? "").subarray(0, bytes);
+      facts.set(told, at);
+      return told.length;
+    },
+  };
+}
+
 /** A template as the value of a field. */
 function fieldValue(
   template: string,
@@ -56,10 +75,15 @@ function fieldValue(
   );
 }
 
-function location(to: string, path: string, how: Request): string | number {
+function location(
+  to: string,
+  path: string,
+  how: Request,
+  more?: Partial<TemplateInputs>,
+): string | number {
   const { plan } = routed({ path: pathSpec(path), action: { kind: "redirect", to, status: 308 } }, how);
   return written((out, at, limit) =>
-    writeTemplate(plan, plan.routing.routeLocation[1], out, at, limit, inputsOf(how))
+    writeTemplate(plan, plan.routing.routeLocation[1], out, at, limit, inputsOf(how, more))
   );
 }
 
@@ -116,6 +140,49 @@ describe("writeTemplate: values of fields", () => {
     strictEqual(fieldValue("{request-id}", "", how, { id, idAt: 0, idEnd: id.length }), "/ab+c=%0D%0A%20");
   });
 
+  it("tells of the client's TLS, and nothing breaks out of the value", () => {
+    const how = request("/");
+    const cases: [fact: string, want: string, why: string][] = [
+      ["TLSv1.3", "TLSv1.3", "as it is"],
+      ["", "", "there is none"],
+      ['CN=a\\, b,O="c"', 'CN=a\\, b,O="c"', "quotes and backslashes stand in values"],
+      ["a\r\nX-Evil: 1\0", "a\\0D\\0AX-Evil: 1\\00", "no line ends"],
+      ["caf\xc3\xa9\x7f\t", "caf\\C3\\A9\\7F\\09", "nor what is not visible"],
+      ["x".repeat(200), "x".repeat(200), "long"],
+      ["y".repeat(FACT_BYTES), "", "what fills its place may have been cut"],
+    ];
+    for (const [fact, want, why] of cases) {
+      const value = fieldValue("[{tls-sni}]", "", how, secured({ [TlsFact.Name]: fact }));
+      strictEqual(value, `[${want}]`, why);
+    }
+    const all = "{tls-version} {tls-cipher} {tls-sni} {client-cert-subject} {client-cert-issuer} " +
+      "{client-cert-serial} {client-cert-fingerprint}";
+    const facts = {
+      [TlsFact.Version]: "1",
+      [TlsFact.Cipher]: "2",
+      [TlsFact.Name]: "3",
+      [TlsFact.Subject]: "4",
+      [TlsFact.Issuer]: "5",
+      [TlsFact.Serial]: "6",
+      [TlsFact.Fingerprint]: "7",
+    };
+    strictEqual(fieldValue(all, "", how, secured(facts)), "1 2 3 4 5 6 7");
+    strictEqual(fieldValue(all, "", how, { ...secured(facts), secure: 0 }), " ".repeat(6), "nobody is asked");
+  });
+
+  it("is FULL where a fact does not fit, at every limit", () => {
+    const how = request("/"), want = "a\\0Db";
+    const edits = { set: { a: "{tls-sni}" }, add: {}, remove: [], rename: {} };
+    const { plan } = routed({ requestHeaders: edits }, how);
+    const out = new Uint8Array(20), inputs = inputsOf(how, secured({ [TlsFact.Name]: "a\rb" }));
+    for (let room = 0; room < want.length; room++) {
+      strictEqual(writeTemplate(plan, 1, out, 5, 5 + room, inputs), FULL, `${room}`);
+      strictEqual(textOf(out.subarray(5 + room)).replaceAll("\0", ""), "", "nothing behind the limit");
+    }
+    strictEqual(writeTemplate(plan, 1, out, 5, 5 + want.length, inputs), 5 + want.length);
+    strictEqual(textOf(out.subarray(5, 5 + want.length)), want);
+  });
+
   it("is FULL at every limit that is too low", () => {
     const how = request("/u/%20a?x=1"), want = "v=/u/%20a%20a?x=1 shop.example192.0.2.1 8080";
     const template = "v={path}{id}?{query} {host}{client-ip} {port}";
@@ -170,6 +237,25 @@ describe("writeTemplate: Location", () => {
   for (const [to, path, target, want, why] of cases) {
     it(`${to} of ${target}: ${why}`, () => strictEqual(location(to, path, request(target)), want));
   }
+});
+
+describe("writeTemplate: Location, of the client's TLS", () => {
+  const cases: [to: string, fact: string, want: string, why: string][] = [
+    ["/a/{tls-sni}/b", "shop.example", "/a/shop.example/b", "what is unreserved"],
+    ["/{tls-sni}", "/evil.example/", "/%2Fevil.example%2F", "no slash"],
+    ["/a/{tls-sni}", "%2e%2E/?#", "/a/%252e%252E%2F%3F%23", "an escape of its own is none"],
+    ["/?q={tls-sni}&b", "1&x=2+\r\n\xff", "/?q=1%26x%3D2%2B%0D%0A%FF&b", "one parameter"],
+    ["/#{tls-sni}", "a b", "/#a%20b", "in a fragment"],
+  ];
+  for (const [to, fact, want, why] of cases) {
+    it(`${to} of ${JSON.stringify(fact)}: ${why}`, () => {
+      strictEqual(location(to, "", request("/"), secured({ [TlsFact.Name]: fact })), want);
+    });
+  }
+
+  it("{scheme} is https", () => {
+    strictEqual(location("{scheme}://{host}/", "", request("/"), { secure: 1 }), "https://shop.example/");
+  });
 });
 
 describe("writePath", () => {

@@ -138,7 +138,7 @@ export class Certificates {
       ? ["rsa", "-pkeyopt", `rsa_keygen_bits:${bits}`]
       : ["ed25519"];
     openssl("genpkey", "-algorithm", ...algorithm, "-out", key);
-    openssl("req", "-new", "-key", key, "-subj", `/CN=${names[0]}`, "-out", request);
+    openssl("req", "-utf8", "-new", "-key", key, "-subj", `/CN=${names[0]}`, "-out", request);
     const isAddress = (name: string): boolean => /^[0-9.]+$|:/.test(name);
     const alternative = names.map((name) => `${isAddress(name) ? "IP" : "DNS"}:${name}`).join(",");
     writeFileSync(

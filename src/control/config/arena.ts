@@ -1,6 +1,12 @@
 // The bytes of a Plan, gathered before its size is known.
 import { ARENA_FIRST } from "../../plan/plan.ts";
 
+/** Bytes in the arena. */
+export interface Span {
+  readonly at: number;
+  readonly bytes: number;
+}
+
 /** Gathers the arena's bytes; what is added twice is there twice (addresses are short). */
 export class ArenaWriter {
   readonly #parts: { at: number; bytes: Uint8Array }[] = [];

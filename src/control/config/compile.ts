@@ -13,14 +13,9 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
-import { ArenaWriter } from "./arena.ts";
-import {
-  type NumberedListener,
-  placeTrusted,
-  type Span,
-  type Trusted,
-  writeListener,
-} from "./compile_listeners.ts";
+import { ArenaWriter, type Span } from "./arena.ts";
+import { type NumberedListener, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
+import { type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
@@ -65,6 +60,9 @@ export interface CompileInput {
   readonly resolve: (target: Address) => readonly LiteralAddress[];
   /** The number of a compiled regular expression. */
   readonly patternOf: (source: Uint8Array) => number;
+  /** Of the ACME account's key (RFC 8555 section 8.1), where certificates are had by themselves: every HTTP listener
+   * answers challenges with it. */
+  readonly acmeThumbprint?: string;
 }
 
 /** Something that does not fit: told, and left out. */
@@ -121,6 +119,7 @@ interface Places {
     readonly addressAt: number;
   }[];
   readonly trusted: Trusted;
+  readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
   readonly lines: PlacedLines;
@@ -318,7 +317,7 @@ function listenerKey({ listener, bind }: OpenSocket): string {
 function placeBytes(
   arena: ArenaWriter,
   parts: Parts,
-  { config, patternOf }: CompileInput,
+  { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
   directory: Directory,
 ): Places {
   const { servers, probes } = parts;
@@ -344,6 +343,7 @@ function placeBytes(
       addressAt: arena.add(encodeAddress(address)),
     })),
     trusted: placeTrusted(arena, config),
+    https: placeHttps(arena, config, sockets, acmeThumbprint),
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
@@ -414,7 +414,7 @@ function writeListeners(
   plan: Plan,
   sockets: readonly OpenSocket[],
   { listeners, upstreams }: Parts,
-  { trusted, pages, routes, sni, logNames }: Places,
+  { trusted, https, pages, routes, sni, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -427,6 +427,7 @@ function writeListeners(
       numbers.get(listener.configured.to ?? "") ?? NONE,
       trusted,
       logNames.listeners[index],
+      https,
     );
     plan.listenerRouter[listener.number] = routes.routers[index];
   });

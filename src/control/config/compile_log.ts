@@ -15,8 +15,7 @@ import { DETAILS } from "../../proto/detail.ts";
 import { REASONS } from "../../shared/reason.ts";
 import { EBUG, errnoName } from "../../sys/errno.ts";
 import type { Directory } from "../directory.ts";
-import type { ArenaWriter } from "./arena.ts";
-import type { Span } from "./compile_listeners.ts";
+import type { ArenaWriter, Span } from "./arena.ts";
 import { shown } from "./errors.ts";
 import type { AccessLines, LinePiece } from "./log_templates.ts";
 

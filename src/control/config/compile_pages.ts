@@ -7,8 +7,7 @@ import {
   type Pages,
   type PagesSizes,
 } from "../../plan/pages.ts";
-import type { ArenaWriter } from "./arena.ts";
-import type { Span } from "./compile_listeners.ts";
+import type { ArenaWriter, Span } from "./arena.ts";
 import { type ErrorPage, type ErrorPages, FORMS, PAGE_CLASSES, type PageSource } from "./error_pages.ts";
 import { keyOf, pageBytes, type PageFiles } from "./page_files.ts";
 

@@ -13,6 +13,9 @@ function pattern(text: string): Partial<RouteSpec> {
   return { path: { kind: "pattern", text } };
 }
 
+const SESSION = "{tls-version} {tls-cipher} {tls-sni} {client-cert-subject} {client-cert-issuer} " +
+  "{client-cert-serial} {client-cert-fingerprint}";
+
 describe("routeFindings", () => {
   const bad: [given: Partial<RouteSpec>, want: string][] = [
     [pattern("/a"), "match.path: a pattern without a named part; write exact or prefix"],
@@ -135,9 +138,23 @@ describe("routeFindings", () => {
       "redirect.to: {rest} is what follows a prefix, and this route has none; leave it out",
     ],
     [
+      pattern("/{tls-sni}"),
+      "match.path: {tls-sni} stands for the request's own tls-sni; give the part another name",
+    ],
+    ...["https://{tls-sni}/", "{scheme}://{client-cert-subject}.example/"].map((
+      to,
+    ): [Partial<RouteSpec>, string] => {
+      const name = /\{[ct][^}]*-[^}]*\}/.exec(to)![0];
+      return [redirect(to), `redirect.to: ${name} is part of the host there; write "/${name}"`];
+    }),
+    [
+      { rewrite: { host: "{tls-sni}" } },
+      "rewrite.host: {tls-sni} is no part of a host; leave it out",
+    ],
+    [
       redirect("/{nothing-like-it}", "/u/{id}"),
       "redirect.to: {nothing-like-it} stands for nothing; the names are {id} {host} {path} {query} " +
-      '{scheme} {client-ip} {method} {request-id} {port}; "{{" is a brace',
+      `{scheme} {client-ip} {method} {request-id} {port} ${SESSION}; "{{" is a brace`,
     ],
     [
       { requestHeaders: { ...NO_EDITS, set: { "X-A": "a\r\nb" } } },
@@ -146,7 +163,7 @@ describe("routeFindings", () => {
     [
       { responseHeaders: { ...NO_EDITS, add: { "X-A": "{x}" } } },
       "headers.response.add.X-A: {x} stands for nothing; the names are {rest} {host} {path} {query} " +
-      '{scheme} {client-ip} {method} {request-id} {port}; "{{" is a brace',
+      `{scheme} {client-ip} {method} {request-id} {port} ${SESSION}; "{{" is a brace`,
     ],
   ];
   for (const [given, want] of bad) {
@@ -181,6 +198,7 @@ describe("routeFindings", () => {
       pattern("/{a}/x-{b}.y/{c...}"),
       redirect("/x/{rest}", "/y/"),
       redirect("https://{host}{path}?{query}"),
+      redirect("https://{host}/login?who={client-cert-subject}&how={tls-version}"),
       redirect("https://{tenant}.example/", "/t/{tenant}"),
       redirect("https://www-{tenant}.example:8443/", "/t/{tenant}"),
       redirect("https://shop.example/{id}", "/t/{id}"),

@@ -7,7 +7,8 @@ import { askedOf } from "../../../src/control/explain/live.ts";
 import { type Asked, readQuestion, requestBytes } from "../../../src/control/explain/question.ts";
 import { splitQuestion } from "../../../src/control/verbs/explain.ts";
 
-const ADDRESSES = "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH";
+const ADDRESSES =
+  "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
 
 describe("readQuestion refuses", () => {
   const cases: readonly (readonly [asked: Partial<Asked> & { what: string }, message: string])[] = [
@@ -24,8 +25,8 @@ describe("readQuestion refuses", () => {
     ],
     [{ what: "unix:" }, "sluice: unix:: unix: without a path; write unix:/PATH"],
     [
-      { what: "https://shop.example/" },
-      "sluice: https://shop.example/: https:// is not supported in this version; ask with http://",
+      { what: "https://me@shop.example/" },
+      'sluice: https://me@shop.example/: "me@shop.example" is no HOST:PORT; write https://HOST[:PORT]/PATH',
     ],
     [
       { what: "ftp://shop.example/" },
@@ -91,6 +92,9 @@ describe("readQuestion reads", () => {
     [{ what: "http://shop.example/", from: "::1" }, "shop.example:80", "[::1]:50000"],
     [{ what: "http://[::1]:8080?a", from: "[2001:db8::1]:9" }, "[::1]:8080", "[2001:db8::1]:9"],
     [{ what: "http://A.example:81", from: "[::1]" }, "a.example:81", "[::1]:50000"],
+    [{ what: "https://A.example/" }, "a.example:443", "127.0.0.1:50000"],
+    [{ what: "https://a.example:8443/" }, "a.example:8443", "127.0.0.1:50000"],
+    [{ what: "tls://127.0.0.1:6380" }, "127.0.0.1:6380", "127.0.0.1:50000"],
   ];
   for (const [asked, to, from] of cases) {
     it(JSON.stringify(asked), () => {
@@ -107,6 +111,7 @@ describe("readQuestion reads", () => {
     ],
     [{ what: "http://a" }, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"],
     [{ what: "http://a?b=/c" }, "GET /?b=/c HTTP/1.1\r\nHost: a\r\n\r\n"],
+    [{ what: "HTTPS://a?b=/c" }, "GET /?b=/c HTTP/1.1\r\nHost: a\r\n\r\n"],
     [
       { what: "http://a/../b", method: "PUT", headers: ["X: 1", "hOST : b"] },
       "PUT /../b HTTP/1.1\r\nX: 1\r\nhOST : b\r\n\r\n",
