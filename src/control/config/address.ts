@@ -143,7 +143,9 @@ function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
   const address = rest.startsWith("unix:")
     ? readUnixPath(rest.slice("unix:".length))
     : readHostPort(rest, "target");
-  return address.ok ? taken({ address: address.value, tls: scheme === "tls", base: "" }) : address;
+  if (address.ok) return taken({ address: address.value, tls: scheme === "tls", base: "" });
+  const meant = scheme === undefined ? undefined : /^write (\S+:\S+)$/.exec(address.remedy)?.[1];
+  return meant === undefined ? address : refused(address.what, `write ${scheme}://${meant}`);
 }
 
 function readHttpTarget(text: string, scheme: "http" | "https"): Reading<Omit<Target, "maxConnections">> {

@@ -190,7 +190,7 @@ export function bounded(problems: readonly ConfigProblem[]): ConfigProblem[] {
 }
 
 /** A key that is called like a secret, or nearly so, and whatever follows it in its line. */
-const SECRET = /((?:^|[\s{,"'])[\w-]*(?:tok|passw|pwd|secret)[\w-]*["']?\s*[:=\s]\s*)(\S.*)$/gimu;
+const SECRET = /((?:^|[\s{,"'])[\w-]*(?:tok|passw|pwd|secret|hmac)[\w-]*["']?\s*[:=\s]\s*)(\S.*)$/gimu;
 
 /** A text of a file, or about one, without what a secret may be; as long as before. */
 export function withoutSecrets(text: string): string {

@@ -16,6 +16,8 @@ const EXAMPLES = [
   "sluice tcp://:5432=10.0.0.1:5432,10.0.0.2:5432",
   "sluice tcp://127.0.0.1:6379=10.0.0.1:6379,10.0.0.2:6379 --health-send 'PING\\r\\n' --health-expect +PONG",
   "sluice http://shop.example:8080/api/=127.0.0.1:3000 http://:8080=127.0.0.1:4000 --health-http 'GET /up'",
+  "sluice https://shop.example=127.0.0.1:3000 http://shop.example=127.0.0.1:3000 --acme-email ops@shop.example",
+  "sluice tls://:6380=127.0.0.1:6379 --cert redis.pem --key redis.key",
   "sluice --connect-timeout 1s tcp://:80=a.example:80,[2001:db8::1]:80 unix:/run/app.sock=unix:/run/app-1.sock",
 ];
 
@@ -34,9 +36,10 @@ export function helpText(): string {
     "",
     "LISTEN   tcp://:PORT (all addresses, IPv4 and IPv6), tcp://HOST:PORT, tcp://[IPV6]:PORT,",
     "         http:// likewise, where a name and a path are what requests must have: http://NAME:PORT/PATH/,",
-    "         unix:/PATH[?protocol=tcp], unix:/PATH?protocol=http",
+    "         tls:// and https://, which are these two behind TLS,",
+    "         unix:/PATH[?protocol=tcp], unix:/PATH?protocol=http, ?protocol=tls, ?protocol=https",
     "TARGETS  HOST:PORT, [IPV6]:PORT or unix:/PATH, joined by commas; for HTTP also http://HOST:PORT/BASE and",
-    "         HOST:PORT;max-connections=N",
+    "         HOST:PORT;max-connections=N; to servers with TLS https://HOST:PORT/BASE, tls://HOST:PORT",
     "",
     "Examples:",
     ...EXAMPLES.map((example) => `  ${example}`),

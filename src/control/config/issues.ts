@@ -19,6 +19,7 @@ const KINDS: Readonly<Record<string, string>> = {
   record: "a section of keys",
   array: "a list",
   number: "a number",
+  boolean: "true or false",
 };
 
 /** All that a schema refuses. What an unknown key was meant to be is not missed as well.

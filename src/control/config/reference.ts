@@ -80,7 +80,7 @@ function pathOf(path: readonly string[]): string {
 }
 
 /** Keys whose \`*\` is an entry of a list, not a name. */
-const LISTS = ["routes", "servers"];
+const LISTS = ["routes", "servers", "certificates", "challenges", "alpn", "pins"];
 
 function row({ path, doc, default: fallback }: Key, section: string): string {
   const whole = pathOf(path), name = section === "" ? whole : whole.slice(section.length).replace(/^\./, "");

@@ -104,7 +104,6 @@ const fields = z.strictObject({
   }),
   tls: key(upstreamTls.optional(), {
     description: "TLS to all of the servers; https:// and tls:// servers imply it",
-    short: "ca",
   }),
   timeouts: key(
     z.strictObject({

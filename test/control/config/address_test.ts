@@ -84,15 +84,15 @@ test("readListen", () => {
     ["unix:@name", "abstract unix sockets are not supported in this version", "abstract"],
     ["unix:/a\0b", '"unix:/a\\x00b" holds a control character', "NUL"],
     ["unix:/a;b", '"/a;b" holds one of , ; ?', "a target could not name it"],
-    ["unix:/a?protocol=tls", "protocol=tls is not supported in this version", "known, later"],
+    ["unix:/a?protocol=udp", "protocol=udp is not supported in this version", "known, later"],
+    ["unix:/a?protocol=toString", 'unknown protocol "toString"', "no property of Object"],
     ["unix:/a?protocol=ftp", 'unknown protocol "ftp"', "unknown"],
     ["unix:/a?protocol=", 'unknown protocol ""', "empty"],
     ["unix:/a?mode=0600", 'unknown option "mode=0600"', "unknown option"],
     ["unix:/a?protocol=tcp?x", "more than one ?", "two queries"],
     ["unix:/a?protocol=tcp=x", 'unknown option "protocol=tcp=x"', "two values"],
     ["udp://:53", "udp:// is not supported in this version", "known, later"],
-    ["tls://:443", "tls:// is not supported in this version", "known, later"],
-    ["https://:443", "https:// is not supported in this version", "known, later"],
+    ["toString://:443", 'unknown scheme "toString"', "no property of Object"],
     ["tpc://:80", 'unknown scheme "tpc"', "a slip"],
     ["TCP://:80", 'unknown scheme "TCP"', "schemes are lower case"],
     ["://:80", 'unknown scheme ""', "empty scheme"],
@@ -142,8 +142,10 @@ test("readListen", () => {
       want,
       `${why}: ${text.slice(0, 80)}`,
     );
-    if (reading.ok) deepEqual([reading.value.text, reading.value.protocol], [text, "tcp"], why);
-    else ok(reading.remedy.length > 0, why);
+    if (reading.ok) {
+      const { text: written, protocol, tls } = reading.value;
+      deepEqual([written, protocol, tls], [text, "tcp", false], why);
+    } else ok(reading.remedy.length > 0, why);
   }
 });
 
@@ -176,6 +178,38 @@ test("readListen for HTTP", () => {
   }
 });
 
+test("readListen for TLS", () => {
+  const cases: [text: string, protocol: "tcp" | "http", want: string, why: string][] = [
+    ["tls://:6380", "tcp", "[::]:6380", "all addresses, both families"],
+    ["tls://127.0.0.1:6380", "tcp", "127.0.0.1:6380", "IPv4"],
+    ["tls://db.example:6380", "tcp", "db.example:6380", "a name, as of tcp://"],
+    ["https://:8443", "http", "[::]:8443", "all addresses, both families"],
+    ["https://127.0.0.1", "http", "127.0.0.1:443", "the port of HTTPS"],
+    ["https://[::1]/", "http", "[::1]:443", "as pasted from a browser"],
+    ["https://localhost", "http", "127.0.0.1:443", "localhost is an address"],
+    ["unix:/run/a.sock?protocol=tls", "tcp", "unix:/run/a.sock", "unix"],
+    ["unix:/run/a.sock?protocol=https", "http", "unix:/run/a.sock", "unix"],
+    ["tls://:443/", "tcp", '"/" after the port', "a path"],
+    ["tls://6380", "tcp", '"6380" is a port without a host', "the colon is missing"],
+    ["tls://127.0.0.1", "tcp", '"127.0.0.1" has no port', "TLS has no port of its own"],
+    ["https://", "http", '"" has no port', "nothing after the scheme"],
+    [
+      "https://shop.example",
+      "http",
+      '"shop.example" is a name, which is no address to listen on',
+      "for routes",
+    ],
+    ["https://:443/api/", "http", '"/api/" after the port', "for routes"],
+    ["HTTPS://:443", "http", 'unknown scheme "HTTPS"', "schemes are lower case"],
+  ];
+  for (const [text, protocol, want, why] of cases) {
+    const reading = readListen(text);
+    equal(reading.ok ? addressText(reading.value.address) : reading.what, want, `${why}: ${text}`);
+    if (reading.ok) deepEqual([reading.value.protocol, reading.value.tls], [protocol, true], why);
+    else ok(reading.remedy.length > 0, why);
+  }
+});
+
 test("splitHttpListen tells where to bind from what to match", () => {
   const cases: [
     text: string,
@@ -198,6 +232,10 @@ test("splitHttpListen tells where to bind from what to match", () => {
     ["http://10.0.0.256:80", "http://10.0.0.256:80", undefined, undefined, "left to be refused"],
     ["http://8080", "http://8080", undefined, undefined, "left to be refused"],
     ["http://a:b:c", "http://a:b:c", undefined, undefined, "left to be refused"],
+    ["https://shop.example", "https://:443", "shop.example", undefined, "the port of HTTPS"],
+    ["https://shop.example:8443/a", "https://:8443", "shop.example", "/a", "both"],
+    ["https://127.0.0.1/a", "https://127.0.0.1", undefined, "/a", "an address"],
+    ["tls://a:1", "tls://a:1", undefined, undefined, "not HTTP"],
     ["tcp://a:1/x", "tcp://a:1/x", undefined, undefined, "not HTTP"],
     ["unix:/s?protocol=http", "unix:/s?protocol=http", undefined, undefined, "no host, no path"],
   ];
@@ -208,8 +246,9 @@ test("splitHttpListen tells where to bind from what to match", () => {
 });
 
 /** A target's parts, as they would be written. */
-function targetText({ address, base, maxConnections }: Target): string {
-  return addressText(address) + base + (maxConnections === 0 ? "" : `;max-connections=${maxConnections}`);
+function targetText({ address, tls, base, maxConnections }: Target): string {
+  return (tls ? "tls " : "") + addressText(address) + base +
+    (maxConnections === 0 ? "" : `;max-connections=${maxConnections}`);
 }
 
 test("readTarget", () => {
@@ -232,7 +271,15 @@ test("readTarget", () => {
     ["10.0.0.1:80;wieght=3", 'unknown option "wieght"', "a slip"],
     ["10.0.0.1:80;", 'unknown option ""', "a semicolon too many"],
     ["tcp://10.0.0.1:80", '"tcp://10.0.0.1:80" has a scheme that no target has', "no scheme"],
-    ["https://10.0.0.1:443", "TLS to servers is not supported in this version", "known, later"],
+    ["https://10.0.0.1:8443", "tls 10.0.0.1:8443", "TLS"],
+    ["https://a.example", "tls a.example:443", "the port of HTTPS"],
+    ["https://a.example/base/", "tls a.example:443/base", "a base path"],
+    ["https://a.example;max-connections=5", "tls a.example:443;max-connections=5", "an option"],
+    ["tls://a.example:6380", "tls a.example:6380", "TLS without HTTP"],
+    ["tls://[::1]:6380", "tls [::1]:6380", "IPv6"],
+    ["tls://unix:/run/a.sock", "tls unix:/run/a.sock", "TLS by way of a file"],
+    ["tls://a.example", '"a.example" has no port', "TLS has no port of its own"],
+    ["tls://a.example:1/base", '"/base" after the port', "no paths without HTTP"],
     ["a:1,b:2", '"a:1,b:2" is more than one server', "a list"],
     ["http://10.0.0.1:3000", "10.0.0.1:3000", "HTTP, said aloud"],
     ["http://10.0.0.1", "10.0.0.1:80", "the port of HTTP"],
@@ -301,11 +348,8 @@ test("the remedies of common mistakes can be copied", () => {
     ["::1:9001", "write [::1]:9001", "brackets missing"],
     ["tcp://10.0.0.1:80", "write 10.0.0.1:80", "a scheme"],
     ["10.0.0.1:80;weigth=2", 'did you mean "weight"?', "a slip"],
-    [
-      "https://a.example",
-      "name a server that takes connections without TLS",
-      "to leave https:// out is no cure",
-    ],
+    ["https://a.example/b?x", "write https://a.example/b", "the scheme stays"],
+    ["tls://a.example:1/b", "write tls://a.example:1", "the scheme stays"],
     ["a:1,b:2", "write [a:1, b:2]", "a list in one text"],
   ];
   for (const [text, want, why] of cases) {
@@ -319,6 +363,9 @@ test("the remedies of common mistakes can be copied", () => {
     ["9000", "write http://:9000 or tcp://:9000", "a port alone"],
     ["[::1]:9000", "write http://[::1]:9000 or tcp://[::1]:9000", "an address"],
     ["db.example:9000", "write tcp://db.example:9000", "http:// takes no name"],
+    [":443", "write https://:443 or tls://:443", "the port of HTTPS"],
+    ["https:/:8443", "write https://:8443", "one slash"],
+    ["https://shop.example", "write https://:443 and match the host in a route", "a name"],
     ["localhost", "write http://:PORT or tcp://:PORT", "no port"],
     ["99999", "write http://:PORT or tcp://:PORT", "no port that there is"],
   ];
@@ -336,6 +383,9 @@ test("authorityOf is what Host says", () => {
     ["[fe80::1%eth0]:80", "[fe80::1]", "a scope is this machine's own"],
     ["app.example.:8080", "app.example:8080", "no dot at the end"],
     ["unix:/run/app", "localhost", "unix"],
+    ["https://app.example", "app.example", "the port of HTTPS goes without saying"],
+    ["https://app.example:80", "app.example:80", "that of HTTP does not"],
+    ["http://app.example:443", "app.example:443", "nor the other way round"],
   ];
   for (const [text, want, why] of cases) {
     const target = readTarget(text);
@@ -417,7 +467,7 @@ test("formatAddress and readTarget are each other's inverse", () => {
       bytes.set(encodeAddress(address), from);
       const text = formatAddress(bytes, from);
       equal(text, addressText(address));
-      deepEqual(readTarget(text), { ok: true, value: { address, base: "", maxConnections: 0 } });
+      deepEqual(readTarget(text), { ok: true, value: { address, tls: false, base: "", maxConnections: 0 } });
     }),
     { numRuns: 500 },
   );

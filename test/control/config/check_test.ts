@@ -53,6 +53,7 @@ test("the shortest configuration gets every default", () => {
         answer: 60_000,
         "server-idle": 60_000,
         queue: 5_000,
+        handshake: 10_000,
       },
     },
     listeners: {
@@ -60,9 +61,11 @@ test("the shortest configuration gets every default", () => {
         bind: [{
           text: "tcp://:5432",
           protocol: "tcp",
+          tls: false,
           address: { kind: "ip", family: 6, ip: "::", scope: "", port: 5432 },
         }],
         to: "db",
+        "redirect-to-https": false,
         routes: [],
         trust: [],
         forwarded: {
@@ -84,6 +87,7 @@ test("the shortest configuration gets every default", () => {
           "request-head": 30_000,
           "body-stall": 60_000,
           exchange: 0,
+          handshake: 10_000,
         },
       },
     },
@@ -92,6 +96,7 @@ test("the shortest configuration gets every default", () => {
         balance: "round-robin",
         servers: [{
           address: { kind: "ip", family: 4, ip: "10.0.0.1", scope: "", port: 5432 },
+          tls: false,
           base: "",
           "max-connections": 0,
         }],
@@ -283,9 +288,9 @@ test("checkConfig says what is wrong, and where", () => {
     ],
     [listener({ bind: [] }), "listeners/db/bind", "empty", "an empty list"],
     [
-      listener({ bind: "https://:443" }),
+      listener({ bind: "udp://:53" }),
       "listeners/db/bind",
-      "https:// is not supported in this version",
+      "udp:// is not supported in this version",
       "known, later",
     ],
     [

@@ -2,7 +2,8 @@
 // of which this version refuses what its first lines say, and nothing else.
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { describe, it } from "node:test";
+import { randomBytes } from "node:crypto";
+import { after, describe, it } from "node:test";
 import type { LiteralAddress } from "../../../src/control/config/address.ts";
 import { checkConfig } from "../../../src/control/config/check.ts";
 import { compile, Identities } from "../../../src/control/config/compile.ts";
@@ -11,9 +12,11 @@ import { readConfigFile } from "../../../src/control/config/file.ts";
 import { type Path, valueAt } from "../../../src/control/config/finding.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import { Directory } from "../../../src/control/directory.ts";
+import { Certificates } from "../../support/certificates.ts";
 import { NONE } from "../../../src/base/limits.ts";
 import { RouteAction } from "../../../src/plan/routing.ts";
-import { among } from "./files.ts";
+import { substitute } from "../../../src/control/config/substitution.ts";
+import { among, diskOf } from "./files.ts";
 
 const FILE = new URL("../../../examples/http.yaml", import.meta.url);
 
@@ -57,7 +60,7 @@ const WHOLE = readFileSync(new URL("../../../examples/sluice.yaml", import.meta.
 function wholeOf(path: Path): Path {
   const key = path[path.length - 1];
   if (path[0] !== "listeners") return path;
-  if (key === "bind" || key === "sni" || key === "forward-proxy") return path.slice(0, 2);
+  if (key === "bind" || key === "forward-proxy") return path.slice(0, 2);
   return key === "split" || key === "files" ? path.slice(0, 4) : path;
 }
 
@@ -75,8 +78,34 @@ function without(raw: unknown, paths: readonly Path[]): unknown {
 describe("examples/sluice.yaml", () => {
   const file = readConfigFile("sluice.yaml", WHOLE);
   if ("problems" in file) throw new Error(formatProblems(file.problems));
-  const raw = { ...file.raw as Record<string, unknown>, "admin-token": "sixteen letters".replace(" ", "-") };
-  const { findings } = checkConfig(raw, { env: {}, uid: 0 });
+  const { values } = substitute(file.raw, {
+    env: {},
+    disk: diskOf({
+      "/etc/sluice/token": "sixteen-letters-",
+      "/etc/sluice/hmac": "AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    }),
+  });
+  const raw = values as Record<string, unknown>;
+  const made = new Certificates(), { root } = made, web = "shop.example";
+  after(() => made[Symbol.dispose]());
+  const leaf = made.leaf("redis.example"), own = made.leaf("own.example"), client = made.client("sluice");
+  const rsa = made.rsa(web), ec = made.leaf(web);
+  const given = {
+    ...{ "c.pem": leaf.cert, "k.pem": leaf.key, "rsa.pem": rsa.cert, "rsa.key": rsa.key },
+    ...{ "ec.pem": ec.cert, "ec.key": ec.key, "ec.ocsp": made.ocsp(root, ec) },
+    ...{
+      "client.pem": client.cert,
+      "client.key": client.key,
+      "internal.pem": root.cert,
+      "clients.pem": root.cert,
+    },
+    ...{ "clients.crl": made.revoked(root, [leaf]), "internal.crl": made.revoked(root, []) },
+  };
+  const files = Object.fromEntries(Object.entries(given).map(([name, path]) => [name, readFileSync(path)]));
+  files["own.pem"] = Buffer.concat([readFileSync(own.cert), readFileSync(own.key)]);
+  files["tickets.key"] = randomBytes(160);
+  const surroundings = among(files);
+  const { findings } = checkConfig(raw, surroundings);
 
   it("holds nothing wrong but what is not supported in this version", () => {
     ok(findings.length > 0);
@@ -87,11 +116,12 @@ describe("examples/sluice.yaml", () => {
     const paths = [
       ...new Map(findings.map(({ path }) => [wholeOf(path).join("\n"), wholeOf(path)])).values(),
     ];
-    const { config, findings: left } = checkConfig(without(raw, paths), { env: {}, uid: 0 });
+    const { config, findings: left } = checkConfig(without(raw, paths), surroundings);
     deepEqual(left.filter(({ severity }) => severity === "error"), []);
     ok(config !== undefined);
     ok(left.every(({ what }) => what.startsWith("no listener leads to upstream ")), JSON.stringify(left));
-    deepEqual(Object.keys(config.listeners), ["postgres", "web"]);
+    deepEqual(Object.keys(config.listeners), ["postgres", "redis-tls", "by-name", "web"]);
+    equal(config.listeners.web.tls?.acme?.["external-account"]?.["key-id"], "kid-1");
     equal(config.listeners.web.routes.length, 5);
     equal(config.upstreams.api.servers.length, 3);
   });
@@ -107,7 +137,7 @@ describe("examples/sluice.yaml", () => {
         path.includes("bind") || path.includes("balance") ? [] : [String(path[path.length - 1])]
       ),
     );
-    const words = "addresses of udp:// tls:// https:// any balance but round-robin".split(" ");
+    const words = "addresses of udp:// any balance but round-robin".split(" ");
     deepEqual([...told].filter((word) => word !== "" && !words.includes(word)).sort(), [...refused].sort());
   });
 });

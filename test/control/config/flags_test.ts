@@ -301,12 +301,13 @@ test("problems name the argument and the remedy", () => {
     [["tpc://:9000=a:1"], 'tpc://:9000=a:1: unknown scheme "tpc"; did you mean "tcp"?', "a slip"],
     [
       ["https://:443=a:1"],
-      "https://:443=a:1: https:// is not supported in this version; listen on tcp://, http:// or unix:",
-      "later",
+      'https://:443=a:1: "https://:443" has no certificate; give a certificate (tls.certificates, or --cert and ' +
+      "--key), or have one issued (tls.acme, or --acme-email)",
+      "no certificate",
     ],
     [
       ["udp://:53=a:1"],
-      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp://, http:// or unix:",
+      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp://, tls://, http://, https:// or unix:",
       "later",
     ],
     [
@@ -647,12 +648,12 @@ test("problems name the argument and the remedy", () => {
 
 test("all problems come at once, in the order of the arguments", () => {
   deepEqual(
-    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--cert", "c.pem", "tcp=b", "--health-fall=0"]),
+    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "::1", "tcp=b", "--health-fall=0"]),
     [
       '--reactors: "x" is no whole number; write auto or a number from 1 to 64',
       'tcp://:1=a: "a" has no port; write a:PORT',
       '--helth: unknown flag; did you mean "--health"?',
-      "--cert: not supported in this version; leave it out",
+      "--allow: not supported in this version; leave it out",
       'tcp=b: "tcp" has no scheme; write http://:PORT or tcp://:PORT',
       'tcp=b: "b" has no port; write b:PORT',
       '--health-fall: "0" is too small; write a value from 1 to 100',

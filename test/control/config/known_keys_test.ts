@@ -29,7 +29,12 @@ test("an unknown key is a slip, a key of another place, another's word, one of l
     [U, "timeout", 'unknown key "timeout"', 'did you mean "timeouts"?'],
     [U, "interval", '"interval" belongs to health', "write it under health"],
     [U, "weight", '"weight" is not supported in this version', "leave it out"],
-    [U, "colour", 'unknown key "colour"', "the keys here are balance, servers, health, keep-alive, timeouts"],
+    [
+      U,
+      "colour",
+      'unknown key "colour"',
+      "the keys here are balance, servers, health, keep-alive, tls, timeouts",
+    ],
   ];
   for (const [path, key, what, remedy] of cases) {
     const found = unknownKey(path, key, { [key]: 1 });

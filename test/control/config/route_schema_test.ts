@@ -135,6 +135,7 @@ test("what a listener of HTTP has besides", () => {
     "request-head": 6_000,
     "body-stall": 7_000,
     exchange: 8_000,
+    handshake: 10_000,
   });
 });
 

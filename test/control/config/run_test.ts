@@ -119,7 +119,15 @@ test("problems of the command line", () => {
       "a listener's",
     ],
     [["-c", "f", "--reaktors", "2"], ['--reaktors: unknown flag; did you mean "--reactors"?'], "a slip"],
-    [["-c", "f", "--cert", "x"], ["--cert: not supported in this version; leave it out"], "known, later"],
+    [["-c", "f", "--allow", "::1"], ["--allow: not supported in this version; leave it out"], "known, later"],
+    [
+      ["-c", "f", "--cert", "x"],
+      [
+        "--cert: holds for a LISTEN=TARGETS, not for a file; " +
+        "write listeners.NAME.tls.certificates[0].cert in the file",
+      ],
+      "a listener's",
+    ],
     [
       ["-c", "f", "--reactors", "0"],
       ['--reactors: "0" is too small; write auto or a number from 1 to 64'],
