@@ -12,6 +12,7 @@ import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
 import { compile, Identities } from "./config/compile.ts";
+import { toldOfTls } from "./config/compile_tls.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
 import type { Tell } from "./config/finding.ts";
@@ -210,7 +211,7 @@ export class App {
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
     checkPatterns(config, tell);
     this.#certificates.open(config);
-    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log });
+    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log, tls: toldOfTls(config) });
 
     await this.#discovery.start(namesOf(config));
     this.#accessLog.resolve(this.#discovery.resolve);
