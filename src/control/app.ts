@@ -286,6 +286,7 @@ export class App {
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
+      certificates: () => this.#certificates.status(),
       log: this.#log,
       accessLog,
     };

@@ -123,9 +123,9 @@ export const VERBS: readonly Verb[] = [
   {
     name: "why",
     summary: "what a reason of the access log means: cause, what to look at, what to change",
-    usage: ["[REASON]"],
+    usage: ["[REASON|STATUS|ERRNO|ALERT]"],
     flags: [FORMAT],
-    examples: ["sluice why connection_refused", "sluice why"],
+    examples: ["sluice why connection_refused", "sluice why unknown_ca", "sluice why"],
   },
   {
     name: "doctor",
