@@ -92,6 +92,8 @@ export const METHOD_BYTES_MAX = 32;
 /** Bytes of a chunk's size line with its extensions, and of one trailer section; more are refused. */
 export const CHUNK_LINE_BYTES_MAX = 256;
 export const TRAILER_BYTES_MAX = 8_192;
+/** Characters of an ACME token that is answered (RFC 8555 section 8.3). */
+export const TOKEN_BYTES_MAX = 128;
 /** How often a request may have passed a Sluice before, as its Via says; more is a loop (502). */
 export const VIA_MAX = 16;
 /** 1xx heads of one answer that are forwarded; a server that sends more is refused (502). */
@@ -124,7 +126,8 @@ export const FIELD_BYTES_TOLD = 256;
 export const PRINT_BYTES = BLOCK_BYTES;
 
 /** A reactor's arena: clock, events, a scratch page for addresses and texts, the receive block with room
- * before it for what was read too early, printed heads, a decoded path, small blocks, blocks. */
+ * before it for what was read too early, printed heads, a decoded path, facts of a session, small blocks,
+ * blocks. */
 export const ARENA_CLOCK = 0;
 export const ARENA_EVENTS = 64;
 export const ARENA_SCRATCH = 4_096;
@@ -133,7 +136,12 @@ export const ARENA_RECEIVE = ARENA_SCRATCH + SCRATCH_BYTES;
 export const ARENA_PRINT = ARENA_RECEIVE + 2 * RECEIVE_BYTES;
 export const ARENA_PATH = ARENA_PRINT + PRINT_BYTES;
 export const PATH_BYTES = 8_192;
-export const ARENA_SMALL_BLOCKS = ARENA_PATH + PATH_BYTES;
+/** What is told of a client's session: one fact for a template, and its certificate for servers. */
+export const ARENA_FACT = ARENA_PATH + PATH_BYTES;
+export const FACT_BYTES = 4_096;
+export const ARENA_CERTIFICATE = ARENA_FACT + FACT_BYTES;
+export const CERTIFICATE_BYTES = 12_288;
+export const ARENA_SMALL_BLOCKS = ARENA_CERTIFICATE + CERTIFICATE_BYTES;
 export const ARENA_BLOCKS = ARENA_SMALL_BLOCKS + SMALL_BLOCKS_MAX * SMALL_BLOCK_BYTES;
 export const ARENA_BYTES = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
 /** The control plane's arena has no blocks. */

@@ -54,7 +54,14 @@ export const enum ForwardedShift {
   Via = 12,
   XRequestId = 14, // Append: set when nothing came
   Traceparent = 16,
+  // Of the client's certificate. Leave: nobody asks for one, and what comes is nothing to us; Replace: what came
+  // is removed, whoever sent it.
+  ClientCert = 18,
+  ClientCertSubject = 20,
+  ClientCertFingerprint = 22,
 }
+/** The bits of the last three. */
+export const CERTIFICATE_WAYS = 0b111111 << ForwardedShift.ClientCert;
 
 /** accessShare of every line. */
 export const ACCESS_SHARE_ALL = 1 << 30;
@@ -121,6 +128,11 @@ const COLUMNS = {
   listenerExchangeMs: "listeners", // from a request's head to its answer's end; 0: no limit
   listenerForwarded: "listeners", // Forwarding, by ForwardedShift
   listenerProxyStatus: "listeners", // ProxyStatus
+  listenerToHttps: "listeners", // the port of https:// that its requests are sent to; 0: they are served here
+  listenerHstsAt: "listeners", // Strict-Transport-Security, the whole line
+  listenerHstsBytes: "listeners",
+  listenerThumbprintAt: "listeners", // of the ACME account; without it no challenge is answered
+  listenerThumbprintBytes: "listeners",
   // Addresses whose fields are believed: trustedAt[first .. first + count), records in the arena of
   // [0] family, [1] bits of the prefix, [4..19] IP.
   listenerTrustedFirst: "listeners",
@@ -281,6 +293,19 @@ function checkListener(plan: Plan, listener: number): void {
     plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
       plan.listenerBodyStallMs[listener] > 0,
     "plan: an HTTP listener without deadlines",
+  );
+  assert(
+    plan.listenerHstsAt[listener] + plan.listenerHstsBytes[listener] <= plan.arenaBytes &&
+      plan.listenerThumbprintAt[listener] + plan.listenerThumbprintBytes[listener] <= plan.arenaBytes,
+    "plan: a listener's texts are out of range",
+  );
+  assert(
+    plan.listenerTls[listener] !== NONE || plan.listenerHstsBytes[listener] === 0,
+    "plan: Strict-Transport-Security without TLS",
+  );
+  assert(
+    plan.listenerTls[listener] === NONE || plan.listenerToHttps[listener] === 0,
+    "plan: requests that came by https:// are sent there",
   );
   const first = plan.listenerTrustedFirst[listener], count = plan.listenerTrustedCount[listener];
   assert(

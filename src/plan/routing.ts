@@ -11,6 +11,7 @@ export const enum OwnField {
   Date = 1,
   ContentType = 2,
   Location = 4,
+  StrictTransport = 8,
 }
 
 /** How a route tells its paths. */
@@ -69,6 +70,8 @@ export const enum Op {
   Method,
   RequestId,
   Port,
+  /** Of the client's TLS; opAt: which (TlsFact in sys/symbols.ts). */
+  Session,
   /** opAt: which. */
   Capture,
 }

@@ -1,6 +1,7 @@
 // What we tell a server about its client: the fields by which a proxy passes on where a request came
 // from. Which of them are written, and what of those that came is believed, is the listener's to say
 // (edit.ts has decided what is kept). The head lies in the bytes that are printed into.
+import { NONE } from "../base/limits.ts";
 import { randomBits } from "../base/random.ts";
 import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
 import { Drop, dropped, forwardingOf, joinedNames, keptNames } from "./edit.ts";
@@ -12,6 +13,7 @@ const CRLF = text("\r\n");
 const COMMA_SPACE = text(", ");
 const X_FORWARDED_FOR = text("X-Forwarded-For: ");
 const X_FORWARDED_PROTO = text("X-Forwarded-Proto: http\r\n");
+const X_FORWARDED_PROTO_HTTPS = text("X-Forwarded-Proto: https\r\n");
 const X_FORWARDED_HOST = text("X-Forwarded-Host: ");
 const X_FORWARDED_PORT = text("X-Forwarded-Port: ");
 const X_REAL_IP = text("X-Real-IP: ");
@@ -29,6 +31,7 @@ const UNKNOWN = text("unknown");
 const FORWARDED_HOST = text(';host="');
 const QUOTE = text('"');
 const FORWARDED_PROTO = text(";proto=http\r\n");
+const FORWARDED_PROTO_HTTPS = text(";proto=https\r\n");
 
 /** Prints the fields that are added to the request of `inputs`. `forwarded`: the listener's ways, without
  * those of fields that its route sets itself; `settled`: its number is in `inputs`, else any will do. */
@@ -39,14 +42,16 @@ export function printForwarded(
   settled: boolean,
   inputs: TemplateInputs,
 ): void {
-  const { head, client, clientAt } = inputs;
+  const { head, client, clientAt } = inputs, secure = held.listenerTls[listener] !== NONE;
   if (appends(forwarded, ForwardedShift.XForwardedFor)) {
     print(X_FORWARDED_FOR);
     printJoined(head, Name.XForwardedFor);
     printIp(client, clientAt);
     print(CRLF);
   }
-  if (sets(forwarded, ForwardedShift.XForwardedProto, WAY)) print(X_FORWARDED_PROTO);
+  if (sets(forwarded, ForwardedShift.XForwardedProto, WAY)) {
+    print(secure ? X_FORWARDED_PROTO_HTTPS : X_FORWARDED_PROTO);
+  }
   const hasHost = head.authorityEnd > head.authority;
   if (hasHost && sets(forwarded, ForwardedShift.XForwardedHost, WAY)) {
     print(X_FORWARDED_HOST);
@@ -64,7 +69,7 @@ export function printForwarded(
     printIp(client, clientAt);
     print(CRLF);
   }
-  if (appends(forwarded, ForwardedShift.Forwarded)) printForwardedField(inputs);
+  if (appends(forwarded, ForwardedShift.Forwarded)) printForwardedField(inputs, secure);
   printTraces(forwarded, settled, inputs);
 }
 
@@ -91,7 +96,7 @@ function printTraces(forwarded: number, settled: boolean, { head, idAt, idEnd }:
 }
 
 /** RFC 7239: for, host and proto of this hop. */
-function printForwardedField({ head, client, clientAt }: TemplateInputs): void {
+function printForwardedField({ head, client, clientAt }: TemplateInputs, secure: boolean): void {
   print(FORWARDED);
   printJoined(head, Name.Forwarded);
   print(FOR);
@@ -106,7 +111,7 @@ function printForwardedField({ head, client, clientAt }: TemplateInputs): void {
     printRun(head.at + head.authority, head.at + head.authorityEnd);
     print(QUOTE);
   }
-  print(FORWARDED_PROTO);
+  print(secure ? FORWARDED_PROTO_HTTPS : FORWARDED_PROTO);
 }
 
 /** Whether a list gets our entry; what is kept of it is printed before, not where it stood. */

@@ -6,13 +6,16 @@
 //   "%5C" and "%25" are kept by the decoding and stay.
 // - {host}, {query} and {method} are written as they came: the codec let nothing through that could do harm
 //   there.
+// - what comes from the client's TLS ({tls-sni}, {client-cert-subject}) is written `\\HH` in the value of a field
+//   where it is not visible, and percent-encoded elsewhere, all but unreserved characters.
 // - a Location never begins with "//": that would name another host.
 // - a Host that is no host in the end is refused.
-import { NONE } from "../base/limits.ts";
+import { assert } from "../base/assert.ts";
+import { FACT_BYTES, NONE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { Op, TemplateFor } from "../plan/routing.ts";
 import type { Head } from "../proto/head.ts";
-import { FULL, put, putDecimal, putIp } from "../proto/http1_print.ts";
+import { FULL, put, putDecimal, putEscaped, putIp } from "../proto/http1_print.ts";
 import { ascii, Octet, OCTETS, Of } from "../proto/octet.ts";
 import { captured } from "./route.ts";
 
@@ -39,6 +42,19 @@ export interface TemplateInputs {
   port: number;
   /** 1: the client speaks TLS. */
   secure: number;
+  /** Writes a fact of that TLS to `facts`, at `at`, in at most `bytes`; returns its length, 0: there is none. */
+  fact: (slot: number, which: number, at: number, bytes: number) => number;
+  slot: number;
+  facts: Uint8Array;
+  factAt: number;
+  /** What servers are told of the client's certificate, within `facts`: the certificate as RFC 9440 writes it, its
+   * subject, its fingerprint. Each is empty if there is none. */
+  certificateAt: number;
+  certificateEnd: number;
+  subjectAt: number;
+  subjectEnd: number;
+  fingerprintAt: number;
+  fingerprintEnd: number;
 }
 
 const HTTP = ascii("http");
@@ -53,14 +69,17 @@ const enum Plain {
   Path = 1,
   /** Anywhere: unreserved, "/" and the "%" of an escape. */
   Strict = 2,
+  /** Unreserved alone: of what is no path. */
+  Unreserved = 4,
 }
 
 const plain: Uint8Array = makePlain();
 
 function makePlain(): Uint8Array {
   const table = new Uint8Array(256);
-  const strict = ascii("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/%");
-  for (const octet of strict) table[octet] = Plain.Path | Plain.Strict;
+  const unreserved = ascii("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~");
+  for (const octet of unreserved) table[octet] = Plain.Path | Plain.Strict | Plain.Unreserved;
+  for (const octet of ascii("/%")) table[octet] = Plain.Path | Plain.Strict;
   for (const octet of ascii("!$&'()*+,;=:@")) table[octet] = Plain.Path;
   return table;
 }
@@ -102,14 +121,14 @@ function writeOp(
 ): number {
   const { opKind, opAt, opBytes, opStrict } = plan.routing;
   const { bytes, head, path, pathAt } = inputs;
-  const strict = opStrict[op];
+  const bit = opStrict[op] === 1 ? Plain.Strict : Plain.Path;
   switch (opKind[op]) {
     case Op.Literal:
       return put(out, at, limit, plan.arena, opAt[op], opAt[op] + opBytes[op]);
     case Op.Host:
       return put(out, at, limit, bytes, head.at + head.host, head.at + head.hostEnd);
     case Op.Path:
-      return putEncoded(out, at, limit, path, pathAt, inputs.pathEnd, strict, guarded);
+      return putEncoded(out, at, limit, path, pathAt, inputs.pathEnd, bit, guarded);
     case Op.Query:
       // "?{query}" without a query is nothing, unless more of one follows.
       if (head.query === head.queryEnd && at > 0 && out[at - 1] === Octet.Question) {
@@ -125,14 +144,35 @@ function writeOp(
     case Op.Method:
       return put(out, at, limit, bytes, head.at, head.at + head.methodEnd);
     case Op.RequestId:
-      return putEncoded(out, at, limit, inputs.id, inputs.idAt, inputs.idEnd, strict, guarded);
+      return putEncoded(out, at, limit, inputs.id, inputs.idAt, inputs.idEnd, bit, guarded);
     case Op.Port:
       return inputs.port === 0 ? at : putDecimal(out, at, limit, inputs.port);
+    case Op.Session:
+      return putFact(out, at, limit, opAt[op], opStrict[op] === 0, inputs);
     default: { // Capture
       const from = pathAt + captured[2 * opAt[op]], end = pathAt + captured[2 * opAt[op] + 1];
-      return putEncoded(out, at, limit, path, from, end, strict, guarded);
+      return putEncoded(out, at, limit, path, from, end, bit, guarded);
     }
   }
+}
+
+/** Writes a fact of the client's TLS. One that fills its place may have been cut, and would pass for another: it is
+ * left out. */
+function putFact(
+  out: Uint8Array,
+  at: number,
+  limit: number,
+  which: number,
+  isValue: boolean,
+  { secure, fact, slot, facts, factAt }: TemplateInputs,
+): number {
+  const count = secure === 1 ? fact(slot, which, factAt, FACT_BYTES) : 0;
+  assert(count >= 0, "template: a fact of a session broke its contract");
+  if (count === 0 || count >= FACT_BYTES) return at;
+  const end = factAt + count;
+  return isValue
+    ? putEscaped(out, at, limit, facts, factAt, end)
+    : putEncoded(out, at, limit, facts, factAt, end, Plain.Unreserved, -1);
 }
 
 const AMPERSAND = 0x26;
@@ -146,10 +186,9 @@ function putEncoded(
   path: Uint8Array,
   from: number,
   end: number,
-  strict: number,
+  bit: Plain,
   guarded: number,
 ): number {
-  const bit = strict === 1 ? Plain.Strict : Plain.Path;
   let to = at;
   for (let index = from; index < end; index++) {
     const byte = path[index];
@@ -221,5 +260,5 @@ export function writePath(
   const end = put(out, at, limit, plan.arena, routeAddAt[chosen], routeAddAt[chosen] + routeAddBytes[chosen]);
   if (end === FULL) return FULL;
   if (from === pathEnd && end === at) return put(out, at, limit, SLASH);
-  return putEncoded(out, end, limit, path, from, pathEnd, 0, -1);
+  return putEncoded(out, end, limit, path, from, pathEnd, Plain.Path, -1);
 }

@@ -3,6 +3,7 @@
 // A print has one place and one end at a time: `printBegin`, pieces, `printEnd`. A piece that does not fit
 // makes the whole print FULL, so that nobody has to ask after each.
 import { FieldAt, type Head } from "./head.ts";
+import { ascii } from "./octet.ts";
 
 /** No room: what was printed is no head. */
 export const FULL = -1;
@@ -15,10 +16,10 @@ export interface Text {
 }
 
 /** A text in ASCII, made when a module is loaded. */
-export function text(ascii: string): Text {
-  const bytes = new Uint8Array((ascii.length + 3) & ~3);
-  for (let at = 0; at < ascii.length; at++) bytes[at] = ascii.charCodeAt(at);
-  return { bytes, words: new DataView(bytes.buffer), length: ascii.length };
+export function text(characters: string): Text {
+  const bytes = new Uint8Array((characters.length + 3) & ~3);
+  bytes.set(ascii(characters));
+  return { bytes, words: new DataView(bytes.buffer), length: characters.length };
 }
 
 /** Pieces are copied in words of four bytes, the last one whole: up to three bytes behind a print are
@@ -327,6 +328,34 @@ export function put(
   for (let index = 0; index < length; index++) into[at + index] = source[from + index];
   return at + length;
 }
+
+/** Copies [from, until) of other bytes, fit for the value of a field: whatever is not visible ASCII or a space is
+ * written as `\\HH`, as distinguished names have it (RFC 4514 section 2.4). */
+export function putEscaped(
+  into: Uint8Array,
+  at: number,
+  to: number,
+  source: Uint8Array,
+  from: number,
+  until: number,
+): number {
+  let end = at;
+  for (let index = from; index < until; index++) {
+    const octet = source[index], plain = octet >= 0x20 && octet < 0x7f;
+    if (end < 0 || end + (plain ? 1 : 3) > to) return FULL;
+    if (plain) {
+      into[end++] = octet;
+      continue;
+    }
+    into[end] = 0x5c;
+    into[end + 1] = UPPER_HEX[octet >> 4];
+    into[end + 2] = UPPER_HEX[octet & 15];
+    end += 3;
+  }
+  return end;
+}
+
+const UPPER_HEX = ascii("0123456789ABCDEF");
 
 /** A whole number >= 0 in decimal. */
 export function putDecimal(into: Uint8Array, at: number, to: number, value: number): number {

@@ -12,6 +12,7 @@ import {
   printBytes,
   printDecimal,
   printEnd,
+  printRun,
   type Text,
   text,
 } from "../proto/http1_print.ts";
@@ -24,8 +25,10 @@ import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { OwnField } from "../plan/routing.ts";
 import { preferred } from "../proto/accept.ts";
-import { exDown, exDownBytes, exFlags, exListener, exRoute, exStatus } from "./exchanges.ts";
+import { exDown, exDownBytes, exFlags, exListener, exReason, exRoute, exStatus } from "./exchanges.ts";
 import { printEdited, printTemplate } from "../policy/field_edits.ts";
+import { printHsts, printToHttps, TO_HTTPS_STATUS } from "../policy/secure.ts";
+import { TOKEN_AT } from "../policy/way.ts";
 import { prepareAnswerTemplates } from "./request_id.ts";
 import { request } from "./wire_h1.ts";
 import { inputs } from "./routing.ts";
@@ -102,6 +105,7 @@ const TYPES = [
   text("Content-Type: application/problem+json\r\n"),
 ];
 
+const DOT = text(".");
 const COLON = text(": ");
 const NEWLINE = text("\n");
 const HTML = [
@@ -133,7 +137,7 @@ export function sayReason(
   const detail = refusal === 0 ? SENTENCES[reason] : FAULTS[refusal];
   const shows = held.listenerProxyStatus[exListener[ex]] !== ProxyStatus.Off;
   const ordered = reason === Reason.Answered, off = ordered ? held.routing.routeOwnOff[exRoute[ex]] : 0;
-  printHead(ex, status, own ? textBytes[given] : pageBytes(form, status, detail), off);
+  printHead(ex, held, status, own ? textBytes[given] : pageBytes(form, status, detail), off);
   if (!(off & OwnField.ContentType)) print(TYPES[form]);
   print(VARY);
   if (shows) print(ERRORS[reason]);
@@ -148,7 +152,7 @@ export function sayReason(
 
 /** First line and the fields that every answer of ours has; `off`: OwnField bits of those that its route sets
  * or removes. */
-function printHead(ex: number, status: number, bodyBytes: number, off = 0): void {
+function printHead(ex: number, held: Plan, status: number, bodyBytes: number, off = 0): void {
   exStatus[ex] = status;
   printBegin(ARENA_PRINT, PRINT_END);
   print(VERSION);
@@ -157,6 +161,9 @@ function printHead(ex: number, status: number, bodyBytes: number, off = 0): void
   print(PHRASE[status]);
   print(CRLF);
   if (!(off & OwnField.Date)) print(dateField(wallMs()));
+  // Who spoke plain HTTP where TLS is spoken is told so in plain HTTP, where the field must not be.
+  const secure = held.listenerHstsBytes[exListener[ex]] !== 0 && exReason[ex] !== Reason.PlainHttp;
+  if (secure && !(off & OwnField.StrictTransport)) printHsts(held, exListener[ex]);
   if (status !== 204 && status !== 304) {
     print(CONTENT_LENGTH);
     printDecimal(bodyBytes);
@@ -172,7 +179,7 @@ export function sayFixed(ex: number, held: Plan): number {
   const route = exRoute[ex], status = routeStatus[route];
   const silent = exFlags[ex] & ExFlag.Bodiless || status === 204 || status === 304;
   const off = held.routing.routeOwnOff[route];
-  printHead(ex, status, routeBodyBytes[route], off);
+  printHead(ex, held, status, routeBodyBytes[route], off);
   if (routeTypeBytes[route] > 0 && status !== 204 && !(off & OwnField.ContentType)) {
     print(CONTENT_TYPE);
     printBytes(held.arenaWords, routeTypeAt[route], routeTypeAt[route] + routeTypeBytes[route]);
@@ -190,8 +197,35 @@ export function sayPage(ex: number, held: Plan): number {
 }
 
 /** Says that all is well, and no more. @returns as `send` */
-export function sayNothing(ex: number): number {
-  printHead(ex, 200, 0);
+export function sayNothing(ex: number, held: Plan): number {
+  printHead(ex, held, 200, 0);
+  print(CRLF);
+  return send(ex);
+}
+
+/** Says what an authority asks for: the token of the request's path with our account's thumbprint (RFC 8555 section
+ * 8.3). Nobody has to remember tokens for that. @returns as `send` */
+export function sayChallenge(ex: number, held: Plan): number {
+  const listener = exListener[ex];
+  const at = held.listenerThumbprintAt[listener], bytes = held.listenerThumbprintBytes[listener];
+  const from = request.at + request.path + TOKEN_AT, end = request.at + request.pathEnd;
+  printHead(ex, held, 200, end - from + DOT.length + bytes);
+  print(TYPES[PageForm.Text]);
+  print(CRLF);
+  if (!(exFlags[ex] & ExFlag.Bodiless)) {
+    printRun(from, end);
+    print(DOT);
+    printBytes(held.arenaWords, at, at + bytes);
+  }
+  return send(ex);
+}
+
+/** Sends the client to https://. @returns as `send` */
+export function sayToHttps(ex: number, held: Plan): number {
+  printHead(ex, held, TO_HTTPS_STATUS, 0);
+  print(LOCATION);
+  printToHttps(held, exListener[ex], request);
+  print(CRLF);
   print(CRLF);
   return send(ex);
 }
@@ -199,7 +233,7 @@ export function sayNothing(ex: number): number {
 /** Says a route's redirect. @returns as `send` */
 export function sayRedirect(ex: number, held: Plan): number {
   const route = exRoute[ex], off = held.routing.routeOwnOff[route];
-  printHead(ex, held.routing.routeStatus[route], 0, off);
+  printHead(ex, held, held.routing.routeStatus[route], 0, off);
   prepareAnswerTemplates(ex, held);
   if (!(off & OwnField.Location)) {
     print(LOCATION);

@@ -7,11 +7,12 @@ import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody } from "../net/slots.ts";
 import { unreadKeep } from "../net/unread.ts";
 import { linesNeed, Needs } from "../plan/log_lines.ts";
-import { type Plan, ProxyStatus } from "../plan/plan.ts";
+import { CERTIFICATE_WAYS, type Plan, ProxyStatus } from "../plan/plan.ts";
 import { OwnField } from "../plan/routing.ts";
 import { dropped, editAnswer, keepsDate } from "../policy/edit.ts";
 import { markEdited, printEdited } from "../policy/field_edits.ts";
 import { needsPath, printRequest, tellsId } from "../policy/request_head.ts";
+import { hasHsts, printHsts } from "../policy/secure.ts";
 import { HeadFlag } from "../proto/head.ts";
 import { dateField } from "../proto/http_date.ts";
 import {
@@ -44,6 +45,7 @@ import {
 import { recallHead } from "./kept_head.ts";
 import { prepareAnswerTemplates, settleId } from "./request_id.ts";
 import { inputs, prepareTemplates, readPath } from "./routing.ts";
+import { readCertificate } from "./session.ts";
 import { answer, request, restAt, restBytes } from "./wire_h1.ts";
 
 /** What became of a head. */
@@ -86,6 +88,7 @@ export function forwardRequest(ex: number, held: Plan, fresh: boolean): Forwarde
   inputs.bytes = inputs.client = arenaBytes;
   const numbered = tellsId(held, route) || linesNeed(held.lines, Needs.Id);
   if (route !== NONE) prepareTemplates(ex, held);
+  if ((held.listenerForwarded[listener] & CERTIFICATE_WAYS) !== 0) readCertificate(down, inputs);
   if (numbered) settleId(ex, held);
   printBegin(ARENA_PRINT, PRINT_END);
   if (!printRequest(held, listener, server, route, numbered, inputs)) return Forwarded.NoHost;
@@ -114,11 +117,18 @@ export function forwardAnswer(ex: number): Forwarded {
     // RFC 9110 section 6.6.1: who has a clock adds what the server left out.
     const ownDate = edits > 0 && (held.routing.routeOwnOff[route] & OwnField.Date) !== 0;
     if (!keepsDate && !ownDate) print(dateField(wallMs()));
+    if (held.listenerHstsBytes[exListener[ex]] !== 0) addHsts(ex, held, edits > 0 ? route : NONE);
     if (flags & ExFlag.Last) print(CONNECTION_CLOSE);
     else if (flags & ExFlag.Old) print(CONNECTION_KEEP_ALIVE);
   }
   print(CRLF);
   return send(ex, up, exDown[ex], true);
+}
+
+/** The listener's Strict-Transport-Security, unless the server has said one, or the route sets or removes it. */
+function addHsts(ex: number, held: Plan, edited: number): void {
+  if (edited !== NONE && (held.routing.routeOwnOff[edited] & OwnField.StrictTransport) !== 0) return;
+  if (!hasHsts(arenaBytes, answer)) printHsts(held, exListener[ex]);
 }
 
 /** Which server answered (RFC 9209 section 2.1.2). */

@@ -17,7 +17,7 @@ import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
-import { sayFixed, sayNothing, sayPage, sayRedirect } from "./answer.ts";
+import { sayChallenge, sayFixed, sayNothing, sayPage, sayRedirect, sayToHttps } from "./answer.ts";
 import { bodyBegin, bodyRefusal } from "./body.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
 import { allow, allowUntil, isOver } from "./deadlines.ts";
@@ -253,6 +253,15 @@ function requestCame(ex: number): void {
       return lastHop(ex, head.method);
     case Way.Loop:
       return say(ex, Reason.Loop, 502, true);
+    case Way.Challenge:
+      return reply(ex, sayChallenge);
+    case Way.ToHttps:
+      return reply(ex, sayToHttps);
+    case Way.NoHost:
+      exErrno[ex] = Refusal.NoHost;
+      return say(ex, Reason.BadRequest, 400, true);
+    case Way.Misdirected:
+      return say(ex, Reason.Misdirected, 421, true);
     default:
       return say(ex, Reason.NoRoute, 404, true);
   }

@@ -1,7 +1,7 @@
 // Which way a request goes: the route that its head chooses, and what that route writes with. The path is
 // decoded once to choose; a route that rewrites decodes it again when it does, since between the two the
 // request may have waited for a server.
-import { ARENA_PATH, ARENA_SCRATCH, NONE, PATH_BYTES } from "../base/limits.ts";
+import { ARENA_FACT, ARENA_PATH, ARENA_SCRATCH, NONE, PATH_BYTES } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { bodyBytesMax, capture } from "../policy/route.ts";
 import type { TemplateInputs } from "../policy/template.ts";
@@ -9,6 +9,7 @@ import { Way, wayAtOnce, wayByRoute, wayRoute } from "../policy/way.ts";
 import type { Head } from "../proto/head.ts";
 import { decodePath, isDecoded, refusalOf } from "../proto/path.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
+import { isForUs } from "./session.ts";
 import { slotBodyMost } from "../net/slots.ts";
 import { Refusal } from "../proto/refusal.ts";
 import { exDown, exListener, exRoute, exUpstream } from "./exchanges.ts";
@@ -28,6 +29,16 @@ export const inputs: TemplateInputs = {
   idEnd: 0,
   port: 0,
   secure: 0,
+  fact: (slot, which, at, bytes) => sys.tls_fact(slot, which, at, bytes),
+  slot: NONE,
+  facts: new Uint8Array(0),
+  factAt: ARENA_FACT,
+  certificateAt: 0,
+  certificateEnd: 0,
+  subjectAt: 0,
+  subjectEnd: 0,
+  fingerprintAt: 0,
+  fingerprintEnd: 0,
 };
 
 /** Why the last `readPath` said no. */
@@ -42,9 +53,10 @@ export function readPath(head: Head): boolean {
 
 /** Chooses the way of the request in `request`: sets exRoute and exUpstream. */
 export function chooseWay(ex: number, held: Plan): Way {
-  const atOnce = wayAtOnce(arenaBytes, request);
-  if (atOnce !== Way.Upstream) return atOnce;
   const listener = exListener[ex], router = held.listenerRouter[listener];
+  const atOnce = wayAtOnce(held, listener, arenaBytes, request);
+  if (atOnce !== Way.Upstream) return atOnce;
+  if (held.listenerTls[listener] !== NONE && !isForUs(exDown[ex], request)) return Way.Misdirected;
   if (router === NONE) {
     exUpstream[ex] = held.listenerUpstream[listener];
     return exUpstream[ex] === NONE ? Way.None : Way.Upstream;
@@ -84,6 +96,9 @@ export function prepareTemplates(ex: number, held: Plan): void {
   inputs.id = arenaBytes;
   inputs.idAt = inputs.idEnd = 0; // told by settleId, where it may be asked for
   inputs.port = held.listenerPort[exListener[ex]];
+  inputs.secure = held.listenerTls[exListener[ex]] !== NONE ? 1 : 0;
+  inputs.slot = exDown[ex];
+  inputs.facts = arenaBytes;
   capture(held, exRoute[ex], inputs.path, inputs.pathAt, inputs.pathEnd);
 }
 

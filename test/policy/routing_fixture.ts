@@ -137,7 +137,25 @@ export function routeOf(
 }
 
 export function inputsOf(given: Request, more: Partial<TemplateInputs> = {}): TemplateInputs {
-  return { ...given, id: latin1("..id-1.."), idAt: 2, idEnd: 6, port: 8080, secure: 0, ...more };
+  return {
+    ...given,
+    id: latin1("..id-1.."),
+    idAt: 2,
+    idEnd: 6,
+    port: 8080,
+    secure: 0,
+    fact: () => 0,
+    slot: 0,
+    facts: new Uint8Array(),
+    factAt: 0,
+    certificateAt: 0,
+    certificateEnd: 0,
+    subjectAt: 0,
+    subjectEnd: 0,
+    fingerprintAt: 0,
+    fingerprintEnd: 0,
+    ...more,
+  };
 }
 
 export function latin1(text: string): Uint8Array {

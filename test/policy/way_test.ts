@@ -1,8 +1,23 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { VIA_MAX } from "../../src/base/limits.ts";
+import { TOKEN_BYTES_MAX, VIA_MAX } from "../../src/base/limits.ts";
+import { ARENA_FIRST, makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
+import { type Head, makeHead } from "../../src/proto/head.ts";
+import { parseRequest } from "../../src/proto/http1_head.ts";
 import { Way, wayAtOnce, wayByRoute, wayRoute } from "../../src/policy/way.ts";
-import { compileList, pathSpec, request, spec } from "./routing_fixture.ts";
+import { compileList, latin1, pathSpec, request, spec, textOf } from "./routing_fixture.ts";
+
+const LISTENER = 1;
+
+/** One listener that sends plain requests to that port, and answers challenges. */
+function planOf({ toHttps = 0, thumbprint = "" } = {}): Plan {
+  const plan = makePlan(1, { ...NO_SIZES, listeners: 2, arenaBytes: 64 });
+  plan.listenerToHttps[LISTENER] = toHttps;
+  plan.arena.set(latin1(thumbprint), ARENA_FIRST);
+  plan.listenerThumbprintAt[LISTENER] = ARENA_FIRST;
+  plan.listenerThumbprintBytes[LISTENER] = thumbprint.length;
+  return plan;
+}
 
 describe("wayAtOnce", () => {
   const vias = (count: number) => `Via: ${Array(count).fill("1.1 sluice").join(", ")}`;
@@ -20,10 +35,74 @@ describe("wayAtOnce", () => {
   for (const [target, method, lines, want, why] of cases) {
     it(`${method} ${target}: ${why}`, () => {
       const { bytes, head } = request(target, lines, method);
-      equal(wayAtOnce(bytes, head), want);
+      equal(wayAtOnce(planOf(), LISTENER, bytes, head), want);
     });
   }
 });
+
+describe("wayAtOnce: challenges of ACME", () => {
+  const prefix = "/.well-known/acme-challenge/", long = "A".repeat(TOKEN_BYTES_MAX);
+  const cases: [target: string, method: string, want: Way, why: string][] = [
+    [`${prefix}abc-_XYZ09`, "GET", Way.Challenge, "a token"],
+    [`${prefix}abc`, "HEAD", Way.Challenge, "the same without its body"],
+    [`${prefix}${long}`, "GET", Way.Challenge, "as long as it may be"],
+    [`${prefix}${long}A`, "GET", Way.ToHttps, "one octet too many"],
+    [prefix, "GET", Way.ToHttps, "no token"],
+    [prefix.slice(0, -1), "GET", Way.ToHttps, "no token either"],
+    [`${prefix}a/b`, "GET", Way.ToHttps, "a slash"],
+    [`${prefix}a%41`, "GET", Way.ToHttps, "an escape: tokens have none"],
+    [`${prefix}a.b`, "GET", Way.ToHttps, "a dot: a key authorization is no token"],
+    [`${prefix}abc?x=1`, "GET", Way.ToHttps, "a query"],
+    [`${prefix}abc`, "POST", Way.ToHttps, "nobody fetches it so"],
+    ["/.well-known/acme-challengE/abc", "GET", Way.ToHttps, "paths have a case"],
+    ["/.well-known/acme-challenge-abc", "GET", Way.ToHttps, "another path"],
+    ["/", "GET", Way.ToHttps, "anything else"],
+  ];
+  for (const [target, method, want, why] of cases) {
+    it(`${method} ${target.slice(0, 60)}: ${why}`, () => {
+      const { bytes, head } = request(target, [], method);
+      equal(wayAtOnce(planOf({ toHttps: 443, thumbprint: "print" }), LISTENER, bytes, head), want);
+      const without = want === Way.Challenge ? Way.Upstream : want;
+      equal(wayAtOnce(planOf({ toHttps: want === Way.Challenge ? 0 : 443 }), LISTENER, bytes, head), without);
+    });
+  }
+
+  it("for every octet: base64url and no more", () => {
+    for (let octet = 0x21; octet < 0x7f; octet++) {
+      const character = String.fromCharCode(octet);
+      if ("?#/\\%".includes(character) || character === ".") continue; // no path, or another one
+      const { bytes, head } = request(`${prefix}a${character}b`);
+      const way = wayAtOnce(planOf({ thumbprint: "print" }), LISTENER, bytes, head);
+      equal(way, /[A-Za-z0-9_-]/.test(character) ? Way.Challenge : Way.Upstream, character);
+    }
+  });
+});
+
+describe("wayAtOnce: to https://", () => {
+  const to = planOf({ toHttps: 443 });
+  const cases: [target: string, method: string, lines: string[], want: Way, why: string][] = [
+    ["/", "GET", [], Way.ToHttps, "whatever it is"],
+    ["/", "POST", ["Content-Length: 3"], Way.ToHttps, "with its body"],
+    ["*", "OPTIONS", [], Way.ToHttps, "of the whole server"],
+    ["http://shop.example/", "GET", [], Way.ToHttps, "its host is in its target"],
+    ["/", "GET", ["Host:"], Way.NoHost, "nowhere to send it"],
+    ["shop.example:80", "CONNECT", [], Way.Connect, "no tunnel anywhere"],
+    ["/", "OPTIONS", ["Max-Forwards: 0"], Way.LastHop, "it is for us"],
+  ];
+  for (const [target, method, lines, want, why] of cases) {
+    it(`${method} ${target}: ${why}`, () => {
+      const { bytes, head } = target === "*" ? asterisk() : request(target, lines, method);
+      equal(wayAtOnce(to, LISTENER, bytes, head), want);
+      equal(wayAtOnce(planOf(), LISTENER, bytes, head) === want, want < Way.ToHttps, "if it is asked for");
+    });
+  }
+});
+
+function asterisk(): { bytes: Uint8Array; head: Head } {
+  const bytes = latin1("OPTIONS * HTTP/1.1\r\nHost: shop.example\r\n\r\n"), head = makeHead();
+  equal(parseRequest(bytes, 0, bytes.length, head), bytes.length, textOf(bytes));
+  return { bytes, head };
+}
 
 describe("wayByRoute", () => {
   const compiled = compileList([

@@ -21,6 +21,7 @@ import {
   type Trusted,
   writeListener,
 } from "./compile_listeners.ts";
+import { type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import type { HealthCheck } from "./health_schema.ts";
@@ -64,6 +65,9 @@ export interface CompileInput {
   readonly resolve: (target: Address) => readonly LiteralAddress[];
   /** The number of a compiled regular expression. */
   readonly patternOf: (source: Uint8Array) => number;
+  /** Of the ACME account's key (RFC 8555 section 8.1), where certificates are had by themselves: every HTTP listener
+   * answers challenges with it. */
+  readonly acmeThumbprint?: string;
 }
 
 /** Something that does not fit: told, and left out. */
@@ -120,6 +124,7 @@ interface Places {
     readonly addressAt: number;
   }[];
   readonly trusted: Trusted;
+  readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
@@ -316,7 +321,7 @@ function listenerKey({ listener, bind }: OpenSocket): string {
 function placeBytes(
   arena: ArenaWriter,
   parts: Parts,
-  { config, patternOf }: CompileInput,
+  { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
   directory: Directory,
 ): Places {
   const { servers, probes } = parts;
@@ -342,6 +347,7 @@ function placeBytes(
       addressAt: arena.add(encodeAddress(address)),
     })),
     trusted: placeTrusted(arena, config),
+    https: placeHttps(arena, config, sockets, acmeThumbprint),
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
@@ -400,7 +406,7 @@ function writeListeners(
   plan: Plan,
   sockets: readonly OpenSocket[],
   { listeners, upstreams }: Parts,
-  { trusted, pages, routes, logNames }: Places,
+  { trusted, https, pages, routes, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -413,6 +419,7 @@ function writeListeners(
       numbers.get(listener.configured.to ?? "") ?? NONE,
       trusted,
       logNames.listeners[index],
+      https,
     );
     plan.listenerRouter[listener.number] = routes.routers[index];
   });

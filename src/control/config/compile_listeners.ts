@@ -2,7 +2,13 @@
 import { Forwarding, type Plan, Protocol, ProxyStatus, TRUSTED_BYTES } from "../../plan/plan.ts";
 import type { ArenaWriter } from "./arena.ts";
 import type { Cidr } from "./cidr.ts";
-import { FORWARDED_NAMES, FORWARDED_SHIFTS, type ForwardingWord } from "./forwarding_schema.ts";
+import { type PlacedHttps, writeHttps } from "./compile_https.ts";
+import {
+  CERTIFICATE_SHIFTS,
+  FORWARDED_NAMES,
+  FORWARDED_SHIFTS,
+  type ForwardingWord,
+} from "./forwarding_schema.ts";
 import type { Config } from "./schema.ts";
 
 type Configured = Config["listeners"][string];
@@ -61,6 +67,7 @@ export function writeListener(
   upstream: number,
   trusted: Trusted,
   logName: Span,
+  https: PlacedHttps,
 ): void {
   const { timeouts } = configured;
   plan.listenerNameAt[number] = logName.at;
@@ -79,11 +86,21 @@ export function writeListener(
   plan.listenerRequestHeadMs[number] = timeouts["request-head"];
   plan.listenerBodyStallMs[number] = timeouts["body-stall"];
   plan.listenerExchangeMs[number] = timeouts.exchange;
-  plan.listenerForwarded[number] = forwardedBits(configured.forwarded);
+  plan.listenerForwarded[number] = forwardedBits(configured.forwarded) | certificateBits(configured);
   plan.listenerProxyStatus[number] = proxyStatus(configured["proxy-status"]);
   const { first, count } = trusted.spans.get(name) ?? { first: 0, count: 0 };
   plan.listenerTrustedFirst[number] = first;
   plan.listenerTrustedCount[number] = count;
+  writeHttps(plan, number, name, profile !== 0, https);
+}
+
+/** On its plain addresses as well: what no client could prove there, none may claim. */
+function certificateBits({ tls }: Configured): number {
+  if (tls === undefined || tls.client.mode === "off") return 0;
+  return Object.values(CERTIFICATE_SHIFTS).reduce<number>(
+    (bits, shift) => bits | Forwarding.Replace << shift,
+    0,
+  );
 }
 
 function forwardedBits(words: Configured["forwarded"]): number {

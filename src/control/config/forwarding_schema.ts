@@ -42,5 +42,13 @@ export const FORWARDED_SHIFTS: Readonly<Record<keyof z.infer<typeof forwarded>, 
   traceparent: ForwardedShift.Traceparent,
 };
 
+/** Fields of requests that tell of a client's certificate, in lower case: where clients are asked for one, they are
+ * always ours. */
+export const CERTIFICATE_SHIFTS: Readonly<Record<string, ForwardedShift>> = {
+  "client-cert": ForwardedShift.ClientCert,
+  "x-client-cert-subject": ForwardedShift.ClientCertSubject,
+  "x-client-cert-fingerprint": ForwardedShift.ClientCertFingerprint,
+};
+
 /** The fields of requests that are written anew at each hop, in lower case. */
 export const FORWARDED_NAMES = Object.keys(FORWARDED_SHIFTS) as (keyof typeof FORWARDED_SHIFTS)[];

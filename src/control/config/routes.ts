@@ -19,7 +19,7 @@ import type { ArenaWriter } from "./arena.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
 import { quoted, type Reading, refused } from "./errors.ts";
 import type { Finding } from "./finding.ts";
-import { FORWARDED_NAMES, FORWARDED_SHIFTS } from "./forwarding_schema.ts";
+import { CERTIFICATE_SHIFTS, FORWARDED_NAMES, FORWARDED_SHIFTS } from "./forwarding_schema.ts";
 import { decodedText, type PathSpec, readRoutePath, type RoutePath } from "./route_paths.ts";
 import { type HostRoutes, latin1, type PlacedRoute, RoutingTables } from "./route_tables.ts";
 import { readTemplate, uriFlaw } from "./templates.ts";
@@ -413,9 +413,13 @@ function addEdits(
 }
 
 /** The same of answers that we make. */
-function ownOff({ set, remove }: HeaderEdits): number {
+function ownOff({ set, add, remove, rename }: HeaderEdits): number {
   const names = new Set([...Object.keys(set), ...remove].map((name) => name.toLowerCase()));
-  return (names.has("date") ? OwnField.Date : 0) | (names.has("content-type") ? OwnField.ContentType : 0) |
+  // Of two, a browser looks at the first alone (RFC 6797 section 8.1): what a route adds is not to be behind ours.
+  const added = [...Object.keys(add), ...Object.values(rename)].map((name) => name.toLowerCase());
+  const transport = [...names, ...added].includes("strict-transport-security");
+  return (transport ? OwnField.StrictTransport : 0) |
+    (names.has("date") ? OwnField.Date : 0) | (names.has("content-type") ? OwnField.ContentType : 0) |
     (names.has("location") ? OwnField.Location : 0);
 }
 
@@ -424,8 +428,13 @@ function forwardedOff({ set, remove, rename }: HeaderEdits): number {
   const names = new Set(
     [...Object.keys(set), ...remove, ...Object.values(rename)].map((name) => name.toLowerCase()),
   );
-  return FORWARDED_NAMES.filter((name) => names.has(name))
-    .reduce((bits, name) => bits | Forwarding.Off << FORWARDED_SHIFTS[name], 0);
+  const shifts = [
+    ...FORWARDED_NAMES.filter((name) => names.has(name)).map((name) => FORWARDED_SHIFTS[name]),
+    ...Object.keys(CERTIFICATE_SHIFTS).filter((name) => names.has(name)).map((name) =>
+      CERTIFICATE_SHIFTS[name]
+    ),
+  ];
+  return shifts.reduce<number>((bits, shift) => bits | Forwarding.Off << shift, 0);
 }
 
 function addTemplate(
@@ -437,10 +446,10 @@ function addTemplate(
 ): number {
   const ops = taken(readTemplate(text, templateFor, captures), name);
   const templateOpFirst = tables.rows("ops");
-  for (const { op, bytes, capture, strict } of ops) {
+  for (const { op, bytes, which, strict } of ops) {
     tables.add("ops", {
       opKind: op,
-      opAt: bytes.length > 0 ? tables.text(bytes) : capture,
+      opAt: bytes.length > 0 ? tables.text(bytes) : which,
       opBytes: bytes.length,
       opStrict: strict ? 1 : 0,
     });

@@ -2,6 +2,7 @@
 // is read here becomes operations of the Plan (policy/template.ts), which says how the parts are encoded.
 // A template that could send a client or a server elsewhere by what the client wrote is refused.
 import { Op, TemplateFor } from "../../plan/routing.ts";
+import { TlsFact } from "../../sys/symbols.ts";
 import { didYouMean, quoted, type Reading, refused, shown, taken } from "./errors.ts";
 
 /** One operation. */
@@ -9,8 +10,8 @@ export interface TemplateOp {
   readonly op: Op;
   /** Of a literal: its bytes. */
   readonly bytes: Uint8Array;
-  /** Of a captured part: its number. */
-  readonly capture: number;
+  /** Of a captured part: its number; of a part of the client's TLS: which. */
+  readonly which: number;
   readonly strict: boolean;
 }
 
@@ -26,8 +27,19 @@ const PARTS: Readonly<Record<string, Op>> = {
   port: Op.Port,
 };
 
+/** Parts of the client's TLS; of its certificate, if it was asked for one and has shown it. Empty otherwise. */
+const SESSION_PARTS: Readonly<Record<string, TlsFact>> = {
+  "tls-version": TlsFact.Version,
+  "tls-cipher": TlsFact.Cipher,
+  "tls-sni": TlsFact.Name,
+  "client-cert-subject": TlsFact.Subject,
+  "client-cert-issuer": TlsFact.Issuer,
+  "client-cert-serial": TlsFact.Serial,
+  "client-cert-fingerprint": TlsFact.Fingerprint,
+};
+
 /** Names that a part of a path cannot have. */
-export const RESERVED: readonly string[] = Object.keys(PARTS);
+export const RESERVED: readonly string[] = [...Object.keys(PARTS), ...Object.keys(SESSION_PARTS)];
 
 /** A piece of a text with names: literal text, or a name. */
 export type Piece = { readonly literal: string } | { readonly name: string };
@@ -77,14 +89,16 @@ export function readTemplate(
   return taken(pieces.value.map((piece): TemplateOp => {
     if ("literal" in piece) {
       before += piece.literal;
-      return { op: Op.Literal, bytes: new TextEncoder().encode(piece.literal), capture: 0, strict: false };
+      return { op: Op.Literal, bytes: new TextEncoder().encode(piece.literal), which: 0, strict: false };
     }
     const isOpen = before.includes("?") || (isInAuthority(before) && !isPath(piece));
     const strict = kind === TemplateFor.Host || (kind === TemplateFor.Location && isOpen);
     before += isPath(piece) ? "/" : NAME_MARK;
-    const capture = captures.indexOf(piece.name);
-    const op = capture === -1 ? PARTS[piece.name] : Op.Capture;
-    return { op, bytes: new Uint8Array(), capture: Math.max(capture, 0), strict };
+    const capture = captures.indexOf(piece.name), bytes = new Uint8Array();
+    if (capture !== -1) return { op: Op.Capture, bytes, which: capture, strict };
+    if (!Object.hasOwn(SESSION_PARTS, piece.name)) return { op: PARTS[piece.name], bytes, which: 0, strict };
+    const which = SESSION_PARTS[piece.name];
+    return { op: Op.Session, bytes, which, strict: kind !== TemplateFor.FieldValue };
   }));
 }
 
@@ -102,7 +116,7 @@ function isInAuthority(before: string): boolean {
 }
 
 function nameFlaw(name: string, captures: readonly string[]): Reading<never> | undefined {
-  if (captures.includes(name) || Object.hasOwn(PARTS, name)) return undefined;
+  if (captures.includes(name) || RESERVED.includes(name)) return undefined;
   const names = [...captures, ...RESERVED];
   if (name === "rest") {
     return refused("{rest} is what follows a prefix, and this route has none", "leave it out");
@@ -166,9 +180,11 @@ function placeFlaw(pieces: readonly Piece[], text: string, kind: TemplateFor): R
   return locationFlaw(pieces);
 }
 
+const NO_HOSTS: readonly string[] = ["path", "query", "method", "client-ip", ...Object.keys(SESSION_PARTS)];
+
 function hostFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
   for (const piece of pieces) {
-    if (!("name" in piece) || !["path", "query", "method", "client-ip"].includes(piece.name)) continue;
+    if (!("name" in piece) || !NO_HOSTS.includes(piece.name)) continue;
     return refused(`{${piece.name}} is no part of a host`, "leave it out");
   }
   return undefined;
@@ -178,6 +194,11 @@ function hostFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
 function isDomain(piece: Piece | undefined): boolean {
   return piece !== undefined && "literal" in piece && /^\.[a-z0-9-]/i.test(piece.literal);
 }
+
+const NO_HOSTS_BUT_PATHS: readonly string[] = [
+  ...["rest", "method", "client-ip", "request-id"],
+  ...Object.keys(SESSION_PARTS),
+];
 
 /** A client must not choose another host by what its path says: https://shop.example{rest}. */
 function locationFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
@@ -191,10 +212,10 @@ function locationFlaw(pieces: readonly Piece[]): Reading<never> | undefined {
     if (name === "query" && !before.includes("?")) {
       return refused("{query} stands before any question mark", 'write "?{query}"');
     }
-    if (isInAuthority(before) && ["rest", "method", "client-ip", "request-id"].includes(name)) {
+    if (isInAuthority(before) && NO_HOSTS_BUT_PATHS.includes(name)) {
       return refused(`{${name}} is part of the host there`, `write "/{${name}}"`);
     }
-    if (isInAuthority(before) && !(name in PARTS) && !isDomain(pieces[index + 1])) {
+    if (isInAuthority(before) && !RESERVED.includes(name) && !isDomain(pieces[index + 1])) {
       return refused(
         `{${name}} could be any host there`,
         `write a domain behind it: "{${name}}.shop.example"`,

@@ -7,6 +7,7 @@ import { OwnField } from "../../plan/routing.ts";
 import { needsPath } from "../../policy/request_head.ts";
 import { isTrusted } from "../../policy/trust.ts";
 import { isIn } from "../../policy/prefix.ts";
+import { TO_HTTPS_STATUS } from "../../policy/secure.ts";
 import { Way, wayAtOnce, wayByRoute, wayRoute } from "../../policy/way.ts";
 import { HeadFlag, Method } from "../../proto/head.ts";
 import { Refusal, REFUSALS } from "../../proto/refusal.ts";
@@ -38,6 +39,7 @@ import {
   readRequest,
   requestView,
   templateText,
+  toHttps,
 } from "./request.ts";
 import { Recorder, routeKey, routeViews } from "./routes.ts";
 import { balance, type Balanced } from "./servers.ts";
@@ -88,7 +90,7 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
       decision: decide("nobody", `nobody listens on ${addressText(question.to)}`),
     };
   }
-  placeClient(question);
+  placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
   const known = { ...empty, listener: listenerView(world, entry) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
     return { ...known, ...connection(world, entry) };
@@ -165,18 +167,30 @@ function request(world: World, entry: ListenerEntry, question: RequestQuestion):
   const { plan } = world, listener = entry.number;
   const timeouts = timeoutsOf(world, "listeners", entry.name, REQUEST_TIMEOUTS);
   const client = clientView(world, entry, question);
+  const isSecure = plan.listenerTls[listener] !== NONE;
+  if (isSecure && !question.secure) return { client, timeouts, decision: refused(Reason.PlainHttp, 400) };
+  if (question.secure && !isSecure) return { client, timeouts, decision: malformed(Refusal.TlsOnPlain) };
   const refusal = readRequest(question);
   if (refusal !== Refusal.None) return { client, timeouts, decision: malformed(refusal) };
   const { head } = inputs, router = plan.listenerRouter[listener];
   const path = readPath(),
     known = { client, timeouts, request: requestView(question, path === Refusal.None) };
-  switch (wayAtOnce(arenaBytes, head)) {
+  switch (wayAtOnce(plan, listener, arenaBytes, head)) {
     case Way.Connect:
       return { ...known, decision: refused(Reason.BadRequest, 501, "there is no forward proxy for CONNECT") };
     case Way.LastHop:
       return { ...known, decision: lastHop(head.method) };
     case Way.Loop:
       return { ...known, decision: refused(Reason.Loop, 502) };
+    case Way.Challenge:
+      return {
+        ...known,
+        decision: own(200, "its token, with the thumbprint of the ACME account (RFC 8555)"),
+      };
+    case Way.NoHost:
+      return { ...known, decision: malformed(Refusal.NoHost) };
+    case Way.ToHttps:
+      return { ...known, ...sentToHttps(world, entry) };
   }
   if (router === NONE) {
     const by = `listeners.${shown(entry.name)}.to`;
@@ -404,6 +418,19 @@ function refused(
 /** Max-Forwards: 0. */
 function lastHop(method: Method): Decision {
   if (method === Method.Trace) return refused(Reason.BadRequest, 501, "TRACE is not answered");
-  const more = { status: 200, reason: REASONS[Reason.Answered].name };
-  return decide("own", `200: its Max-Forwards is 0, and Sluice answers OPTIONS by itself`, more);
+  return own(200, "its Max-Forwards is 0, and Sluice answers OPTIONS by itself");
+}
+
+function own(status: number, why: string): Decision {
+  return decide("own", `${status}: ${why}`, { status, reason: REASONS[Reason.Answered].name });
+}
+
+/** The listener's redirect-to-https. */
+function sentToHttps({ plan }: World, { name, number }: ListenerEntry): Partial<Explanation> {
+  const status = TO_HTTPS_STATUS, location = toHttps(plan, number);
+  const text = `${status} to ${location}, by listeners.${shown(name)}.redirect-to-https`;
+  return {
+    answer: { status, location, type: null, body: null, edits: [] },
+    decision: decide("redirect", text, { status, reason: REASONS[Reason.Answered].name }),
+  };
 }

@@ -38,7 +38,8 @@ export interface StateView {
 }
 
 /** server: it goes to one. queue: it waits for a place at one. unavailable: no server is left. redirect, respond:
- * its route answers. refused: Sluice says no. own: Sluice answers by itself (OPTIONS with Max-Forwards: 0).
+ * its route answers, or redirect-to-https. refused: Sluice says no. own: Sluice answers by itself (OPTIONS with
+ * Max-Forwards: 0, a challenge of ACME).
  * nobody: nobody listens there. ask: it depends on the request. */
 export type DecisionKind =
   | "server"
@@ -76,7 +77,7 @@ export interface Place {
 export interface ListenerView extends Place {
   readonly name: string;
   readonly bind: string;
-  readonly protocol: "tcp" | "http";
+  readonly protocol: "tcp" | "tls" | "http" | "https";
 }
 
 export interface RequestView {

@@ -6,6 +6,7 @@ import { type ConfigProblem, quoted } from "../config/errors.ts";
 import { entries } from "../status.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { ListenerView } from "./explanation.ts";
+import { NONE } from "../../base/limits.ts";
 import { Protocol } from "../../plan/plan.ts";
 import { placeOf, type World } from "./world.ts";
 
@@ -52,7 +53,9 @@ export function listenersOf({ directory }: World): ListenerEntry[] {
 export function listenerView(world: World, entry: ListenerEntry): ListenerView {
   const { name, bind } = entry;
   const isHttp = world.plan.listenerProtocol[entry.number] === Protocol.Http;
-  return { name, bind, protocol: isHttp ? "http" : "tcp", ...placeOf(world, ["listeners", name]) };
+  const isSecure = world.plan.listenerTls[entry.number] !== NONE;
+  const protocol = isHttp ? (isSecure ? "https" : "http") : isSecure ? "tls" : "tcp";
+  return { name, bind, protocol, ...placeOf(world, ["listeners", name]) };
 }
 
 /** Where it is bound. */

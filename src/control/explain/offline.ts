@@ -46,7 +46,14 @@ export async function offlineWorld(
   discovery.stop();
   const directory = new Directory();
   const sockets = socketsOf(config, discovery.resolve);
-  const input = { config, generation: 1, sockets, resolve: discovery.resolve, patternOf: patternNumber };
+  const input = {
+    config,
+    generation: 1,
+    sockets,
+    resolve: discovery.resolve,
+    patternOf: patternNumber,
+    acmeThumbprint: hasAcme(config) ? THUMBPRINT : "",
+  };
   const { plan } = compile(input, new Identities(), directory);
   return {
     plan,
@@ -59,6 +66,13 @@ export async function offlineWorld(
     hide,
     whereIs: (path) => whereIs(tell, path),
   };
+}
+
+/** Stands for that of an account which nobody has looked for. */
+const THUMBPRINT = "a-thumbprint";
+
+function hasAcme({ listeners }: Config): boolean {
+  return Object.values(listeners).some(({ tls }) => tls?.acme !== undefined);
 }
 
 /** Listeners where they would be bound. */

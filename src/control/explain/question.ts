@@ -2,15 +2,7 @@
 // neither network nor disk. The same for the command line and for /explain.
 import { HEAD_BYTES_MAX } from "../../base/limits.ts";
 import { type Address, addressText, type IpAddress, ipAddress, readTarget } from "../config/address.ts";
-import {
-  type ConfigProblem,
-  NOT_SUPPORTED,
-  quoted,
-  type Reading,
-  refused,
-  shown,
-  taken,
-} from "../config/errors.ts";
+import { type ConfigProblem, quoted, type Reading, refused, shown, taken } from "../config/errors.ts";
 import { readListen } from "../config/listen.ts";
 
 export interface ConnectionQuestion {
@@ -27,6 +19,8 @@ export interface RequestQuestion {
   readonly text: string;
   readonly to: Address;
   readonly from: IpAddress;
+  /** Whether it comes by https://; the name that its client asks for is the URL's. */
+  readonly secure: boolean;
   readonly method: string;
   /** As the client would send it. */
   readonly target: string;
@@ -48,7 +42,8 @@ export interface Asked {
 
 /** Who asks when nobody is named. A port as the kernel might choose it. */
 const FROM: IpAddress = { kind: "ip", family: 4, ip: "127.0.0.1", scope: "", port: 50_000 };
-const FORMS = "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH";
+export const FORMS =
+  "write tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH, or https://";
 /** What the parser would refuse for its length is refused by the parser; more is no question. */
 const CHARACTERS_MAX = 4 * HEAD_BYTES_MAX;
 
@@ -62,7 +57,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
   };
   const { what, method, headers } = asked;
   const from = asked.from === undefined ? FROM : take("--from", readFrom(asked.from));
-  const isRequest = /^[^:/]*:\/\//.test(what) && !what.startsWith("tcp://");
+  const isRequest = /^[^:/]*:\/\//.test(what) && !/^(tcp|tls):/.test(what);
   for (const header of headers) take("-H", readField(header));
   if (!isRequest) {
     const listen = take(what, readPlace(what));
@@ -90,6 +85,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
     text: `${verb} ${what}`,
     to: url.to,
     from,
+    secure: url.secure,
     method: verb,
     target: url.target,
     fields: [...own, ...headers],
@@ -97,29 +93,35 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
 }
 
 function readPlace(text: string): Reading<Address> {
-  if (!text.startsWith("tcp://") && !text.startsWith("unix:")) {
+  if (!/^(tcp|tls):\/\//.test(text) && !text.startsWith("unix:")) {
     return refused("neither an address nor a URL", FORMS);
   }
   const listen = readListen(text);
   return listen.ok ? taken(listen.value.address) : listen;
 }
 
-/** The parts of `http://HOST[:PORT]/PATH?QUERY`. Nothing but a fragment is taken off: what a server would be sent
+/** The parts of `http://HOST[:PORT]/PATH?QUERY`, or https://. Nothing but a fragment is taken off: what a server would be sent
  * is what is looked at. */
-function readUrl(text: string): Reading<{ to: Address; authority: string; target: string }> {
-  const scheme = text.slice(0, text.indexOf("://")).toLowerCase();
-  if (scheme === "https") return refused(`https:// is ${NOT_SUPPORTED}`, "ask with http://");
-  if (scheme !== "http") return refused(`${quoted(scheme)} is no scheme to ask with`, FORMS);
-  const whole = text.slice("http://".length).split("#", 1)[0];
+function readUrl(
+  text: string,
+): Reading<{ to: Address; secure: boolean; authority: string; target: string }> {
+  const scheme = text.slice(0, text.indexOf("://")).toLowerCase(), secure = scheme === "https";
+  if (!secure && scheme !== "http") return refused(`${quoted(scheme)} is no scheme to ask with`, FORMS);
+  const whole = text.slice(`${scheme}://`.length).split("#", 1)[0];
   if (/[\r\n\0]/.test(whole)) return refused("holds a control character", "write it as %HH");
   const at = whole.search(/[/?]/);
   const authority = at === -1 ? whole : whole.slice(0, at), rest = at === -1 ? "" : whole.slice(at);
   if (/[@,;]/.test(authority)) {
-    return refused(`${quoted(authority)} is no HOST:PORT`, "write http://HOST[:PORT]/PATH");
+    return refused(`${quoted(authority)} is no HOST:PORT`, `write ${scheme}://HOST[:PORT]/PATH`);
   }
-  const place = readTarget(`http://${authority}`);
+  const place = readTarget(`${scheme}://${authority}`);
   if (!place.ok) return place;
-  return taken({ to: place.value.address, authority, target: rest.startsWith("/") ? rest : `/${rest}` });
+  return taken({
+    to: place.value.address,
+    secure,
+    authority,
+    target: rest.startsWith("/") ? rest : `/${rest}`,
+  });
 }
 
 function readMethod(text: string): Reading<string> {

@@ -2,6 +2,8 @@
 // and the parser, the path's decoder and the printer of heads are those of the data plane. One request at a
 // time: whoever explains does so without waiting in between.
 import {
+  ARENA_CERTIFICATE,
+  ARENA_FACT,
   ARENA_PATH,
   ARENA_PRINT,
   ARENA_RECEIVE,
@@ -12,15 +14,17 @@ import {
   PRINT_BYTES,
   RECEIVE_BYTES,
 } from "../../base/limits.ts";
-import type { Plan } from "../../plan/plan.ts";
+import { CERTIFICATE_WAYS, type Plan } from "../../plan/plan.ts";
 import { capture } from "../../policy/route.ts";
 import { keepsId, printRequest } from "../../policy/request_head.ts";
+import { printToHttps } from "../../policy/secure.ts";
 import { type TemplateInputs, writeTemplate } from "../../policy/template.ts";
 import { FieldAt, findField, makeHead, Name } from "../../proto/head.ts";
 import { parseRequest } from "../../proto/http1_head.ts";
 import { FULL, printBegin, printEnd, printOpen } from "../../proto/http1_print.ts";
 import { decodePath, refusalOf } from "../../proto/path.ts";
 import { Refusal } from "../../proto/refusal.ts";
+import { TlsFact } from "../../sys/symbols.ts";
 import { arenaBytes } from "../../sys/sys.ts";
 import { encodeAddress, type IpAddress } from "../config/address.ts";
 import { type LineView, NEW_NUMBER, type RequestView } from "./explanation.ts";
@@ -48,15 +52,55 @@ export const inputs: TemplateInputs = {
   idEnd: ARENA_ID,
   port: 0,
   secure: 0,
+  fact: (_, which, at, bytes) =>
+    new TextEncoder().encodeInto(session[which] ?? "", arenaBytes.subarray(at, at + bytes)).written,
+  slot: NONE,
+  facts: new Uint8Array(),
+  factAt: ARENA_FACT,
+  certificateAt: 0,
+  certificateEnd: 0,
+  subjectAt: 0,
+  subjectEnd: 0,
+  fingerprintAt: 0,
+  fingerprintEnd: 0,
 };
 
-/** Puts the client of a question into the arena. */
-export function placeClient({ to, from }: Question): void {
+/** What is known of the client's TLS, by TlsFact: words stand for what each connection has of its own. */
+let session: Partial<Record<number, string>> = {};
+
+/** The same of a certificate that the client must show. */
+const CERTIFICATE: Partial<Record<number, string>> = {
+  [TlsFact.Certificate]: ":a-certificate:",
+  [TlsFact.Subject]: "a-subject",
+  [TlsFact.Issuer]: "an-issuer",
+  [TlsFact.Serial]: "a-serial-number",
+  [TlsFact.Fingerprint]: "a-fingerprint",
+};
+
+/** Makes the TLS of a question's client known. `certified`: it must show a certificate; where it may, it shows none. */
+function placeSession(question: Question, certified: boolean): void {
+  if (question.kind !== "request" || !question.secure) {
+    session = {};
+    return;
+  }
+  session = {
+    [TlsFact.Version]: "a-version",
+    [TlsFact.Cipher]: "a-cipher",
+    ...(question.to.kind === "name" ? { [TlsFact.Name]: question.to.name } : {}),
+    ...(certified ? CERTIFICATE : {}),
+  };
+}
+
+/** Puts the client of a question into the arena. `certified`: it must show a certificate. */
+export function placeClient(question: Question, certified: boolean): void {
+  const { to, from } = question;
   inputs.bytes =
     inputs.path =
     inputs.client =
     inputs.id =
+    inputs.facts =
       arenaBytes;
+  placeSession(question, certified);
   arenaBytes.fill(0, ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES);
   if (to.kind === "unix") arenaBytes[ARENA_SCRATCH] = FAMILY_UNIX;
   else arenaBytes.set(clientRecord(from), ARENA_SCRATCH);
@@ -109,6 +153,7 @@ function latin1(from: number, end: number): string {
 /** Makes the templates of a route ready. Its path is read. */
 function prepare(plan: Plan, listener: number, route: number): void {
   inputs.port = plan.listenerPort[listener];
+  inputs.secure = plan.listenerTls[listener] === NONE ? 0 : 1;
   capture(plan, route, arenaBytes, inputs.pathAt, inputs.pathEnd);
   if (keepsId(plan, listener, inputs)) {
     const row = findField(head, Name.XRequestId) * FieldAt.Length;
@@ -133,6 +178,7 @@ export function forwardedHead(
 ): { line: string; fields: LineView[] } | { refusal: Refusal } {
   if (route === NONE) placeNewId();
   else prepare(plan, listener, route);
+  if ((plan.listenerForwarded[listener] & CERTIFICATE_WAYS) !== 0) placeCertificate();
   printOpen(arenaBytes);
   printBegin(ARENA_PRINT, PRINT_END);
   if (!printRequest(plan, listener, server, route, true, inputs)) return { refusal: Refusal.BadHost };
@@ -141,6 +187,23 @@ export function forwardedHead(
   const [line, ...printed] = linesOf(ARENA_PRINT, end);
   const [, ...came] = linesOf(head.at, head.at + head.bytes);
   return { line: shownLine(line), fields: compared(came, printed) };
+}
+
+/** What servers are told of the client's certificate. */
+function placeCertificate(): void {
+  const place = (which: TlsFact, at: number): number => at + inputs.fact(NONE, which, at, PATH_BYTES);
+  inputs.certificateAt = ARENA_CERTIFICATE;
+  inputs.certificateEnd = inputs.subjectAt = place(TlsFact.Certificate, inputs.certificateAt);
+  inputs.subjectEnd = inputs.fingerprintAt = place(TlsFact.Subject, inputs.subjectAt);
+  inputs.fingerprintEnd = place(TlsFact.Fingerprint, inputs.fingerprintAt);
+}
+
+/** Where a request is sent that came without TLS. */
+export function toHttps(plan: Plan, listener: number): string {
+  printOpen(arenaBytes);
+  printBegin(ARENA_PRINT, PRINT_END);
+  printToHttps(plan, listener, head);
+  return visible(ARENA_PRINT, printEnd());
 }
 
 function linesOf(from: number, end: number): string[] {

@@ -12,7 +12,7 @@ import { explain } from "../explain/explain.ts";
 import type { Explanation } from "../explain/explanation.ts";
 import { askRunning, LiveError } from "../explain/live.ts";
 import { offlineWorld, openOffline } from "../explain/offline.ts";
-import { type Asked, type Question, readQuestion } from "../explain/question.ts";
+import { type Asked, FORMS, type Question, readQuestion } from "../explain/question.ts";
 import { explanationText } from "../explain/text.ts";
 import { refused, type Said, said } from "./said.ts";
 
@@ -112,8 +112,7 @@ export function splitQuestion(
   const isLast = hasOther || candidates.length > 1;
   const at = bare[0] ?? (isLast ? candidates.at(-1) : undefined);
   if (at === undefined) {
-    const form = "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH";
-    return error("explain", "no question", form);
+    return error("explain", "no question", FORMS);
   }
   const before = places.includes(at - 1) ? rest[at - 1] : undefined;
   const method = before !== undefined && /^[A-Za-z-]+$/.test(before) ? before : undefined;
