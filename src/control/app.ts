@@ -287,6 +287,7 @@ export class App {
       health: this.#health,
       names: this.#discovery.names,
       certificates: () => this.#certificates.status(),
+      presented: (listener) => this.#certificates.presented(listener),
       log: this.#log,
       accessLog,
     };

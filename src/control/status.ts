@@ -4,12 +4,11 @@ import process from "node:process";
 import { REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
-import { errnoName } from "../sys/errno.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
 import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
-import { resultText, statusHeard } from "./events.ts";
+import { errnoOf, resultText, statusHeard } from "./events.ts";
 import { causeOf, type ProbeResult } from "./health_history.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
 import { VERSION } from "./version.ts";
@@ -309,11 +308,10 @@ function healthText(verdict: Verdict): ServerStatus["health"] {
 }
 
 function resultOf(result: ProbeResult, entry: ProbeEntry | undefined): ResultStatus {
-  const { reason, errno } = result;
   return {
-    reason: REASONS[reason].name,
+    reason: REASONS[result.reason].name,
     text: resultText(result, entry),
-    errno: errno === 0 ? null : errnoName(errno),
+    errno: errnoOf(result),
     status: statusHeard(result),
   };
 }

@@ -118,6 +118,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       health: new HealthHistory(),
       names: new Map(),
       certificates: () => options.certificates ?? [],
+      presented: () => [],
       log,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },

@@ -13,6 +13,7 @@ import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { DAY_MS, endsSoon, endText, namesText } from "./expiry.ts";
 import { pemBlocks } from "./pem.ts";
+import type { Presented } from "./presented.ts";
 import { CertificateError, openListenerProfile, openUpstreamProfile, readPem } from "./profiles.ts";
 import { ROTATE_MS, TicketKeys } from "./tickets.ts";
 import { type Certificate, certificateOf } from "./x509.ts";
@@ -205,6 +206,16 @@ export class Certificates {
       fingerprint: leaf.fingerprint,
       problem: pair?.problem,
     }));
+  }
+
+  /** Those that a listener presents, in the order in which they count. */
+  presented(listener: string): Presented[] {
+    const known = this.#listeners.get(listener);
+    if (known === undefined) return [];
+    return [
+      ...known.pairs.map(({ files, stored }) => ({ file: files.cert, certificate: stored.leaf })),
+      ...[...new Set(known.issued.values())].map(({ leaf }) => ({ file: undefined, certificate: leaf })),
+    ];
   }
 
   #pair(where: string, files: CertificateFiles): Pair {

@@ -1,9 +1,8 @@
 // TLS: certificates of the file that end soon, the authorities that servers are verified by, and whether the
 // kernel does the records.
 import { daysLeft, endsSoon, endText, namesText } from "../certificates/expiry.ts";
-import { pemBlocks } from "../certificates/pem.ts";
+import { firstOf } from "../certificates/presented.ts";
 import { systemAuthorities } from "../certificates/profiles.ts";
-import { type Certificate, certificateOf } from "../certificates/x509.ts";
 import { shown } from "../config/errors.ts";
 import type { Config } from "../config/schema.ts";
 import { counted } from "../config/units.ts";
@@ -40,23 +39,17 @@ function certificateFiles({ listeners, upstreams }: Config): string[] {
   return [...new Set([...shownToClients.map(({ cert }) => cert), ...own])];
 }
 
-interface Found {
-  readonly file: string;
-  readonly certificate: Certificate;
-}
-
 /** That a file is none of this is said when the configuration is read. */
 function certificates({ read, wallMs }: Machine, files: readonly string[]): Check {
-  const found = files.flatMap((file): Found[] => {
-    const block = pemBlocks(read(file) ?? "").find(({ label }) => label.endsWith("CERTIFICATE"));
-    const certificate = block === undefined ? undefined : certificateOf(block.der);
+  const found = files.flatMap((file) => {
+    const certificate = firstOf(read(file) ?? "");
     return certificate === undefined ? [] : [{ file, certificate }];
   }).sort((one, other) => one.certificate.notAfter - other.certificate.notAfter);
   const now = wallMs(), name = "certificates of the file", [first] = found;
   if (first === undefined) {
     return { name, found: "none of them can be read here", verdict: "warn", limits: "", change: [] };
   }
-  const text = ({ file, certificate }: Found): string => {
+  const text = ({ file, certificate }: (typeof found)[number]): string => {
     const names = certificate.names.length === 0 ? "" : ` (${namesText(certificate.names)})`;
     return `${shown(file)}${shown(names)} ${endText(certificate, now)}`;
   };
