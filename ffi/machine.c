@@ -6,6 +6,7 @@
 #include <gnu/libc-version.h>
 #include <linux/openat2.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -19,7 +20,7 @@
 #define PIPE_BYTES (1 << 20) /* what a bulk stream asks for */
 
 enum { MACHINE_PAGE, MACHINE_GLIBC, MACHINE_CLOCK, MACHINE_EPOLL, MACHINE_SPLICE, MACHINE_PIPE, MACHINE_IP6,
-       MACHINE_REUSEPORT, MACHINE_MEMFD, MACHINE_OPENAT2, MACHINE_NOWAIT };
+       MACHINE_REUSEPORT, MACHINE_MEMFD, MACHINE_OPENAT2, MACHINE_NOWAIT, MACHINE_KTLS };
 
 /* Closes what is open of <fds>; returns -errno if it <failed>, else <result>. */
 static int32_t done(const int *fds, int count, int failed, int32_t result)
@@ -99,11 +100,20 @@ static int32_t try_nowait(void)
     return done(&fd, 1, failed, 1);
 }
 
+/* Whether the kernel does records of TLS: it says so before there is a connection (ENOTCONN). */
+static int32_t try_ktls(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int failed = fd == -1 ||
+                 (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == -1 && errno != ENOTCONN);
+    return done(&fd, 1, failed, 1);
+}
+
 /* One fact about the machine: 0 bytes of a page; 1 glibc's version, 2036 for 2.36; 2 the clock's state as
  * adjtimex(2) tells it, 5 (TIME_ERROR) when nothing keeps it right; 5 how large a pipe becomes that is to
  * have 1 MiB; and 1 for what works: 3 epoll with an eventfd, 4 splice, 6 a dual-stack socket of IPv6,
- * 7 SO_REUSEPORT, 8 memfd_create, 9 openat2, 10 preadv2 with RWF_NOWAIT. What does not work is the negative
- * errno that says why. Needs no room. -EINVAL for any other. */
+ * 7 SO_REUSEPORT, 8 memfd_create, 9 openat2, 10 preadv2 with RWF_NOWAIT, 11 kTLS. What does not work is the
+ * negative errno that says why. Needs no room. -EINVAL for any other. */
 int32_t sl_machine(int32_t which)
 {
     struct timex clock = { .modes = 0 };
@@ -120,6 +130,7 @@ int32_t sl_machine(int32_t which)
     case MACHINE_MEMFD: result = memfd_create("sluice", MFD_CLOEXEC); return done(&result, 1, result == -1, 1);
     case MACHINE_OPENAT2: return try_openat2();
     case MACHINE_NOWAIT: return try_nowait();
+    case MACHINE_KTLS: return try_ktls();
     default: return -EINVAL;
     }
 }

@@ -6,7 +6,7 @@ import { errnoName } from "../sys/errno.ts";
 import type { AccessRecord } from "./access_record.ts";
 import { accessText } from "./access_text.ts";
 import type { AccessLogTarget } from "./config/log_place.ts";
-import { type AccessLines, accessLines, type AccessWords } from "./config/log_templates.ts";
+import { type AccessLines, accessLines, type AccessWords, type TlsTold } from "./config/log_templates.ts";
 import { counted } from "./config/units.ts";
 import { FailureSampler } from "./failure_sampler.ts";
 import type { Log } from "./log.ts";
@@ -16,6 +16,8 @@ import { LogThread } from "./log_thread.ts";
 export interface AccessLogOptions extends AccessWords {
   readonly to: AccessLogTarget;
   readonly log: Log;
+  /** None if not given. */
+  readonly tls?: TlsTold;
 }
 
 export interface LogThreadOptions {
@@ -58,7 +60,7 @@ export class AccessLog {
   constructor(options: AccessLogOptions) {
     const { to, log } = options;
     this.#log = log;
-    this.#formats = accessLines(options);
+    this.#formats = accessLines(options, options.tls);
     this.#sampler = new FailureSampler(log);
     this.#target = to.kind === "off" ? undefined : new LogTarget(to, this.#state);
   }

@@ -14,6 +14,7 @@ import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
 import { compile, Identities } from "./config/compile.ts";
+import { toldOfTls } from "./config/compile_tls.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
 import type { Tell } from "./config/finding.ts";
@@ -214,7 +215,7 @@ export class App {
     checkPatterns(config, tell);
     this.#certificates.open(config);
     this.#issuing = await Issuing.open(config, this.#certificates, this.#log);
-    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log });
+    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log, tls: toldOfTls(config) });
 
     await this.#discovery.start(namesOf(config));
     this.#accessLog.resolve(this.#discovery.resolve);
@@ -303,6 +304,8 @@ export class App {
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
+      certificates: () => this.#certificates.status(),
+      presented: (listener) => this.#certificates.presented(listener),
       log: this.#log,
       accessLog,
     };

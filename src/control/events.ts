@@ -1,9 +1,10 @@
 // What the data plane's news sound like in the log: one sentence each, with the cause, and the remedy
 // where there is one.
 import { PROBE_TEXT_BYTES_MAX } from "../base/limits.ts";
+import { DETAILS } from "../proto/detail.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Heard } from "../shared/log_ring.ts";
-import { Reason, REASONS } from "../shared/reason.ts";
+import { Reason, REASONS, tellsDetail } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 import { EMFILE, ENFILE, errnoName } from "../sys/errno.ts";
 import { quoted, shown } from "./config/errors.ts";
@@ -35,7 +36,7 @@ export function tellHealth(
     server: entry.address,
     upstreams,
     reason: REASONS[result.reason].name,
-    errno: result.errno === 0 ? null : errnoName(result.errno),
+    errno: errnoOf(result),
     status: statusHeard(result),
     check_ms: Math.round(result.durationMs * 10) / 10,
   };
@@ -78,8 +79,8 @@ export function tellHealth(
 
 /** `connection_refused (ECONNREFUSED)`, `unexpected_answer (status 500, expected 200-299)` */
 function causeOf(result: ProbeResult, entry: ProbeEntry): string {
-  const { reason, errno } = result;
-  const details = [errno === 0 ? "" : errnoName(errno), heardText(result, entry)].filter((text) =>
+  const { reason } = result;
+  const details = [errnoOf(result) ?? detailOf(result), heardText(result, entry)].filter((text) =>
     text !== ""
   );
   return REASONS[reason].name + (details.length === 0 ? "" : ` (${details.join("; ")})`);
@@ -88,9 +89,20 @@ function causeOf(result: ProbeResult, entry: ProbeEntry): string {
 /** A result of a check as a sentence: what it heard, or its reason's. */
 export function resultText(result: ProbeResult, entry: ProbeEntry | undefined): string {
   const { text } = REASONS[result.reason];
-  const heard = heardText(result, entry);
+  const heard = heardText(result, entry), detail = detailOf(result);
+  if (detail !== "") return `${text}: ${detail}`;
   if (heard === "") return text;
   return result.reason === Reason.UnexpectedAnswer ? heard : `${text}: ${heard}`;
+}
+
+/** The errno behind a result's reason, by name; null where there is none. */
+export function errnoOf({ reason, errno }: ProbeResult): string | null {
+  return errno === 0 || tellsDetail(reason) ? null : errnoName(errno);
+}
+
+/** Why its TLS failed, without a full stop; "" where that is not why. */
+function detailOf({ reason, errno }: ProbeResult): string {
+  return tellsDetail(reason) ? DETAILS[errno].replace(/\.$/, "") : "";
 }
 
 /** The status of the answer that a failed check heard, or null. */

@@ -24,6 +24,7 @@ export function metricsText(sight: Sight): string {
     ...ofListeners(sight),
     ...ofServers(sight),
     ...ofNames(sight),
+    ...ofCertificates(sight),
     ...ofConnections(sight),
     ...ofReactors(sight),
   ].join("");
@@ -157,6 +158,25 @@ function ofNames({ names }: Sight): Family[] {
   return [up, failed];
 }
 
+function ofCertificates({ certificates }: Sight): Family[] {
+  const ends = new Family(
+    "least gauge",
+    "sluice_certificate_not_after_seconds",
+    "When a certificate in use ends, since the epoch; name is its first one, file is empty if it was issued.",
+  );
+  const problem = new Family(
+    "gauge",
+    "sluice_certificate_problem",
+    "1 while the files of a certificate cannot be used as they are now, and the one before stays in use.",
+  );
+  for (const { names, file, notAfter, problem: why } of certificates()) {
+    const labels = { name: names[0] ?? "", file: file ?? "" };
+    ends.set(labels, notAfter / 1_000);
+    problem.set(labels, why === undefined ? 0 : 1);
+  }
+  return [ends, problem];
+}
+
 function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): Family[] {
   const ended = new Family(
     "counter",
@@ -167,6 +187,13 @@ function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): 
     if (reason === Reason.None || PROBE_REASONS.has(reason)) return;
     ended.set({ reason: name, type: type ?? "" }, sum(reactors, "ended", reason));
   });
+  const handshakes = new Family(
+    "counter",
+    "sluice_tls_handshakes_total",
+    "TLS handshakes that were done, with clients and with servers; failed ones are ended connections.",
+  );
+  handshakes.set({ side: "client" }, sumCount(reactors, Count.Handshakes));
+  handshakes.set({ side: "server" }, sumCount(reactors, Count.ServerHandshakes));
   const total = (which: Count, name: string, help: string) => counter(name, help, sumCount(reactors, which));
   return [
     ended,
@@ -176,6 +203,7 @@ function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): 
       "sluice_redispatches_total",
       "Connects that were tried again with another server.",
     ),
+    handshakes,
     total(Count.Requests, "sluice_requests_total", "Requests that began."),
     total(Count.Connects, "sluice_connects_total", "Connections to servers that were begun."),
     total(Count.Reused, "sluice_reused_total", "Requests that got a connection that was kept."),

@@ -4,6 +4,8 @@ import type { Shared } from "../shared/servers.ts";
 import type { Count, Stats } from "../shared/stats.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
+import type { Presented } from "./certificates/presented.ts";
+import type { CertificateStatus } from "./certificates/store.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
@@ -49,6 +51,10 @@ export interface Sight {
   readonly health: HealthHistory;
   /** Every host name of the configuration, by name. */
   readonly names: ReadonlyMap<string, NameView>;
+  /** Every certificate that is presented. */
+  readonly certificates: () => readonly CertificateStatus[];
+  /** Those of a listener, in the order in which they count. */
+  readonly presented: (listener: string) => readonly Presented[];
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -4,10 +4,11 @@ import process from "node:process";
 import { REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
-import { errnoName } from "../sys/errno.ts";
+import { daysLeft } from "./certificates/expiry.ts";
+import type { CertificateStatus } from "./certificates/store.ts";
 import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
-import { resultText, statusHeard } from "./events.ts";
+import { errnoOf, resultText, statusHeard } from "./events.ts";
 import { causeOf, type ProbeResult } from "./health_history.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
 import { VERSION } from "./version.ts";
@@ -25,6 +26,25 @@ export interface Status {
   readonly reactors: readonly ReactorStatus[];
   readonly listeners: readonly ListenerStatus[];
   readonly upstreams: readonly UpstreamStatus[];
+  readonly certificates: readonly CertificateView[];
+}
+
+/** A certificate in use. */
+export interface CertificateView {
+  readonly names: readonly string[];
+  /** Who presents it to clients, and who to servers. */
+  readonly listeners: readonly string[];
+  readonly upstreams: readonly string[];
+  /** Null: it was issued to us. */
+  readonly file: string | null;
+  readonly issuer: string;
+  /** SHA-256, in hexadecimal. */
+  readonly fingerprint: string;
+  readonly until: string;
+  /** Whole days; below 0 when it has ended. */
+  readonly days_left: number;
+  /** Why the files as they are now are not used; null: they are. */
+  readonly problem: string | null;
 }
 
 export interface Bytes {
@@ -42,6 +62,8 @@ export interface TotalsStatus {
   readonly connects: number;
   readonly reused: number;
   readonly repeats: number;
+  /** TLS handshakes that were done. */
+  readonly handshakes: { readonly client: number; readonly server: number };
   readonly redispatches: number;
   readonly accept_pauses: number;
   readonly bugs: number;
@@ -156,6 +178,7 @@ export function statusOf(sight: Sight): Status {
       ),
       names: names.flatMap((asked) => sight.names.get(asked) ?? []).map(nameOf),
     })),
+    certificates: sight.certificates().map(certificateOf),
   };
 }
 
@@ -199,6 +222,10 @@ function totalsOf(
     connects: sumCount(reactors, Count.Connects),
     reused: sumCount(reactors, Count.Reused),
     repeats: sumCount(reactors, Count.Repeats),
+    handshakes: {
+      client: sumCount(reactors, Count.Handshakes),
+      server: sumCount(reactors, Count.ServerHandshakes),
+    },
     redispatches: sumCount(reactors, Count.Redispatches),
     accept_pauses: sumCount(reactors, Count.AcceptPauses),
     bugs: sumCount(reactors, Count.Bugs),
@@ -281,11 +308,10 @@ function healthText(verdict: Verdict): ServerStatus["health"] {
 }
 
 function resultOf(result: ProbeResult, entry: ProbeEntry | undefined): ResultStatus {
-  const { reason, errno } = result;
   return {
-    reason: REASONS[reason].name,
+    reason: REASONS[result.reason].name,
     text: resultText(result, entry),
-    errno: errno === 0 ? null : errnoName(errno),
+    errno: errnoOf(result),
     status: statusHeard(result),
   };
 }
@@ -298,6 +324,21 @@ function nameOf({ name, ips, resolves, sinceMs, answeredAtMs, failure }: NameVie
     since: timeOrNull(sinceMs),
     last_answer: timeOrNull(answeredAtMs),
     last_failure: failure === undefined ? null : { at: time(failure.atMs), why: failure.why },
+  };
+}
+
+function certificateOf(certificate: CertificateStatus): CertificateView {
+  const { names, listeners, upstreams, file, issuer, fingerprint, notAfter, problem } = certificate;
+  return {
+    names,
+    listeners,
+    upstreams,
+    file: file ?? null,
+    issuer,
+    fingerprint,
+    until: time(notAfter),
+    days_left: daysLeft(certificate, Date.now()),
+    problem: problem ?? null,
   };
 }
 

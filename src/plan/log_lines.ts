@@ -35,6 +35,19 @@ export const enum Told {
   Reason,
   Type,
   Errno,
+  /** Of the reason: why a message was refused, or a handshake failed. */
+  Detail,
+  // Of the client's TLS.
+  Tls,
+  Cipher,
+  /** The name that was asked for. */
+  Sni,
+  /** The protocol that was agreed on. */
+  Alpn,
+  /** Prints nothing: the text before it, or the one instead, tells whether. */
+  Resumed,
+  /** The subject of the client's certificate. */
+  ClientCertificate,
   // The rest is for requests alone.
   Method,
   Target,
@@ -56,8 +69,9 @@ export const enum Told {
   FirstByteMs,
   /** Prints nothing: the text before it, or the one instead, tells whether. */
   Reused,
-  Detail,
 }
+/** The last one. */
+const TOLD_LAST: Told = Told.Reused;
 /** The first that plain connections do not have. */
 export const TOLD_OF_REQUESTS: Told = Told.Method;
 
@@ -131,7 +145,7 @@ export function checkLogLines(lines: LogLines, logged: boolean, arenaBytes: numb
     assert((end - first) % OpAt.Length === 0, "plan: a line of the log ends within an operation");
   }
   for (let at = 0; at < op.length; at += OpAt.Length) {
-    assert(op[at] >= Told.Literal && op[at] <= Told.Detail, "plan: the log tells what nobody knows");
+    assert(op[at] >= Told.Literal && op[at] <= TOLD_LAST, "plan: the log tells what nobody knows");
     if (op[at] === Told.Ending) {
       checkEnding(lines, at);
       continue;

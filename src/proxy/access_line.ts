@@ -2,6 +2,7 @@
 // there is no time to hand numbers to another thread and make texts of them there. The control plane only
 // writes what it finds. What a line is made of is in the Plan (plan/log_lines.ts), escaped and in order.
 import {
+  ADDRESS_BYTES,
   ARENA_PRINT,
   ARENA_SCRATCH,
   FIELD_BYTES_TOLD,
@@ -34,7 +35,8 @@ import { lower, Octet, skipBlanks, trimEnd } from "../proto/octet.ts";
 import { Reason, tellsDetail } from "../shared/reason.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { EBUG } from "../sys/errno.ts";
-import { arenaBytes, clockMs, wallMs } from "../sys/sys.ts";
+import { TlsFact } from "../sys/symbols.ts";
+import { arenaBytes, clockMs, sys, wallMs } from "../sys/sys.ts";
 import { log } from "./context.ts";
 import {
   exConnectMs,
@@ -77,6 +79,8 @@ const PROTOCOL_10 = text("http/1.0");
 
 /** Where an address record has the interface of a link-local address. */
 const SCOPE_AT = 20;
+/** Where C writes what it knows of a session: the client's address is before it. */
+const ARENA_FACT = ARENA_SCRATCH + ADDRESS_BYTES;
 
 /** What lines of requests, of connections and of newcomers have from different places. */
 let json = false;
@@ -205,8 +209,39 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
       return tellText(plan.lines.reasonAt[reason], plan.lines.reasonBytes[reason]);
     case Told.Type:
       return tellText(plan.lines.typeAt[reason], plan.lines.typeBytes[reason]);
-    default:
+    case Told.Errno:
       return errno !== 0 && tellErrno(plan);
+    case Told.Detail: {
+      const { detailAt, detailBytes } = plan.lines;
+      return errno !== 0 && tellsDetail(reason) && tellText(detailAt[errno], detailBytes[errno]);
+    }
+    default: // of TLS; newcomers have had none
+      return plan.listenerTls[listener] !== NONE && ex !== NONE && tellTls(exDown[ex], told);
+  }
+}
+
+/** Of the client's session. A handshake that failed may have a name, and has nothing else. */
+function tellTls(down: number, told: Told): boolean {
+  const bytes = sys.tls_fact(down, factOf(told), ARENA_FACT, FIELD_BYTES_TOLD);
+  if (bytes <= 0) return false;
+  if (told !== Told.Resumed) printQuoted(ARENA_FACT, ARENA_FACT + bytes, json);
+  return true;
+}
+
+function factOf(told: Told): TlsFact {
+  switch (told) {
+    case Told.Tls:
+      return TlsFact.Version;
+    case Told.Cipher:
+      return TlsFact.Cipher;
+    case Told.Sni:
+      return TlsFact.Name;
+    case Told.Alpn:
+      return TlsFact.Protocol;
+    case Told.Resumed:
+      return TlsFact.Resumed;
+    default:
+      return TlsFact.Subject;
   }
 }
 
@@ -243,12 +278,8 @@ function tellOfRequest(ex: number, plan: Plan, told: Told, op: number): boolean 
       return exConnectMs[ex] !== 0 && tellMs(exConnectMs[ex] - exStartMs[ex]);
     case Told.FirstByteMs:
       return exFirstMs[ex] !== 0 && tellMs(exFirstMs[ex] - exStartMs[ex]);
-    case Told.Reused:
+    default: // Reused
       return (exFlags[ex] & ExFlag.Reused) !== 0;
-    default: { // Detail
-      const { detailAt, detailBytes } = plan.lines;
-      return errno !== 0 && tellsDetail(reason) && tellText(detailAt[errno], detailBytes[errno]);
-    }
   }
 }
 

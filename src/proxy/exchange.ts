@@ -156,7 +156,7 @@ function plainHttp(ex: number): void {
   slotSetState(down, SlotState.Open);
   exSetState(ex, ExState.Head);
   readyAdd(down, Ready.Out);
-  requestRefuse(ex, Reason.PlainHttp);
+  requestRefuse(ex, Reason.PlainHttp, shakenDetail);
 }
 
 /** What a client says begins here. */

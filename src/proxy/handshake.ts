@@ -108,7 +108,12 @@ function failed(reason: Reason, detail: number): Shaken {
 function fault(slot: number): Shaken {
   const told = sys.tls_fault(slot);
   const kind: Fault = told & FAULT_MASK;
-  return failed(isDown(slot) ? reasonDown(kind) : reasonUp(kind), detailOfFault(told));
+  return failed(reasonOfFault(kind, isDown(slot)), detailOfFault(told));
+}
+
+/** Of a client's handshake (`down`), or of one with a server. */
+export function reasonOfFault(fault: Fault, down: boolean): Reason {
+  return down ? reasonDown(fault) : reasonUp(fault);
 }
 
 function reasonDown(fault: Fault): Reason {

@@ -107,7 +107,7 @@ export function requestTimeout(ex: number, slot: number): void {
   switch (exState[ex]) {
     case ExState.Head:
       if (slotScanned[slot] === 0) return exchangeEnd(ex, Reason.ClientIdle, 0);
-      return refuse(ex, Reason.RequestTimeout, 408, Refusal.None);
+      return refuse(ex, Reason.RequestTimeout, 408, Refusal.None, false);
     case ExState.Queue:
       return queueTimeout(ex);
     case ExState.Connect:
@@ -137,12 +137,12 @@ export function requestAwait(ex: number, bits: number): void {
 }
 
 /** A client's connection is refused before any request of it could be read, with the reason's status. */
-export function requestRefuse(ex: number, reason: Reason): void {
+export function requestRefuse(ex: number, reason: Reason, detail: number): void {
   exFlags[ex] = ExFlag.Http;
   exRequests[ex] = 0;
   exKept[ex] = NONE;
   slotBody[exDown[ex]] = Body.Ended;
-  refuse(ex, reason, REASONS[reason].status, Refusal.None);
+  refuse(ex, reason, REASONS[reason].status, detail, false);
 }
 
 /** The client may have sent a request, or a part of one. */
@@ -169,9 +169,9 @@ export function headEvent(ex: number, down: number, bits: number): void {
     case Next.Broken:
       return exchangeEnd(ex, Reason.ClientReset, nextErrno);
     case Next.Refused:
-      return refuse(ex, Reason.BadRequest, REFUSALS[nextRefusal].status, nextRefusal);
+      return refuse(ex, Reason.BadRequest, REFUSALS[nextRefusal].status, nextRefusal, true);
     default:
-      return refuse(ex, Reason.OutOfResources, 503, Refusal.None);
+      return refuse(ex, Reason.OutOfResources, 503, Refusal.None, false);
   }
 }
 
@@ -191,11 +191,11 @@ function leftAtOnce(ex: number, down: number): void {
 }
 
 /** What came is no request that could be understood: it is told why, and where the next begins is unknown. */
-function refuse(ex: number, reason: Reason, status: number, refusal: Refusal): void {
+function refuse(ex: number, reason: Reason, status: number, detail: number, hasLine: boolean): void {
   exFlags[ex] |= ExFlag.Last;
   beginRequest(ex);
-  if (refusal !== Refusal.None) keepLine(ex);
-  exErrno[ex] = refusal;
+  if (hasLine) keepLine(ex);
+  exErrno[ex] = detail;
   say(ex, reason, status, false);
 }
 

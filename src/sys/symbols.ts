@@ -217,6 +217,7 @@ export const enum MachineFact {
   Memfd,
   OpenAt2,
   ReadNoWait,
+  KernelTls,
 }
 
 /** TIME_ERROR of adjtimex(2). */

@@ -6,7 +6,7 @@ import { Family } from "../../src/control/prometheus.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
-import { LISTENER, makeFixture, SERVERS } from "./sight_fixture.ts";
+import { CERTIFICATE, LISTENER, makeFixture, SERVERS } from "./sight_fixture.ts";
 
 interface Scrape {
   readonly types: Map<string, string>;
@@ -152,6 +152,31 @@ test("every host name has a gauge and a counter; without any, neither family is 
     "gauge",
     "counter",
   ]);
+});
+
+test("every certificate says when it ends, and whether its files can be used", () => {
+  ok(!metricsText(makeFixture().sight).includes("sluice_certificate"));
+  const certificates = [
+    CERTIFICATE,
+    { ...CERTIFICATE, file: undefined, names: [], notAfter: CERTIFICATE.notAfter + 1_500 },
+    { ...CERTIFICATE, file: "b.pem", names: ['b"'], problem: "the key is not the certificate's" },
+  ];
+  const { samples } = scrape(metricsText(makeFixture({ certificates }).sight));
+  const until = Date.UTC(2026, 2, 1) / 1_000, shop = '{file="/etc/sluice/shop.pem",name="shop.example"}';
+  equal(samples.get(`sluice_certificate_not_after_seconds${shop}`), until);
+  equal(samples.get(`sluice_certificate_problem${shop}`), 0);
+  equal(samples.get('sluice_certificate_not_after_seconds{file="",name=""}'), until + 1.5);
+  equal(samples.get('sluice_certificate_problem{file="b.pem",name="b\\""}'), 1);
+});
+
+test("TLS handshakes are counted for both sides", () => {
+  const { sight, reactors } = makeFixture();
+  reactors[0].stats.count[Count.Handshakes] = 3;
+  reactors[1].stats.count[Count.Handshakes] = 4;
+  reactors[1].stats.count[Count.ServerHandshakes] = 5;
+  const { samples } = scrape(metricsText(sight));
+  equal(samples.get('sluice_tls_handshakes_total{side="client"}'), 7);
+  equal(samples.get('sluice_tls_handshakes_total{side="server"}'), 5);
 });
 
 test("figures of the process are there and make sense", () => {

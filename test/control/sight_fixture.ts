@@ -2,6 +2,7 @@
 // Worker's room, one listener, one upstream with three servers. Tests write the columns themselves.
 import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
+import type { CertificateStatus } from "../../src/control/certificates/store.ts";
 import { Directory } from "../../src/control/directory.ts";
 import { HealthHistory } from "../../src/control/health_history.ts";
 import { Output } from "../../src/control/output.ts";
@@ -71,7 +72,25 @@ export interface Fixture {
   phase: Phase;
 }
 
-export function makeFixture(options: { readonly upstream?: string } = {}): Fixture {
+interface FixtureOptions {
+  readonly upstream?: string;
+  readonly certificates?: readonly CertificateStatus[];
+}
+
+/** One that a listener presents, until the first of March. */
+export const CERTIFICATE: CertificateStatus = {
+  listeners: ["web"],
+  upstreams: [],
+  file: "/etc/sluice/shop.pem",
+  names: ["shop.example", "*.shop.example"],
+  issuer: "An Authority",
+  notBefore: Date.UTC(2026, 0, 1),
+  notAfter: Date.UTC(2026, 2, 1),
+  fingerprint: "ab".repeat(32),
+  problem: undefined,
+};
+
+export function makeFixture(options: FixtureOptions = {}): Fixture {
   const { log, kept } = keptLog();
   const directory = new Directory();
   fillDirectory(directory, options.upstream);
@@ -98,6 +117,8 @@ export function makeFixture(options: { readonly upstream?: string } = {}): Fixtu
       directory,
       health: new HealthHistory(),
       names: new Map(),
+      certificates: () => options.certificates ?? [],
+      presented: () => [],
       log,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },

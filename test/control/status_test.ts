@@ -10,7 +10,7 @@ import { PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
 import { ECONNREFUSED } from "../../src/sys/errno.ts";
 import { asks, expectOf, text } from "./checks_fixture.ts";
-import { LISTENER, makeFixture, PROBES, SERVERS } from "./sight_fixture.ts";
+import { CERTIFICATE, LISTENER, makeFixture, PROBES, SERVERS } from "./sight_fixture.ts";
 
 const AT_MS = Date.UTC(2026, 0, 2, 4, 0, 0);
 const RESULT = { durationMs: 1, streak: 0, errno: 0, heard: Heard.Nothing, heardNumber: 0 };
@@ -29,6 +29,28 @@ test("statusOf names the version, the process and the runtime", () => {
   match(status.runtime.version, /^\d+\.\d+\.\d+/);
   equal(status.generation, 5);
   deepEqual(JSON.parse(JSON.stringify(status)), status, "nothing that JSON would lose");
+});
+
+test("statusOf lists certificates, with how long they last", () => {
+  deepEqual(statusOf(makeFixture().sight).certificates, []);
+  const now = Date.now(), day = 86_400_000;
+  const certificates = [
+    { ...CERTIFICATE, notAfter: now + 2.5 * day },
+    { ...CERTIFICATE, file: undefined, upstreams: ["app"], notAfter: now - day / 2, problem: "gone" },
+  ];
+  const [first, second] = statusOf(makeFixture({ certificates }).sight).certificates;
+  deepEqual(first, {
+    names: ["shop.example", "*.shop.example"],
+    listeners: ["web"],
+    upstreams: [],
+    file: "/etc/sluice/shop.pem",
+    issuer: "An Authority",
+    fingerprint: "ab".repeat(32),
+    until: new Date(now + 2.5 * day).toISOString(),
+    days_left: 2,
+    problem: null,
+  });
+  deepEqual([second.file, second.upstreams, second.days_left, second.problem], [null, ["app"], -1, "gone"]);
 });
 
 test("statusOf sums counters over reactors", () => {

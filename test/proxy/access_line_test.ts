@@ -16,11 +16,18 @@ import { accessText } from "../../src/control/access_text.ts";
 import { formatAddress } from "../../src/control/config/address.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
-import { accessLines, type AccessWords, LOG_NAMES } from "../../src/control/config/log_templates.ts";
+import {
+  accessLines,
+  type AccessWords,
+  LOG_NAMES,
+  type TlsTold,
+} from "../../src/control/config/log_templates.ts";
 import { slotMovedBytes } from "../../src/net/slots.ts";
 import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
 import { parseRequest } from "../../src/proto/http1_head.ts";
+import { DETAILS } from "../../src/proto/detail.ts";
 import { Refusal, REFUSALS } from "../../src/proto/refusal.ts";
+import { detailOfFault, Fault } from "../../src/proto/tls_fault.ts";
 import { accessLine, refusedLine } from "../../src/proxy/access_line.ts";
 import { log } from "../../src/proxy/context.ts";
 import {
@@ -50,7 +57,8 @@ import { request } from "../../src/proxy/wire_h1.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { ExFlag, ExState } from "../../src/shared/tables.ts";
 import { EBUG, ECONNREFUSED, errnoName } from "../../src/sys/errno.ts";
-import { arenaBytes, clockMs, wallMs } from "../../src/sys/sys.ts";
+import { TlsFact } from "../../src/sys/symbols.ts";
+import { arenaBytes, clockMs, sys, wallMs } from "../../src/sys/sys.ts";
 import { openReactor } from "../net/tables.ts";
 
 const LISTENER = 1, UPSTREAM = 1, SERVER = 1, DOWN = 2, UP = 3;
@@ -60,8 +68,8 @@ let ex: number;
 let plan: Plan;
 
 /** A reactor with a Plan of such lines, and an exchange without any value. */
-function open(words: AccessWords, names = ["web", "app", "10.0.0.1:9001"]): void {
-  const arena = new ArenaWriter(), lines = placeLines(arena, accessLines(words), true);
+function open(words: AccessWords, names = ["web", "app", "10.0.0.1:9001"], tls?: TlsTold): void {
+  const arena = new ArenaWriter(), lines = placeLines(arena, accessLines(words, tls), true);
   const [listener, upstream, server] = names.map(lines.nameOf);
   plan = makePlan(1, {
     ...NO_SIZES,
@@ -249,8 +257,9 @@ describe("a line of a request", () => {
         "reused",
         "reason",
       ];
-      if (!always.includes(name)) strictEqual(none, "<->", name);
-      const never = ["route", "type", "errno", "detail", "request_id"]; // not of this request
+      if (!always.includes(name)) strictEqual(none, name === "resumed" ? "<0>" : "<->", name);
+      const ofTls = ["tls", "cipher", "sni", "alpn", "client_cert"]; // it came without
+      const never = ["route", "type", "errno", "detail", "request_id", ...ofTls]; // not of this request
       strictEqual(there === "<->", never.includes(name), name);
     }
     open({ format: "text", template: "{path} {protocol} {client.address} {client.port} {request_line}" });
@@ -310,6 +319,7 @@ describe("a line of a connection", () => {
       ["reason", "finished"],
       ["type", null],
       ["errno", null],
+      ["detail", null],
       ["tried", 1],
     ]);
     open({ format: "combined" });
@@ -339,6 +349,130 @@ describe("a line of a connection", () => {
       0,
       "limit_reached",
     ]);
+  });
+});
+
+describe("what is told of TLS", () => {
+  const FACTS: Readonly<Partial<Record<TlsFact, string>>> = {
+    [TlsFact.Version]: "TLSv1.3",
+    [TlsFact.Cipher]: "TLS_AES_128_GCM_SHA256",
+    [TlsFact.Name]: "shop.example",
+    [TlsFact.Protocol]: "http/1.1",
+    [TlsFact.Resumed]: "r",
+    [TlsFact.Subject]: "CN=ada",
+  };
+  const BOTH: TlsTold = { ends: true, asks: true };
+
+  /** The client of the exchange came by TLS, and C knows this of it. How often C is asked. */
+  function comesByTls(facts: Readonly<Partial<Record<TlsFact, string>>>): () => number {
+    let asked = 0;
+    plan.listenerTls[LISTENER] = 1;
+    sys.tls_fact = (slot, which, at, bytes) => {
+      asked++;
+      strictEqual(slot, DOWN);
+      const { written } = new TextEncoder().encodeInto(
+        facts[which as TlsFact] ?? "",
+        arenaBytes.subarray(at, at + bytes),
+      );
+      return written;
+    };
+    return () => asked;
+  }
+
+  it("each name of a template", () => {
+    open({
+      format: "text",
+      template: "{client} {tls} {cipher} {sni} {alpn} {resumed} {client_cert} {client}",
+    });
+    fill();
+    comesByTls(FACTS);
+    const client = "192.0.2.7:40000";
+    strictEqual(line(), `${client} TLSv1.3 TLS_AES_128_GCM_SHA256 shop.example http/1.1 1 CN=ada ${client}`);
+    comesByTls({});
+    strictEqual(line(), `${client} - - - - 0 - ${client}`);
+    open({ format: "text", template: '{"c":{client_cert},"r":{resumed},"s":"<{sni}>"}' });
+    fill();
+    comesByTls(FACTS);
+    strictEqual(line(), '{"c":"CN=ada","r":true,"s":"<shop.example>"}');
+  });
+
+  it("the built-in lines have it before how it ended", () => {
+    open({ format: "text" }, undefined, BOTH);
+    fill();
+    comesByTls(FACTS);
+    ok(
+      line().endsWith(
+        ' tried=2 reused=1 tls=TLSv1.3 sni="shop.example" client_cert="CN=ada" reason=finished',
+      ),
+    );
+    exFlags[ex] = 0;
+    ok(line().endsWith(' tried=2 tls=TLSv1.3 sni="shop.example" client_cert="CN=ada" reason=finished'));
+    open({ format: "json" }, undefined, BOTH);
+    fill();
+    comesByTls(FACTS);
+    const told = JSON.parse(line());
+    deepStrictEqual([told.tls, told.sni, told.client_cert, told.reason], [
+      "TLSv1.3",
+      "shop.example",
+      "CN=ada",
+      "finished",
+    ]);
+  });
+
+  it("nothing of a client that came without, and C is not asked", () => {
+    for (const format of ["text", "json"] as const) {
+      open({ format });
+      fill();
+      const without = withoutTime(line());
+      open({ format }, undefined, BOTH);
+      fill();
+      const asked = comesByTls(FACTS);
+      plan.listenerTls[LISTENER] = NONE;
+      strictEqual(withoutTime(line()), without);
+      strictEqual(asked(), 0);
+    }
+  });
+
+  it("a certificate only where one is asked for", () => {
+    open({ format: "text" }, undefined, { ends: true, asks: false });
+    fill();
+    comesByTls(FACTS);
+    ok(line().endsWith(' reused=1 tls=TLSv1.3 sni="shop.example" reason=finished'));
+  });
+
+  it("a handshake that failed: a connection's line, with its detail and the name", () => {
+    const detail = detailOfFault(Fault.Alert | (48 << 8));
+    for (const format of ["text", "json"] as const) {
+      open({ format }, undefined, BOTH);
+      exListener[ex] = LISTENER;
+      exReason[ex] = Reason.ClientAlert;
+      exErrno[ex] = detail;
+      comesByTls({ [TlsFact.Name]: 'x"y' });
+      const told = line();
+      if (format === "json") {
+        const { sni, tls, reason, errno, detail: text, tried } = JSON.parse(told);
+        deepStrictEqual([sni, tls, reason, errno, tried], ['x"y', undefined, "client_alert", null, 0]);
+        strictEqual(text, DETAILS[detail]);
+      } else {
+        const ending = `reason=client_alert type=tls_alert_received detail="${DETAILS[detail]}"`;
+        ok(told.endsWith(` tried=0 sni="x\\x22y" ${ending}`), told);
+      }
+    }
+  });
+
+  it("newcomers that were refused have had none", () => {
+    open({ format: "text" }, undefined, BOTH);
+    const asked = comesByTls(FACTS);
+    ok(refusedLine(LISTENER, Reason.LimitReached, plan));
+    ok(!taken().includes("tls="));
+    strictEqual(asked(), 0);
+  });
+
+  it("a name as long as a client likes is cut, and does not break out", () => {
+    open({ format: "json" }, undefined, BOTH);
+    fill();
+    comesByTls({ [TlsFact.Name]: "\\".repeat(300) });
+    strictEqual(JSON.parse(line()).sni, "\\".repeat(FIELD_BYTES_TOLD));
   });
 });
 

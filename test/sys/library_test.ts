@@ -101,11 +101,18 @@ describe("the C library", () => {
       strictEqual(sys.machine(which), 1, `${which}`);
     }
     strictEqual(sys.machine(MachineFact.PipeBytes) >= 4_096, true);
-    for (const which of [MachineFact.DualStack, MachineFact.OpenAt2, MachineFact.ReadNoWait]) {
+    for (
+      const which of [
+        MachineFact.DualStack,
+        MachineFact.OpenAt2,
+        MachineFact.ReadNoWait,
+        MachineFact.KernelTls,
+      ]
+    ) {
       const result = sys.machine(which);
       strictEqual(result === 1 || (result < 0 && result !== -EINVAL), true, `${which}: ${result}`);
     }
-    strictEqual(sys.machine(MachineFact.ReadNoWait + 1), -EINVAL);
+    strictEqual(sys.machine(MachineFact.KernelTls + 1), -EINVAL);
     strictEqual(openFds(process.pid).length, before);
   });
 

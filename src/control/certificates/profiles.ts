@@ -24,9 +24,12 @@ const VERIFY = { off: 0, ask: 1, require: 2 } as const;
 const POLICY = { modern: 0, compatible: 1 } as const;
 
 /** The file of the system's authorities, or the one that SSL_CERT_FILE names; undefined: there is none. */
-export function systemAuthorities(env: Record<string, string | undefined> = process.env): string | undefined {
+export function systemAuthorities(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+  isThere: (path: string) => boolean = existsSync,
+): string | undefined {
   const named = env.SSL_CERT_FILE;
-  return named !== undefined && named !== "" ? named : SYSTEM_AUTHORITIES.find((path) => existsSync(path));
+  return named !== undefined && named !== "" ? named : SYSTEM_AUTHORITIES.find(isThere);
 }
 
 /** Makes the profile of a listener. `http`: it speaks HTTP behind TLS. @throws CertificateError */

@@ -11,7 +11,9 @@ import { profileNumbers } from "../config/compile_tls.ts";
 import type { CertificateFiles } from "../config/tls_schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import { DAY_MS, endsSoon, endText, namesText } from "./expiry.ts";
 import { pemBlocks } from "./pem.ts";
+import type { Presented } from "./presented.ts";
 import { CertificateError, openListenerProfile, openUpstreamProfile, readPem } from "./profiles.ts";
 import { ROTATE_MS, TicketKeys } from "./tickets.ts";
 import { type Certificate, certificateOf } from "./x509.ts";
@@ -48,11 +50,14 @@ interface ListenerProfile {
 
 /** What is told of a certificate. */
 export interface CertificateStatus {
+  /** Who presents it to clients, and who to servers. */
   readonly listeners: readonly string[];
+  readonly upstreams: readonly string[];
   /** Its file; undefined: it was issued. */
   readonly file: string | undefined;
   readonly names: readonly string[];
   readonly issuer: string;
+  readonly notBefore: number;
   readonly notAfter: number;
   readonly fingerprint: string;
   readonly problem: string | undefined;
@@ -63,6 +68,8 @@ export class Certificates {
   readonly #listeners = new Map<string, ListenerProfile>();
   readonly #pairs = new Map<string, Pair>();
   readonly #challenges = new Map<string, number>();
+  /** By upstream: what is shown to its servers. */
+  readonly #own = new Map<string, Pair>();
   readonly #watchers: FSWatcher[] = [];
   #tickets: TicketKeys | undefined;
   #timers: ReturnType<typeof setInterval>[] = [];
@@ -92,8 +99,9 @@ export class Certificates {
       );
       openUpstreamProfile(number, where, tls, http);
       if (tls.cert !== undefined) {
-        const { stored } = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert });
-        sys.profile_own(number, stored.number);
+        const pair = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert });
+        sys.profile_own(number, pair.stored.number);
+        this.#own.set(name, pair);
       }
     }
     if (this.#listeners.size === 0) return;
@@ -125,6 +133,8 @@ export class Certificates {
       }
     }
     if (paths.length > 0) this.#every(LOOK_MS, () => this.reread());
+    this.#tellEnding(Date.now()); // what has ended was told with the configuration
+    this.#every(DAY_MS, () => this.#tellEnding(-Infinity));
     if (this.#tickets !== undefined) this.#every(ROTATE_MS, () => this.#tickets!.rotate());
   }
 
@@ -197,27 +207,46 @@ export class Certificates {
     this.#challenges.delete(name);
   }
 
-  /** Every certificate that is presented. */
+  /** Every certificate that is presented, to clients or to servers. */
   status(): CertificateStatus[] {
-    const rows = new Map<number, { stored: Stored; listeners: string[]; pair: Pair | undefined }>();
-    const add = (listener: string, stored: Stored, pair: Pair | undefined) => {
-      const row = rows.get(stored.number) ?? { stored, listeners: [], pair };
-      if (!row.listeners.includes(listener)) row.listeners.push(listener);
+    interface Row {
+      readonly stored: Stored;
+      readonly pair: Pair | undefined;
+      readonly listeners: Set<string>;
+      readonly upstreams: Set<string>;
+    }
+    const rows = new Map<number, Row>();
+    const rowOf = (stored: Stored, pair: Pair | undefined): Row => {
+      const row = rows.get(stored.number) ?? { stored, pair, listeners: new Set(), upstreams: new Set() };
       rows.set(stored.number, row);
+      return row;
     };
     for (const [listener, { pairs, issued }] of this.#listeners) {
-      for (const pair of pairs) add(listener, pair.stored, pair);
-      for (const stored of issued.values()) add(listener, stored, undefined);
+      for (const pair of pairs) rowOf(pair.stored, pair).listeners.add(listener);
+      for (const stored of issued.values()) rowOf(stored, undefined).listeners.add(listener);
     }
-    return [...rows.values()].map(({ stored: { leaf }, listeners, pair }) => ({
-      listeners,
+    for (const [upstream, pair] of this.#own) rowOf(pair.stored, pair).upstreams.add(upstream);
+    return [...rows.values()].map(({ stored: { leaf }, listeners, upstreams, pair }) => ({
+      listeners: [...listeners],
+      upstreams: [...upstreams],
       file: pair?.files.cert,
       names: [...leaf.names, ...leaf.addresses],
       issuer: leaf.issuer,
+      notBefore: leaf.notBefore,
       notAfter: leaf.notAfter,
       fingerprint: leaf.fingerprint,
       problem: pair?.problem,
     }));
+  }
+
+  /** Those that a listener presents, in the order in which they count. */
+  presented(listener: string): Presented[] {
+    const known = this.#listeners.get(listener);
+    if (known === undefined) return [];
+    return [
+      ...known.pairs.map(({ files, stored }) => ({ file: files.cert, certificate: stored.leaf })),
+      ...[...new Set(known.issued.values())].map(({ leaf }) => ({ file: undefined, certificate: leaf })),
+    ];
   }
 
   #pair(where: string, files: CertificateFiles): Pair {
@@ -296,6 +325,24 @@ export class Certificates {
     if (pair.problem === why) return;
     pair.problem = why;
     this.#log.warn("certificates", `${why}; the certificate before stays in use`, { file: pair.files.cert });
+  }
+
+  /** Warns of every certificate that ends soon, or has ended since `from`. */
+  #tellEnding(from: number): void {
+    const now = Date.now();
+    for (const certificate of this.status()) {
+      const { file, names, notAfter } = certificate;
+      if (notAfter < from || !endsSoon(certificate, now)) continue;
+      const what = [file ?? "the one that was issued", names.length === 0 ? "" : `(${namesText(names)})`];
+      const remedy = file === undefined
+        ? "its renewal has not succeeded yet"
+        : "renew it: new files are taken as they come";
+      const message = `the certificate ${what.join(" ").trim()} ${endText(certificate, now)}; ${remedy}`;
+      this.#log.warn("certificates", message, {
+        file: file ?? null,
+        not_after: new Date(notAfter).toISOString(),
+      });
+    }
   }
 
   #settle(): void {

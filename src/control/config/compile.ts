@@ -23,7 +23,7 @@ import { requestOf, statusSet } from "./http_check.ts";
 import { accessLines } from "./log_templates.ts";
 import { routeSpecs, upstreamsOf } from "./route_specs.ts";
 import { type PlacedSni, placeSni, type SniOwner, type SniTargets } from "./compile_sni.ts";
-import { profileNumbers, profileOfBind, type ServerSession, sessionOf, sniTargets } from "./compile_tls.ts";
+import { profileNumbers, profileOfBind, type ServerSession, sessionOf, sniTargets, toldOfTls } from "./compile_tls.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
@@ -324,7 +324,7 @@ function placeBytes(
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
   const encoder = new TextEncoder();
   const { access } = config.log;
-  const lines = placeLines(arena, accessLines(access), access.to.kind !== "off");
+  const lines = placeLines(arena, accessLines(access, toldOfTls(config)), access.to.kind !== "off");
   const logName = lines.nameOf;
   const routes = compileRoutes(routeLists(parts), arena, patternOf);
   return {

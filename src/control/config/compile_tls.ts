@@ -2,7 +2,9 @@
 // profile is made of goes to C (control/certificates/), not into the Plan.
 import type { Address } from "./address.ts";
 import type { SniTargets } from "./compile_sni.ts";
+import type { TlsTold } from "./log_templates.ts";
 import type { Config } from "./schema.ts";
+import { endsTls } from "./tls_checks.ts";
 
 /** Of every listener and upstream that has TLS, by name; from 1. */
 export interface ProfileNumbers {
@@ -75,4 +77,13 @@ function hostOf(address: Address): string {
     case "unix":
       return "";
   }
+}
+
+/** What the built-in lines of the access log may have to tell. */
+export function toldOfTls({ listeners }: Config): TlsTold {
+  const ends = Object.values(listeners).filter(endsTls);
+  return {
+    ends: ends.length > 0,
+    asks: ends.some(({ tls }) => tls !== undefined && tls.client.mode !== "off"),
+  };
 }

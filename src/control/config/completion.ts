@@ -1,6 +1,7 @@
 // Completion for shells, made from the table of verbs and that of flags: what can be typed next, and no more.
 import { FLAGS } from "./command_line.ts";
 import { type VerbFlag, VERBS } from "./verbs.ts";
+import { REASONS } from "../../shared/reason.ts";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = typeof SHELLS[number];
@@ -60,6 +61,7 @@ function valueOf(placeholder: string | undefined, values: readonly string[] | un
 /** Words that a verb takes besides its flags. */
 function wordsOf(verb: string): readonly string[] {
   if (verb === "completion") return SHELLS;
+  if (verb === "why") return REASONS.map(({ name }) => name);
   return verb === "help" ? VERBS.map(({ name }) => name) : [];
 }
 

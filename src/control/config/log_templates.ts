@@ -73,6 +73,12 @@ const NAMES: Readonly<Record<string, Told>> = {
   type: Told.Type,
   errno: Told.Errno,
   detail: Told.Detail,
+  tls: Told.Tls,
+  cipher: Told.Cipher,
+  sni: Told.Sni,
+  alpn: Told.Alpn,
+  resumed: Told.Resumed,
+  client_cert: Told.ClientCertificate,
 };
 /** A field of the request's head. */
 const FIELD_PREFIX = "request.";
@@ -114,6 +120,7 @@ const reasonText = [
   value(Told.Reason, " reason="),
   value(Told.Type, " type=", "", ""),
   value(Told.Errno, ' errno="', '"', ""),
+  value(Told.Detail, ' detail="', '"', ""),
 ];
 
 /** `format: text`; what is absent is left out where no template can say so. */
@@ -139,7 +146,6 @@ const TEXT: AccessLines = {
       value(Told.Tried, " tried="),
       value(Told.Reused, " reused=1", "", " reused=0"),
       ...reasonText,
-      value(Told.Detail, ' detail="', '"', ""),
     ],
   },
   tcp: {
@@ -160,12 +166,11 @@ const TEXT: AccessLines = {
 };
 
 const fields = (...names: string[]): string => `{${names.map((name) => `"${name}":{${name}}`).join()}}`;
-const ENDING = ["reason", "type", "errno"];
+const ENDING = ["reason", "type", "errno", "detail"];
 const JSON_HTTP = fields(
   ...["time", "client", "method", "target", "host", "status", "server", "listener", "route", "upstream"],
   ...["up_bytes", "down_bytes", "queue_ms", "connect_ms", "first_byte_ms", "duration_ms", "tried", "reused"],
   ...ENDING,
-  "detail",
 );
 const JSON_TCP = fields(
   ...["time", "client", "listener", "upstream", "server", "up_bytes", "down_bytes", "duration_ms"],
@@ -176,16 +181,54 @@ const JSON_TCP = fields(
 const COMBINED = '{client.address} - - [{time.clf}] "{request_line}" {status} {down_bytes} ' +
   '"{request.referer}" "{request.user-agent}"';
 
-/** The lines that a configuration asks for. */
-export function accessLines({ format, template }: AccessWords): AccessLines {
+/** What the built-in lines tell of TLS, if there is something to tell: nothing of a client that came without. */
+const OF_TLS: readonly {
+  readonly when: keyof TlsTold;
+  readonly text: LinePiece;
+  readonly json: LinePiece;
+}[] = [
+  {
+    when: "ends",
+    text: value(Told.Tls, " tls=", "", ""),
+    json: value(Told.Tls, ',"tls":"', '"', ""),
+  },
+  {
+    when: "ends",
+    text: value(Told.Sni, ' sni="', '"', ""),
+    json: value(Told.Sni, ',"sni":"', '"', ""),
+  },
+  {
+    when: "asks",
+    text: value(Told.ClientCertificate, ' client_cert="', '"', ""),
+    json: value(Told.ClientCertificate, ',"client_cert":"', '"', ""),
+  },
+];
+
+/** Whether listeners end TLS, and whether they ask for certificates of clients. */
+export interface TlsTold {
+  readonly ends: boolean;
+  readonly asks: boolean;
+}
+const NO_TLS: TlsTold = { ends: false, asks: false };
+
+/** The same line with what is told of TLS, before how it ended. */
+function withTls({ json, pieces }: LineTemplate, tls: TlsTold): LineTemplate {
+  const more = OF_TLS.filter(({ when }) => tls[when]).map((told) => json ? told.json : told.text);
+  const at = pieces.findIndex(({ told }) => told === Told.Reason);
+  return { json, pieces: [...pieces.slice(0, at), ...more, ...pieces.slice(at)] };
+}
+
+/** The lines that a configuration asks for. Its own tell of TLS what they name, the built-in ones what there is. */
+export function accessLines({ format, template }: AccessWords, tls = NO_TLS): AccessLines {
   const own = typeof template === "string" ? { http: template, tcp: template } : template ?? {};
   const known = format === "json" ? { http: JSON_HTTP, tcp: JSON_TCP } : { http: COMBINED, tcp: COMBINED };
   const read = (line: Line.Http | Line.Tcp, given: string | undefined): LineTemplate => {
     const name = line === Line.Http ? "http" : "tcp";
-    if (given === undefined && format === "text") return TEXT[name];
+    if (given === undefined && format === "text") return withTls(TEXT[name], tls);
     const reading = readLogTemplate(given ?? known[name]);
     if (!reading.ok) throw new Error(`log templates: one was not checked: ${reading.what}`);
-    return line === Line.Http ? reading.value : ofConnections(reading.value);
+    const told = given === undefined && format === "json" ? withTls(reading.value, tls) : reading.value;
+    return line === Line.Http ? told : ofConnections(told);
   };
   return { http: read(Line.Http, own.http), tcp: read(Line.Tcp, own.tcp) };
 }
@@ -328,7 +371,7 @@ function around(
   inText: boolean,
 ): Pick<LinePiece, "before" | "behind" | "none"> {
   const zone = told === Told.Time ? "Z" : told === Told.ClfTime ? " +0000" : "";
-  if (told === Told.Reused) {
+  if (told === Told.Reused || told === Told.Resumed) {
     const [no, yes] = json ? ["false", "true"] : ["0", "1"];
     return { before: before + yes, behind: "", none: before + no };
   }
@@ -355,6 +398,7 @@ function valueBytes(told: Told, escaped: number): number {
   switch (told) {
     case Told.Literal:
     case Told.Reused:
+    case Told.Resumed:
       return 0;
     case Told.Target:
     case Told.Path:
@@ -366,6 +410,8 @@ function valueBytes(told: Told, escaped: number): number {
       return HOST_BYTES_TOLD; // nothing in it is ever escaped
     case Told.RequestField:
     case Told.RequestId:
+    case Told.Sni:
+    case Told.ClientCertificate:
       return FIELD_BYTES_TOLD * escaped;
     case Told.Listener:
     case Told.Route:

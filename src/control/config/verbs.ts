@@ -92,13 +92,18 @@ export const VERBS: readonly Verb[] = [
     name: "explain",
     summary: "what would become of a connection or a request, step by step, and why",
     usage: [
-      "-c FILE tcp://HOST:PORT [--from IP[:PORT]]",
+      "-c FILE tcp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--from IP[:PORT]]",
       "-c FILE [METHOD] URL [-H 'NAME: VALUE']... [--from IP[:PORT]]",
       "--live [--admin URL] ...",
     ],
     flags: [
       CONFIG,
       { name: "--from", placeholder: "IP[:PORT]", description: "the client; 127.0.0.1 if not given" },
+      {
+        name: "--sni",
+        placeholder: "NAME",
+        description: "the name that the client asks for by TLS; that of the URL if not given",
+      },
       {
         name: "--header",
         short: "-H",
@@ -116,16 +121,17 @@ export const VERBS: readonly Verb[] = [
     examples: [
       "sluice explain -c sluice.yaml tcp://127.0.0.1:5432 --from 10.1.2.3:55555",
       "sluice explain -c sluice.yaml GET http://shop.example/cart -H 'Cookie: x=1'",
-      "sluice explain --live http://shop.example/api/",
+      "sluice explain -c sluice.yaml tls://127.0.0.1:8443 --sni a.example",
+      "sluice explain --live https://shop.example/api/",
     ],
     takesConfig: true,
   },
   {
     name: "why",
     summary: "what a reason of the access log means: cause, what to look at, what to change",
-    usage: ["[REASON]"],
+    usage: ["[REASON|STATUS|ERRNO|ALERT]"],
     flags: [FORMAT],
-    examples: ["sluice why connection_refused", "sluice why"],
+    examples: ["sluice why connection_refused", "sluice why unknown_ca", "sluice why"],
   },
   {
     name: "doctor",

@@ -13,6 +13,7 @@ export interface Machine {
   readonly read: (path: string) => string | undefined;
   /** Whether this user may make files in a directory; undefined when there is none. */
   readonly mayCreateIn: (directory: string) => boolean | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** 0 for root. */
   readonly uid: number;
   /** Threads that run at once, as `reactors: auto` counts them. */
@@ -42,6 +43,7 @@ export async function thisMachine(library: () => string): Promise<Machine> {
   return {
     read,
     mayCreateIn,
+    env: process.env,
     uid: process.getuid?.() ?? 0,
     cores: availableParallelism(),
     program: process.execPath,

@@ -20,6 +20,8 @@ import type { Route } from "../config/route_schema.ts";
 import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
+import { connection } from "./connection.ts";
+import { decide, noCertificate, toServer } from "./decision.ts";
 import type {
   AnswerView,
   ClientView,
@@ -42,15 +44,16 @@ import {
   toHttps,
 } from "./request.ts";
 import { Recorder, routeKey, routeViews } from "./routes.ts";
-import { balance, type Balanced } from "./servers.ts";
+import { balance } from "./servers.ts";
 import {
   ANSWER_TIMEOUTS,
-  CONNECT_TIMEOUTS,
+  HANDSHAKE_TIMEOUTS,
   QUEUE_TIMEOUTS,
   REQUEST_TIMEOUTS,
   timeoutsOf,
   TUNNEL_TIMEOUTS,
 } from "./timeouts.ts";
+import { isForHost, tlsView } from "./tls.ts";
 import type { World } from "./world.ts";
 
 /** Of a fixed reply's body; the rest is cut. */
@@ -93,15 +96,17 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
   const known = { ...empty, listener: listenerView(world, entry) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
-    return { ...known, ...connection(world, entry) };
+    return { ...known, ...connection(world, entry, { ...question, kind: "connection" }) };
   }
   if (question.kind === "request") return { ...known, ...request(world, entry, question) };
+  const isSecure = world.plan.listenerTls[entry.number] !== NONE;
   const ask = question.to.kind === "unix"
     ? "which explain asks of TCP listeners alone"
-    : "ask with [METHOD] http://HOST/PATH";
+    : `ask with [METHOD] ${isSecure ? "https" : "http"}://HOST/PATH`;
   return {
     ...known,
-    timeouts: timeoutsOf(world, "listeners", entry.name, REQUEST_TIMEOUTS),
+    tls: isSecure ? tlsView(world, entry, question.sni) : null,
+    timeouts: requestTimeouts(world, entry),
     decision: decide(
       "ask",
       `listener ${shown(entry.name)} speaks HTTP: it depends on each request; ${ask}`,
@@ -115,6 +120,7 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
     state,
     decision: decide("nobody", ""),
     listener: null,
+    tls: null,
     elsewhere: [],
     request: null,
     routes: [],
@@ -127,54 +133,21 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
   };
 }
 
-function decide(kind: Decision["kind"], text: string, more: Partial<Decision> = {}): Decision {
-  return { kind, text, server: null, upstream: null, route: null, status: null, reason: null, ...more };
-}
-
-/** A connection whose bytes are moved. */
-function connection(world: World, entry: ListenerEntry): Partial<Explanation> {
-  const { plan } = world, listener = entry.number, upstream = plan.listenerUpstream[listener];
-  const own = timeoutsOf(world, "listeners", entry.name, TUNNEL_TIMEOUTS);
-  if (upstream === NONE) return { timeouts: own, decision: ended(Reason.DestinationUnavailable, null) };
-  const balanced = balance(world, upstream), { view } = balanced;
-  return {
-    upstream: view,
-    timeouts: [...timeoutsOf(world, "upstreams", view.name, CONNECT_TIMEOUTS), ...own],
-    decision: balanced.server === NONE
-      ? ended(balanced.full ? Reason.QueueFull : Reason.DestinationUnavailable, view.name)
-      : toServer(world, balanced, `listeners.${shown(entry.name)}.to`, null),
-  };
-}
-
-/** It is reset before any server has it. */
-function ended(reason: Reason, upstream: string | null): Decision {
-  const { name, text } = REASONS[reason];
-  return decide("unavailable", `the connection is reset (${name}): ${text}`, { upstream, reason: name });
-}
-
-function toServer(
-  { directory }: World,
-  { server, view }: Balanced,
-  by: string,
-  route: string | null,
-): Decision {
-  const { address } = directory.servers.get(server)!;
-  return decide("server", `-> ${address}, by ${by}`, { server: address, upstream: view.name, route });
-}
-
 /** A request, as far as it comes. */
 function request(world: World, entry: ListenerEntry, question: RequestQuestion): Partial<Explanation> {
   const { plan } = world, listener = entry.number;
-  const timeouts = timeoutsOf(world, "listeners", entry.name, REQUEST_TIMEOUTS);
+  const timeouts = requestTimeouts(world, entry);
   const client = clientView(world, entry, question);
   const isSecure = plan.listenerTls[listener] !== NONE;
   if (isSecure && !question.secure) return { client, timeouts, decision: refused(Reason.PlainHttp, 400) };
   if (question.secure && !isSecure) return { client, timeouts, decision: malformed(Refusal.TlsOnPlain) };
+  const tls = isSecure ? tlsView(world, entry, question.sni) : null;
+  if (tls?.by === "none") return { tls, client, timeouts, decision: noCertificate(tls) };
   const refusal = readRequest(question);
-  if (refusal !== Refusal.None) return { client, timeouts, decision: malformed(refusal) };
+  if (refusal !== Refusal.None) return { tls, client, timeouts, decision: malformed(refusal) };
   const { head } = inputs, router = plan.listenerRouter[listener];
   const path = readPath(),
-    known = { client, timeouts, request: requestView(question, path === Refusal.None) };
+    known = { tls, client, timeouts, request: requestView(question, path === Refusal.None) };
   switch (wayAtOnce(plan, listener, arenaBytes, head)) {
     case Way.Connect:
       return { ...known, decision: refused(Reason.BadRequest, 501, "there is no forward proxy for CONNECT") };
@@ -191,6 +164,9 @@ function request(world: World, entry: ListenerEntry, question: RequestQuestion):
       return { ...known, decision: malformed(Refusal.NoHost) };
     case Way.ToHttps:
       return { ...known, ...sentToHttps(world, entry) };
+  }
+  if (isSecure && !isForHost(world, entry, question.sni, known.request.host)) {
+    return { ...known, decision: refused(Reason.Misdirected, REASONS[Reason.Misdirected].status) };
   }
   if (router === NONE) {
     const by = `listeners.${shown(entry.name)}.to`;
@@ -319,6 +295,11 @@ function toUpstream(
     answer_edits: given === undefined ? [] : editTexts(given.headers.response),
   };
   return { ...known, forwarded, decision: toServer(world, balanced, by, name) };
+}
+
+function requestTimeouts(world: World, { name, number }: ListenerEntry): TimeoutView[] {
+  const first = world.plan.listenerTls[number] === NONE ? [] : HANDSHAKE_TIMEOUTS;
+  return timeoutsOf(world, "listeners", name, [...first, ...REQUEST_TIMEOUTS]);
 }
 
 /** The first line as it came. */

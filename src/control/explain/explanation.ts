@@ -7,6 +7,8 @@ export interface Explanation {
   readonly decision: Decision;
   /** Who takes the connection; null: nobody does. */
   readonly listener: ListenerView | null;
+  /** Of the client's connection; null: it has none, or there is nothing that would be told. */
+  readonly tls: TlsView | null;
   /** Where something listens, when nothing does where the question leads to. */
   readonly elsewhere: readonly ListenerView[];
   /** What the routes are asked about; null for what is no request, or none that is understood. */
@@ -78,6 +80,57 @@ export interface ListenerView extends Place {
   readonly name: string;
   readonly bind: string;
   readonly protocol: "tcp" | "tls" | "http" | "https";
+}
+
+/** The TLS of a client's connection. */
+export interface TlsView {
+  /** listener: it ends there. server: it goes on to the server as it is. */
+  readonly at: "listener" | "server";
+  /** The name that the client asks for (SNI); null: none. */
+  readonly name: string | null;
+  /** What of the listener's sni the name leads to; null: it does not go by names, or has nothing for this one. */
+  readonly sni: Place | null;
+  /** Why these certificates are presented: one has this very name, one a star for it, or the listener's first is for
+   * all other names. Without any: it was or will be issued (issued, on_demand), or the handshake fails (none). Null:
+   * the server presents its own. */
+  readonly by: "exact" | "wildcard" | "first" | "issued" | "on_demand" | "none" | null;
+  /** At most one for each kind of key: the client takes its choice. */
+  readonly certificates: readonly ShownView[];
+  readonly policy: "modern" | "compatible" | null;
+  /** ALPN, preferred first. */
+  readonly protocols: readonly string[];
+  /** What is asked of the client. */
+  readonly client: {
+    readonly mode: "off" | "ask" | "require";
+    readonly ca: string | null;
+    readonly crl: string | null;
+  } | null;
+  /** The field of answers that keeps browsers to https://. */
+  readonly hsts: string | null;
+}
+
+/** A certificate that is presented. */
+export interface ShownView {
+  /** Null: it was issued to us. */
+  readonly file: string | null;
+  /** EC, RSA, ED25519. */
+  readonly key: string;
+  readonly names: readonly string[];
+  readonly names_left_out: number;
+  readonly until: string;
+  /** The same for people. */
+  readonly until_text: string;
+}
+
+/** What an upstream asks of its servers by TLS. */
+export interface ServerTlsView {
+  readonly verify: boolean;
+  /** The authorities that count; null: the system's. */
+  readonly ca: string | null;
+  readonly pins: readonly string[];
+  readonly crl: string | null;
+  /** What is shown to them; null: nothing. */
+  readonly cert: string | null;
 }
 
 export interface RequestView {
@@ -159,6 +212,8 @@ export interface AnswerView {
 export interface UpstreamView extends Place {
   readonly name: string;
   readonly balance: "round-robin";
+  /** Null: its servers are spoken to without TLS. */
+  readonly tls: ServerTlsView | null;
   /** Requests and connections that wait for a place; of all reactors. */
   readonly waiting: number;
   readonly servers: readonly ServerView[];
@@ -174,10 +229,14 @@ export interface ServerView {
   readonly address: string;
   /** As configured: a host name may stand for several addresses. */
   readonly target: string;
+  /** The name that it is asked for by TLS, and that its certificate must have; "": none. Null: no TLS. */
+  readonly tls_name: string | null;
   /** What reactors go by; "unchecked" counts as up. */
   readonly health: "up" | "down" | "unchecked";
   readonly since: string | null;
   readonly why: string | null;
+  /** What to change where TLS is why. */
+  readonly change: readonly string[];
   /** Places taken, and how many there are; null: they are not limited. */
   readonly in_use: number | null;
   readonly max_connections: number | null;

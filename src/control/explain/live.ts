@@ -35,7 +35,7 @@ export function explainLive(
   const published = sight.published();
   if (published === undefined) return undefined;
   const { plan, config, written, hide } = published;
-  const { directory, shared, health } = sight;
+  const { directory, shared, health, presented: certificates } = sight;
   const state = {
     source: "running",
     generation: sight.generation(),
@@ -43,7 +43,7 @@ export function explainLive(
     phase: sight.phase(),
   } as const;
   return explain(
-    { plan, config, directory, shared, health, state, written, hide, whereIs: () => null },
+    { plan, config, directory, shared, health, certificates, state, written, hide, whereIs: () => null },
     question,
   );
 }
@@ -54,14 +54,16 @@ export function askedOf(query: URLSearchParams): Asked {
     what: query.get("to") ?? "",
     method: query.get("method") ?? undefined,
     from: query.get("from") ?? undefined,
+    sni: query.get("sni") ?? undefined,
     headers: query.getAll("header"),
   };
 }
 
-function queryOf({ what, method, from, headers }: Asked): string {
+function queryOf({ what, method, from, sni, headers }: Asked): string {
   const query = new URLSearchParams({ to: what });
   if (method !== undefined) query.set("method", method);
   if (from !== undefined) query.set("from", from);
+  if (sni !== undefined) query.set("sni", sni);
   for (const header of headers) query.append("header", header);
   return query.toString();
 }

@@ -4,8 +4,11 @@ import { CONTROL_ARENA_BYTES, CONTROL_ROOM } from "../../base/limits.ts";
 import { makeShared, openShared } from "../../shared/servers.ts";
 import { errnoName } from "../../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../../sys/sys.ts";
+import { FILE_BYTES_MAX } from "../certificates/pair.ts";
+import { firstOf, type Presented } from "../certificates/presented.ts";
 import { addressText } from "../config/address.ts";
 import { compile, Identities, type OpenSocket } from "../config/compile.ts";
+import { bytesOfFile, DISK, type Disk } from "../config/disk.ts";
 import type { ConfigProblem } from "../config/errors.ts";
 import { pathText } from "../config/file.ts";
 import type { Path, Tell } from "../config/finding.ts";
@@ -25,6 +28,8 @@ export interface Parsed {
   readonly tell: Tell;
   /** Nothing to hide where there are no files. */
   readonly hide?: Hide;
+  /** Where its certificates are; this machine's if not given. */
+  readonly disk?: Disk;
 }
 
 /** Opens the library, so that expressions can be compiled. Once in a process. */
@@ -37,7 +42,7 @@ export async function openOffline(library: string): Promise<void> {
 
 /** Compiles it; the library is open. @returns what is wrong with its expressions, otherwise */
 export async function offlineWorld(
-  { config, raw, tell, hide = (text) => text }: Parsed,
+  { config, raw, tell, hide = (text) => text, disk = DISK }: Parsed,
 ): Promise<World | { problems: ConfigProblem[] }> {
   const findings = patternFindings(config);
   if (findings.length > 0) return { problems: tell(findings) };
@@ -61,6 +66,7 @@ export async function offlineWorld(
     directory,
     shared: openShared(makeShared()),
     health: new HealthHistory(),
+    certificates: (listener) => presentedBy(config, listener, disk),
     state: { source: "configuration", generation: null, at: null, phase: null },
     written: timeoutsWritten(raw),
     hide,
@@ -73,6 +79,17 @@ const THUMBPRINT = "a-thumbprint";
 
 function hasAcme({ listeners }: Config): boolean {
   return Object.values(listeners).some(({ tls }) => tls?.acme !== undefined);
+}
+
+/** The certificates of a listener's files, which were read and judged with the configuration. */
+function presentedBy({ listeners }: Config, listener: string, disk: Disk): Presented[] {
+  return (listeners[listener]?.tls?.certificates ?? []).flatMap(({ cert }) => {
+    const bytes = bytesOfFile(cert, disk, FILE_BYTES_MAX);
+    const certificate = bytes instanceof Uint8Array
+      ? firstOf(new TextDecoder("latin1").decode(bytes))
+      : undefined;
+    return certificate === undefined ? [] : [{ file: cert, certificate }];
+  });
 }
 
 /** Listeners where they would be bound. */

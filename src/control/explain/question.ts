@@ -4,6 +4,7 @@ import { HEAD_BYTES_MAX } from "../../base/limits.ts";
 import { type Address, addressText, type IpAddress, ipAddress, readTarget } from "../config/address.ts";
 import { type ConfigProblem, quoted, type Reading, refused, shown, taken } from "../config/errors.ts";
 import { readListen } from "../config/listen.ts";
+import { readServerName } from "../config/tls_values.ts";
 
 export interface ConnectionQuestion {
   readonly kind: "connection";
@@ -12,6 +13,10 @@ export interface ConnectionQuestion {
   /** Where the client connects to; a name, or all addresses, stands for whatever listens on the port. */
   readonly to: Address;
   readonly from: IpAddress;
+  /** Whether it is said to come by TLS: tls://. */
+  readonly secure: boolean;
+  /** The name that its client asks for by TLS, in lower case; null: none. */
+  readonly sni: string | null;
 }
 
 export interface RequestQuestion {
@@ -19,8 +24,10 @@ export interface RequestQuestion {
   readonly text: string;
   readonly to: Address;
   readonly from: IpAddress;
-  /** Whether it comes by https://; the name that its client asks for is the URL's. */
+  /** Whether it comes by https://. */
   readonly secure: boolean;
+  /** The name that its client asks for by TLS: the URL's, if nobody says otherwise. */
+  readonly sni: string | null;
   readonly method: string;
   /** As the client would send it. */
   readonly target: string;
@@ -36,6 +43,8 @@ export interface Asked {
   readonly what: string;
   readonly method?: string;
   readonly from?: string;
+  /** A name to be asked for by TLS, in place of the one in `what`. */
+  readonly sni?: string;
   /** `NAME: VALUE` each. */
   readonly headers: readonly string[];
 }
@@ -58,6 +67,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
   const { what, method, headers } = asked;
   const from = asked.from === undefined ? FROM : take("--from", readFrom(asked.from));
   const isRequest = /^[^:/]*:\/\//.test(what) && !/^(tcp|tls):/.test(what);
+  const sni = asked.sni === undefined ? undefined : take("--sni", readSni(asked.sni, what));
   for (const header of headers) take("-H", readField(header));
   if (!isRequest) {
     const listen = take(what, readPlace(what));
@@ -67,9 +77,14 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
     if (headers.length > 0) {
       take("-H", refused("a connection has no fields", "ask with a URL, or leave it out"));
     }
-    return listen === undefined || from === undefined || problems.length > 0
-      ? { problems }
-      : { kind: "connection", text: what, to: listen, from };
+    return listen === undefined || from === undefined || problems.length > 0 ? { problems } : {
+      kind: "connection",
+      text: asked.sni === undefined ? what : `${what} for ${asked.sni}`,
+      to: listen,
+      from,
+      secure: what.startsWith("tls:"),
+      sni: sni ?? (what.startsWith("tls:") ? nameOf(listen) : null),
+    };
   }
   const url = take(what, readUrl(what));
   if (method !== undefined) take(method, readMethod(method));
@@ -86,10 +101,25 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
     to: url.to,
     from,
     secure: url.secure,
+    sni: url.secure ? sni ?? nameOf(url.to) : null,
     method: verb,
     target: url.target,
     fields: [...own, ...headers],
   };
+}
+
+/** What a client asks for that connects there: no address is asked for (RFC 6066 section 3). */
+function nameOf(to: Address): string | null {
+  return to.kind === "name" ? to.name.toLowerCase() : null;
+}
+
+function readSni(text: string, what: string): Reading<string> {
+  if (/^http:/i.test(what)) return refused("a name of TLS, and no TLS", "ask with https://");
+  const name = readServerName(text);
+  if (!name.ok) return refused(`${quoted(text)} is no name`, "write a name such as shop.example");
+  return /^[0-9.]+$|:/.test(name.value)
+    ? refused(`${quoted(text)} is an address, which no client asks for by name`, "leave it out")
+    : name;
 }
 
 function readPlace(text: string): Reading<Address> {

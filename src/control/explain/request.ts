@@ -86,7 +86,7 @@ function placeSession(question: Question, certified: boolean): void {
   session = {
     [TlsFact.Version]: "a-version",
     [TlsFact.Cipher]: "a-cipher",
-    ...(question.to.kind === "name" ? { [TlsFact.Name]: question.to.name } : {}),
+    ...(question.sni === null ? {} : { [TlsFact.Name]: question.sni }),
     ...(certified ? CERTIFICATE : {}),
   };
 }

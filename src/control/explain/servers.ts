@@ -2,12 +2,16 @@
 // cursor and places that reactors go by. Nothing moves: the cursor is read.
 import { NONE } from "../../base/limits.ts";
 import { candidatesOf, redispatch, roundRobin } from "../../policy/balance.ts";
+import type { Reason } from "../../shared/reason.ts";
 import { Verdict } from "../../shared/servers.ts";
 import { counted } from "../config/units.ts";
 import type { ServerEntry } from "../directory.ts";
 import { resultText } from "../events.ts";
 import { causeOf } from "../health_history.ts";
+import type { ReasonHelp } from "../reasons/help.ts";
+import { TLS_HELP } from "../reasons/tls.ts";
 import type { ServerView, UpstreamView } from "./explanation.ts";
+import { serverTlsName, serverTlsView } from "./tls.ts";
 import { placeOf, type World } from "./world.ts";
 
 /** What the balancer comes to. */
@@ -47,6 +51,7 @@ export function balance(world: World, upstream: number): Balanced {
       name: entry.name,
       ...placeOf(world, ["upstreams", entry.name]),
       balance: "round-robin",
+      tls: serverTlsView(world, entry.name),
       waiting: Atomics.load(shared.upstreamWaiting, upstream),
       servers,
       servers_left_out: numbers.length - servers.length,
@@ -112,11 +117,13 @@ function serverView(
   return {
     address,
     target,
+    tls_name: serverTlsName(world, number),
     health: verdict === Verdict.Up ? "up" : verdict === Verdict.Down ? "down" : "unchecked",
     since: known === undefined || verdict === Verdict.Unchecked
       ? null
       : new Date(known.sinceMs).toISOString(),
     why,
+    change: verdict === Verdict.Down ? changeOf(world, entry) : [],
     in_use: most === 0 ? null : Atomics.load(shared.serverInUse, number),
     max_connections: most === 0 ? null : most,
     turn,
@@ -147,6 +154,13 @@ function downText({ health, directory }: World, { probe }: ServerEntry): string 
   if (known === undefined || cause === undefined) return "down, as its checks say";
   const checks = counted(entry?.fall ?? 1, "failed check");
   return `down since ${new Date(known.sinceMs).toISOString()}, ${checks}: ${resultText(cause, entry)}`;
+}
+
+/** What helps where its TLS is what its checks fail by: the same as `sluice why` says. */
+function changeOf({ health }: World, { probe }: ServerEntry): readonly string[] {
+  const cause = causeOf(health.of(probe), true);
+  const help: Readonly<Partial<Record<Reason, ReasonHelp>>> = TLS_HELP;
+  return cause === undefined ? [] : help[cause.reason]?.change ?? [];
 }
 
 /** Host names of an upstream that give it no server now. */

@@ -12,15 +12,19 @@ import type {
   Place,
   RequestView,
   RouteView,
+  ServerTlsView,
   ServerView,
+  ShownView,
   StateView,
   TimeoutView,
+  TlsView,
   UpstreamView,
 } from "./explanation.ts";
 
 /** Lines, each with its newline. */
 export function explanationText(explanation: Explanation): string {
-  const { question, state, decision, listener, request, client, forwarded, answer, upstream } = explanation;
+  const { question, state, decision, listener, tls, request, client, forwarded, answer, upstream } =
+    explanation;
   const lines = [
     `${shown(question.text, Infinity)} from ${question.from}`,
     decision.text,
@@ -28,6 +32,7 @@ export function explanationText(explanation: Explanation): string {
     ...(listener === null ? [] : [`listener: ${listenerText(listener)}`]),
     ...(explanation.elsewhere.length === 0 ? [] : ["listeners:"]),
     ...explanation.elsewhere.map((other) => `  ${listenerText(other)}`),
+    ...(tls === null ? [] : tlsLines(tls)),
     ...(request === null ? [] : [requestText(request)]),
     ...routeLines(explanation.routes, explanation.routes_left_out),
     ...(client === null ? [] : [clientText(client)]),
@@ -54,6 +59,72 @@ function placed({ key, where }: Place): string {
 
 function listenerText(listener: ListenerView): string {
   return `${shown(listener.name)}, ${listener.protocol} on ${listener.bind} (${placed(listener)})`;
+}
+
+function tlsLines(tls: TlsView): string[] {
+  const { at, name, sni, certificates, policy, protocols, client, hsts } = tls;
+  const asked = name === null ? "no name" : shown(name);
+  const by = sni === null ? "" : `, by ${placed(sni)}`;
+  if (at === "server") return [`TLS: for ${asked}${by}: it goes on as it is, and is not looked into`];
+  return [
+    `TLS: for ${asked}${by}, ended here${policy === null ? "" : `, ${policy}`}`,
+    ...certificates.map((one, at) =>
+      `  + ${shownText(one)}: ${at === 0 ? byText(tls.by) : "for who does not take that"}`
+    ),
+    ...(certificates.length > 0 ? [] : [`  - no certificate: ${byText(tls.by)}`]),
+    ...(client === null || client.mode === "off" ? [] : [`  ${clientTlsText(client)}`]),
+    ...(protocols.length === 0 ? [] : [`  ALPN: ${protocols.join(", ")}`]),
+    ...(hsts === null ? [] : [`  answers say ${hsts}`]),
+  ];
+}
+
+function shownText({ file, key, names, names_left_out: more, until_text: until }: ShownView): string {
+  const all = `${names.map((name) => shown(name)).join(", ")}${
+    more === 0 ? "" : ` and ${counted(more, "more name")}`
+  }`;
+  return `${file === null ? "one that was issued" : shown(file, Infinity)}, ${key}, for ${
+    all || "no name"
+  } until ${until}`;
+}
+
+function byText(by: TlsView["by"]): string {
+  switch (by) {
+    case "exact":
+      return "it has that very name";
+    case "wildcard":
+      return "it has a star for that name";
+    case "first":
+      return "the listener's first, for names that no other has";
+    case "issued":
+      return "ACME has it issued; --live says which there is";
+    case "on_demand":
+      return "ACME has it issued on demand, if it may";
+    default:
+      return "the handshake fails (no_certificate)";
+  }
+}
+
+function clientTlsText({ mode, ca, crl }: NonNullable<TlsView["client"]>): string {
+  const by = `${ca === null ? "" : `, signed by one of ${shown(ca, Infinity)}`}${
+    crl === null ? "" : `, not revoked by ${shown(crl, Infinity)}`
+  }`;
+  return mode === "require"
+    ? `the client must show a certificate${by}`
+    : `the client may show a certificate${by}`;
+}
+
+function serverTlsText({ verify, ca, pins, crl, cert }: ServerTlsView): string {
+  const how = verify
+    ? `verified by ${ca === null ? "the system's authorities" : shown(ca, Infinity)}`
+    : "not verified";
+  return [
+    `  TLS: ${how}`,
+    ...(pins.length === 0
+      ? []
+      : [pins.length === 1 ? "with the pinned key" : `with one of ${pins.length} pinned keys`]),
+    ...(crl === null ? [] : [`not revoked by ${shown(crl, Infinity)}`]),
+    ...(cert === null ? [] : [`they are shown ${shown(cert, Infinity)}`]),
+  ].join(", ");
 }
 
 function requestText({ method, path, host }: RequestView): string {
@@ -89,7 +160,10 @@ function upstreamLines(upstream: UpstreamView): string[] {
   const others = moreThen === 0 ? "" : `, and ${moreThen} more`;
   return [
     `upstream: ${shown(name)}, ${balance} (${placed(upstream)})`,
-    ...servers.map(serverText),
+    ...(upstream.tls === null ? [] : [serverTlsText(upstream.tls)]),
+    ...servers.flatMap((
+      server,
+    ) => [serverText(server), ...server.change.map((text) => `      change: ${text}`)]),
     ...(leftOut === 0 ? [] : [`  and ${leftOut} more`]),
     ...(servers.length === 0 ? ["  it has no server"] : []),
     ...unresolved.map((target) => `  - ${target}: the name does not resolve, or has not yet`),
@@ -101,11 +175,12 @@ function upstreamLines(upstream: UpstreamView): string[] {
 }
 
 function serverText(
-  { address, target, health, in_use: used, max_connections: most, chosen, text }: ServerView,
+  { address, target, tls_name: tls, health, in_use: used, max_connections: most, chosen, text }: ServerView,
 ): string {
   const name = target === address ? "" : ` of ${shown(target)}`;
   const places = most === null ? "" : `, ${used} of ${counted(most, "connection")} in use`;
-  return `  ${chosen ? "+" : "-"} ${address}${name}, ${health}${places}: ${text}`;
+  const asked = tls === null ? "" : tls === "" ? ", TLS" : `, TLS for ${shown(tls)}`;
+  return `  ${chosen ? "+" : "-"} ${address}${name}${asked}, ${health}${places}: ${text}`;
 }
 
 function forwardedLines({ came, line, fields, answer_edits: edits }: ForwardedView): string[] {

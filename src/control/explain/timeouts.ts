@@ -6,6 +6,8 @@ import { placeOf, type World } from "./world.ts";
 
 type Section = "listeners" | "upstreams";
 
+/** Of a listener with TLS, before anything else. */
+export const HANDSHAKE_TIMEOUTS = ["handshake"];
 /** Of a listener that moves bytes; of one that speaks HTTP. In the order in which they come to hold. */
 export const TUNNEL_TIMEOUTS = ["tunnel-idle"];
 export const REQUEST_TIMEOUTS = ["request-head", "body-stall", "exchange", "client-idle"];

@@ -2,6 +2,7 @@
 // nothing but a configuration.
 import type { Plan } from "../../plan/plan.ts";
 import type { Shared } from "../../shared/servers.ts";
+import type { Presented } from "../certificates/presented.ts";
 import type { Config } from "../config/schema.ts";
 import { type Path, valueAt } from "../config/finding.ts";
 import { pathText } from "../config/file.ts";
@@ -20,6 +21,8 @@ export interface World {
     "serverVerdict" | "serverInUse" | "upstreamCursor" | "upstreamWaiting"
   >;
   readonly health: HealthHistory;
+  /** Those of a listener, in its order. */
+  readonly certificates: (listener: string) => readonly Presented[];
   readonly state: StateView;
   /** Keys of timeouts that somebody wrote, see `timeoutsWritten`. */
   readonly written: ReadonlySet<string>;

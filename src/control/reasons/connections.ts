@@ -42,6 +42,7 @@ export const CONNECTION_HELP = {
       ["ECONNRESET", "the client sent a reset"],
       ["EPIPE", "the client had sent a reset before, and more was to be sent to it"],
       ["ETIMEDOUT", "the client vanished without a word: what was sent to it was never confirmed"],
+      ["EPROTO", "it broke off its TLS, by an alert or against the rules, after the handshake"],
     ],
   },
   [Reason.ServerReset]: {
@@ -70,6 +71,7 @@ export const CONNECTION_HELP = {
       ["ECONNRESET", "the server sent a reset"],
       ["EPIPE", "the server had closed, and more was to be sent to it"],
       ["ETIMEDOUT", "the server vanished: what was sent to it was never confirmed"],
+      ["EPROTO", "it broke off its TLS after the handshake; does it want a client certificate?"],
     ],
   },
   [Reason.ConnectionRefused]: {

@@ -2,6 +2,8 @@
 // what to change. Words in backticks are code: tests hold that keys of the file, metrics and flags among them
 // exist.
 
+import type { Fault } from "../../proto/tls_fault.ts";
+
 export interface ReasonHelp {
   /** When Sluice gives this reason. */
   readonly means: string;
@@ -12,6 +14,6 @@ export interface ReasonHelp {
   readonly change: readonly string[];
   /** What the errno beside it tells. */
   readonly errnos?: readonly (readonly [name: string, text: string])[];
-  /** Whose message the detail beside it is about. */
-  readonly details?: "request" | "answer";
+  /** Whose message the detail beside it is about; or the faults of TLS that it tells. */
+  readonly details?: "request" | "answer" | readonly Fault[];
 }

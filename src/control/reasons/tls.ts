@@ -1,4 +1,5 @@
 // What TLS ends: handshakes with clients, and with servers. See help.ts.
+import { Fault } from "../../proto/tls_fault.ts";
 import { Reason } from "../../shared/reason.ts";
 import type { ReasonHelp } from "./help.ts";
 
@@ -15,7 +16,7 @@ export const TLS_HELP = {
     ],
     look: [
       "the client's address in the record",
-      '`sluice_ended_total{reason="handshake_timeout"}` over time',
+      "`sluice_connections_ended_total` by reason, over time, beside `sluice_tls_handshakes_total`",
     ],
     change: ["`listeners.NAME.timeouts.handshake`", "a `tcp://` listener if no TLS is meant here"],
   },
@@ -27,6 +28,7 @@ export const TLS_HELP = {
       "the port that the client uses",
       "`listeners.NAME.bind`: `tcp://` or `http://` where no TLS is meant",
     ],
+    details: [Fault.NotTls],
   },
   [Reason.PlainHttp]: {
     means:
@@ -38,6 +40,7 @@ export const TLS_HELP = {
       "the URL that the client uses",
       "an `http://` listener beside it with `redirect-to-https`, which brings such clients to the right place",
     ],
+    details: [Fault.PlainHttp],
   },
   [Reason.HandshakeFailed]: {
     means:
@@ -49,6 +52,7 @@ export const TLS_HELP = {
     ],
     look: ["the detail in the record", CHECK_IT],
     change: ["a newer client", "`listeners.NAME.tls.policy: compatible`, for old ciphers of TLS 1.2"],
+    details: [Fault.Version, Fault.Cipher, Fault.Alpn, Fault.Protocol],
   },
   [Reason.ClientAlert]: {
     means:
@@ -63,6 +67,7 @@ export const TLS_HELP = {
       "`listeners.NAME.tls.certificates[N].cert`: the whole chain, the server's own first",
       "the client's authorities",
     ],
+    details: [Fault.Alert],
   },
   [Reason.ClientCertificate]: {
     means:
@@ -76,6 +81,15 @@ export const TLS_HELP = {
       "`listeners.NAME.tls.client.ca`, `.crl`",
       "`listeners.NAME.tls.client.mode: ask`, to let clients without one in",
     ],
+    details: [
+      Fault.NoCertificateGiven,
+      Fault.Expired,
+      Fault.NotYetValid,
+      Fault.Authority,
+      Fault.Name,
+      Fault.Revoked,
+      Fault.Certificate,
+    ],
   },
   [Reason.NoCertificate]: {
     means:
@@ -84,11 +98,12 @@ export const TLS_HELP = {
       "ACME has not got one yet: the log says why",
       "a name that is in no route of a listener with `acme`",
     ],
-    look: ["the record's name", "`sluice status`, which lists certificates"],
+    look: ["`sni=` in the record", "`/status`, which lists certificates and what is wrong with them"],
     change: [
       "`listeners.NAME.tls.certificates`, or the `host` of a route",
       "`listeners.NAME.tls.acme.while-issuing: self-signed`",
     ],
+    details: [Fault.NoCertificateForName],
   },
   [Reason.Misdirected]: {
     means:
@@ -113,6 +128,7 @@ export const TLS_HELP = {
       "`upstreams.NAME.servers`: the port, or `http://` for `https://`",
       "`upstreams.NAME.tls`, if no TLS is meant",
     ],
+    details: [Fault.PlainHttp, Fault.NotTls, Fault.Version, Fault.Cipher, Fault.Alpn, Fault.Protocol],
   },
   [Reason.ServerAlert]: {
     means: "The server ended the TLS handshake with an alert, which the detail names.",
@@ -122,12 +138,17 @@ export const TLS_HELP = {
     ],
     look: ["the detail in the record", CHECK_IT, "the server's own log"],
     change: ["`upstreams.NAME.tls.cert` and `.key`", "`upstreams.NAME.tls.server-name`"],
+    details: [Fault.Alert],
   },
   [Reason.ServerCertificateExpired]: {
     means: "The server's certificate has expired or is not valid yet, so that nobody can say who it is.",
     causes: ["nobody renewed it", "a clock that is wrong, here or there"],
     look: [CHECK_IT, "`sluice doctor`, which looks at the clock"],
-    change: ["the server's certificate"],
+    change: [
+      "the server's certificate",
+      "`upstreams.NAME.tls.crl`, where the list of revoked ones has expired",
+    ],
+    details: [Fault.Expired, Fault.NotYetValid],
   },
   [Reason.ServerCertificateName]: {
     means: "The server's certificate is valid, but for another name than the one that the target has.",
@@ -137,6 +158,7 @@ export const TLS_HELP = {
     ],
     look: [`${CHECK_IT}: its subjectAltName`],
     change: ["`upstreams.NAME.tls.server-name`: the name in the certificate"],
+    details: [Fault.Name],
   },
   [Reason.ServerCertificateAuthority]: {
     means: "No authority that is trusted has signed the server's certificate.",
@@ -150,6 +172,7 @@ export const TLS_HELP = {
       "`upstreams.NAME.tls.ca`: the authority's certificate",
       "`upstreams.NAME.tls.pins`, for one that nobody signed",
     ],
+    details: [Fault.Authority],
   },
   [Reason.ServerCertificate]: {
     means:
@@ -161,5 +184,6 @@ export const TLS_HELP = {
     ],
     look: ["the detail in the record", CHECK_IT],
     change: ["the server's certificate", "`upstreams.NAME.tls.pins`, `.crl`"],
+    details: [Fault.Revoked, Fault.Certificate, Fault.Pin],
   },
 } as const satisfies Partial<Record<Reason, ReasonHelp>>;

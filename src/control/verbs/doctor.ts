@@ -17,6 +17,7 @@ import { nameChecks } from "../doctor/names.ts";
 import { reportJson, reportText } from "../doctor/report.ts";
 import { rightChecks } from "../doctor/rights.ts";
 import { socketChecks } from "../doctor/sockets.ts";
+import { tlsChecks } from "../doctor/tls.ts";
 import { inColour, refused, type Said, said, saidNo } from "./said.ts";
 
 /** Every check, in the order of the report. */
@@ -28,6 +29,7 @@ export async function checksOf(machine: Machine, load: Load): Promise<Check[]> {
     ...memoryChecks(machine, load),
     ...clockChecks(machine),
     ...await nameChecks(machine, load),
+    ...tlsChecks(machine, load),
     ...rightChecks(machine, load),
   ];
 }

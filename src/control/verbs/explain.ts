@@ -22,8 +22,10 @@ type Problems = { readonly problems: ConfigProblem[] };
 export async function explainVerb({ values, rest }: VerbArguments, parts: Parts): Promise<Said> {
   const split = splitQuestion(rest, values.has("--config") || values.has("--live"));
   if ("problems" in split) return refused(split.problems);
-  const [from] = values.get("--from") ?? [], headers = values.get("--header") ?? [];
-  const asked: Asked = { what: split.what, method: split.method, from, headers };
+  const [from] = values.get("--from") ?? [],
+    [sni] = values.get("--sni") ?? [],
+    headers = values.get("--header") ?? [];
+  const asked: Asked = { what: split.what, method: split.method, from, sni, headers };
   const question = readQuestion(asked);
   if ("problems" in question) return refused(question.problems);
   let answer: Explanation | Problems;

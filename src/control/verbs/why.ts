@@ -1,5 +1,5 @@
-// `sluice why REASON`: what a word of the access log means, why it happens, what to look at, what to change.
-// Without a word: all of them, a line each.
+// `sluice why REASON`: what a word of the access log means, why it happens, what to look at, what to change; of
+// an errno or a detail, beside which reasons it stands. Without a word: all of them, a line each.
 import { wrap } from "../config/help.ts";
 import { didYouMean, shown } from "../config/errors.ts";
 import type { VerbArguments } from "../config/verbs.ts";
@@ -10,6 +10,7 @@ import {
   findReasons,
   reasonWords,
   seenByClient,
+  type Told,
 } from "../reasons/explained.ts";
 import { type Said, said, saidNo } from "./said.ts";
 
@@ -28,20 +29,22 @@ export function why({ values, rest }: VerbArguments): Said {
   const word = rest[0].replaceAll("-", "_");
   return saidNo({
     where: shown(rest[0]),
-    what: "neither a reason, a type of RFC 9209 nor an HTTP status",
+    what: "neither a reason, a type of RFC 9209, an HTTP status, an errno nor words of a detail",
     remedy: didYouMean(word, reasonWords(), otherwise),
   });
 }
 
 /** A status that Sluice never says is somebody else's word. */
-function reasonsOf({ kind, reasons }: Answer): readonly Explained[] {
-  if (kind !== "status") return reasons;
+function reasonsOf(answer: Answer): readonly Explained[] {
+  if ("told" in answer) return [...new Set(answer.told.map(({ reason }) => reason))];
+  if (answer.kind !== "status") return answer.reasons;
   const others = EXPLAINED.filter(({ name }) => name === "finished" || name === "answered");
-  return [...reasons, ...others];
+  return [...answer.reasons, ...others];
 }
 
 function answerText(answer: Answer): string {
   if (answer.kind === "status") return statusText(answer.status, answer.reasons);
+  if ("told" in answer) return toldText(answer.kind, answer.word, answer.told);
   if (answer.reasons.length === 1) return reasonText(answer.reasons[0]);
   return [
     `${answer.word} is the type (RFC 9209) of several reasons:`,
@@ -50,6 +53,24 @@ function answerText(answer: Answer): string {
     "",
     "sluice why REASON explains one.",
     "",
+  ].join("\n");
+}
+
+/** Of one reason all that is known, of several what the word says of each. */
+function toldText(kind: "errno" | "detail", word: string, told: readonly Told[]): string {
+  const width = Math.max(...told.map(({ reason: { name } }) => name.length));
+  const lines = told.flatMap(({ reason: { name }, text }) =>
+    wrap(text, LINE_CHARACTERS_MAX - width - 4).map((line, at) =>
+      `  ${(at === 0 ? name : "").padEnd(width)}  ${line}`
+    )
+  );
+  const isOne = told.every(({ reason }) => reason === told[0].reason);
+  return [
+    kind === "errno" ? `${word} is the errno of` : `${shown(word)} is said in the detail of`,
+    "",
+    ...lines,
+    "",
+    isOne ? reasonText(told[0].reason) : "sluice why REASON explains one.\n",
   ].join("\n");
 }
 
@@ -82,7 +103,8 @@ function allText(): string {
     "",
     ...table(EXPLAINED),
     "",
-    "sluice why REASON explains one; a type of RFC 9209 or a status will do: sluice why 502.",
+    "sluice why REASON explains one; a type of RFC 9209, a status, an errno or the name of an alert will do:",
+    "sluice why 502, sluice why ECONNREFUSED, sluice why unknown_ca.",
     "",
   ].join("\n");
 }
@@ -111,7 +133,10 @@ function reasonText(reason: Explained): string {
     ...heading("errno", errnos.map(([name, text]) => `  ${name.padEnd(errnoWidth)}  ${text}`)),
     ...heading(
       "detail",
-      details.map(({ status, text }) => help.details === "request" ? `  ${status}  ${text}` : `  ${text}`),
+      details.flatMap(({ status, text }) =>
+        wrap(help.details === "request" ? `${status}  ${text}` : text, LINE_CHARACTERS_MAX - 4)
+          .map((line, at) => (at === 0 ? "  " : "    ") + line)
+      ),
     ),
     "",
     ...indented(`The client gets: ${seenByClient(reason)}.`),

@@ -35,6 +35,8 @@ test("bash offers verbs, flags and the words that a flag may have", () => {
   deepEqual(offered("check", "-c", "http"), ["http.yaml"]);
   deepEqual(offered("completion", ""), [...SHELLS]);
   deepEqual(offered("explain", "--from", ""), []);
+  deepEqual(offered("why", "server_al"), ["server_alert"]);
+  deepEqual(offered("why", "x"), []);
   ok(offered("run", "--reac").includes("--reactors"));
   deepEqual(offered("why", "--reac"), [], "a verb without a configuration has no such flag");
 });

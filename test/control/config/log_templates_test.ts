@@ -19,7 +19,7 @@ function read(text: string): { json: boolean; pieces: readonly LinePiece[] } {
 /** The text of a line in which every value is there, written as `*`; or in which none is. */
 const present = (text: string) =>
   read(text).pieces.map(({ told, before, behind }) =>
-    before + (told === Told.Literal || told === Told.Reused ? "" : "*") + behind
+    before + ([Told.Literal, Told.Reused, Told.Resumed].includes(told) ? "" : "*") + behind
   ).join("");
 const absent = (text: string) => read(text).pieces.map(({ none, before }) => none || before).join("");
 

@@ -39,6 +39,9 @@ const GOOD: Files = {
   "/sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never",
   "/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc",
   "/sys/devices/system/clocksource/clocksource0/available_clocksource": "tsc hpet acpi_pm",
+  "/etc/ssl/certs/ca-certificates.crt": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".repeat(
+    140,
+  ),
   "/etc/resolv.conf": "# made by hand\nnameserver 192.0.2.53\nnameserver 192.0.2.54",
 };
 
@@ -62,6 +65,7 @@ export function machineWith({ files = {}, facts = {}, ...rest }: Changes = {}): 
   return {
     read: (path) => all[path],
     mayCreateIn: () => true,
+    env: {},
     uid: 999,
     cores: 4,
     program: "/usr/local/bin/sluice",

@@ -1,5 +1,5 @@
 // A configuration to ask about, in the real library: expressions are PCRE2's.
-import { among } from "../config/files.ts";
+import { among, type Files } from "../config/files.ts";
 import { ok } from "node:assert/strict";
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM } from "../../../src/base/limits.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
@@ -59,26 +59,30 @@ export async function openRoom(): Promise<void> {
   enterRoom(CONTROL_ROOM);
 }
 
-export async function worldOf(text = CONFIG): Promise<World> {
-  const parsed = parseRun(["run", "-c", "f.yaml", "--admin", "off"], among({ "f.yaml": text }));
+/** `files`: others beside the configuration. */
+export async function worldOf(text = CONFIG, files: Files = {}): Promise<World> {
+  const surroundings = among({ ...files, "f.yaml": text });
+  const parsed = parseRun(["run", "-c", "f.yaml", "--admin", "off"], surroundings);
   ok("config" in parsed, JSON.stringify(parsed));
-  const world = await offlineWorld(parsed);
+  const world = await offlineWorld({ ...parsed, disk: surroundings.disk });
   ok("plan" in world);
   return world;
 }
 
-/** What is answered to the words of a command line: the question, fields behind -H, a client behind --from. */
+/** What is answered to the words of a command line: the question, fields behind -H, a client behind --from, a name
+ * behind --sni. */
 export function answerTo(world: World, words: readonly string[]): Explanation {
   const rest: string[] = [], headers: string[] = [];
-  let from: string | undefined;
+  let from: string | undefined, sni: string | undefined;
   for (let at = 0; at < words.length; at++) {
     if (words[at] === "-H") headers.push(words[++at]);
     else if (words[at] === "--from") from = words[++at];
+    else if (words[at] === "--sni") sni = words[++at];
     else rest.push(words[at]);
   }
   const split = splitQuestion(rest, true);
   ok("what" in split, JSON.stringify(split));
-  const question = readQuestion({ what: split.what, method: split.method, from, headers });
+  const question = readQuestion({ what: split.what, method: split.method, from, sni, headers });
   ok("kind" in question, JSON.stringify(question));
   const answer = explain(world, question);
   ok("decision" in answer, JSON.stringify(answer));

@@ -8,7 +8,7 @@ import { type Asked, readQuestion, requestBytes } from "../../../src/control/exp
 import { splitQuestion } from "../../../src/control/verbs/explain.ts";
 
 const ADDRESSES =
-  "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
+  "write tcp://HOST:PORT, tls://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH, or https://";
 
 describe("readQuestion refuses", () => {
   const cases: readonly (readonly [asked: Partial<Asked> & { what: string }, message: string])[] = [
@@ -27,6 +27,14 @@ describe("readQuestion refuses", () => {
     [
       { what: "https://me@shop.example/" },
       'sluice: https://me@shop.example/: "me@shop.example" is no HOST:PORT; write https://HOST[:PORT]/PATH',
+    ],
+    [
+      { what: "https://shop.example:0x/" },
+      'sluice: https://shop.example:0x/: port "0x" is not a number from 1 to 65535; write a port from 1 to 65535',
+    ],
+    [
+      { what: "http://shop.example/", sni: "a.example" },
+      "sluice: --sni: a name of TLS, and no TLS; ask with https://",
     ],
     [
       { what: "ftp://shop.example/" },
@@ -94,13 +102,35 @@ describe("readQuestion reads", () => {
     [{ what: "http://A.example:81", from: "[::1]" }, "a.example:81", "[::1]:50000"],
     [{ what: "https://A.example/" }, "a.example:443", "127.0.0.1:50000"],
     [{ what: "https://a.example:8443/" }, "a.example:8443", "127.0.0.1:50000"],
-    [{ what: "tls://127.0.0.1:6380" }, "127.0.0.1:6380", "127.0.0.1:50000"],
+    [{ what: "tls://127.0.0.1:6432", sni: "a.example" }, "127.0.0.1:6432", "127.0.0.1:50000"],
   ];
   for (const [asked, to, from] of cases) {
     it(JSON.stringify(asked), () => {
       const question = readQuestion({ headers: [], ...asked });
       ok("kind" in question, JSON.stringify(question));
       deepEqual([addressText(question.to), addressText(question.from)], [to, from]);
+    });
+  }
+
+  const names:
+    readonly (readonly [asked: Partial<Asked> & { what: string }, secure: boolean, sni: string | null])[] = [
+      [{ what: "tcp://127.0.0.1:1" }, false, null],
+      [{ what: "tcp://a.example:1" }, false, null],
+      [{ what: "tcp://a.example:1", sni: "B.example" }, false, "b.example"],
+      [{ what: "tls://A.example:1" }, true, "a.example"],
+      [{ what: "tls://192.0.2.1:1" }, true, null],
+      [{ what: "tls://a.example:1", sni: "b.example" }, true, "b.example"],
+      [{ what: "unix:/run/a.sock", sni: "b.example" }, false, "b.example"],
+      [{ what: "http://a.example/" }, false, null],
+      [{ what: "https://a.example/" }, true, "a.example"],
+      [{ what: "https://[::1]/" }, true, null],
+      [{ what: "https://[::1]/", sni: "b.example" }, true, "b.example"],
+    ];
+  for (const [asked, secure, sni] of names) {
+    it(`${JSON.stringify(asked)}: the name that TLS is asked for`, () => {
+      const question = readQuestion({ headers: [], ...asked });
+      ok("kind" in question, JSON.stringify(question));
+      deepEqual([question.secure, question.sni], [secure, sni]);
     });
   }
 
@@ -166,7 +196,14 @@ describe("splitQuestion", () => {
 });
 
 it("askedOf reads a query as it is asked of /explain", () => {
-  const query = new URLSearchParams("to=http://a/&method=PUT&header=A:+1&header=B:+2&from=::1");
-  deepEqual(askedOf(query), { what: "http://a/", method: "PUT", from: "::1", headers: ["A: 1", "B: 2"] });
-  deepEqual(askedOf(new URLSearchParams()), { what: "", method: undefined, from: undefined, headers: [] });
+  const query = new URLSearchParams("to=http://a/&method=PUT&header=A:+1&header=B:+2&from=::1&sni=b");
+  deepEqual(askedOf(query), {
+    what: "http://a/",
+    method: "PUT",
+    from: "::1",
+    sni: "b",
+    headers: ["A: 1", "B: 2"],
+  });
+  const nothing = { method: undefined, from: undefined, sni: undefined };
+  deepEqual(askedOf(new URLSearchParams()), { what: "", ...nothing, headers: [] });
 });

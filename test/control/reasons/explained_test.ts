@@ -8,6 +8,8 @@ import type { NameView } from "../../../src/control/discovery.ts";
 import { metricsText } from "../../../src/control/metrics.ts";
 import { EXPLAINED, findReasons, reasonWords, seenByClient } from "../../../src/control/reasons/explained.ts";
 import { REFUSALS } from "../../../src/proto/refusal.ts";
+import { Fault, TLS_FAULTS } from "../../../src/proto/tls_fault.ts";
+import { reasonOfFault } from "../../../src/proxy/handshake.ts";
 import { Reason, REASON_COUNT, REASONS } from "../../../src/shared/reason.ts";
 import { errnoName } from "../../../src/sys/errno.ts";
 import { makeFixture } from "../sight_fixture.ts";
@@ -17,7 +19,8 @@ const TOP = new Set(KEYS.filter(({ path }) => path.length === 1).map(({ path }) 
 const METRICS = metricNames();
 /** What a line of the access log has as NAME=VALUE. */
 const LINE_KEYS =
-  "up down queue connect first ms tried reused reason type errno detail listener route upstream".split(" ");
+  "up down queue connect first ms tried reused reason type errno detail listener route upstream tls sni client_cert"
+    .split(" ");
 const ERRNOS = new Set(Array.from({ length: 134 }, (_, errno) => errnoName(errno)));
 
 /** Every metric, those of host names among them. */
@@ -115,14 +118,36 @@ test("details: every refusal is told where it can come", () => {
   deepEqual(EXPLAINED[Reason.BadRequest].statuses, [400, 414, 417, 431, 501, 505]);
 });
 
+test("details: every fault of TLS is told with the reason that it becomes, and with no other", () => {
+  // A connection that only ended is a reset; keys are pinned of servers, and names are no business of clients.
+  const never = (fault: Fault, down: boolean) =>
+    fault === Fault.Gone || (down && fault === Fault.Pin) ||
+    (!down && (fault === Fault.NoCertificateForName || fault === Fault.NoCertificateGiven));
+  for (const { fault, text } of TLS_FAULTS) {
+    const wanted = [true, false].filter((down) => !never(fault, down)).map((down) =>
+      reasonOfFault(fault, down)
+    );
+    const told = EXPLAINED.flatMap(({ help, details }, reason) =>
+      typeof help.details === "object" && details.some((detail) => detail.text === text) ? [reason] : []
+    );
+    deepEqual(told, wanted, text);
+  }
+});
+
 test("findReasons: names and types in any spelling, statuses, and nothing else", () => {
-  const names = (word: string) => findReasons(word)?.reasons.map(({ name }) => name);
+  const names = (word: string) => {
+    const answer = findReasons(word);
+    if (answer === undefined) return undefined;
+    return ("told" in answer ? answer.told.map(({ reason }) => reason) : answer.reasons).map(({ name }) =>
+      name
+    );
+  };
   const cases: [word: string, names: string[] | undefined][] = [
     ["connection_refused", ["connection_refused"]],
     ["Connection-Refused", ["connection_refused"]],
     ["reason=answer_cut", ["answer_cut"]],
     ["HTTP_RESPONSE_INCOMPLETE", ["answer_cut"]],
-    ["http-request-error", ["bad_request", "request_too_long", "request_timeout"]],
+    ["http-request-error", ["bad_request", "request_too_long", "request_timeout", "plain_http"]],
     ["error=proxy_loop_detected", ["loop"]],
     ["404", ["no_route"]],
     ["505", ["bad_request"]],
@@ -132,12 +157,26 @@ test("findReasons: names and types in any spelling, statuses, and nothing else",
     ["600", undefined],
     ["constructor", undefined],
     ["", undefined],
+    ["ECONNREFUSED", ["connection_refused"]],
+    ["errno=etimedout", ["client_reset", "server_reset", "connection_timeout", "answer_cut"]],
+    ["EXDEV", undefined],
+    ["unknown_ca", ["client_alert", "server_alert"]],
+    ["Unknown-CA", ["client_alert", "server_alert"]],
+    ["self-signed", [
+      "client_certificate",
+      "client_certificate",
+      "server_certificate_authority",
+      "server_certificate_authority",
+    ]],
+    ["detail=The certificate is revoked.", ["client_certificate", "server_certificate"]],
+    ["bare", undefined],
+    ["obs_fold", undefined],
   ];
   for (const [word, wanted] of cases) deepEqual(names(word), wanted, word);
 });
 
 test("findReasons knows every word that it would propose", () => {
-  for (const word of reasonWords()) ok((findReasons(word)?.reasons.length ?? 0) > 0, word);
+  for (const word of reasonWords()) ok(findReasons(word) !== undefined, word);
 });
 
 test("seenByClient: a status, a reset, or neither", () => {

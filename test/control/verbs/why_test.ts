@@ -20,7 +20,7 @@ test("why REASON: cause, what to look at, what to change, errno, what the client
 });
 
 test("every text fits a terminal of 110 columns", () => {
-  const texts = [...REASONS.map(({ name }) => name), "502", "http_request_error"];
+  const texts = [...REASONS.map(({ name }) => name), "502", "http_request_error", "EPROTO", "certificate"];
   for (const { stdout } of [ask(), ...texts.map((word) => ask(word))]) {
     for (const line of stdout.split("\n")) ok(line.length <= 110, line);
     ok(stdout.endsWith("\n"));
@@ -47,6 +47,20 @@ test("why TYPE: the one reason, or all that have it", () => {
   match(ask("connection_terminated").stdout, /^connection_terminated is the type .* of several reasons:/);
 });
 
+test("why ERRNO and why ALERT: the one reason, or what it says of each", () => {
+  const refused = ask("ECONNREFUSED").stdout;
+  match(refused, /^ECONNREFUSED is the errno of\n\n  connection_refused  a reset came back/);
+  match(refused, /\nconnection_refused: the server refused the connection\n/);
+  const late = ask("etimedout").stdout;
+  match(late, /^  client_reset        the client vanished/m);
+  match(late, /^  connection_timeout  no answer came in time/m);
+  match(late, /\nsluice why REASON explains one\.\n$/);
+  const alert = ask("unknown_ca").stdout;
+  match(alert, /^unknown_ca is said in the detail of\n\n  client_alert  Alert unknown_ca: it does not know/);
+  match(alert, /^  server_alert  Alert unknown_ca/m);
+  match(ask("server_alert").stdout, /\ndetail\n  An alert came that has no name here\.\n/);
+});
+
 test("what nobody knows is refused with the nearest word", () => {
   const cases: [words: string[], says: RegExp][] = [
     [["conection-refused"], /^sluice: conection-refused: .*; did you mean "connection_refused"\?\n$/],
@@ -64,7 +78,12 @@ test("what nobody knows is refused with the nearest word", () => {
 });
 
 test("--format json: the same shape, whatever was asked", () => {
-  for (const [words, count] of [[[], REASONS.length], [["loop"], 1], [["504"], 5], [["418"], 2]] as const) {
+  for (
+    const [words, count] of [[[], REASONS.length], [["loop"], 1], [["504"], 5], [["418"], 2], [
+      ["EPROTO"],
+      2,
+    ]] as const
+  ) {
     const { reasons } = JSON.parse(ask("--format", "json", ...words).stdout);
     equal(reasons.length, count, words.join(" "));
     for (const reason of reasons) {

@@ -1,0 +1,33 @@
+// Decisions that several steps of explain come to.
+import { Reason, REASONS } from "../../shared/reason.ts";
+import { shown } from "../config/errors.ts";
+import type { Decision, TlsView } from "./explanation.ts";
+import type { Balanced } from "./servers.ts";
+import type { World } from "./world.ts";
+
+export function decide(kind: Decision["kind"], text: string, more: Partial<Decision> = {}): Decision {
+  return { kind, text, server: null, upstream: null, route: null, status: null, reason: null, ...more };
+}
+
+/** A connection is reset before any server has it. */
+export function ended(reason: Reason, upstream: string | null): Decision {
+  const { name, text } = REASONS[reason];
+  return decide("unavailable", `the connection is reset (${name}): ${text}`, { upstream, reason: name });
+}
+
+/** The handshake fails. */
+export function noCertificate({ name }: TlsView): Decision {
+  const { name: reason, text } = REASONS[Reason.NoCertificate];
+  const more = name === null ? "" : `: ${shown(name)}`;
+  return decide("unavailable", `the handshake fails (${reason}): ${text}${more}`, { reason });
+}
+
+export function toServer(
+  { directory }: World,
+  { server, view }: Balanced,
+  by: string,
+  route: string | null,
+): Decision {
+  const { address } = directory.servers.get(server)!;
+  return decide("server", `-> ${address}, by ${by}`, { server: address, upstream: view.name, route });
+}

@@ -1,0 +1,105 @@
+// TLS as explain tells it: what a listener presents to the client of a question and asks of it, and what an
+// upstream asks of its servers. Which certificate has which name is known by the process, or read from the files.
+import { NONE } from "../../base/limits.ts";
+import { coversName, timeText } from "../certificates/pair.ts";
+import { keyKind, type Presented, presentedFor } from "../certificates/presented.ts";
+import { acmeNames } from "../config/tls_checks.ts";
+import type { ListenerEntry } from "../directory.ts";
+import type { Place, ServerTlsView, ShownView, TlsView } from "./explanation.ts";
+import type { World } from "./world.ts";
+
+/** Of one certificate. */
+const NAMES_TOLD_MAX = 8;
+
+/** TLS that ends at the listener. */
+export function tlsView(world: World, entry: ListenerEntry, name: string | null): TlsView {
+  const { bind, tls } = world.config.listeners[entry.name];
+  const { by, found } = presentedFor(world.certificates(entry.name), name);
+  const http = bind[0].protocol === "http";
+  return {
+    at: "listener",
+    name,
+    sni: null,
+    by: found.length === 0 ? issuedOrNot(world, entry, name) : by,
+    certificates: found.map(shownView),
+    policy: tls?.policy ?? null,
+    protocols: http ? ["http/1.1"] : tls?.alpn ?? [],
+    client: tls === undefined
+      ? null
+      : { mode: tls.client.mode, ca: tls.client.ca ?? null, crl: tls.client.crl ?? null },
+    hsts: hstsText(world, entry.number),
+  };
+}
+
+/** TLS that goes on to a server as it is. */
+export function passedView(name: string | null, sni: Place): TlsView {
+  return {
+    at: "server",
+    name,
+    sni,
+    by: null,
+    certificates: [],
+    policy: null,
+    protocols: [],
+    client: null,
+    hsts: null,
+  };
+}
+
+/** Whom nobody has a certificate for: it is to be issued, or the handshake fails. */
+function issuedOrNot(
+  { config }: World,
+  { name: listener }: ListenerEntry,
+  name: string | null,
+): TlsView["by"] {
+  const { tls } = config.listeners[listener];
+  if (tls?.acme === undefined || name === null) return "none";
+  if (tls.acme["on-demand"] !== undefined) return "on_demand";
+  return acmeNames(config.listeners[listener]).includes(name) ? "issued" : "none";
+}
+
+function shownView(one: Presented): ShownView {
+  const { names, addresses, notAfter } = one.certificate, all = [...names, ...addresses];
+  return {
+    file: one.file ?? null,
+    key: keyKind(one),
+    names: all.slice(0, NAMES_TOLD_MAX),
+    names_left_out: Math.max(0, all.length - NAMES_TOLD_MAX),
+    until: new Date(notAfter).toISOString(),
+    until_text: timeText(notAfter),
+  };
+}
+
+/** Strict-Transport-Security, as answers have it. */
+function hstsText({ plan }: World, listener: number): string | null {
+  const at = plan.listenerHstsAt[listener], bytes = plan.listenerHstsBytes[listener];
+  return bytes === 0 ? null : new TextDecoder().decode(plan.arena.slice(at, at + bytes)).trim();
+}
+
+/** Whether a request for a host belongs on a connection that was opened for `name` (RFC 9110 section 15.5.20). */
+export function isForHost(world: World, entry: ListenerEntry, name: string | null, host: string): boolean {
+  const bare = host.toLowerCase().replace(/\.$/, "");
+  if (name === null || bare === "" || bare === name) return true;
+  return presentedFor(world.certificates(entry.name), name).found
+    .some(({ certificate }) => coversName(certificate, bare));
+}
+
+/** What is asked of the servers of an upstream; null: they are spoken to without TLS. */
+export function serverTlsView({ config }: World, upstream: string): ServerTlsView | null {
+  const { tls, servers } = config.upstreams[upstream] ?? {};
+  if (tls === undefined || !servers?.some((server) => server.tls)) return null;
+  return {
+    verify: tls.verify === "on",
+    ca: tls.ca ?? null,
+    pins: tls.pins,
+    crl: tls.crl ?? null,
+    cert: tls.cert ?? null,
+  };
+}
+
+/** The name that a server is asked for, and that its certificate must have; "": it has none. Null: no TLS. */
+export function serverTlsName({ plan }: World, server: number): string | null {
+  if (plan.serverTls[server] === NONE) return null;
+  const at = plan.serverTlsNameAt[server], bytes = plan.serverTlsNameBytes[server];
+  return new TextDecoder().decode(plan.arena.slice(at, at + bytes));
+}
