@@ -13,7 +13,8 @@ import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import { compile, Identities } from "./config/compile.ts";
+import { compile } from "./config/compile.ts";
+import { Identities } from "./config/parts.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
@@ -319,6 +320,7 @@ export class App {
         sockets: this.#sockets,
         resolve: this.#discovery.resolve,
         patternOf: patternNumber,
+        acmeThumbprint: this.#issuing?.thumbprint,
       },
       this.#identities,
       this.#directory,

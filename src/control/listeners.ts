@@ -7,7 +7,7 @@ import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoN
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { LISTEN_DRY, LISTEN_REUSEPORT } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
-import type { OpenSocket } from "./config/compile.ts";
+import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */

@@ -428,7 +428,10 @@ export class Traffic implements Scenario {
     if (reason === Reason.NoCertificate) must(session?.asked === true, `${told}: it has a certificate`);
     if (!isSealed || handshake === "well" || session === undefined || session.asked) return;
     if (endedByUs || reason === Reason.Bug || reason === Reason.OutOfResources || !isPolite(client)) return;
-    must(SHAKEN.has(reason) || reason === Reason.HandshakeTimeout, `${told}: its handshake cannot have ended`);
+    must(
+      SHAKEN.has(reason) || reason === Reason.HandshakeTimeout,
+      `${told}: its handshake cannot have ended`,
+    );
   }
 
   /** No server was left: then all of them were tried. Only where nothing changed meanwhile. */

@@ -13,7 +13,7 @@ import { Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
 import { residentBytes } from "../support/status.ts";
 import { TlsEnd } from "../support/tls_end.ts";
-import { until, within } from "../support/waiting.ts";
+import { within } from "../support/waiting.ts";
 
 const certificates = new Certificates();
 after(() => certificates[Symbol.dispose]());

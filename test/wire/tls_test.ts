@@ -303,7 +303,7 @@ describe("what comes through", () => {
 /** What a client sees of records: their lengths, by type. */
 async function recordsOf(
   port: number,
-  test: (client: Peer, pause: () => void) => Promise<void>,
+  test: (client: Peer) => Promise<void>,
 ): Promise<number[]> {
   const parts: Buffer[] = [];
   await using tap = await Server.listen(async (near) => {

@@ -3,7 +3,8 @@
 import { deepEqual, equal, ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, describe, it } from "node:test";
-import { compile, Identities } from "../../../src/control/config/compile.ts";
+import { compile } from "../../../src/control/config/compile.ts";
+import { Identities } from "../../../src/control/config/parts.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import { Directory } from "../../../src/control/directory.ts";
 import { CERTIFICATE_WAYS, ForwardedShift, Forwarding, type Plan } from "../../../src/plan/plan.ts";

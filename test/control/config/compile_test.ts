@@ -6,7 +6,8 @@ import {
   ipAddress,
   type LiteralAddress,
 } from "../../../src/control/config/address.ts";
-import { compile, Identities, type OpenSocket } from "../../../src/control/config/compile.ts";
+import { compile } from "../../../src/control/config/compile.ts";
+import { Identities, type OpenSocket } from "../../../src/control/config/parts.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { Directory } from "../../../src/control/directory.ts";
 import { parseRun } from "../../../src/control/config/run.ts";

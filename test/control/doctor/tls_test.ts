@@ -3,7 +3,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { tlsChecks } from "../../../src/control/doctor/tls.ts";
 import { ENOENT, EPERM } from "../../../src/sys/errno.ts";
-import { MachineFact } from "../../../src/sys/symbols.ts";
 import { Certificates } from "../../support/certificates.ts";
 import { type Changes, checkOf, commandsOf, configOf, loadOn, machineWith } from "./machine_fixture.ts";
 import { loadOf } from "../../../src/control/doctor/load.ts";

@@ -49,16 +49,19 @@ test("why TYPE: the one reason, or all that have it", () => {
 
 test("why ERRNO and why ALERT: the one reason, or what it says of each", () => {
   const refused = ask("ECONNREFUSED").stdout;
-  match(refused, /^ECONNREFUSED is the errno of\n\n  connection_refused  a reset came back/);
+  match(refused, /^ECONNREFUSED is the errno of\n\n {2}connection_refused {2}a reset came back/);
   match(refused, /\nconnection_refused: the server refused the connection\n/);
   const late = ask("etimedout").stdout;
-  match(late, /^  client_reset        the client vanished/m);
-  match(late, /^  connection_timeout  no answer came in time/m);
+  match(late, /^ {2}client_reset {8}the client vanished/m);
+  match(late, /^ {2}connection_timeout {2}no answer came in time/m);
   match(late, /\nsluice why REASON explains one\.\n$/);
   const alert = ask("unknown_ca").stdout;
-  match(alert, /^unknown_ca is said in the detail of\n\n  client_alert  Alert unknown_ca: it does not know/);
-  match(alert, /^  server_alert  Alert unknown_ca/m);
-  match(ask("server_alert").stdout, /\ndetail\n  An alert came that has no name here\.\n/);
+  match(
+    alert,
+    /^unknown_ca is said in the detail of\n\n {2}client_alert {2}Alert unknown_ca: it does not know/,
+  );
+  match(alert, /^ {2}server_alert {2}Alert unknown_ca/m);
+  match(ask("server_alert").stdout, /\ndetail\n {2}An alert came that has no name here\.\n/);
 });
 
 test("what nobody knows is refused with the nearest word", () => {

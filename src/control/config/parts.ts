@@ -1,0 +1,284 @@
+// What a generation is made of: listeners, upstreams, servers and probes get numbers that they keep for as long as
+// they are there, and the directory learns their names.
+import {
+  LISTENERS_MAX,
+  NONE,
+  PROBES_MAX,
+  SERVERS_MAX,
+  SERVERS_PER_UPSTREAM_MAX,
+  UPSTREAMS_MAX,
+} from "../../base/limits.ts";
+import type { Directory } from "../directory.ts";
+import { Numbers } from "../numbers.ts";
+import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
+import type { NumberedListener } from "./compile_listeners.ts";
+import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
+import type { HealthCheck } from "./health_schema.ts";
+import { requestOf, statusSet } from "./http_check.ts";
+import { upstreamsOf } from "./route_specs.ts";
+import type { Config } from "./schema.ts";
+import type { Server as ConfiguredServer } from "./upstream_schema.ts";
+
+/** A listening socket that is open. */
+export interface OpenSocket {
+  /** Its index in C. */
+  readonly socket: number;
+  /** The configured listener, and which of its binds. */
+  readonly listener: string;
+  readonly bind: string;
+  /** Where the kernel bound it. */
+  readonly bound: string;
+  /** 0: a unix socket. */
+  readonly port: number;
+}
+
+/** Numbers of everything that has an identity, for the life of the process. */
+export class Identities {
+  readonly listeners = new Numbers(LISTENERS_MAX);
+  readonly upstreams = new Numbers(UPSTREAMS_MAX);
+  readonly servers = new Numbers(SERVERS_MAX);
+  readonly probes = new Numbers(PROBES_MAX);
+}
+
+export interface CompileInput {
+  readonly config: Config;
+  readonly generation: number;
+  readonly sockets: readonly OpenSocket[];
+  /** The addresses a target stands for now. */
+  readonly resolve: (target: Address) => readonly LiteralAddress[];
+  /** The number of a compiled regular expression. */
+  readonly patternOf: (source: Uint8Array) => number;
+  /** Of the ACME account's key (RFC 8555 section 8.1), where certificates are had by themselves: every HTTP listener
+   * answers challenges with it. */
+  readonly acmeThumbprint?: string;
+}
+
+/** Something that does not fit: told, and left out. */
+export type CompileWarning = string;
+
+export interface Upstream {
+  readonly number: number;
+  readonly name: string;
+  readonly configured: Config["upstreams"][string];
+  readonly servers: readonly number[];
+}
+
+export interface Server {
+  readonly number: number;
+  readonly upstream: number;
+  readonly address: LiteralAddress;
+  readonly configured: ConfiguredServer;
+  readonly session: ServerSession;
+}
+
+export interface Probe {
+  readonly number: number;
+  readonly check: HealthCheck;
+  readonly address: LiteralAddress;
+  /** What it says. */
+  readonly send: Uint8Array;
+  readonly servers: number[];
+  readonly session: ServerSession;
+}
+
+/** What a generation is made of, numbered. */
+export interface Parts {
+  /** By `listenerKey`. */
+  readonly listeners: ReadonlyMap<string, NumberedListener>;
+  readonly upstreams: readonly Upstream[];
+  readonly servers: readonly Server[];
+  readonly probes: readonly Probe[];
+}
+
+/** One generation on its way: what it is compiled from, and who learns of it. */
+export interface Compiling {
+  readonly input: CompileInput;
+  readonly numbers: Numbering;
+  readonly directory: Directory;
+  readonly warnings: CompileWarning[];
+}
+
+/** Gives numbers to the things of one generation, and remembers which are in use. */
+export class Numbering {
+  readonly #identities: Identities;
+  readonly #kept = {
+    listeners: new Set<string>(),
+    upstreams: new Set<string>(),
+    servers: new Set<string>(),
+    probes: new Set<string>(),
+  };
+
+  constructor(identities: Identities) {
+    this.#identities = identities;
+  }
+
+  /** NONE when there are no more. */
+  take(kind: keyof Identities, key: string): number {
+    const number = this.#identities[kind].take(key);
+    if (number !== NONE) this.#kept[kind].add(key);
+    return number;
+  }
+
+  /** Ends the identity of everything that this generation did not take. */
+  retain(generation: number): void {
+    for (const kind of ["listeners", "upstreams", "servers", "probes"] as const) {
+      this.#identities[kind].retain(this.#kept[kind], generation);
+    }
+  }
+}
+
+/** Every upstream with its servers, and the checks that they need. */
+export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
+  const { input, numbers, directory, warnings } = compiling;
+  const upstreams: Upstream[] = [], servers: Server[] = [];
+  const profiles = profileNumbers(input.config);
+  const probes = new Map<string, Probe>();
+  for (const [name, configured] of Object.entries(input.config.upstreams)) {
+    const { servers: targets, health } = configured;
+    const number = numbers.take("upstreams", name);
+    if (number === NONE) {
+      warnings.push(`upstream "${name}": more than ${UPSTREAMS_MAX - 1} upstreams; it is left out`);
+      continue;
+    }
+    const members: number[] = [];
+    for (const { key, target, address } of resolvedServers(name, targets, input.resolve)) {
+      const server = numberServer(compiling, name, key, address, members.length);
+      if (server === NONE) continue;
+      members.push(server);
+      const session = sessionOf(profiles, name, configured, target);
+      const placed = { number: server, upstream: number, address, configured: target, session };
+      servers.push(placed);
+      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed);
+      directory.add("servers", {
+        number: server,
+        upstream: name,
+        target: addressText(target.address) + target.base,
+        address: addressText(address),
+        probe,
+      });
+    }
+    upstreams.push({ number, name, configured, servers: members });
+    directory.add("upstreams", { number, name, servers: members, names: namesOf(targets) });
+  }
+  for (const { number, address, servers, check } of probes.values()) {
+    directory.add("probes", {
+      number,
+      address: addressText(address),
+      servers,
+      intervalMs: check.interval,
+      fall: check.fall,
+      rise: check.rise,
+      check,
+    });
+  }
+  return { upstreams, servers, probes: [...probes.values()] };
+}
+
+/** The addresses that the targets of an upstream stand for now, each with the key of its identity: the same
+ * address of the same target again is another server. */
+function* resolvedServers(
+  upstream: string,
+  targets: readonly ConfiguredServer[],
+  resolve: CompileInput["resolve"],
+): Generator<{ key: string; target: ConfiguredServer; address: LiteralAddress }> {
+  const seen = new Map<string, number>();
+  for (const target of targets) {
+    for (const address of resolve(target.address)) {
+      const key = `${upstream}\n${addressText(target.address)}${target.base}\n${addressText(address)}`;
+      const nth = (seen.get(key) ?? 0) + 1;
+      seen.set(key, nth);
+      yield { key: `${key}\n${nth}`, target, address };
+    }
+  }
+}
+
+/** The number of one more server of an upstream that has `count`; NONE, and a warning, if it is left out. */
+function numberServer(
+  { numbers, warnings }: Compiling,
+  upstream: string,
+  key: string,
+  address: LiteralAddress,
+  count: number,
+): number {
+  const text = addressText(address), record = recordOf(address);
+  if (typeof record === "string") {
+    warnings.push(`upstream "${upstream}": ${text} is left out: ${record}`);
+    return NONE;
+  }
+  const server = count < SERVERS_PER_UPSTREAM_MAX ? numbers.take("servers", key) : NONE;
+  if (server === NONE) warnings.push(`upstream "${upstream}": too many servers; ${text} is left out`);
+  return server;
+}
+
+/** The listeners that have a socket. */
+export function gatherListeners(
+  { input, numbers, directory }: Compiling,
+): ReadonlyMap<string, NumberedListener> {
+  const listeners = new Map<string, NumberedListener>();
+  const profiles = profileNumbers(input.config);
+  for (const socket of input.sockets) {
+    const name = socket.listener, configured = input.config.listeners[name];
+    if (configured === undefined) continue;
+    const key = listenerKey(socket);
+    const number = numbers.take("listeners", key);
+    const profile = profileOfBind(profiles, name, configured, socket.bind);
+    listeners.set(key, { number, name, configured, port: socket.port, profile });
+    const upstreams = upstreamsOf(configured);
+    directory.add("listeners", {
+      number,
+      name,
+      bind: socket.bound,
+      upstreams,
+      upstream: upstreams.join(", "),
+    });
+  }
+  return listeners;
+}
+
+/** What a listener keeps its number by: copies of a socket are one. */
+export function listenerKey({ listener, bind }: OpenSocket): string {
+  return `${listener}\n${bind}`;
+}
+
+/** The host names among targets, each once. */
+function namesOf(targets: Config["upstreams"][string]["servers"]): string[] {
+  return [...new Set(targets.flatMap(({ address }) => address.kind === "name" ? [address.name] : []))];
+}
+
+/** The address as C has it; or why it has no such form: an interface that is not there. */
+function recordOf(address: LiteralAddress): Uint8Array | string {
+  try {
+    return encodeAddress(address);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** One address is probed once, whoever names it, as long as it is asked the same thing. */
+function addProbe(
+  probes: Map<string, Probe>,
+  numbers: Numbering,
+  check: HealthCheck,
+  { number: server, configured: target, address, session }: Server,
+): number {
+  const { http, interval, timeout, fall, rise } = check;
+  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
+  const expect = check.expect === undefined
+    ? ""
+    : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
+  const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
+  const asked = [session.profile, session.name, check.tcp, hex(send), expect, statuses];
+  const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
+  const known = probes.get(key);
+  if (known !== undefined) {
+    known.servers.push(server);
+    return known.number;
+  }
+  const number = numbers.take("probes", key);
+  if (number !== NONE) probes.set(key, { number, check, address, send, session, servers: [server] });
+  return number;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
