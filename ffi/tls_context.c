@@ -96,6 +96,14 @@ static int hello(SSL *ssl, int *alert, void *unused)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* Takes the name that was asked for (SSL_CTX_set_tlsext_servername_callback(3)): in TLS 1.2 a session that is
+ * resumed has the name of its first handshake, and only one that was taken. */
+static int named(SSL *ssl, int *alert, void *unused)
+{
+    (void)ssl, (void)alert, (void)unused;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 /* Whether these are the certificates that the profile's SSL_CTX has. */
 static int is_ready(const struct sl_ready *ready, struct sl_cert *const *found, int32_t count)
 {
@@ -233,6 +241,7 @@ static void listener_context(SSL_CTX *context, struct sl_profile *profile)
     SSL_CTX_set_num_tickets(context, 1); /* a client that opens several connections gets one with each */
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket);
     SSL_CTX_set_client_hello_cb(context, hello, NULL);
+    SSL_CTX_set_tlsext_servername_callback(context, named);
     SSL_CTX_set_cert_cb(context, choose, profile);
     SSL_CTX_set_alpn_select_cb(context, protocol, profile);
     SSL_CTX_set_tlsext_status_cb(context, staple);

@@ -216,8 +216,16 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
       return errno !== 0 && tellsDetail(reason) && tellText(detailAt[errno], detailBytes[errno]);
     }
     default: // of TLS; newcomers have had none
-      return plan.listenerTls[listener] !== NONE && ex !== NONE && tellTls(exDown[ex], told);
+      if (ex === NONE) return false;
+      if (told === Told.Sni && exKept[ex] !== NONE && !(exFlags[ex] & ExFlag.Http)) return tellName(ex);
+      return plan.listenerTls[listener] !== NONE && tellTls(exDown[ex], told);
   }
+}
+
+/** The name by which a connection was passed on, or was to be. */
+function tellName(ex: number): boolean {
+  printQuoted(exKept[ex], exKept[ex] + exKeptBytes[ex], json);
+  return true;
 }
 
 /** Of the client's session. A handshake that failed may have a name, and has nothing else. */

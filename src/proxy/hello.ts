@@ -11,6 +11,7 @@ import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { plan } from "./context.ts";
 import { exDown, exListener } from "./exchanges.ts";
+import { keepName } from "./kept_head.ts";
 
 /** Why there is no choice: see `helloChoose`. */
 export let helloReason = Reason.None;
@@ -46,6 +47,8 @@ export function helloChoose(ex: number): number {
       return refused(Reason.HandshakeFailed, detailOfFault(Fault.Protocol));
   }
   const choice = chooseByName(plan, exListener[ex], arenaBytes, helloNameAt, helloNameAt + helloNameBytes);
+  // Who is terminated tells it by the session.
+  if (choice === NONE || plan.sni.choiceTerminate[choice] === 0) keepName(ex, helloNameAt, helloNameBytes);
   return choice === NONE ? refused(Reason.NoRoute, 0) : choice;
 }
 
