@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { after, describe, it } from "node:test";
-import { Certificates, type Made } from "../support/certificates.ts";
+import { Certificates, type Made, openssl } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
 import { run, type Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
@@ -195,6 +195,54 @@ describe("files that are replaced", () => {
       });
     });
   }
+});
+
+describe("keys", () => {
+  const rsa = certificates.rsa("site.example"), text = (path: string): string => readFileSync(path, "utf8");
+  const ed = certificates.make({ names: ["site.example"], kind: "ed25519" });
+  /** As another command of openssl writes it. */
+  const written = (...words: string[]): string => {
+    const path = certificates.at(`${crypto.randomUUID()}.key`);
+    openssl(...words, "-out", path);
+    return text(path);
+  };
+  const cases: [made: Made, key: string, why: string][] = [
+    [rsa, text(rsa.key), "PKCS #8, of RSA"],
+    [second, text(second.key), "PKCS #8, of EC"],
+    [rsa, written("rsa", "-in", rsa.key, "-traditional"), "as RSA keys were written before"],
+    [second, written("ec", "-in", second.key), "as EC keys were written before"],
+    [rsa, text(rsa.chain) + text(rsa.key), "behind its certificate"],
+    [second, text(root.cert) + text(second.key) + text(second.chain), "between certificates"],
+    [ed, text(ed.key), "PKCS #8, of Ed25519"],
+    [
+      second,
+      written("ecparam", "-name", "prime256v1") + written("ec", "-in", second.key),
+      "behind the parameters of its curve",
+    ],
+    [
+      rsa,
+      `for people to read\n${text(rsa.key).replaceAll("\n", "\r\n")}`,
+      "behind a text, lines as Windows has them",
+    ],
+  ];
+  it("in all forms, one after the other", () =>
+    withPair(async (sluice, write, at) => {
+      for (const [number, [made, key, why]] of cases.entries()) {
+        write(text(made.chain), key);
+        await until(`a key ${why}`, () => linesOf(sluice, "info").length > number);
+        match(linesOf(sluice, "info")[number], new RegExp(`^${at} was read again`), why);
+        strictEqual(await shown(sluice), fingerprint(made), why);
+        const locked = written("pkcs8", "-topk8", "-in", made.key, "-passout", "pass:secret");
+        const others = [locked, written("pkey", "-in", made.key, "-pubout"), text(root.cert)];
+        write(text(first.chain), others[number % others.length]);
+        await until("its refusal", () => linesOf(sluice, "warn").length > number);
+        match(
+          linesOf(sluice, "warn")[number],
+          /cert\.pem: no private key in PEM, or one behind a password; /,
+        );
+        strictEqual(await shown(sluice), fingerprint(made), why);
+      }
+    }));
 });
 
 /** A pair in a folder of its own, and a Sluice that shows it. */

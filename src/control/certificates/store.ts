@@ -162,6 +162,10 @@ export class Certificates {
       if (pairs.some((pair) => changed.has(pair))) this.#present(name);
     }
     for (const { number, pair } of this.#own.values()) if (changed.has(pair)) showOwn(number, pair);
+    for (const { files: { cert }, stored: { leaf: { names, notAfter } } } of changed) {
+      const message = `${cert} was read again: ${namesText(names)}, until ${timeText(notAfter)}`;
+      this.#log.info("certificates", message, { file: cert });
+    }
     for (const other of this.#rereads) this.#rereadOther(other);
   }
 
@@ -305,7 +309,14 @@ export class Certificates {
       const chain = readAgain(files.cert), key = readAgain(files.key), digest = digestOf(chain, key);
       pair.stamp = stamp;
       isOther = digest !== pair.digest;
-      if (isOther) Object.assign(pair, { stored: store(files.cert, chain, key), digest, stapledUntil: 0 });
+      if (isOther) {
+        Object.assign(pair, {
+          stored: store(files.cert, chain, key),
+          digest,
+          stapledUntil: 0,
+          problem: undefined,
+        });
+      }
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
       this.#problem(pair, error.message, "the certificate before stays in use");
@@ -314,12 +325,6 @@ export class Certificates {
     this.#restaple(pair);
     if (!isOther) return false;
     sys.cert_close(before);
-    const { names, notAfter } = pair.stored.leaf;
-    this.#log.info(
-      "certificates",
-      `${files.cert} was read again: ${namesText(names)}, until ${timeText(notAfter)}`,
-      { file: files.cert },
-    );
     return true;
   }
 
