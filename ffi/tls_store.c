@@ -18,6 +18,7 @@ struct sl_names { uint32_t size, count; struct sl_name *rows; struct sl_cert *fa
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct sl_cert *certs[SL_CERTS_MAX];
+static int32_t certs_free = 1; /* no number below it is */
 static struct sl_names *challenges;
 static _Atomic int32_t challenge_count;
 static uint8_t ticket_keys[TICKET_KEYS_MAX][TICKET_KEY_BYTES];
@@ -228,7 +229,7 @@ int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *k
 {
     CHECK(chain_bytes >= 0 && key_bytes >= 0);
     ERR_clear_error();
-    int32_t number = 1, error = -EINVAL;
+    int32_t number = certs_free, error = -EINVAL;
     while (number < SL_CERTS_MAX && certs[number] != NULL)
         number++;
     if (number == SL_CERTS_MAX)
@@ -263,6 +264,7 @@ int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *k
     pthread_rwlock_wrlock(&lock);
     certs[number] = cert;
     pthread_rwlock_unlock(&lock);
+    certs_free = number + 1;
     return number;
 failed:
     BIO_free(in), BIO_free(key_in);
@@ -281,6 +283,7 @@ int32_t sl_cert_close(int32_t cert)
     pthread_rwlock_wrlock(&lock);
     certs[cert] = NULL;
     pthread_rwlock_unlock(&lock);
+    certs_free = cert < certs_free ? cert : certs_free;
     sl_cert_release(gone);
     return 0;
 }

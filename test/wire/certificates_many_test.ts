@@ -86,8 +86,9 @@ describe("ten thousand certificates", () => {
       upstreams: { app: { servers: [server.address], health: "off" } },
     });
     let alone = 0;
-    await withConfig(configOf(files.slice(0, 1)), async (sluice) => {
+    await withConfig(configOf(files.slice(0, 1)), (sluice) => {
       alone = residentBytes(sluice.pid);
+      return Promise.resolve();
     });
     const begun = performance.now();
     await withConfig(configOf(files), async (sluice) => {
