@@ -56,6 +56,8 @@ interface Reread {
   readonly paths: readonly string[];
   /** True if they say something else now. @throws Error, and nothing has changed */
   read(): boolean;
+  /** In words, that it should have been replaced since then. */
+  overdue?(from: number, now: number): string | undefined;
 }
 
 interface ListenerProfile {
@@ -88,6 +90,8 @@ export class Certificates {
   /** By upstream: its profile, and what is shown to its servers. */
   readonly #own = new Map<string, { readonly number: number; readonly pair: Pair }>();
   readonly #rereads: Reread[] = [];
+  /** When all files were looked at last. */
+  #readAt = Date.now();
   /** What was told of those that are broken. */
   readonly #broken = new Map<Reread, string>();
   #tickets: TicketKeys | undefined;
@@ -166,7 +170,13 @@ export class Certificates {
       const message = `${cert} was read again: ${namesText(names)}, until ${timeText(notAfter)}`;
       this.#log.info("certificates", message, { file: cert });
     }
-    for (const other of this.#rereads) this.#rereadOther(other);
+    const now = Date.now();
+    for (const other of this.#rereads) {
+      const isNew = this.#rereadOther(other);
+      const late = other.overdue?.(isNew ? 0 : this.#readAt, now);
+      if (late !== undefined) this.#log.warn("certificates", late);
+    }
+    this.#readAt = now;
   }
 
   /** Presents an issued certificate for the names of a listener. @throws CertificateError */
@@ -343,19 +353,23 @@ export class Certificates {
     }
   }
 
-  #rereadOther(other: Reread): void {
+  /** True if it says something else. */
+  #rereadOther(other: Reread): boolean {
     const files = other.paths.join(" and ");
+    let changed = false;
     try {
-      const changed = other.read();
+      changed = other.read();
       if (changed) this.#log.info("certificates", `read again: ${files}`);
       else if (this.#broken.has(other)) this.#log.info("certificates", `in order again: ${files}`);
       this.#broken.delete(other);
     } catch (error) {
       const { message } = error as Error;
-      if (this.#broken.get(other) === message) return;
+      if (this.#broken.get(other) !== message) {
+        this.#log.warn("certificates", `${message}; what was read before stays in use`);
+      }
       this.#broken.set(other, message);
-      this.#log.warn("certificates", `${message}; what was read before stays in use`);
     }
+    return changed;
   }
 
   /** Told once for each state of the files: they may be in the middle of being replaced. */
