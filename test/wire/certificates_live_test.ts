@@ -1,6 +1,7 @@
 // Certificates of files, while Sluice runs: replaced in all the ways in which people and their tools do it, broken
 // and mended again, ending. Connections that are there never notice.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import {
   copyFileSync,
@@ -280,6 +281,26 @@ describe("files that are broken", () => {
       strictEqual((await sluice.metrics()).get(`sluice_certificate_problem${labels}`), 0);
       strictEqual(warned().length, cases.length, "each is told once");
       strictEqual(await client.ask("still there"), "still there");
+    }));
+
+  it("that are none: a pipe that nobody writes to, one without an end, a directory", () =>
+    withPair(async (sluice, write, at) => {
+      const kinds: [make: () => void, said: RegExp][] = [
+        [() => execFileSync("mkfifo", [at]), /cert\.pem: no certificate in PEM; /],
+        [() => symlinkSync("/dev/zero", at), /cert\.pem: longer than [0-9]+ bytes; /],
+        [() => mkdirSync(at), /cert\.pem: EISDIR; /],
+      ];
+      for (const [number, [make, said]] of kinds.entries()) {
+        rmSync(at, { recursive: true });
+        make();
+        await until("a warning", () => linesOf(sluice, "warn").length > number);
+        match(linesOf(sluice, "warn")[number], said);
+        strictEqual(await shown(sluice), fingerprint(first));
+      }
+      rmSync(at, { recursive: true });
+      write(pem(second.chain), pem(second.key));
+      await read(sluice, 1);
+      strictEqual(await shown(sluice), fingerprint(second));
     }));
 
   it("that are not there", () =>

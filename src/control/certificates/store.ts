@@ -3,7 +3,6 @@
 // profile, swapped whole: handshakes under way and connections are never touched. What is broken changes
 // nothing, and is told.
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { ARENA_SCRATCH } from "../../base/limits.ts";
 import { EKEYREJECTED, ENOKEY, errnoName } from "../../sys/errno.ts";
 import { arenaBytes, sys } from "../../sys/sys.ts";
@@ -272,7 +271,7 @@ export class Certificates {
     const known = this.#pairs.get(key);
     if (known !== undefined) return known;
     const stamp = stampOf(pathsOf(files));
-    const chain = readPem(where, files.cert), secret = readPem(where, files.key);
+    const chain = readPem(files.cert, where), secret = readPem(files.key, where);
     const pair: Pair = {
       files,
       stored: store(`${where}: ${files.cert}`, chain, secret),
@@ -281,7 +280,7 @@ export class Certificates {
       stapledUntil: 0,
       problem: undefined,
     };
-    if (files.ocsp !== undefined) staple(pair, readPem(where, files.ocsp));
+    if (files.ocsp !== undefined) staple(pair, readPem(files.ocsp, where));
     this.#pairs.set(key, pair);
     return pair;
   }
@@ -316,7 +315,7 @@ export class Certificates {
     pair.stamp = ""; // until all of them could be read
     let isOther: boolean;
     try {
-      const chain = readAgain(files.cert), key = readAgain(files.key), digest = digestOf(chain, key);
+      const chain = readPem(files.cert), key = readPem(files.key), digest = digestOf(chain, key);
       pair.stamp = stamp;
       isOther = digest !== pair.digest;
       if (isOther) {
@@ -342,7 +341,7 @@ export class Certificates {
   #restaple(pair: Pair): void {
     const { cert, ocsp } = pair.files;
     try {
-      const flaw = ocsp === undefined ? undefined : staple(pair, readAgain(ocsp));
+      const flaw = ocsp === undefined ? undefined : staple(pair, readPem(ocsp));
       if (flaw !== undefined) throw new CertificateError(`${ocsp}: ${flaw}`);
       if (pair.problem !== undefined) this.#log.info("certificates", `${cert} is in order again`);
       pair.problem = undefined;
@@ -401,15 +400,6 @@ export class Certificates {
     const timer = setInterval(what, ms);
     timer.unref();
     this.#timers.push(timer);
-  }
-}
-
-/** @throws CertificateError */
-function readAgain(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new CertificateError(`${path}: ${(error as NodeJS.ErrnoException).code ?? error}`);
   }
 }
 

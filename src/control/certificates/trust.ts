@@ -58,8 +58,8 @@ export class Trust {
 
   #readAll(): boolean {
     const { where, ca, crl, isSystems } = this.#files, now = Date.now();
-    const authorities = ca === undefined ? NOTHING : readPem(`${where}.ca`, ca);
-    const revoked = crl === undefined ? NOTHING : readPem(`${where}.crl`, crl);
+    const authorities = ca === undefined ? NOTHING : readPem(ca, `${where}.ca`);
+    const revoked = crl === undefined ? NOTHING : readPem(crl, `${where}.crl`);
     const pem = Buffer.concat([authorities, NEW_LINE, revoked]);
     if (pem.equals(this.#pem)) return false;
     if (ca !== undefined && !isSystems) checkRead(`${where}.ca: ${ca}`, readAuthorities(authorities, now));
