@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { quoted } from "./errors.ts";
 import type { Path } from "./finding.ts";
-import { key, text } from "./keys.ts";
+import { key } from "./keys.ts";
 import { ALPN_MAX, atMost } from "./tls_schema.ts";
 import { readProtocol, readSniName } from "./tls_values.ts";
 

@@ -1,7 +1,6 @@
 // The part of the schema that is about TLS: what a listener presents and asks of its clients, and what is
 // asked of servers. Files are named here and read elsewhere; what holds between keys is tls_checks.ts's.
 import * as z from "zod";
-import { quoted } from "./errors.ts";
 import { duration, durationDoc, key, text } from "./keys.ts";
 import {
   readAllowUrl,
