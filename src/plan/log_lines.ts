@@ -102,8 +102,6 @@ export const enum Needs {
   Head = 1,
   /** The request's number, settled when it is forwarded. */
   Id = 2,
-  /** The name of a hello that is passed on. */
-  Name = 4,
 }
 
 export const LOG_LINES = {
@@ -131,9 +129,9 @@ type LogTable = typeof LOG_LINES.tables[number];
 export type LogLinesSizes = Sizes<LogTable>;
 export type LogLines = Part<LogTable, keyof typeof LOG_LINES.columns>;
 
-/** Whether these lines, those of requests if not said, need this. Without an access log they need nothing. */
-export function linesNeed({ lineNeeds }: LogLines, needs: Needs, line = Line.Http): boolean {
-  return lineNeeds.length > 0 && (lineNeeds[line] & needs) !== 0;
+/** Whether the lines of requests need this. Without an access log they need nothing. */
+export function linesNeed({ lineNeeds }: LogLines, needs: Needs): boolean {
+  return lineNeeds.length > 0 && (lineNeeds[Line.Http] & needs) !== 0;
 }
 
 /** What must hold of the lines of any Plan before it is published. */

@@ -14,6 +14,7 @@ import {
 import { slotMovedBytes } from "../net/slots.ts";
 import { EndingAt, Line, OpAt, Told } from "../plan/log_lines.ts";
 import type { Plan } from "../plan/plan.ts";
+import { chooserOf } from "../plan/sni.ts";
 import {
   FULL,
   isMapped,
@@ -217,18 +218,13 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
     }
     default: // of TLS; newcomers have had none
       if (ex === NONE) return false;
-      if (told === Told.Sni && exKept[ex] !== NONE && !(exFlags[ex] & ExFlag.Http)) return tellName(ex);
-      return plan.listenerTls[listener] !== NONE && tellTls(exDown[ex], told);
+      if (plan.listenerTls[listener] === NONE && chooserOf(plan.sni, listener) === NONE) return false;
+      return tellTls(exDown[ex], told);
   }
 }
 
-/** The name by which a connection was passed on, or was to be. */
-function tellName(ex: number): boolean {
-  printQuoted(exKept[ex], exKept[ex] + exKeptBytes[ex], json);
-  return true;
-}
-
-/** Of the client's session. A handshake that failed may have a name, and has nothing else. */
+/** Of the client's session. A handshake that failed may have a name, and has nothing else; nor has TLS that is passed
+ * on. */
 function tellTls(down: number, told: Told): boolean {
   const bytes = sys.tls_fact(down, factOf(told), ARENA_FACT, FIELD_BYTES_TOLD);
   if (bytes <= 0) return false;

@@ -5,9 +5,9 @@ import { assert } from "../base/assert.ts";
 import { HOST_BYTES_TOLD, NONE, SMALL_BLOCK_BYTES, TARGET_BYTES_TOLD } from "../base/limits.ts";
 import { giveBlock, takeBlockFor } from "../net/blocks.ts";
 import { parseRequest } from "../proto/http1_head.ts";
-import { Line, linesNeed, Needs } from "../plan/log_lines.ts";
+import { linesNeed, Needs } from "../plan/log_lines.ts";
 import { arenaBytes } from "../sys/sys.ts";
-import { plan, planOf } from "./context.ts";
+import { planOf } from "./context.ts";
 import {
   exGeneration,
   exHost,
@@ -48,17 +48,6 @@ export function keepLine(ex: number): void {
   exMethodEnd[ex] = methodEnd;
   exTargetEnd[ex] = line;
   unsettleId(ex);
-}
-
-/** Keeps what the record tells of a connection that is passed on: the name that its hello asked for. Where no line
- * tells it, or no block is left, it is not kept. */
-export function keepName(ex: number, at: number, bytes: number): void {
-  if (bytes === 0 || !linesNeed(plan.lines, Needs.Name, Line.Tcp)) return;
-  const block = takeBlockFor(bytes);
-  if (block === NONE) return;
-  arenaBytes.copyWithin(block, at, at + bytes);
-  exKept[ex] = block;
-  exKeptBytes[ex] = bytes;
 }
 
 /** Makes `request` the exchange's again, as it was kept. */

@@ -406,7 +406,6 @@ describe("what is told of TLS", () => {
       ),
     );
     exFlags[ex] = 0;
-    exKept[ex] = NONE;
     ok(line().endsWith(' tried=2 tls=TLSv1.3 sni="shop.example" client_cert="CN=ada" reason=finished'));
     open({ format: "json" }, undefined, BOTH);
     fill();

@@ -5,6 +5,8 @@ export interface Planted {
   readonly name: string;
   /** Runs over HTTP find it, not those of plain connections. */
   readonly http?: true;
+  /** The seed to begin with, where finding it takes long from the first on. */
+  readonly from?: number;
   /** Below the root. */
   readonly file: string;
   readonly edits: readonly (readonly [search: string, replace: string])[];
@@ -49,18 +51,23 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "an error met while topping up a pipe is forgotten",
+    from: 240,
     file: pump,
     edits: [["  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);\n", ""]],
   },
   {
     name: "a broken sink's error is forgotten",
+    from: 430,
     file: pump,
     edits: [["  readyAdd(to, Ready.In | Ready.Err);\n", ""]],
   },
   {
     name: "half-close passed on as close",
     file: pump,
-    edits: [["if (slotFlags[from] & SlotFlag.FinSent) return Pumped.Done;", "return Pumped.Done;"]],
+    edits: [[
+      "if (last && !(slotFlags[to] & SlotFlag.Sealed)) return",
+      "if (!(slotFlags[to] & SlotFlag.Sealed)) return",
+    ]],
   },
   {
     name: "an end of stream behind a short read is lost",
@@ -270,6 +277,7 @@ const HTTP: readonly Planted[] = [
   },
   {
     name: "a place at a server that refused is looked for by nobody",
+    from: 160,
     file: request,
     edits: [["if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);", ""]],
   },
@@ -281,7 +289,12 @@ const HTTP: readonly Planted[] = [
   {
     name: "a cut answer passes for a whole one",
     file: pump,
-    edits: [["? Pumped.Ended : Pumped.Truncated;", "? Pumped.Ended : Pumped.Ended;"]],
+    edits: [["Body.UntilClose) return Pumped.Truncated;", "Body.UntilClose) return Pumped.Ended;"]],
+  },
+  {
+    name: "an end of TCP alone ends a body that came by TLS",
+    file: pump,
+    edits: [["=== 1 ? Pumped.Truncated : Pumped.Ended;", "=== 1 ? Pumped.Ended : Pumped.Ended;"]],
   },
   {
     name: "a kept connection that was closed stays on its list",

@@ -228,7 +228,6 @@ function integersOf(
 
 function needsOf(told: Told): number {
   if (told === Told.RequestField) return Needs.Head;
-  if (told === Told.Sni) return Needs.Name;
   return told === Told.RequestId ? Needs.Head | Needs.Id : 0;
 }
 
