@@ -240,6 +240,7 @@ describe("files that are broken", () => {
       "half of the second certificate",
     ],
     [pem(second.chain), pem(first.key), /cert\.pem: the key is not the certificate's/, "the key of before"],
+    [pem(second.chain), "", /cert\.pem: no private key in PEM/, "a key that is not written yet"],
     [pem(second.chain), pem(second.key).slice(0, 100), /cert\.pem: no private key in PEM/, "half a key"],
     [
       pem(second.chain),
