@@ -138,6 +138,18 @@ static struct sl_tls *of_slot(int32_t slot)
     return sl_tls_current = me->tls[slot];
 }
 
+/* Whether the socket's end of stream was read: ours and, where the kernel may do the records, OpenSSL's own BIO
+ * know it. For the slot of of_slot. */
+static int at_eof(struct sl_tls *tls) { return BIO_eof(SSL_get_rbio(tls->ssl)); }
+
+/* The errno of a call of OpenSSL that failed because of the socket: OpenSSL's own BIO leaves it where the system
+ * call did. */
+static void note_errno(struct sl_tls *tls, int failed)
+{
+    if (failed == SSL_ERROR_SYSCALL && tls->error == 0 && !at_eof(tls))
+        tls->error = errno;
+}
+
 /* What a failed call of OpenSSL means in a handshake. */
 static int32_t fault_of(struct sl_tls *tls, int server)
 {
@@ -177,7 +189,7 @@ static int32_t fault_of(struct sl_tls *tls, int server)
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         break;
     default:
-        return tls->eof && error == 0 ? FAULT_GONE : FAULT_PROTOCOL;
+        return at_eof(tls) && error == 0 ? FAULT_GONE : FAULT_PROTOCOL;
     }
     switch (verify) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -210,8 +222,10 @@ static struct sl_tls *begin(int32_t slot, int32_t profile, uint32_t bits)
 {
     SSL_CTX *context = sl_context(profile);
     struct sl_tls *tls = context == NULL ? NULL : calloc(1, sizeof *tls);
-    if (tls == NULL)
+    if (tls == NULL) {
+        ERR_clear_error();
         return NULL;
+    }
     BIO *bio = NULL;
     tls->profile = (int16_t)profile;
     tls->fin = (bits & (SL_FIN | SL_ERR)) != 0;
@@ -257,6 +271,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
     if (tls == NULL)
         return -ENOMEM;
     tls->server = server;
+    tls->own = atomic_load(&sl_profile_get(profile)->own_number);
     SSL_set_connect_state(tls->ssl);
     ASN1_OCTET_STRING *ip = bytes > 0 ? a2i_IPADDRESS(name) : NULL;
     int good = 1;
@@ -266,7 +281,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
         good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), name) == 1;
     ASN1_OCTET_STRING_free(ip);
     SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_SESSION *session = sl_session_of(server, profile);
+    SSL_SESSION *session = sl_session_of(server, profile, tls->own);
     if (session != NULL)
         SSL_set_session(tls->ssl, session);
     SSL_SESSION_free(session);
@@ -297,19 +312,15 @@ int32_t sl_handshake(int32_t slot)
     int server = SSL_is_server(tls->ssl);
     int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
-        struct sl_profile *profile = sl_profile_get(tls->profile);
-        int holds = server || sl_pin_holds(profile, tls->ssl);
         /* What went wrong on the way and was got over is said as well; SSL_get_error would take it for the next
          * session's. */
         ERR_clear_error();
-        if (holds) {
-            done(tls);
-            return 0;
-        }
-        tls->broken = 1, tls->fault = FAULT_PIN;
-        return -EPROTO;
+        done(tls);
+        return 0;
     }
-    switch (SSL_get_error(tls->ssl, result)) {
+    int failed = SSL_get_error(tls->ssl, result);
+    note_errno(tls, failed);
+    switch (failed) {
     case SSL_ERROR_WANT_WRITE:
         tls->wants_out = 1;
         /* fall through */
@@ -342,8 +353,8 @@ int32_t sl_truncated(int32_t slot)
     CHECK(me->slots[slot] != 0);
     if (!(me->slots[slot] & SLOT_TLS))
         return 0;
-    struct sl_tls *tls = me->tls[slot];
-    return tls->ended && tls->eof;
+    struct sl_tls *tls = of_slot(slot);
+    return tls->ended && at_eof(tls);
 }
 
 /* Takes a failed session off: the slot's bytes are plain from here on. For an answer to who speaks HTTP
@@ -373,7 +384,9 @@ uint32_t sl_tls_event(int32_t slot, uint32_t bits)
 /* A read or a write that went nowhere: -errno, or 0 at the end of stream. */
 static int32_t stopped(struct sl_tls *tls, int result, int reading)
 {
-    switch (SSL_get_error(tls->ssl, result)) {
+    int failed = SSL_get_error(tls->ssl, result);
+    note_errno(tls, failed);
+    switch (failed) {
     case SSL_ERROR_WANT_READ:
         return -EAGAIN;
     case SSL_ERROR_WANT_WRITE:
@@ -384,10 +397,16 @@ static int32_t stopped(struct sl_tls *tls, int result, int reading)
         tls->ended = 1;
         return 0;
     case SSL_ERROR_SYSCALL:
-        if (tls->error == 0 && tls->eof) {
+        if (tls->error == 0 && at_eof(tls)) {
             tls->ended = 1;
             ERR_clear_error();
             return 0;
+        }
+        /* A peer may answer, or say why not, and close without reading everything: what it said can be read. */
+        if (!reading && tls->error != 0) {
+            tls->unsent = tls->error, tls->error = 0, tls->dry = 0;
+            ERR_clear_error();
+            return -tls->unsent;
         }
         /* fall through */
     default:
@@ -435,8 +454,8 @@ static int32_t record_most(struct sl_tls *tls)
 int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
 {
     struct sl_tls *tls = of_slot(slot);
-    if (tls->broken)
-        return -(tls->error == 0 ? EPIPE : tls->error);
+    if (tls->broken || tls->unsent != 0)
+        return -(tls->unsent != 0 ? tls->unsent : tls->error != 0 ? tls->error : EPIPE);
     CHECK(tls->open && len >= tls->retry);
     double now = *(double *)(void *)me->arena;
     if (tls->retry == 0 && now - tls->sent_ms > SILENCE_MS)
@@ -466,7 +485,7 @@ int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
 int32_t sl_tls_shutdown(int32_t slot)
 {
     struct sl_tls *tls = of_slot(slot);
-    if (!tls->open || tls->broken)
+    if (!tls->open || tls->broken || tls->unsent != 0)
         return -ENOTCONN;
     tls->more = 0;
     int n = SSL_shutdown(tls->ssl);
@@ -480,7 +499,7 @@ int32_t sl_tls_shutdown(int32_t slot)
 void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
 {
     struct sl_tls *tls = room->tls[slot];
-    if (!reset && tls->open && !tls->broken && tls->retry == 0 &&
+    if (!reset && tls->open && !tls->broken && tls->unsent == 0 && tls->retry == 0 &&
         !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)) {
         of_slot(slot);
         tls->more = 0;

@@ -189,16 +189,18 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
         return 0;
     struct sl_kept_session *kept = &me->sessions[tls->server];
     SSL_SESSION_free(kept->session);
-    kept->session = session, kept->profile = tls->profile;
+    kept->session = session, kept->profile = tls->profile, kept->shown = tls->own;
     if (tls->server >= me->sessions_end)
         me->sessions_end = tls->server + 1;
     return 1;
 }
 
-/* The session to begin a connection with, or NULL; the caller's reference. */
-SSL_SESSION *sl_session_of(int32_t server, int32_t profile)
+/* The session to begin a connection with, or NULL; the caller's reference. <own>: who we are by now; in a session
+ * we would go on as who we were. */
+SSL_SESSION *sl_session_of(int32_t server, int32_t profile, uint16_t own)
 {
-    if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile)
+    if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile ||
+        me->sessions[server].shown != own)
         return NULL;
     SSL_SESSION *session = me->sessions[server].session;
     if (session == NULL || !SSL_SESSION_is_resumable(session))
@@ -207,14 +209,11 @@ SSL_SESSION *sl_session_of(int32_t server, int32_t profile)
     return session;
 }
 
-/* Whether the server's key is one of the pinned ones. */
-int32_t sl_pin_holds(struct sl_profile *profile, SSL *ssl)
+/* Whether a certificate's key is one of the pinned ones. */
+static int is_pinned(const struct sl_profile *profile, X509 *certificate)
 {
-    if (profile->pin_count == 0)
-        return 1;
-    X509 *leaf = SSL_get0_peer_certificate(ssl);
     uint8_t *der = NULL, digest[SHA256_DIGEST_LENGTH];
-    int bytes = leaf == NULL ? 0 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &der);
+    int bytes = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
     if (bytes <= 0)
         return 0;
     SHA256(der, (size_t)bytes, digest);
@@ -223,6 +222,33 @@ int32_t sl_pin_holds(struct sl_profile *profile, SSL *ssl)
         if (memcmp(profile->pins[i], digest, PIN_BYTES) == 0)
             return 1;
     return 0;
+}
+
+/* Verifies a server's certificate where keys are pinned (SSL_CTX_set_cert_verify_callback(3)): its own, or that of
+ * one of those that it was verified by. Where nothing is verified the others are anybody's word. */
+static int pinned(X509_STORE_CTX *store, void *given)
+{
+    const struct sl_profile *profile = given;
+    if (profile->verify > 0 && X509_verify_cert(store) != 1)
+        return 0;
+    STACK_OF(X509) *chain = profile->verify > 0 ? X509_STORE_CTX_get0_chain(store) : NULL;
+    int holds = is_pinned(profile, X509_STORE_CTX_get0_cert(store));
+    for (int i = 1; !holds && i < sk_X509_num(chain); i++)
+        holds = is_pinned(profile, sk_X509_value(chain, i));
+    if (holds)
+        return 1;
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    sl_tls_current->fault = FAULT_PIN;
+    return 0;
+}
+
+/* What a server is shown that asks (SSL_CTX_set_cert_cb(3)): the certificate as its files are now. */
+static int show(SSL *ssl, void *given)
+{
+    struct sl_cert *own = sl_profile_shows(given);
+    int good = own == NULL || SSL_use_cert_and_key(ssl, own->leaf, own->key, own->chain, 1) == 1;
+    sl_cert_release(own);
+    return good;
 }
 
 static int listener_context(SSL_CTX *context, struct sl_profile *profile)
@@ -250,11 +276,12 @@ static int upstream_context(SSL_CTX *context, struct sl_profile *profile)
 {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, keep_session);
-    SSL_CTX_set_verify(context, profile->verify > 0 ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    if (profile->alpn_bytes > 0 && SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) != 0)
-        return 0;
-    return profile->own == NULL ||
-           SSL_CTX_use_cert_and_key(context, profile->own->leaf, profile->own->key, profile->own->chain, 1) == 1;
+    SSL_CTX_set_cert_cb(context, show, profile);
+    SSL_CTX_set_verify(context, profile->verify > 0 || profile->pin_count > 0 ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (profile->pin_count > 0)
+        SSL_CTX_set_cert_verify_callback(context, pinned, profile);
+    return profile->alpn_bytes == 0 ||
+           SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) == 0;
 }
 
 /* The room's SSL_CTX of a profile, or NULL when there is no memory. */

@@ -437,8 +437,9 @@ static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t
                 X509_NAME_free(name);
             count++;
         }
+        /* Of everybody in the chain: who was signed by somebody revoked is as well. */
         if (info->crl != NULL && X509_STORE_add_crl(profile->trust, info->crl) == 1)
-            X509_STORE_set_flags(profile->trust, X509_V_FLAG_CRL_CHECK);
+            X509_STORE_set_flags(profile->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     }
     sk_X509_INFO_pop_free(infos, X509_INFO_free);
     ERR_clear_error();
@@ -478,14 +479,30 @@ int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int3
     }
 }
 
-/* What a profile of an upstream shows to servers that ask. */
+/* Sets what a profile of an upstream shows to servers that ask; from the next handshake on. */
 int32_t sl_profile_own(int32_t profile, int32_t cert)
 {
     struct sl_profile *p = sl_profile_get(profile);
-    CHECK(p != NULL && sl_cert_get(cert) != NULL && p->own == NULL);
+    CHECK(p != NULL && sl_cert_get(cert) != NULL);
     atomic_fetch_add(&certs[cert]->refs, 1);
+    pthread_rwlock_wrlock(&lock);
+    struct sl_cert *before = p->own;
     p->own = certs[cert];
+    atomic_fetch_add(&p->own_number, 1);
+    pthread_rwlock_unlock(&lock);
+    sl_cert_release(before);
     return 0;
+}
+
+/* What that is now, counted for the caller, or NULL. */
+struct sl_cert *sl_profile_shows(struct sl_profile *profile)
+{
+    pthread_rwlock_rdlock(&lock);
+    struct sl_cert *own = profile->own;
+    if (own != NULL)
+        atomic_fetch_add(&own->refs, 1);
+    pthread_rwlock_unlock(&lock);
+    return own;
 }
 
 /* Writes what OpenSSL said last to this thread at <off>, at most <bytes>; returns the length. */
