@@ -150,11 +150,14 @@ static void note_errno(struct sl_tls *tls, int failed)
         tls->error = errno;
 }
 
-/* What a failed call of OpenSSL means in a handshake. */
+/* What a failed call of OpenSSL means in a handshake. Takes what OpenSSL says out of its queue. */
 static int32_t fault_of(struct sl_tls *tls, int server)
 {
-    unsigned long error = ERR_peek_error();
-    int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
+    unsigned long first = ERR_peek_error(), error = ERR_get_error();
+    /* Others have said before why TLS says it: a signature that does not fit is EC's and ASN.1's word first. */
+    while (error != 0 && ERR_GET_LIB(error) != ERR_LIB_SSL)
+        error = ERR_get_error();
+    int reason = error == 0 ? 0 : ERR_GET_REASON(error);
     long verify = SSL_get_verify_result(tls->ssl);
     if (tls->fault != FAULT_NONE)
         return tls->fault;
@@ -189,7 +192,7 @@ static int32_t fault_of(struct sl_tls *tls, int server)
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         break;
     default:
-        return at_eof(tls) && error == 0 ? FAULT_GONE : FAULT_PROTOCOL;
+        return at_eof(tls) && first == 0 ? FAULT_GONE : FAULT_PROTOCOL;
     }
     switch (verify) {
     case X509_V_ERR_CERT_HAS_EXPIRED:

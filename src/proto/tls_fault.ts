@@ -79,6 +79,7 @@ export const TLS_FAULTS: readonly FaultText[] = [
   [Fault.Certificate, 0, "The certificate does not hold."],
   [Fault.Certificate, 3, "There is no revocation list of the certificate's issuer."],
   [Fault.Certificate, 7, "The certificate's signature is wrong."],
+  [Fault.Certificate, 8, "The revocation list's signature is wrong."],
   [Fault.Certificate, 26, "The certificate is not for this purpose."],
   [Fault.Certificate, 66, "The certificate's key is too short."],
   [Fault.Certificate, 68, "The certificate is signed with a digest that is too weak."],

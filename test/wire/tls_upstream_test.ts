@@ -107,6 +107,13 @@ describe("whom it takes for its server", () => {
       "server_certificate",
       /pinned/,
     ],
+    [
+      "its signature is nobody's",
+      world.forged(site),
+      NAMED,
+      "server_certificate",
+      /certificate's signature is wrong/,
+    ],
     ["another authority with the same name", site, { ...NAMED, ca: other.cert }, AUTHORITY],
   ];
 
