@@ -1,9 +1,6 @@
 /* tls.c: the session of a slot. Its handshake, its bytes, its end; the calls above (sl_recv, sl_send, ...)
- * come here when the slot has one.
- *
- * All sessions of a room share one BIO, which finds the socket through sl_tls_current: nothing of it is kept
- * for an idle connection. What epoll told is noted here as well (dry, fin): OpenSSL's next read of a socket
- * that is known to be empty costs no system call. */
+ * come here when the slot has one. What epoll told is noted here as well (dry, fin): OpenSSL's next read of a
+ * socket that is known to be empty costs no system call. */
 #include "tls.h"
 
 #include <openssl/bio.h>
@@ -21,134 +18,6 @@
 #define BURST_FIRST 1370
 #define BURST_SOON 65536
 #define SILENCE_MS 1000.0
-#define METHOD_MOST 16
-
-/* A record of data is whole after two full reads at the latest: what takes more than these within one call is
- * other talk (keys changed without end, tickets, empty records), and nobody needs that much of it. */
-#define READS_MOST 3
-
-static _Thread_local int32_t current_slot;
-static _Thread_local int32_t full_reads; /* of the socket, since data was last read from the session */
-
-/* Whether bytes begin as a request does: a method, and a target. OpenSSL knows four methods. */
-static int is_request(const char *at, ssize_t bytes)
-{
-    ssize_t end = 0;
-    while (end < bytes && end < METHOD_MOST && at[end] >= 'A' && at[end] <= 'Z')
-        end++;
-    return end > 0 && end + 1 < bytes && at[end] == ' ' && (at[end + 1] == '/' || at[end + 1] == '*' || at[end + 1] == 'h');
-}
-
-static int bio_read(BIO *bio, char *at, int bytes)
-{
-    struct sl_tls *tls = sl_tls_current;
-    BIO_clear_retry_flags(bio);
-    if (tls->dry) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    if (tls->open && full_reads >= READS_MOST) {
-        tls->error = EPROTO;
-        return -1;
-    }
-    ssize_t n;
-    do n = RAW_RECV(FD(current_slot), at, (size_t)bytes, 0);
-    while (n == -1 && errno == EINTR);
-    if (n > 0) {
-        if (!tls->heard && SSL_is_server(tls->ssl) && is_request(at, n))
-            tls->fault = FAULT_PLAIN_HTTP;
-        tls->heard = 1;
-        tls->dry = n < bytes && !tls->fin;
-        full_reads += n == bytes;
-        return (int)n;
-    }
-    if (n == 0) {
-        tls->eof = 1;
-        return 0;
-    }
-    if (errno == EAGAIN) {
-        tls->dry = 1;
-        BIO_set_retry_read(bio);
-    } else {
-        tls->error = errno;
-    }
-    return -1;
-}
-
-static int bio_write(BIO *bio, const char *at, int bytes)
-{
-    struct sl_tls *tls = sl_tls_current;
-    BIO_clear_retry_flags(bio);
-    ssize_t n;
-    do n = RAW_SEND(FD(current_slot), at, (size_t)bytes, MSG_NOSIGNAL | (tls->more ? MSG_MORE : 0));
-    while (n == -1 && errno == EINTR);
-    if (n >= 0)
-        return (int)n;
-    if (errno == EAGAIN)
-        BIO_set_retry_write(bio);
-    else
-        tls->error = errno;
-    return -1;
-}
-
-static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
-{
-    (void)bio, (void)number, (void)pointer;
-    if (command == BIO_CTRL_EOF)
-        return sl_tls_current != NULL && sl_tls_current->eof;
-    return command == BIO_CTRL_FLUSH;
-}
-
-static int bio_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
-/* The room's BIO, counted for the caller. */
-static BIO *room_bio(void)
-{
-    if (me->bio == NULL) {
-        static _Atomic(BIO_METHOD *) made;
-        BIO_METHOD *methods = atomic_load(&made);
-        if (methods == NULL) {
-            methods = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sluice");
-            if (methods == NULL)
-                return NULL;
-            BIO_meth_set_read(methods, bio_read);
-            BIO_meth_set_write(methods, bio_write);
-            BIO_meth_set_ctrl(methods, bio_ctrl);
-            BIO_meth_set_create(methods, bio_create);
-            BIO_METHOD *none = NULL;
-            if (!atomic_compare_exchange_strong(&made, &none, methods)) {
-                BIO_meth_free(methods);
-                methods = none;
-            }
-        }
-        if ((me->bio = BIO_new(methods)) == NULL)
-            return NULL;
-    }
-    BIO_up_ref(me->bio);
-    return me->bio;
-}
-
-static struct sl_tls *of_slot(int32_t slot)
-{
-    current_slot = slot, full_reads = 0;
-    return sl_tls_current = me->tls[slot];
-}
-
-/* Whether the socket's end of stream was read: ours and, where the kernel may do the records, OpenSSL's own BIO
- * know it. For the slot of of_slot. */
-static int at_eof(struct sl_tls *tls) { return BIO_eof(SSL_get_rbio(tls->ssl)); }
-
-/* The errno of a call of OpenSSL that failed because of the socket: OpenSSL's own BIO leaves it where the system
- * call did. */
-static void note_errno(struct sl_tls *tls, int failed)
-{
-    if (failed == SSL_ERROR_SYSCALL && tls->error == 0 && !at_eof(tls))
-        tls->error = errno;
-}
 
 /* What a failed call of OpenSSL means in a handshake. Takes what OpenSSL says out of its queue. */
 static int32_t fault_of(struct sl_tls *tls, int server)
@@ -192,7 +61,7 @@ static int32_t fault_of(struct sl_tls *tls, int server)
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         break;
     default:
-        return at_eof(tls) && first == 0 ? FAULT_GONE : FAULT_PROTOCOL;
+        return sl_tls_eof(tls) && first == 0 ? FAULT_GONE : FAULT_PROTOCOL;
     }
     switch (verify) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -233,7 +102,7 @@ static struct sl_tls *begin(int32_t slot, int32_t profile, uint32_t bits)
     tls->profile = (int16_t)profile;
     tls->fin = (bits & (SL_FIN | SL_ERR)) != 0;
     tls->ssl = SSL_new(context);
-    if (tls->ssl == NULL || (bio = sl_ktls() ? BIO_new_socket(FD(slot), BIO_NOCLOSE) : room_bio()) == NULL) {
+    if (tls->ssl == NULL || (bio = sl_tls_bio(slot)) == NULL) {
         SSL_free(tls->ssl);
         free(tls);
         ERR_clear_error();
@@ -309,7 +178,7 @@ int32_t sl_handshake(int32_t slot)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] & SLOT_TLS);
-    struct sl_tls *tls = of_slot(slot);
+    struct sl_tls *tls = sl_tls_of(slot);
     CHECK(!tls->open && !tls->broken);
     tls->wants_out = 0;
     int server = SSL_is_server(tls->ssl);
@@ -322,7 +191,7 @@ int32_t sl_handshake(int32_t slot)
         return 0;
     }
     int failed = SSL_get_error(tls->ssl, result);
-    note_errno(tls, failed);
+    sl_tls_note(tls, failed);
     switch (failed) {
     case SSL_ERROR_WANT_WRITE:
         tls->wants_out = 1;
@@ -356,8 +225,8 @@ int32_t sl_truncated(int32_t slot)
     CHECK(me->slots[slot] != 0);
     if (!(me->slots[slot] & SLOT_TLS))
         return 0;
-    struct sl_tls *tls = of_slot(slot);
-    return tls->ended && at_eof(tls);
+    struct sl_tls *tls = sl_tls_of(slot);
+    return tls->ended && sl_tls_eof(tls);
 }
 
 /* Takes a failed session off: the slot's bytes are plain from here on. For an answer to who speaks HTTP
@@ -388,7 +257,7 @@ uint32_t sl_tls_event(int32_t slot, uint32_t bits)
 static int32_t stopped(struct sl_tls *tls, int result, int reading)
 {
     int failed = SSL_get_error(tls->ssl, result);
-    note_errno(tls, failed);
+    sl_tls_note(tls, failed);
     switch (failed) {
     case SSL_ERROR_WANT_READ:
         return -EAGAIN;
@@ -400,7 +269,7 @@ static int32_t stopped(struct sl_tls *tls, int result, int reading)
         tls->ended = 1;
         return 0;
     case SSL_ERROR_SYSCALL:
-        if (tls->error == 0 && at_eof(tls)) {
+        if (tls->error == 0 && sl_tls_eof(tls)) {
             tls->ended = 1;
             ERR_clear_error();
             return 0;
@@ -425,7 +294,7 @@ static int32_t stopped(struct sl_tls *tls, int result, int reading)
 /* sl_recv and sl_peek of a session. Joins records as far as there are any. */
 int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
 {
-    struct sl_tls *tls = of_slot(slot);
+    struct sl_tls *tls = sl_tls_of(slot);
     if (tls->ended)
         return 0;
     if (tls->broken)
@@ -440,7 +309,7 @@ int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
             int32_t what = stopped(tls, n, 1);
             return read > 0 ? read : what;
         }
-        read += n, full_reads = 0;
+        read += n, sl_tls_data();
         if (peek || read == len)
             return read;
     }
@@ -456,7 +325,7 @@ static int32_t record_most(struct sl_tls *tls)
  * count as not taken, and must come again, the same ones first (they do: what was not taken is held). */
 int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
 {
-    struct sl_tls *tls = of_slot(slot);
+    struct sl_tls *tls = sl_tls_of(slot);
     if (tls->broken || tls->unsent != 0)
         return -(tls->unsent != 0 ? tls->unsent : tls->error != 0 ? tls->error : EPIPE);
     CHECK(tls->open && len >= tls->retry);
@@ -487,7 +356,7 @@ int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
 /* sl_shutdown of a session: close_notify, then the socket's own. -EAGAIN when there is no room for it. */
 int32_t sl_tls_shutdown(int32_t slot)
 {
-    struct sl_tls *tls = of_slot(slot);
+    struct sl_tls *tls = sl_tls_of(slot);
     if (!tls->open || tls->broken || tls->unsent != 0)
         return -ENOTCONN;
     tls->more = 0;
@@ -504,7 +373,7 @@ void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
     struct sl_tls *tls = room->tls[slot];
     if (!reset && tls->open && !tls->broken && tls->unsent == 0 && tls->retry == 0 &&
         !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)) {
-        of_slot(slot);
+        sl_tls_of(slot);
         tls->more = 0;
         SSL_shutdown(tls->ssl);
         ERR_clear_error();

@@ -3,6 +3,7 @@
  *   tls_store.c    what the control plane gives: certificates, who has which name, ticket keys, profiles
  *   tls_context.c  what a reactor makes of a profile: an SSL_CTX of its own, and its callbacks
  *   tls.c          the session of a slot: handshake, bytes, the end
+ *   tls_bio.c      the socket beneath a session
  *   tls_fact.c     what can be told of a session
  *
  * The store is the process's and has one lock; reactors read it during handshakes only. */
@@ -100,7 +101,13 @@ SSL_CTX *sl_context(int32_t profile);
 void sl_contexts_free(struct sl_room *room);
 SSL_SESSION *sl_session_of(int32_t server, int32_t profile, uint16_t own);
 int32_t sl_ktls(void);
+/* tls_bio.c */
 extern _Thread_local struct sl_tls *sl_tls_current;
+BIO *sl_tls_bio(int32_t slot);
+struct sl_tls *sl_tls_of(int32_t slot);
+void sl_tls_data(void);
+int sl_tls_eof(struct sl_tls *tls);
+void sl_tls_note(struct sl_tls *tls, int failed);
 /* tls.c */
 int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek);
 int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more);

@@ -27,8 +27,6 @@
 #define TICKET_SECONDS 86400
 #define CHALLENGE_ALPN "\x0a" "acme-tls/1"
 
-_Thread_local struct sl_tls *sl_tls_current;
-
 static EVP_CIPHER *ticket_cipher;
 static int32_t ktls_there;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -314,7 +312,7 @@ SSL_CTX *sl_context(int32_t number)
     return me->contexts[number] = context;
 }
 
-/* Frees what a room made of profiles, and its sessions with servers. */
+/* Frees what a room made of profiles, its sessions with servers, and the BIO of those that it had. */
 void sl_contexts_free(struct sl_room *room)
 {
     for (int32_t profile = 1; room->contexts != NULL && profile < SL_PROFILES_MAX; profile++) {
@@ -325,4 +323,5 @@ void sl_contexts_free(struct sl_room *room)
     }
     for (int32_t server = 1; room->sessions_end > 0 && server < room->sessions_end; server++)
         SSL_SESSION_free(room->sessions[server].session);
+    BIO_free(room->bio);
 }
