@@ -79,6 +79,7 @@ int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_
     r->slots = map((size_t)slots * sizeof *r->slots);
     r->pipes = map((size_t)pipes * sizeof *r->pipes);
     r->tls = map((size_t)slots * sizeof *r->tls);
+    r->names = map((size_t)slots * sizeof *r->names);
     r->contexts = map(SL_PROFILES_MAX * sizeof *r->contexts);
     r->ready = map(SL_PROFILES_MAX * sizeof *r->ready);
     r->sessions = map(SL_SERVERS_MAX * sizeof *r->sessions);
@@ -86,7 +87,7 @@ int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event wake = { .events = EPOLLIN | EPOLLET, .data.u64 = tag(TAG_EVENTFD, 0) };
-    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->tls == NULL ||
+    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->tls == NULL || r->names == NULL ||
         r->contexts == NULL || r->ready == NULL || r->sessions == NULL || r->epoll_fd == -1 || r->event_fd == -1 ||
         epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->event_fd, &wake) == -1) {
         int error = errno == 0 ? ENOMEM : errno;
@@ -115,6 +116,7 @@ int32_t sl_room_close(int32_t room)
     if (r->arena != NULL) munmap(r->arena, r->arena_bytes);
     sl_contexts_free(r);
     if (r->tls != NULL) munmap(r->tls, (size_t)r->slot_count * sizeof *r->tls);
+    if (r->names != NULL) munmap(r->names, (size_t)r->slot_count * sizeof *r->names);
     if (r->contexts != NULL) munmap(r->contexts, SL_PROFILES_MAX * sizeof *r->contexts);
     if (r->ready != NULL) munmap(r->ready, SL_PROFILES_MAX * sizeof *r->ready);
     if (r->sessions != NULL) munmap(r->sessions, SL_SERVERS_MAX * sizeof *r->sessions);
@@ -189,6 +191,8 @@ int32_t sl_reap(int32_t room)
             continue;
         if (r->slots[slot] & SLOT_TLS)
             sl_tls_end(r, slot, 1);
+        if (r->slots[slot] & SLOT_NAMED)
+            sl_name_forget(r, slot);
         int32_t fd = r->slots[slot] - 1;
         clients += sl_fds[fd].listener >= 0;
         sl_close_fd(fd, 1);

@@ -31,8 +31,9 @@ struct sl_room {
     int32_t slot_count, pipe_count;
     uint32_t arena_bytes;
     uint8_t *arena;
-    int32_t *slots;        /* slot -> fd + 1, and SLOT_TLS; zero means none */
+    int32_t *slots;        /* slot -> fd + 1, and SLOT_TLS or SLOT_NAMED; zero means none */
     struct sl_tls **tls;   /* slot -> its session; looked at only under SLOT_TLS */
+    char **names;          /* slot -> the name its client asked for; only under SLOT_NAMED */
     struct ssl_ctx_st **contexts;     /* profile -> what this room made of it */
     struct sl_ready **ready;          /* profile -> the certificates that its context has */
     struct sl_kept_session *sessions; /* server -> the session to resume */
@@ -54,6 +55,8 @@ struct sl_fd {
 
 /* In slots[]: the slot's bytes are a session's, not the socket's. fds are below 2^24. */
 #define SLOT_TLS (1 << 30)
+/* The client's TLS is passed on as it is; the name it asked for is kept. */
+#define SLOT_NAMED (1 << 29)
 
 /* Serials that are no use of an fd number. */
 #define SERIAL_MAX 0xfffffff0u
@@ -79,7 +82,7 @@ static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)ser
 /* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
 #define CHECK_SLOT(slot) CHECK(me != NULL && (slot) > 0 && (slot) < me->slot_count)
-#define FD(slot) ((me->slots[slot] & ~SLOT_TLS) - 1)
+#define FD(slot) ((me->slots[slot] & ~(SLOT_TLS | SLOT_NAMED)) - 1)
 #define CHECK_PIPE(pipe) CHECK(me != NULL && (pipe) > 0 && (pipe) < me->pipe_count)
 #define CHECK_ARENA(off, len) \
     CHECK(me != NULL && (len) >= 0 && (uint32_t)(len) <= me->arena_bytes && \

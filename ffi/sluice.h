@@ -126,6 +126,7 @@ SL_API int32_t sl_handshake(int32_t slot);
 SL_API int32_t sl_tls_fault(int32_t slot);
 SL_API int32_t sl_tls_drop(int32_t slot);
 SL_API int32_t sl_truncated(int32_t slot);
+SL_API int32_t sl_tls_named(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_tls_fact(int32_t slot, int32_t which, uint32_t off, int32_t bytes);
 SL_API int32_t sl_tls_covers(int32_t slot, uint32_t off, int32_t bytes);
 

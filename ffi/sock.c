@@ -128,6 +128,8 @@ int32_t sl_close(int32_t slot, int32_t reset)
     CHECK(me->slots[slot] != 0);
     if (me->slots[slot] & SLOT_TLS)
         sl_tls_end(me, slot, reset);
+    if (me->slots[slot] & SLOT_NAMED)
+        sl_name_forget(me, slot);
     sl_close_fd(FD(slot), reset);
     me->slots[slot] = 0, me->slots_held--;
     return 0;

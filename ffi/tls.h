@@ -113,6 +113,7 @@ int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek);
 int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more);
 int32_t sl_tls_shutdown(int32_t slot);
 void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset);
+void sl_name_forget(struct sl_room *room, int32_t slot);
 int32_t sl_tls_splices(int32_t slot);
 int32_t sl_tls_control(int32_t slot);
 uint32_t sl_tls_event(int32_t slot, uint32_t bits);

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FACT_NAME, FACT_VERSION, FACT_CIPHER, FACT_PROTOCOL, FACT_SUBJECT, FACT_ISSUER, FACT_SERIAL, FACT_FINGERPRINT,
@@ -73,20 +74,42 @@ static int32_t put_certificate(uint8_t *at, int32_t most, X509 *certificate)
     return length;
 }
 
+/* Keeps the name at <off> that the client of a slot without a session has asked for: its TLS is passed on as it is. */
+int32_t sl_tls_named(int32_t slot, uint32_t off, int32_t bytes)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, bytes);
+    CHECK(bytes > 0 && me->slots[slot] != 0 && !(me->slots[slot] & (SLOT_TLS | SLOT_NAMED)));
+    char *name = strndup((const char *)me->arena + off, (size_t)bytes);
+    if (name == NULL)
+        return -ENOMEM;
+    me->names[slot] = name;
+    me->slots[slot] |= SLOT_NAMED;
+    return 0;
+}
+
+void sl_name_forget(struct sl_room *room, int32_t slot)
+{
+    free(room->names[slot]);
+    room->slots[slot] &= ~SLOT_NAMED;
+}
+
 /* Writes a fact about the slot's session at <off>, at most <bytes>: 0 the name that was asked for (SNI), 1 the
  * version (TLSv1.3), 2 the cipher, 3 the protocol that was agreed on (ALPN); of the peer's certificate, if it
  * gave one that holds: 4 subject and 5 issuer (RFC 2253), 6 serial number, 7 SHA-256 fingerprint (hexadecimal),
  * 8 the certificate (RFC 9440); 9 "r" if the session was resumed. Returns the length; 0: there is none, or
- * the slot has no session. */
+ * the slot has no session; then only a name may be known (sl_tls_named). */
 int32_t sl_tls_fact(int32_t slot, int32_t which, uint32_t off, int32_t bytes)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(off, bytes);
     CHECK(which >= 0 && which < FACT_COUNT && bytes > 0 && me->slots[slot] != 0);
+    uint8_t *at = me->arena + off;
+    if (me->slots[slot] & SLOT_NAMED)
+        return which == FACT_NAME ? put_text(at, bytes, me->names[slot]) : 0;
     if (!(me->slots[slot] & SLOT_TLS))
         return 0;
     struct sl_tls *tls = me->tls[slot];
-    uint8_t *at = me->arena + off;
     const unsigned char *alpn;
     unsigned int alpn_bytes;
     switch (which) {

@@ -1,5 +1,5 @@
 // The part of the Plan by which TCP listeners choose an upstream by the host name that a TLS client asks for
-// (SNI). Filled by control/config/compile_sni.ts, read by policy/sni.ts. Row 0 of every table is nobody.
+// (SNI), and by the protocols that it offers (ALPN). Filled by control/config/compile_sni.ts, read by policy/sni.ts. Row 0 of every table is nobody.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import type { Part, Sizes } from "./part.ts";
@@ -18,7 +18,11 @@ export const SNI = {
     nameTextBytes: "names",
     nameExact: "names",
     nameWild: "names",
-    // A choice: what else it may ask for one day than a name (ALPN) belongs here.
+    // A choice: for those who offer its protocol, which is as a hello has it: a byte with its length, then so many
+    // bytes. 0 bytes: for all.
+    choiceProtocolAt: "choices",
+    choiceProtocolBytes: "choices",
+    choiceNext: "choices", // for who does not offer it, an earlier row; NONE: it is refused
     choiceUpstream: "choices", // NONE: an upstream that was left out
     choiceTerminate: "choices", // 1: TLS ends here, by the listener's own settings; 0: it is passed on
   },
@@ -41,6 +45,12 @@ export function checkSni(sni: Sni, upstreams: number, arenaBytes: number): void 
   inRange(sni.nameExact, sizes.choices);
   inRange(sni.nameWild, sizes.choices);
   inRange(sni.choiceUpstream, upstreams);
+  for (let choice = 1; choice < sizes.choices; choice++) {
+    const next = sni.choiceNext[choice], at = sni.choiceProtocolAt[choice];
+    assert(next >= NONE && next < choice, "plan: the choices for protocols have no end");
+    const end = at + sni.choiceProtocolBytes[choice];
+    assert(at >= 0 && end >= at && end <= arenaBytes, "plan: a protocol of a choice is out of range");
+  }
   for (let chooser = 1; chooser < sizes.choosers; chooser++) checkNames(sni, chooser);
   for (let name = 0; name < sizes.names; name++) {
     const at = sni.nameTextAt[name], bytes = sni.nameTextBytes[name];

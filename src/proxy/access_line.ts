@@ -14,6 +14,7 @@ import {
 import { slotMovedBytes } from "../net/slots.ts";
 import { EndingAt, Line, OpAt, Told } from "../plan/log_lines.ts";
 import type { Plan } from "../plan/plan.ts";
+import { chooserOf } from "../plan/sni.ts";
 import {
   FULL,
   isMapped,
@@ -216,11 +217,14 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
       return errno !== 0 && tellsDetail(reason) && tellText(detailAt[errno], detailBytes[errno]);
     }
     default: // of TLS; newcomers have had none
-      return plan.listenerTls[listener] !== NONE && ex !== NONE && tellTls(exDown[ex], told);
+      if (ex === NONE) return false;
+      if (plan.listenerTls[listener] === NONE && chooserOf(plan.sni, listener) === NONE) return false;
+      return tellTls(exDown[ex], told);
   }
 }
 
-/** Of the client's session. A handshake that failed may have a name, and has nothing else. */
+/** Of the client's session. A handshake that failed may have a name, and has nothing else; nor has TLS that is passed
+ * on. */
 function tellTls(down: number, told: Told): boolean {
   const bytes = sys.tls_fact(down, factOf(told), ARENA_FACT, FIELD_BYTES_TOLD);
   if (bytes <= 0) return false;

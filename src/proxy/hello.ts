@@ -1,10 +1,17 @@
-// A connection whose upstream is chosen by the name in its ClientHello. The hello is looked at and left in the
+// A connection whose upstream is chosen by the name and the protocols in its ClientHello. The hello is looked at and left in the
 // socket: who is passed on sends it to the server, who is terminated begins its handshake with it.
 import { ARENA_PRINT, ARENA_RECEIVE, HELLO_PEEK_BYTES, NONE } from "../base/limits.ts";
 import { Ready, readyClear } from "../net/ready.ts";
 import { slotReady } from "../net/slots.ts";
-import { chooseByName } from "../policy/sni.ts";
-import { Hello, helloNameAt, helloNameBytes, readHello } from "../proto/client_hello.ts";
+import { chooseByName, chooseByProtocol } from "../policy/sni.ts";
+import {
+  Hello,
+  helloAlpnAt,
+  helloAlpnBytes,
+  helloNameAt,
+  helloNameBytes,
+  readHello,
+} from "../proto/client_hello.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { EAGAIN } from "../sys/errno.ts";
@@ -45,7 +52,11 @@ export function helloChoose(ex: number): number {
     default:
       return refused(Reason.HandshakeFailed, detailOfFault(Fault.Protocol));
   }
-  const choice = chooseByName(plan, exListener[ex], arenaBytes, helloNameAt, helloNameAt + helloNameBytes);
+  const named = chooseByName(plan, exListener[ex], arenaBytes, helloNameAt, helloNameAt + helloNameBytes);
+  const choice = chooseByProtocol(plan, named, arenaBytes, helloAlpnAt, helloAlpnAt + helloAlpnBytes);
+  // Its record tells of it. Without memory it does not; who is terminated says it once more.
+  const ends = choice !== NONE && plan.sni.choiceTerminate[choice] === 1;
+  if (!ends && helloNameBytes > 0) sys.tls_named(down, helloNameAt, helloNameBytes);
   return choice === NONE ? refused(Reason.NoRoute, 0) : choice;
 }
 

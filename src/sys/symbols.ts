@@ -84,6 +84,7 @@ export const SYMBOLS = {
   tls_fault: [["i32"], "i32"],
   tls_drop: [["i32"], "i32"],
   truncated: [["i32"], "i32"],
+  tls_named: [["i32", "u32", "i32"], "i32"], // slot, name, its length
   tls_fact: [["i32", "i32", "u32", "i32"], "i32"], // slot, which, offset, bytes
   tls_covers: [["i32", "u32", "i32"], "i32"], // slot, host, its length
 

@@ -77,6 +77,7 @@ test("JSON has the same as fields, null for what is not known", () => {
     reason: "finished",
     type: null,
     errno: null,
+    detail: null,
     tried: 1,
   });
   deepEqual([refused.reason, refused.type, refused.errno], [

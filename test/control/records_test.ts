@@ -123,6 +123,7 @@ test("an access record is named and put on the wall clock", () => {
     reason: "finished",
     type: null,
     errno: null,
+    detail: null,
     tried: 2,
   });
   deepEqual([second.upstream, second.server, second.type], [null, null, "destination_unavailable"]);

@@ -2,22 +2,39 @@ import { deepEqual, doesNotThrow, strictEqual, throws } from "node:assert/strict
 import { describe, it } from "node:test";
 import { NONE } from "../../src/base/limits.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
-import {
-  placeSni,
-  type SniOwner,
-  type SniTarget,
-  type SniTargets,
-} from "../../src/control/config/compile_sni.ts";
+import { placeSni, type SniOwner } from "../../src/control/config/compile_sni.ts";
+import type { SniChoice } from "../../src/control/config/sni_schema.ts";
 import { checkPlan, makePlan, NO_SIZES, openPlan, type Plan } from "../../src/plan/plan.ts";
 import { chooserOf, type Sni } from "../../src/plan/sni.ts";
-import { chooseByName } from "../../src/policy/sni.ts";
+import { chooseByName, chooseByProtocol } from "../../src/policy/sni.ts";
 import { latin1 } from "../proto/hello_fixture.ts";
 
 const LISTENER = 3;
 const UPSTREAMS = 20_000;
 
+/** What one name leads to, by number: for all protocols, or by protocol. */
+interface Target {
+  readonly upstream: number;
+  readonly terminate: boolean;
+  readonly protocol?: string;
+}
+type Targets = Readonly<Record<string, Target | readonly Target[]>>;
+
+/** As the schema has it: upstreams by name, which are their numbers here. */
+function owner(number: number, targets: Targets): SniOwner {
+  const choiceOf = (target: Target | readonly Target[]): SniChoice =>
+    [target].flat().map(({ upstream, terminate, protocol }) => ({
+      to: `${upstream}`,
+      terminate,
+      protocol,
+      path: [],
+    }));
+  const choices = Object.entries(targets).map(([name, target]) => [name, choiceOf(target)]);
+  return { number, choices: Object.fromEntries(choices) };
+}
+
 function compile(owners: readonly SniOwner[]): Plan {
-  const arena = new ArenaWriter(), placed = placeSni(arena, owners);
+  const arena = new ArenaWriter(), placed = placeSni(arena, owners, Number);
   const sizes = { ...NO_SIZES, listeners: 1, upstreams: UPSTREAMS, servers: 1, probes: 1 };
   const plan = makePlan(1, { ...sizes, arenaBytes: arena.bytes, sni: placed.sizes });
   arena.copyTo(plan.arena);
@@ -26,11 +43,11 @@ function compile(owners: readonly SniOwner[]): Plan {
   return plan;
 }
 
-const planOf = (targets: SniTargets): Plan => compile([{ number: LISTENER, targets }]);
-const passed = (upstream: number): SniTarget => ({ upstream, terminate: false });
+const planOf = (targets: Targets): Plan => compile([owner(LISTENER, targets)]);
+const passed = (upstream: number): Target => ({ upstream, terminate: false });
 
 /** What is chosen for a name that lies between other bytes; undefined: nothing fits. */
-function choose(plan: Plan, name: string, listener = LISTENER): SniTarget | undefined {
+function choose(plan: Plan, name: string, listener = LISTENER): Target | undefined {
   const bytes = latin1(`a.${name}.example`), { sni } = plan;
   const choice = chooseByName(plan, listener, bytes, 2, 2 + name.length);
   if (choice === NONE) return undefined;
@@ -99,12 +116,12 @@ describe("chooseByName", () => {
   it("chooses nothing where there is nothing", () => strictEqual(choose(planOf({}), "a.example"), undefined));
 
   it("keeps one name on two listeners apart", () => {
-    const same = { "a.example": passed(1) };
+    const same = owner(1, { "a.example": passed(1) });
     const plan = compile([
-      { number: 1, targets: same },
-      { number: 2, targets: undefined },
-      { number: 5, targets: { "a.example": passed(2) } },
-      { number: 4, targets: same },
+      same,
+      { number: 2, choices: undefined },
+      owner(5, { "a.example": passed(2) }),
+      { ...same, number: 4 },
     ]);
     deepEqual(choose(plan, "a.example", 1), passed(1));
     deepEqual(choose(plan, "a.example", 5), passed(2));
@@ -116,7 +133,7 @@ describe("chooseByName", () => {
   });
 
   it("finds each of 10,000 names and wildcards, and none that is not there", () => {
-    const targets: Record<string, SniTarget> = { default: passed(19_999) };
+    const targets: Record<string, Target> = { default: passed(19_999) };
     for (let number = 0; number < 10_000; number++) {
       targets[`shop-${number}.example`] = { upstream: 1 + number, terminate: number % 2 === 1 };
       if (number % 3 === 0) targets[`*.shop-${number}.example`] = passed(1 + (number + 5_000) % 10_000);
@@ -145,6 +162,51 @@ describe("chooseByName", () => {
     }
     strictEqual(longest < 200, true, `${longest} in a row are taken`);
   });
+});
+
+describe("chooseByProtocol", () => {
+  const plan = planOf({
+    "a.example": [
+      { upstream: 1, terminate: false, protocol: "h2" },
+      { upstream: 2, terminate: true, protocol: "acme-tls/1" },
+      { upstream: 3, terminate: false },
+    ],
+    "b.example": [{ upstream: 1, terminate: false, protocol: "h2" }],
+    "c.example": [{ upstream: 1, terminate: false, protocol: "h2" }, { upstream: 3, terminate: false }],
+  });
+
+  /** By a list that lies between other bytes. */
+  function chooseFor(name: string, ...protocols: string[]): number | undefined {
+    const list = protocols.map((protocol) => String.fromCharCode(protocol.length) + protocol).join("");
+    const bytes = latin1(`${name}${list}\x02h2`), { sni } = plan, end = name.length + list.length;
+    const named = chooseByName(plan, LISTENER, bytes, 0, name.length);
+    const choice = chooseByProtocol(plan, named, bytes, name.length, end);
+    return choice === NONE ? undefined : sni.choiceUpstream[choice];
+  }
+
+  const cases: [name: string, protocols: string[], upstream: number | undefined, why: string][] = [
+    ["a.example", ["h2"], 1, "the protocol that is offered"],
+    ["a.example", ["acme-tls/1"], 2, "each has its own"],
+    ["a.example", ["http/1.1", "h2"], 1, "at any place in the list"],
+    ["a.example", ["acme-tls/1", "h2"], 1, "the configuration's order counts, not the client's"],
+    ["a.example", ["http/1.1"], 3, "a protocol that has no choice of its own: what is for all"],
+    ["a.example", [], 3, "and for who offers none"],
+    ["a.example", ["h2c"], 3, "a protocol that only begins alike"],
+    ["a.example", ["h"], 3, "or only as far as it goes"],
+    ["a.example", ["x\x02h2"], 3, "or has another one inside"],
+    ["a.example", ["H2"], 3, "the case of letters counts"],
+    ["b.example", ["http/1.1"], undefined, "nothing is for all: refused"],
+    ["b.example", [], undefined, "and for who offers none"],
+    ["c.example", ["h2"], 1, "names have their own lists"],
+    ["d.example", ["h2"], undefined, "no name, no protocol"],
+  ];
+  for (const [name, protocols, upstream, why] of cases) {
+    it(`${why}: ${name} ${JSON.stringify(protocols)}`, () => {
+      strictEqual(chooseFor(name, ...protocols), upstream);
+    });
+  }
+
+  it("has equal ends of lists once", () => strictEqual(plan.sni.sizes.choices, 1 + 5));
 });
 
 describe("Plan.sni", () => {
@@ -177,6 +239,9 @@ describe("Plan.sni", () => {
     ["nameWild", -1, "one before the first"],
     ["choiceUpstream", 1 << 20, "an upstream that is not there"],
     ["choiceTerminate", 2, "neither yes nor no"],
+    ["choiceNext", 1, "choices that lead to themselves"],
+    ["choiceProtocolAt", -1, "a protocol before the arena"],
+    ["choiceProtocolBytes", 1 << 20, "a protocol behind the arena"],
   ];
   for (const [column, value, why] of broken) {
     it(`is refused with ${why} (${column})`, () => {

@@ -96,6 +96,7 @@ const IDLE: ReadonlySet<string> = new Set([
   "can_splice",
   "truncated",
   "tls_fault",
+  "tls_named",
   "tls_fact",
   "tls_covers",
 ]);
@@ -567,6 +568,12 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       const row = kernel.slot(slot);
       kernel.check(!sessionOf(row).open, "drops a session that is open");
       row.socket.session = undefined;
+      return 0;
+    },
+    tls_named(slot, off, bytes) {
+      const { socket } = kernel.slot(slot);
+      checkArena(off, bytes);
+      kernel.check(bytes > 0 && socket.session === undefined, `slot ${slot} cannot have a name`);
       return 0;
     },
     tls_fact(slot, which, off, bytes) {

@@ -33,8 +33,10 @@ export function checkConnection(climate: Climate, connection: Connection): void 
 }
 
 /** A connection that may end at any time. */
-function isExcused({ scarce, staged }: Climate, { client, endedByUs }: Connection): boolean {
+function isExcused({ scarce, slow, staged }: Climate, { client, endedByUs }: Connection): boolean {
   const { fate, session } = client.socket, shakes = fate.handshake === "well" && session?.asked !== true;
+  // Bodies that come in pieces take so many calls that others' handshakes are served too late.
+  if (slow && session?.open === false) return true;
   return endedByUs || scarce || staged || client.trouble !== Trouble.None || !shakes;
 }
 

@@ -87,6 +87,8 @@ export interface Climate {
   readonly staged: boolean;
   /** An exchange has a limit as a whole. */
   readonly hurried: boolean;
+  /** Calls take so long that a turn with many of them takes seconds. */
+  readonly slow: boolean;
 }
 
 /** By these a connection may end on which no request is under way. */
@@ -147,6 +149,7 @@ export class HttpTraffic implements Scenario {
       limited: random.oneIn(3),
       staged: random.oneIn(6),
       hurried: random.oneIn(6),
+      slow: random.oneIn(3),
     };
     this.weather = this.#someWeather();
     const { scarce, limited } = this.climate;
@@ -187,7 +190,7 @@ export class HttpTraffic implements Scenario {
   // ---- what the dice say ----
 
   #someWeather(): Weather {
-    const random = this.#random, { scarce, staged } = this.climate;
+    const random = this.#random, { scarce, slow, staged } = this.climate;
     const calm = random.oneIn(5);
     const some = (...choices: number[]): number => calm ? 0 : random.pick(choices);
     const dies = staged && random.oneIn(2);
@@ -200,7 +203,7 @@ export class HttpTraffic implements Scenario {
       signal: some(0, 20),
       scarce: scarce ? some(0, 60) : 0,
       pipeTrouble: some(0, 10, 2),
-      callMs: some(0, 0.02, 0.2),
+      callMs: slow ? 0.2 : some(0, 0.02),
       deathAfter: dies ? random.between(1, 3_000) : 0,
       bugAfter: staged && !dies ? random.between(1, 1_000) : 0,
     };

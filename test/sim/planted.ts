@@ -60,7 +60,10 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "half-close passed on as close",
     file: pump,
-    edits: [["if (slotFlags[from] & SlotFlag.FinSent) return Pumped.Done;", "return Pumped.Done;"]],
+    edits: [[
+      "if (last && !(slotFlags[to] & SlotFlag.Sealed)) return",
+      "if (!(slotFlags[to] & SlotFlag.Sealed)) return",
+    ]],
   },
   {
     name: "an end of stream behind a short read is lost",
@@ -281,7 +284,12 @@ const HTTP: readonly Planted[] = [
   {
     name: "a cut answer passes for a whole one",
     file: pump,
-    edits: [["? Pumped.Ended : Pumped.Truncated;", "? Pumped.Ended : Pumped.Ended;"]],
+    edits: [["Body.UntilClose) return Pumped.Truncated;", "Body.UntilClose) return Pumped.Ended;"]],
+  },
+  {
+    name: "an end of TCP alone ends a body that came by TLS",
+    file: pump,
+    edits: [["=== 1 ? Pumped.Truncated : Pumped.Ended;", "=== 1 ? Pumped.Ended : Pumped.Ended;"]],
   },
   {
     name: "a kept connection that was closed stays on its list",

@@ -123,6 +123,7 @@ export interface AccessLine {
   readonly reason: string;
   readonly type: string | null;
   readonly errno: string | null;
+  readonly detail: string | null;
   readonly tried: number;
 }
 

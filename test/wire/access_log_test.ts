@@ -122,7 +122,7 @@ describe("formats of the access log", () => {
         `"reused":false,"reason":"finished","type":null,"errno":null,"detail":null}`,
       (client, server) =>
         `{"time":"TIME","client":"${client}","listener":"db","upstream":"echo","server":"${server}",` +
-        `"up_bytes":6,"down_bytes":6,"duration_ms":MS,"reason":"finished","type":null,"errno":null,"tried":1}`,
+        `"up_bytes":6,"down_bytes":6,"duration_ms":MS,"reason":"finished","type":null,"errno":null,"detail":null,"tried":1}`,
     ],
     [
       { format: "combined" },

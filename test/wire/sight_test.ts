@@ -47,6 +47,7 @@ describe("access records", () => {
         reason: "finished",
         type: null,
         errno: null,
+        detail: null,
         tried: 1,
       };
       deepStrictEqual(rest, expected);

@@ -15,6 +15,7 @@ import { quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import type { Config } from "./schema.ts";
 import { endsTls } from "./tls_checks.ts";
+import { endedNames } from "./sni_schema.ts";
 import { isAddress, SNI_DEFAULT } from "./tls_values.ts";
 
 type Listener = Config["listeners"][string];
@@ -150,15 +151,15 @@ function twice(placed: readonly Placed[]): Finding[] {
 const ARTICLES = { ec: "an EC", rsa: "an RSA", ed25519: "an Ed25519" } as const;
 
 /** Names that somebody may ask for, each with its place. */
-function* askedNames(name: string, { routes, sni = {} }: Listener, raw: unknown): Generator<[string, Path]> {
+function* askedNames(name: string, { routes, sni }: Listener, raw: unknown): Generator<[string, Path]> {
   for (const [at, { match: { host } }] of routes.entries()) {
     const path = ["listeners", name, "routes", at, "match", "host"];
     for (const [nth, one] of host.entries()) {
       if (!isAddress(one)) yield [one, Array.isArray(valueAt(raw, path)) ? [...path, nth] : path];
     }
   }
-  for (const [asked, target] of Object.entries(sni)) {
-    if (typeof target !== "string" && asked !== SNI_DEFAULT) yield [asked, ["listeners", name, "sni", asked]];
+  for (const asked of endedNames({ sni })) {
+    if (asked !== SNI_DEFAULT) yield [asked, ["listeners", name, "sni", asked]];
   }
 }
 
@@ -208,12 +209,10 @@ function unasked(name: string, listener: Listener, placed: readonly Placed[]): F
   const { routes, to, sni } = listener;
   const isForAny = sni === undefined
     ? to !== undefined || routes.length === 0 || routes.some(({ match }) => match.host.length === 0)
-    : Object.hasOwn(sni, SNI_DEFAULT) && typeof sni[SNI_DEFAULT] !== "string";
+    : endedNames({ sni }).includes(SNI_DEFAULT);
   if (isForAny) return [];
   const hosts = routes.flatMap(({ match }) => match.host);
-  const asked = sni === undefined
-    ? hosts
-    : Object.entries(sni).flatMap(([name, target]) => typeof target === "string" ? [] : [name]);
+  const asked = sni === undefined ? hosts : endedNames({ sni });
   const [where, remedy] = sni === undefined
     ? [`none of which listener ${quoted(name)} has a route for`, "write a route for it, or leave it out"]
     : [

@@ -16,6 +16,7 @@ import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
 import { checkTls } from "./tls_checks.ts";
 import { STORAGE_OF_USER } from "./tls_schema.ts";
 import { formatDuration } from "./units.ts";
+import { sniTargets } from "./sni_schema.ts";
 
 /** What a configuration depends on besides itself. `uid` is that of the process, 0 for root. */
 export interface Surroundings {
@@ -223,16 +224,12 @@ function checkReferences(config: Config): Finding[] {
       missing: ["upstreams", to],
     });
   };
-  for (const [name, { to, routes, sni = {} }] of Object.entries(config.listeners)) {
+  for (const [name, { to, routes, sni }] of Object.entries(config.listeners)) {
     if (to !== undefined) see(name, to, ["listeners", name, "to"]);
     routes.forEach(({ action }, at) => {
       if (action.kind === "upstream") see(name, action.to, ["listeners", name, "routes", at, "to"]);
     });
-    for (const [asked, target] of Object.entries(sni)) {
-      const path = ["listeners", name, "sni", asked];
-      if (typeof target === "string") see(name, target, path);
-      else see(name, target.terminate, [...path, "terminate"]);
-    }
+    for (const { to, path } of sniTargets({ sni })) see(name, to, ["listeners", name, "sni", ...path]);
   }
   return findings;
 }

@@ -10,8 +10,8 @@ import { type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
-import { type PlacedSni, placeSni, type SniOwner, type SniTargets } from "./compile_sni.ts";
-import { sniTargets, toldOfTls } from "./compile_tls.ts";
+import { type PlacedSni, placeSni, type SniOwner } from "./compile_sni.ts";
+import { toldOfTls } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { statusSet } from "./http_check.ts";
 import { accessLines } from "./log_templates.ts";
@@ -103,7 +103,7 @@ function placeBytes(
   { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
   directory: Directory,
 ): Places {
-  const { servers, probes } = parts;
+  const { servers, probes } = parts, upstreams = upstreamNumbers(parts.upstreams);
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
   const encoder = new TextEncoder();
   const { access } = config.log;
@@ -130,7 +130,7 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
-    sni: placeSni(arena, sniOwners(parts)),
+    sni: placeSni(arena, sniOwners(parts), (to) => upstreams.get(to) ?? NONE),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -151,14 +151,8 @@ function routeLists({ listeners, upstreams }: Parts): RouteSpec[][] {
   });
 }
 
-/** For each listener what it chooses by; addresses of one configured listener share it. */
-function sniOwners({ listeners, upstreams }: Parts): SniOwner[] {
-  const numbers = upstreamNumbers(upstreams);
-  const known = new Map<string, SniTargets | undefined>();
-  return [...listeners.values()].map(({ number, name, configured }) => {
-    if (!known.has(name)) known.set(name, sniTargets(configured, (to) => numbers.get(to) ?? NONE));
-    return { number, targets: known.get(name) };
-  });
+function sniOwners({ listeners }: Parts): SniOwner[] {
+  return [...listeners.values()].map(({ number, configured: { sni: choices } }) => ({ number, choices }));
 }
 
 /** By name. */

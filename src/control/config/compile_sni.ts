@@ -1,25 +1,16 @@
-// The host names by which TCP listeners choose an upstream, as the tables of a Plan (plan/sni.ts).
+// The host names and protocols by which TCP listeners choose an upstream, as the tables of a Plan (plan/sni.ts).
 import { assert } from "../../base/assert.ts";
 import { NONE } from "../../base/limits.ts";
 import type { Sni, SniSizes } from "../../plan/sni.ts";
 import { hostHash, hostPlace } from "../../policy/route.ts";
 import type { ArenaWriter } from "./arena.ts";
-
-/** Where a connection goes. */
-export interface SniTarget {
-  /** A number; NONE: an upstream that was left out. */
-  readonly upstream: number;
-  /** TLS ends at the listener; otherwise it is passed on. */
-  readonly terminate: boolean;
-}
-
-/** By `a.example`, `*.b.example` (any depth below) or `default`, which is also for who asks for no name. */
-export type SniTargets = Readonly<Record<string, SniTarget>>;
+import type { SniChoice, SniChoices } from "./sni_schema.ts";
+import { SNI_DEFAULT } from "./tls_values.ts";
 
 /** A listener's number, and what it chooses by: listeners with the same object share a chooser. */
 export interface SniOwner {
   readonly number: number;
-  readonly targets: SniTargets | undefined;
+  readonly choices: SniChoices | undefined;
 }
 
 /** The choosers of one generation. */
@@ -28,7 +19,6 @@ export interface PlacedSni {
   fill(sni: Sni): void;
 }
 
-const DEFAULT = "default";
 const WILD = "*.";
 
 interface Name {
@@ -38,6 +28,15 @@ interface Name {
   wild: number;
 }
 
+/** A row: `protocolAt` and `protocolBytes` are its protocol's. */
+interface Choice {
+  readonly upstream: number;
+  readonly terminate: boolean;
+  readonly protocolAt: number;
+  readonly protocolBytes: number;
+  readonly next: number;
+}
+
 interface Chooser {
   readonly first: number;
   readonly mask: number;
@@ -45,15 +44,19 @@ interface Chooser {
 }
 
 /** Adds the names to the arena, each once for a chooser. They have been checked: of two that differ in their
- * letters' case alone the first counts. */
-export function placeSni(arena: ArenaWriter, owners: readonly SniOwner[]): PlacedSni {
-  const placing = new Placing(arena);
-  const listeners: number[] = [], known = new Map<SniTargets, number>();
-  for (const { number, targets } of owners) {
+ * letters' case alone the first counts. `numberOf`: NONE for an upstream that was left out. */
+export function placeSni(
+  arena: ArenaWriter,
+  owners: readonly SniOwner[],
+  numberOf: (upstream: string) => number,
+): PlacedSni {
+  const placing = new Placing(arena, numberOf);
+  const listeners: number[] = [], known = new Map<SniChoices, number>();
+  for (const { number, choices } of owners) {
     while (listeners.length <= number) listeners.push(NONE);
-    if (targets === undefined) continue;
-    listeners[number] = known.get(targets) ?? placing.chooser(targets);
-    known.set(targets, listeners[number]);
+    if (choices === undefined) continue;
+    listeners[number] = known.get(choices) ?? placing.chooser(choices);
+    known.set(choices, listeners[number]);
   }
   return {
     sizes: { ...placing.sizes, listeners: listeners.length },
@@ -67,13 +70,17 @@ export function placeSni(arena: ArenaWriter, owners: readonly SniOwner[]): Place
 /** The tables while they grow, row 0 of each nobody's. */
 class Placing {
   readonly #arena: ArenaWriter;
+  readonly #numberOf: (upstream: string) => number;
   readonly #choosers: Chooser[] = [{ first: NONE, mask: -1, any: NONE }];
   readonly #names: (Name | undefined)[] = [undefined];
-  readonly #choices: SniTarget[] = [{ upstream: NONE, terminate: false }];
+  readonly #choices: Choice[] = [
+    { upstream: NONE, terminate: false, protocolAt: 0, protocolBytes: 0, next: NONE },
+  ];
   readonly #choiceOf = new Map<string, number>();
 
-  constructor(arena: ArenaWriter) {
+  constructor(arena: ArenaWriter, numberOf: (upstream: string) => number) {
     this.#arena = arena;
+    this.#numberOf = numberOf;
   }
 
   get sizes(): Omit<SniSizes, "listeners"> {
@@ -84,12 +91,12 @@ class Placing {
     };
   }
 
-  chooser(targets: SniTargets): number {
+  chooser(choices: SniChoices): number {
     const names = new Map<string, Name>();
     let any = NONE;
-    for (const [key, target] of Object.entries(targets)) {
-      const choice = this.#choice(target), text = key.toLowerCase();
-      if (text === DEFAULT) {
+    for (const [key, targets] of Object.entries(choices)) {
+      const choice = this.#choice(targets), text = key.toLowerCase();
+      if (text === SNI_DEFAULT) {
         any = choice;
         continue;
       }
@@ -114,18 +121,28 @@ class Placing {
       sni.nameExact[row] = name.exact;
       sni.nameWild[row] = name.wild;
     });
-    this.#choices.forEach(({ upstream, terminate }, choice) => {
+    this.#choices.forEach(({ upstream, terminate, protocolAt, protocolBytes, next }, choice) => {
+      sni.choiceProtocolAt[choice] = protocolAt;
+      sni.choiceProtocolBytes[choice] = protocolBytes;
+      sni.choiceNext[choice] = next;
       sni.choiceUpstream[choice] = upstream;
       sni.choiceTerminate[choice] = terminate ? 1 : 0;
     });
   }
 
-  /** Few, however many names lead to them. */
-  #choice({ upstream, terminate }: SniTarget): number {
-    const key = `${upstream} ${terminate}`;
-    const choice = this.#choiceOf.get(key) ?? this.#choices.push({ upstream, terminate }) - 1;
-    this.#choiceOf.set(key, choice);
-    return choice;
+  /** The first row of a name's. Few, however many names lead to them: equal ends are one. */
+  #choice(targets: SniChoice): number {
+    return targets.reduceRight((next, { to, terminate, protocol = "" }) => {
+      const key = JSON.stringify([to, terminate, protocol, next]), known = this.#choiceOf.get(key);
+      if (known !== undefined) return known;
+      const bytes = new TextEncoder().encode(protocol);
+      const protocolAt = protocol === "" ? 0 : this.#arena.add(Uint8Array.of(bytes.length, ...bytes));
+      const protocolBytes = protocol === "" ? 0 : 1 + bytes.length;
+      const row = { upstream: this.#numberOf(to), terminate, protocolAt, protocolBytes, next };
+      const choice = this.#choices.push(row) - 1;
+      this.#choiceOf.set(key, choice);
+      return choice;
+    }, NONE);
   }
 
   #name(names: Map<string, Name>, text: string): Name {

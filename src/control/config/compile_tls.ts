@@ -1,9 +1,9 @@
 // What the Plan knows of TLS: the numbers of profiles, and whom a server's certificate must be for. What a
 // profile is made of goes to C (control/certificates/), not into the Plan.
 import type { Address } from "./address.ts";
-import type { SniTargets } from "./compile_sni.ts";
 import type { TlsTold } from "./log_templates.ts";
 import type { Config } from "./schema.ts";
+import { endedNames } from "./sni_schema.ts";
 import { endsTls } from "./tls_checks.ts";
 
 /** Of every listener and upstream that has TLS, by name; from 1. */
@@ -27,24 +27,9 @@ export function profileOfBind(
   configured: Config["listeners"][string],
   bind: string,
 ): number {
-  const ends = Object.values(configured.sni ?? {}).some((target) => typeof target !== "string");
+  const ends = endedNames(configured).length > 0;
   const secure = ends || configured.bind.some(({ text, tls }) => tls && text === bind);
   return secure ? numbers.listeners.get(name) ?? 0 : 0;
-}
-
-/** Where the names lead that clients ask for; undefined: a listener that does not choose by name. */
-export function sniTargets(
-  { sni }: Config["listeners"][string],
-  numberOf: (upstream: string) => number,
-): SniTargets | undefined {
-  if (sni === undefined) return undefined;
-  const targets = Object.entries(sni).map(([name, target]) => [
-    name,
-    typeof target === "string"
-      ? { upstream: numberOf(target), terminate: false }
-      : { upstream: numberOf(target.terminate), terminate: true },
-  ]);
-  return Object.fromEntries(targets);
 }
 
 /** A server's TLS. */

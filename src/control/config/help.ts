@@ -14,7 +14,6 @@ export const EXIT_STATUS: Readonly<Record<number, string>> = {
 
 const EXAMPLES = [
   "sluice tcp://:5432=10.0.0.1:5432,10.0.0.2:5432",
-  "sluice tcp://127.0.0.1:6379=10.0.0.1:6379,10.0.0.2:6379 --health-send 'PING\\r\\n' --health-expect +PONG",
   "sluice http://shop.example:8080/api/=127.0.0.1:3000 http://:8080=127.0.0.1:4000 --health-http 'GET /up'",
   "sluice https://shop.example=127.0.0.1:3000 --acme-email ops@shop.example http://shop.example=127.0.0.1:3000",
   "sluice tls://:6380=127.0.0.1:6379 --cert redis.pem --key redis.key",

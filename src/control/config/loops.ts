@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { type Address, addressText, type IpAddress, ipAddress, isLoopback, isWildcard } from "./address.ts";
 import { quoted } from "./errors.ts";
 import type { Config } from "./schema.ts";
+import { sniTargets } from "./sni_schema.ts";
 
 /** Listeners on a circle that a message names; more are counted. */
 const BETWEEN_NAMED_MAX = 3;
@@ -67,11 +68,11 @@ function stepsOf(config: Config, localIps: ReadonlySet<string>): Map<string, Ste
     }
   }
   const steps = new Map<string, Step[]>();
-  for (const [from, { to, routes, sni = {} }] of Object.entries(config.listeners)) {
+  for (const [from, { to, routes, sni }] of Object.entries(config.listeners)) {
     // Which requests a route takes is not certain; Via ends their circles.
     if (routes.length > 0) continue;
     // What goes on as it came asks for the same name once more; what is behind the end of TLS asks for none.
-    const passed = Object.values(sni).filter((target) => typeof target === "string");
+    const passed = sniTargets({ sni }).filter(({ terminate }) => !terminate).map(({ to }) => to);
     const found: Step[] = [];
     for (const upstream of new Set(to === undefined ? passed : [...passed, to])) {
       (config.upstreams[upstream]?.servers ?? []).forEach(({ address: target }, at) => {

@@ -6,6 +6,7 @@ import { routeWarnings } from "./route_warnings.ts";
 import { type HeaderEdits, routeFindings, type RouteSpec, shadowedRoutes } from "./routes.ts";
 import { pathText } from "./file.ts";
 import type { Config } from "./schema.ts";
+import { sniTargets } from "./sni_schema.ts";
 
 type Listener = Config["listeners"][string];
 
@@ -71,10 +72,10 @@ function specOf(name: string, route: Route, numberOf: (upstream: string) => numb
 }
 
 /** The upstreams that a listener leads to, each once. */
-export function upstreamsOf({ to, routes, sni = {} }: Listener): string[] {
+export function upstreamsOf({ to, routes, sni }: Listener): string[] {
   const targets = [
     ...routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []),
-    ...Object.values(sni).map((target) => typeof target === "string" ? target : target.terminate),
+    ...sniTargets({ sni }).map(({ to }) => to),
   ];
   return [...new Set(to === undefined ? targets : [...targets, to])];
 }

@@ -8,6 +8,7 @@ import type { Config } from "./schema.ts";
 import { type Acme, ACME_DIRECTORY } from "./tls_schema.ts";
 import { isAddress, SNI_DEFAULT } from "./tls_values.ts";
 import { formatDuration } from "./units.ts";
+import { endedNames } from "./sni_schema.ts";
 
 type Listener = Config["listeners"][string];
 
@@ -43,8 +44,8 @@ export function checkTls(config: Config, raw: unknown): Finding[] {
 }
 
 /** Whether TLS ends at a listener. */
-export function endsTls({ bind, sni = {} }: Listener): boolean {
-  return bind.some(({ tls }) => tls) || Object.values(sni).some((target) => typeof target !== "string");
+export function endsTls({ bind, sni }: Listener): boolean {
+  return bind.some(({ tls }) => tls) || endedNames({ sni }).length > 0;
 }
 
 /** The names that a listener has certificates issued for: the hosts of its routes, and the names that sni ends TLS
@@ -61,10 +62,9 @@ export function acmeNames(
 }
 
 /** The same with stars. */
-function namesOf({ routes, sni = {} }: Listener): string[] {
-  const ended = Object.entries(sni).flatMap(([name, target]) => typeof target === "string" ? [] : [name]);
+function namesOf({ routes, sni }: Listener): string[] {
   const hosts = routes.flatMap(({ match }) => match.host).filter((host) => !isAddress(host));
-  return [...new Set([...hosts, ...ended])];
+  return [...new Set([...hosts, ...endedNames({ sni })])];
 }
 
 function ofSni(name: string, { bind, sni, to }: Listener): Finding[] {
@@ -88,7 +88,7 @@ function ofSni(name: string, { bind, sni, to }: Listener): Finding[] {
 }
 
 function ofCertificates(name: string, listener: Listener, raw: unknown): Finding[] {
-  const { tls, bind, sni = {} } = listener, path = ["listeners", name];
+  const { tls, bind, sni } = listener, path = ["listeners", name];
   if (!endsTls(listener)) {
     const timeout = [...path, "timeouts", "handshake"];
     return [
@@ -106,7 +106,7 @@ function ofCertificates(name: string, listener: Listener, raw: unknown): Finding
   }
   if (tls === undefined) {
     const at = bind.findIndex((bind) => bind.tls);
-    const ended = Object.keys(sni).find((name) => typeof sni[name] !== "string") ?? "";
+    const [ended = ""] = endedNames({ sni });
     const what = at >= 0
       ? `${quoted(bind[at].text)} has no certificate`
       : `TLS of ${quoted(ended)} has no certificate`;

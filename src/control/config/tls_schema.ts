@@ -1,7 +1,6 @@
 // The part of the schema that is about TLS: what a listener presents and asks of its clients, and what is
 // asked of servers. Files are named here and read elsewhere; what holds between keys is tls_checks.ts's.
 import * as z from "zod";
-import { quoted } from "./errors.ts";
 import { duration, durationDoc, key, text } from "./keys.ts";
 import {
   readAllowUrl,
@@ -14,7 +13,6 @@ import {
   readKeyId,
   readPin,
   readServerName,
-  readSniName,
 } from "./tls_values.ts";
 import type { Range } from "./units.ts";
 
@@ -27,9 +25,6 @@ export interface CertificateFiles {
   /** An answer of the authority, in DER. */
   readonly ocsp?: string;
 }
-
-/** Where a name leads: to an upstream as it is, or to one behind the end of TLS. */
-export type SniTarget = string | { readonly terminate: string };
 
 /** What certificates are proved by (RFC 8555 section 8). */
 export const CHALLENGES = ["http-01", "tls-alpn-01"] as const;
@@ -44,10 +39,10 @@ const STORAGE_TEXT = "/var/lib/sluice/acme as root, else $XDG_STATE_HOME/sluice/
   "~/.local/state/sluice/acme";
 
 const PINS_MAX = 32;
-const ALPN_MAX = 16;
+/** Protocols that one place may name. */
+export const ALPN_MAX = 16;
 const HSTS_MS: Range = { min: 0, max: 3_650 * 86_400_000 };
 const SECOND_MS = 1_000;
-const SNI_NAMES_MAX = 16_384;
 /** Certificates of one listener. */
 const CERTIFICATES_MAX = 16_384;
 
@@ -55,7 +50,7 @@ function path(description: string, example: string) {
   return key(text(readFilePath).optional(), { description, placeholder: "FILE", example });
 }
 
-function atMost(max: number) {
+export function atMost(max: number) {
   return (list: readonly unknown[], context: z.RefinementCtx): void => {
     if (list.length <= max) return;
     const params = { remedy: `give at most ${max}` };
@@ -192,46 +187,6 @@ export const listenerTls = z.strictObject({
 });
 export type ListenerTls = z.output<typeof listenerTls>;
 export type Acme = z.output<typeof acme>;
-
-/** Where the names lead that clients ask for. */
-export const sni = z.record(
-  z.string(),
-  key(
-    z.union([
-      z.string(),
-      z.strictObject({
-        terminate: key(z.string(), {
-          description: "TLS ends here, by this listener's tls, and the connection goes on to that upstream",
-          placeholder: "UPSTREAM",
-        }),
-      }),
-    ]),
-    {
-      description:
-        "what becomes of connections for one name: exact, *.NAME for any depth below NAME, default " +
-        "for all others",
-      placeholder: "UPSTREAM|{ terminate: UPSTREAM }",
-    },
-  ),
-).transform((names, context): Readonly<Record<string, SniTarget>> => {
-  const targets = new Map<string, SniTarget>();
-  const error = (name: string, message: string, remedy: string): void => {
-    context.addIssue({ code: "custom", path: [name], message, params: { remedy, isKey: true } });
-  };
-  for (const [name, target] of Object.entries(names)) {
-    const reading = readSniName(name);
-    if (!reading.ok) error(name, `${quoted(name)} ${reading.what}`, reading.remedy);
-    else if (targets.has(reading.value)) {
-      error(name, `${quoted(name)} is given twice, in other letters`, "leave one of them out");
-    } else targets.set(reading.value, target);
-  }
-  atMost(SNI_NAMES_MAX)([...targets.keys()], context);
-  if (Object.keys(names).length === 0) {
-    const params = { remedy: "write NAME: UPSTREAM for each, and default: UPSTREAM" };
-    context.addIssue({ code: "custom", message: "no names", params });
-  }
-  return Object.fromEntries(targets);
-});
 
 /** How long browsers keep to https:// (RFC 6797). */
 export const hsts = z.strictObject({

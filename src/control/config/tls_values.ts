@@ -97,13 +97,17 @@ export function readPin(input: string): Reading<string> {
   return refused(`${quoted(input)} is no SHA-256 in base64`, form);
 }
 
-/** Reads the name of a protocol as ALPN has it. */
+/** Reads the name of a protocol that a listener offers by ALPN. */
 export function readAlpn(input: string): Reading<string> {
+  return input === ALPN_OF_ACME
+    ? refused(`${quoted(input)} is answered for acme by itself`, "leave it out")
+    : readProtocol(input);
+}
+
+/** Reads the name of a protocol as ALPN has it. */
+export function readProtocol(input: string): Reading<string> {
   const form = "write a protocol's registered name, such as h2, http/1.1, imap, postgresql";
   if (input === "") return refused("empty", form);
-  if (input === ALPN_OF_ACME) {
-    return refused(`${quoted(input)} is answered for acme by itself`, "leave it out");
-  }
   if (input.includes(",")) {
     return refused(
       `${quoted(input)} is more than one protocol`,

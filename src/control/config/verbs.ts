@@ -92,7 +92,7 @@ export const VERBS: readonly Verb[] = [
     name: "explain",
     summary: "what would become of a connection or a request, step by step, and why",
     usage: [
-      "-c FILE tcp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--from IP[:PORT]]",
+      "-c FILE tcp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--alpn PROTOCOL] [--from IP[:PORT]]",
       "-c FILE [METHOD] URL [-H 'NAME: VALUE']... [--from IP[:PORT]]",
       "--live [--admin URL] ...",
     ],
@@ -103,6 +103,11 @@ export const VERBS: readonly Verb[] = [
         name: "--sni",
         placeholder: "NAME",
         description: "the name that the client asks for by TLS; that of the URL if not given",
+      },
+      {
+        name: "--alpn",
+        placeholder: "PROTOCOL[,PROTOCOL]",
+        description: "the protocols that the client of tls:// offers; none if not given",
       },
       {
         name: "--header",

@@ -1,12 +1,13 @@
 // What becomes of a connection whose bytes are moved: to the listener's upstream, or to the one that its `sni` has
-// for the name that the client asks for, with TLS ended on the way or not.
+// for the name that the client asks for and the protocols it offers, with TLS ended on the way or not.
 import { NONE } from "../../base/limits.ts";
+import { chooserOf } from "../../plan/sni.ts";
+import { chooseByName, chooseByProtocol, sniMatchedAt } from "../../policy/sni.ts";
 import { Reason } from "../../shared/reason.ts";
 import { shown } from "../config/errors.ts";
 import type { Path } from "../config/finding.ts";
 import { pathText } from "../config/file.ts";
 import { SNI_DEFAULT } from "../config/tls_values.ts";
-import type { SniTarget } from "../config/tls_schema.ts";
 import type { ListenerEntry } from "../directory.ts";
 import { decide, ended, noCertificate, toServer } from "./decision.ts";
 import type { Explanation } from "./explanation.ts";
@@ -21,10 +22,9 @@ export function connection(
   entry: ListenerEntry,
   question: ConnectionQuestion,
 ): Partial<Explanation> {
-  const { plan, config } = world, listener = entry.number;
+  const { plan } = world, listener = entry.number;
+  if (chooserOf(plan.sni, listener) !== NONE) return byName(world, entry, question);
   const ends = plan.listenerTls[listener] !== NONE;
-  const { sni } = config.listeners[entry.name];
-  if (sni !== undefined && !ends) return byName(world, entry, sni, question.sni);
   const tls = ends ? tlsView(world, entry, question.sni) : null;
   if (ends && !question.secure && question.to.kind !== "unix") {
     const text = `listener ${
@@ -46,29 +46,53 @@ export function connection(
   };
 }
 
-/** To the upstream of a name: the exact one comes first, then the star, which is one label, then all others'. */
+/** To the upstream that its hello chooses. */
 function byName(
   world: World,
   entry: ListenerEntry,
-  sni: Readonly<Record<string, SniTarget>>,
-  name: string | null,
+  { sni: name, alpn }: ConnectionQuestion,
 ): Partial<Explanation> {
-  const star = name === null || !name.includes(".") ? null : `*${name.slice(name.indexOf("."))}`;
-  const key = [name, star, SNI_DEFAULT].find((key) => key !== null && Object.hasOwn(sni, key));
-  const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
-  if (key === undefined || key === null) {
+  const { plan, config } = world, { sni = {} } = config.listeners[entry.name];
+  const bytes = new TextEncoder().encode(name ?? ""), offered = protocolList(alpn);
+  const named = chooseByName(plan, entry.number, bytes, 0, bytes.length);
+  const key = matchedKey(name ?? "", sniMatchedAt);
+  const choice = chooseByProtocol(plan, named, offered, 0, offered.length);
+  if (choice === NONE) {
     const asked = name === null ? "who asks for no name" : shown(name);
-    const text = `the connection ends: listeners.${
-      shown(entry.name)
-    }.sni has nothing for ${asked}, and no default`;
+    const list = alpn.length === 0 ? "no protocol" : alpn.map(shown).join(", ");
+    const place = `listeners.${shown(entry.name)}.sni`;
+    const text = named === NONE
+      ? `the connection ends: ${place} has nothing for ${asked}, and no default`
+      : `the connection ends: ${place} has nothing for ${asked} who offers ${list}, and nothing for all`;
+    const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
     return { timeouts, decision: decide("unavailable", text) };
   }
-  const path: Path = ["listeners", entry.name, "sni", key], target = sni[key];
-  const ends = typeof target !== "string", to = typeof target === "string" ? target : target.terminate;
-  const place = placeOf(world, path);
+  let nth = 0;
+  for (let before = named; before !== choice; before = plan.sni.choiceNext[before]) nth++;
+  const path: Path = ["listeners", entry.name, "sni", ...sni[key][nth].path];
+  const place = placeOf(world, path), ends = plan.sni.choiceTerminate[choice] === 1;
   const tls = ends ? { ...tlsView(world, entry, name), sni: place } : passedView(name, place);
-  const upstream = [...world.directory.upstreams.values()].find((one) => one.name === to)?.number ?? NONE;
-  return { tls, ...toUpstream(world, entry, upstream, ends, pathText(path)) };
+  if (tls.by === "none") {
+    return {
+      tls,
+      timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS),
+      decision: noCertificate(tls),
+    };
+  }
+  return { tls, ...toUpstream(world, entry, plan.sni.choiceUpstream[choice], ends, pathText(path)) };
+}
+
+/** The key of `sni` that a name was chosen by, of which what begins at `at` has matched. */
+function matchedKey(name: string, at: number): string {
+  if (at === name.length) return SNI_DEFAULT;
+  return at === 0 ? name : `*.${name.slice(at)}`;
+}
+
+/** As a hello has it (RFC 7301 section 3.1). */
+function protocolList(protocols: readonly string[]): Uint8Array {
+  return Uint8Array.from(
+    protocols.flatMap((protocol) => [protocol.length, ...new TextEncoder().encode(protocol)]),
+  );
 }
 
 function toUpstream(

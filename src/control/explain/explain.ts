@@ -96,7 +96,7 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
   const known = { ...empty, listener: listenerView(world, entry) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
-    return { ...known, ...connection(world, entry, { ...question, kind: "connection" }) };
+    return { ...known, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
   }
   if (question.kind === "request") return { ...known, ...request(world, entry, question) };
   const isSecure = world.plan.listenerTls[entry.number] !== NONE;

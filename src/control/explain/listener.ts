@@ -1,5 +1,6 @@
 // Which listener takes a connection: the one at that very address, else one at all addresses of the port. A
 // name in the question, or all addresses, stands for whatever listens on the port.
+import { chooserOf } from "../../plan/sni.ts";
 import { type Address, addressText, isWildcard } from "../config/address.ts";
 import { readListen } from "../config/listen.ts";
 import { type ConfigProblem, quoted } from "../config/errors.ts";
@@ -53,7 +54,8 @@ export function listenersOf({ directory }: World): ListenerEntry[] {
 export function listenerView(world: World, entry: ListenerEntry): ListenerView {
   const { name, bind } = entry;
   const isHttp = world.plan.listenerProtocol[entry.number] === Protocol.Http;
-  const isSecure = world.plan.listenerTls[entry.number] !== NONE;
+  const { plan } = world, byName = chooserOf(plan.sni, entry.number) !== NONE;
+  const isSecure = plan.listenerTls[entry.number] !== NONE && !byName;
   const protocol = isHttp ? (isSecure ? "https" : "http") : isSecure ? "tls" : "tcp";
   return { name, bind, protocol, ...placeOf(world, ["listeners", name]) };
 }

@@ -4,7 +4,8 @@ import { HEAD_BYTES_MAX } from "../../base/limits.ts";
 import { type Address, addressText, type IpAddress, ipAddress, readTarget } from "../config/address.ts";
 import { type ConfigProblem, quoted, type Reading, refused, shown, taken } from "../config/errors.ts";
 import { readListen } from "../config/listen.ts";
-import { readServerName } from "../config/tls_values.ts";
+import { ALPN_MAX } from "../config/tls_schema.ts";
+import { readProtocol, readServerName } from "../config/tls_values.ts";
 
 export interface ConnectionQuestion {
   readonly kind: "connection";
@@ -17,6 +18,8 @@ export interface ConnectionQuestion {
   readonly secure: boolean;
   /** The name that its client asks for by TLS, in lower case; null: none. */
   readonly sni: string | null;
+  /** The protocols that its client offers by TLS (ALPN), in its order. */
+  readonly alpn: readonly string[];
 }
 
 export interface RequestQuestion {
@@ -45,6 +48,8 @@ export interface Asked {
   readonly from?: string;
   /** A name to be asked for by TLS, in place of the one in `what`. */
   readonly sni?: string;
+  /** `PROTOCOL[,PROTOCOL]...`: what is offered behind TLS. */
+  readonly alpn?: string;
   /** `NAME: VALUE` each. */
   readonly headers: readonly string[];
 }
@@ -68,6 +73,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
   const from = asked.from === undefined ? FROM : take("--from", readFrom(asked.from));
   const isRequest = /^[^:/]*:\/\//.test(what) && !/^(tcp|tls):/.test(what);
   const sni = asked.sni === undefined ? undefined : take("--sni", readSni(asked.sni, what));
+  const alpn = asked.alpn === undefined ? [] : take("--alpn", readProtocols(asked.alpn, isRequest));
   for (const header of headers) take("-H", readField(header));
   if (!isRequest) {
     const listen = take(what, readPlace(what));
@@ -79,11 +85,13 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
     }
     return listen === undefined || from === undefined || problems.length > 0 ? { problems } : {
       kind: "connection",
-      text: asked.sni === undefined ? what : `${what} for ${asked.sni}`,
+      text: what + (asked.sni === undefined ? "" : ` for ${asked.sni}`) +
+        (asked.alpn === undefined ? "" : ` offering ${asked.alpn}`),
       to: listen,
       from,
       secure: what.startsWith("tls:"),
       sni: sni ?? (what.startsWith("tls:") ? nameOf(listen) : null),
+      alpn: alpn!,
     };
   }
   const url = take(what, readUrl(what));
@@ -120,6 +128,21 @@ function readSni(text: string, what: string): Reading<string> {
   return /^[0-9.]+$|:/.test(name.value)
     ? refused(`${quoted(text)} is an address, which no client asks for by name`, "leave it out")
     : name;
+}
+
+function readProtocols(text: string, isRequest: boolean): Reading<string[]> {
+  if (isRequest) {
+    return refused("what a URL's clients offer is known", "leave it out, or ask with tls://HOST:PORT");
+  }
+  const protocols = text.split(",");
+  if (protocols.length > ALPN_MAX) {
+    return refused(`${protocols.length} protocols`, `give at most ${ALPN_MAX}`);
+  }
+  for (const protocol of protocols) {
+    const reading = readProtocol(protocol);
+    if (!reading.ok) return reading;
+  }
+  return taken(protocols);
 }
 
 function readPlace(text: string): Reading<Address> {

@@ -24,8 +24,9 @@ export async function explainVerb({ values, rest }: VerbArguments, parts: Parts)
   if ("problems" in split) return refused(split.problems);
   const [from] = values.get("--from") ?? [],
     [sni] = values.get("--sni") ?? [],
+    [alpn] = values.get("--alpn") ?? [],
     headers = values.get("--header") ?? [];
-  const asked: Asked = { what: split.what, method: split.method, from, sni, headers };
+  const asked: Asked = { what: split.what, method: split.method, from, sni, alpn, headers };
   const question = readQuestion(asked);
   if ("problems" in question) return refused(question.problems);
   let answer: Explanation | Problems;

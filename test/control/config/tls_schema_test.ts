@@ -157,14 +157,52 @@ describe("sni of a listener", () => {
     });
     // The certificate is for another name.
     deepEqual(findings.map(({ severity }) => severity), ["warning", "warning"]);
+    const all = (name: string) => [{ to: "api", terminate: false, protocol: undefined, path: [name] }];
     deepEqual(config?.listeners.web.sni, {
-      "a.example": "api",
-      "*.b.example": "api",
-      "own.example": { terminate: "api" },
-      default: "api",
+      "a.example": all("A.example"),
+      "*.b.example": all("*.b.example"),
+      "own.example": [
+        { to: "api", terminate: true, protocol: undefined, path: ["own.example", "terminate"] },
+      ],
+      default: all("default"),
     });
     equal(config?.listeners.web.to, undefined);
   });
+
+  it("goes by protocols in the order they are written, then to what is for all", () => {
+    const sni = { "a.example": { to: "api", alpn: { h2: "api", "acme-tls/1": { terminate: "api" } } } };
+    const tls = { certificates: CERTIFICATES };
+    const { config } = checkConfig(listener({ bind: "tcp://:443", sni, tls }), { env: {}, uid: 0, disk });
+    const targets = config?.listeners.web.sni?.["a.example"] ?? [];
+    deepEqual(targets.map(({ terminate, protocol, path }) => [protocol, terminate, path.slice(1)]), [
+      ["h2", false, ["alpn", "h2"]],
+      ["acme-tls/1", true, ["alpn", "acme-tls/1", "terminate"]],
+      [undefined, false, ["to"]],
+    ]);
+  });
+
+  const wrong: [target: object, message: string, remedy: string][] = [
+    [
+      { to: "api", terminate: "api" },
+      "contradicts terminate, which is for all as well",
+      "leave one of them out",
+    ],
+    [{}, "leads nowhere", "write UPSTREAM, or { terminate: UPSTREAM }"],
+    [{ alpn: {} }, "leads nowhere", "write UPSTREAM, or { terminate: UPSTREAM }"],
+    [
+      { alpn: { "h2,http/1.1": "api" } },
+      '"h2,http/1.1" is more than one protocol',
+      "write [h2, http/1.1]",
+    ],
+  ];
+  for (const [target, message, remedy] of wrong) {
+    it(`refuses ${JSON.stringify(target)}`, () => {
+      const config = listener({ bind: "tcp://:443", sni: { "a.example": target } });
+      const { findings } = checkConfig(config, { env: {}, uid: 0, disk });
+      const [found] = findings.filter(({ severity }) => severity === "error");
+      deepEqual([found?.what, found?.remedy], [message, remedy]);
+    });
+  }
 
   it("needs no certificate where TLS does not end", () => {
     good(listener({ bind: "tcp://:443", sni: { "a.example": "api" } }));

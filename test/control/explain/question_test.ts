@@ -30,7 +30,7 @@ describe("readQuestion refuses", () => {
     ],
     [
       { what: "https://shop.example:0x/" },
-      'sluice: https://shop.example:0x/: port "0x" is not a number from 1 to 65535; write a port from 1 to 65535',
+      'sluice: https://shop.example:0x/: "0x" is no port; write a port from 1 to 65535',
     ],
     [
       { what: "http://shop.example/", sni: "a.example" },
