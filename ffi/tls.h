@@ -19,7 +19,7 @@
 #define TICKET_KEYS_MAX 16
 #define PIN_BYTES 32
 #define PINS_MAX 64
-#define ALPN_BYTES_MAX 256
+#define ALPN_BYTES_MAX 4096 /* 16 names */
 #define NAME_BYTES_MAX 255
 
 /* One certificate with its chain and key. Freed when the last connection that was shown it is done. */

@@ -415,8 +415,9 @@ int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t v
     return 0;
 }
 
-/* Reads certificates and revocation lists, PEM, into the profile's trust. Returns how many certificates. */
-static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t bytes)
+/* Reads certificates, or else revocation lists, PEM, into the profile's trust. Returns how many. What else a file
+ * holds counts for nothing: a list that comes with certificates makes nobody an authority. */
+static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t bytes, int lists)
 {
     ERR_clear_error();
     BIO *in = BIO_new_mem_buf(pem, bytes);
@@ -431,15 +432,17 @@ static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t
     int32_t count = profile->trust == NULL || profile->authorities == NULL ? -ENOMEM : 0;
     for (int i = 0; count >= 0 && i < sk_X509_INFO_num(infos); i++) {
         X509_INFO *info = sk_X509_INFO_value(infos, i);
-        if (info->x509 != NULL && X509_STORE_add_cert(profile->trust, info->x509) == 1) {
+        if (!lists && info->x509 != NULL && X509_STORE_add_cert(profile->trust, info->x509) == 1) {
             X509_NAME *name = X509_NAME_dup(X509_get_subject_name(info->x509));
             if (name == NULL || !sk_X509_NAME_push(profile->authorities, name))
                 X509_NAME_free(name);
             count++;
         }
         /* Of everybody in the chain: who was signed by somebody revoked is as well. */
-        if (info->crl != NULL && X509_STORE_add_crl(profile->trust, info->crl) == 1)
+        if (lists && info->crl != NULL && X509_STORE_add_crl(profile->trust, info->crl) == 1) {
             X509_STORE_set_flags(profile->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+            count++;
+        }
     }
     sk_X509_INFO_pop_free(infos, X509_INFO_free);
     ERR_clear_error();
@@ -453,7 +456,7 @@ static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t
 
 /* Sets something of a profile: <what> 0 ALPN (each name behind its length; a server's order is its wish), 1
  * certificate authorities, 2 revocation lists (both PEM, may be given again), 3 pins (SHA-256 of the key's
- * SubjectPublicKeyInfo, 32 bytes each). Returns how many certificates were read (1), or 0; -EINVAL. */
+ * SubjectPublicKeyInfo, 32 bytes each). Returns how many were read (1, 2), or 0; -EINVAL. */
 int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int32_t bytes)
 {
     struct sl_profile *p = sl_profile_get(profile);
@@ -467,7 +470,7 @@ int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int3
         return 0;
     case 1:
     case 2:
-        return set_trust(p, given, bytes);
+        return set_trust(p, given, bytes, what == 2);
     case 3:
         if (bytes % PIN_BYTES != 0 || bytes > PINS_MAX * PIN_BYTES)
             return -EINVAL;

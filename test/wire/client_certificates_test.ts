@@ -85,6 +85,8 @@ describe("who is let in", () => {
     world.revoked(world.root, [gone]),
     world.revoked(upper, []),
     world.revoked(second, []),
+    world.revoked(third, []),
+    third.cert,
   );
   const noUpper = joined("no_upper.pem", world.revoked(upper, []), world.revoked(world.root, [upper]));
   const stale = joined(
@@ -120,6 +122,13 @@ describe("who is let in", () => {
       ["on no list", own, "ok", null, lists],
       ["on none of another's either", foreign, "ok", null, lists],
       ["nor is who signed it", below, "ok", null, lists],
+      [
+        "whose authority stands among the lists, not in the bundle",
+        stranger,
+        "48",
+        "The certificate's chain ends in a self-signed one that is not trusted.",
+        lists,
+      ],
       ["on a list", gone, "44", "The certificate is revoked.", lists],
       ["who signed it is on one", below, "44", "The certificate is revoked.", noUpper],
       [

@@ -36,7 +36,7 @@ export function systemAuthorities(
 export function openListenerProfile(profile: number, where: string, tls: ListenerTls, http: boolean): void {
   const asks = tls.acme?.["on-demand"] === undefined ? 0 : PROFILE_ASKS;
   open(profile, where, ProfileKind.Listener, POLICY[tls.policy], VERIFY[tls.client.mode], asks);
-  setProtocols(profile, http ? ["http/1.1"] : tls.alpn ?? []);
+  setProtocols(profile, where, http ? ["http/1.1"] : tls.alpn ?? []);
   const { mode, ca, crl } = tls.client;
   if (mode === "off") return;
   if (ca !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.client.ca`, ca);
@@ -53,7 +53,7 @@ export function openUpstreamProfile(profile: number, where: string, tls: ServerT
     tls.verify === "on" ? VERIFY.require : VERIFY.off,
     0,
   );
-  setProtocols(profile, http ? ["http/1.1"] : []);
+  setProtocols(profile, where, http ? ["http/1.1"] : []);
   const authorities = tls.ca ?? (tls.verify === "on" ? systemAuthorities() : undefined);
   if (authorities !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.ca`, authorities);
   else if (tls.verify === "on") {
@@ -81,20 +81,20 @@ function open(
 }
 
 /** ALPN: each name behind its length (RFC 7301 section 3.1). */
-function setProtocols(profile: number, names: readonly string[]): void {
+function setProtocols(profile: number, where: string, names: readonly string[]): void {
   if (names.length === 0) return;
   const bytes = Buffer.concat(
     names.map((name) => Buffer.concat([Buffer.of(name.length), Buffer.from(name)])),
   );
-  sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
+  const set = sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
+  if (set < 0) throw new CertificateError(`${where}.alpn: ${errnoName(-set)}`);
 }
 
 function setPem(profile: number, part: ProfilePart, where: string, path: string): void {
   const pem = readPem(where, path);
   const count = sys.profile_set(profile, part, pem, pem.length);
-  if (count < 0 || (count === 0 && part === ProfilePart.Authorities)) {
-    throw new CertificateError(`${where}: ${path} holds no certificates in PEM`);
-  }
+  const what = part === ProfilePart.Authorities ? "certificates" : "lists of revoked certificates";
+  if (count <= 0) throw new CertificateError(`${where}: ${path} holds no ${what} in PEM`);
 }
 
 /** @throws CertificateError */
