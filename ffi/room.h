@@ -19,7 +19,7 @@ struct sl_ready;
 struct ssl_ctx_st;
 struct ssl_session_st;
 struct bio_st;
-struct sl_kept_session { struct ssl_session_st *session; int32_t profile; uint16_t shown; };
+struct sl_kept_session { struct ssl_session_st *session; int32_t profile; };
 
 struct sl_pipe { int32_t read_fd, write_fd; }; /* stored + 1: zero means closed */
 

@@ -143,7 +143,6 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
     if (tls == NULL)
         return -ENOMEM;
     tls->server = server;
-    tls->own = atomic_load(&sl_profile_get(profile)->own_number);
     SSL_set_connect_state(tls->ssl);
     ASN1_OCTET_STRING *ip = bytes > 0 ? a2i_IPADDRESS(name) : NULL;
     int good = 1;
@@ -153,7 +152,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
         good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), name) == 1;
     ASN1_OCTET_STRING_free(ip);
     SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_SESSION *session = sl_session_of(server, profile, tls->own);
+    SSL_SESSION *session = sl_session_of(server, profile);
     if (session != NULL)
         SSL_set_session(tls->ssl, session);
     SSL_SESSION_free(session);

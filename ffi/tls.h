@@ -41,8 +41,7 @@ struct sl_profile {
     int32_t kind, policy, verify, flags;
     X509_STORE *trust;
     STACK_OF(X509_NAME) *authorities; /* whom client certificates should be of */
-    struct sl_cert *own;              /* what we show to servers; under the store's lock */
-    _Atomic uint16_t own_number;      /* how often that has changed */
+    struct sl_cert *own;              /* what we show to servers */
     struct sl_names *names;           /* under the store's lock */
     uint8_t alpn[ALPN_BYTES_MAX];
     int32_t alpn_bytes;
@@ -70,7 +69,6 @@ struct sl_tls {
     int32_t server;    /* whose session is to be kept; 0: a client's */
     int32_t unsent;    /* errno of a send: nothing more is taken. What came can still be read */
     int16_t profile;
-    uint16_t own;      /* the profile's own_number when it began */
     uint8_t open;      /* the handshake is done */
     uint8_t dry;       /* the socket had no more when it was read last; the next event ends that */
     uint8_t fin;       /* the end of stream or an error is announced: only a read tells */
@@ -95,11 +93,10 @@ int32_t sl_cert_staple_copy(struct sl_cert *cert, uint8_t **copy);
 int32_t sl_ticket_key_first(uint8_t *key);
 int32_t sl_ticket_key_named(const uint8_t *name, uint8_t *key);
 struct sl_cert *sl_cert_get(int32_t cert);
-struct sl_cert *sl_profile_shows(struct sl_profile *profile);
 /* tls_context.c */
 SSL_CTX *sl_context(int32_t profile);
 void sl_contexts_free(struct sl_room *room);
-SSL_SESSION *sl_session_of(int32_t server, int32_t profile, uint16_t own);
+SSL_SESSION *sl_session_of(int32_t server, int32_t profile);
 int32_t sl_ktls(void);
 /* tls_bio.c */
 extern _Thread_local struct sl_tls *sl_tls_current;

@@ -187,18 +187,16 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
         return 0;
     struct sl_kept_session *kept = &me->sessions[tls->server];
     SSL_SESSION_free(kept->session);
-    kept->session = session, kept->profile = tls->profile, kept->shown = tls->own;
+    kept->session = session, kept->profile = tls->profile;
     if (tls->server >= me->sessions_end)
         me->sessions_end = tls->server + 1;
     return 1;
 }
 
-/* The session to begin a connection with, or NULL; the caller's reference. <own>: who we are by now; in a session
- * we would go on as who we were. */
-SSL_SESSION *sl_session_of(int32_t server, int32_t profile, uint16_t own)
+/* The session to begin a connection with, or NULL; the caller's reference. */
+SSL_SESSION *sl_session_of(int32_t server, int32_t profile)
 {
-    if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile ||
-        me->sessions[server].shown != own)
+    if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile)
         return NULL;
     SSL_SESSION *session = me->sessions[server].session;
     if (session == NULL || !SSL_SESSION_is_resumable(session))
@@ -240,15 +238,6 @@ static int pinned(X509_STORE_CTX *store, void *given)
     return 0;
 }
 
-/* What a server is shown that asks (SSL_CTX_set_cert_cb(3)): the certificate as its files are now. */
-static int show(SSL *ssl, void *given)
-{
-    struct sl_cert *own = sl_profile_shows(given);
-    int good = own == NULL || SSL_use_cert_and_key(ssl, own->leaf, own->key, own->chain, 1) == 1;
-    sl_cert_release(own);
-    return good;
-}
-
 static int listener_context(SSL_CTX *context, struct sl_profile *profile)
 {
     /* Stateless: a session is in its ticket, nothing of it stays here. */
@@ -274,12 +263,13 @@ static int upstream_context(SSL_CTX *context, struct sl_profile *profile)
 {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, keep_session);
-    SSL_CTX_set_cert_cb(context, show, profile);
     SSL_CTX_set_verify(context, profile->verify > 0 || profile->pin_count > 0 ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (profile->pin_count > 0)
         SSL_CTX_set_cert_verify_callback(context, pinned, profile);
-    return profile->alpn_bytes == 0 ||
-           SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) == 0;
+    if (profile->alpn_bytes > 0 && SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) != 0)
+        return 0;
+    return profile->own == NULL ||
+           SSL_CTX_use_cert_and_key(context, profile->own->leaf, profile->own->key, profile->own->chain, 1) == 1;
 }
 
 /* The room's SSL_CTX of a profile, or NULL when there is no memory. */

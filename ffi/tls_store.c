@@ -482,30 +482,14 @@ int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int3
     }
 }
 
-/* Sets what a profile of an upstream shows to servers that ask; from the next handshake on. */
+/* What a profile of an upstream shows to servers that ask. */
 int32_t sl_profile_own(int32_t profile, int32_t cert)
 {
     struct sl_profile *p = sl_profile_get(profile);
-    CHECK(p != NULL && sl_cert_get(cert) != NULL);
+    CHECK(p != NULL && sl_cert_get(cert) != NULL && p->own == NULL);
     atomic_fetch_add(&certs[cert]->refs, 1);
-    pthread_rwlock_wrlock(&lock);
-    struct sl_cert *before = p->own;
     p->own = certs[cert];
-    atomic_fetch_add(&p->own_number, 1);
-    pthread_rwlock_unlock(&lock);
-    sl_cert_release(before);
     return 0;
-}
-
-/* What that is now, counted for the caller, or NULL. */
-struct sl_cert *sl_profile_shows(struct sl_profile *profile)
-{
-    pthread_rwlock_rdlock(&lock);
-    struct sl_cert *own = profile->own;
-    if (own != NULL)
-        atomic_fetch_add(&own->refs, 1);
-    pthread_rwlock_unlock(&lock);
-    return own;
 }
 
 /* Writes what OpenSSL said last to this thread at <off>, at most <bytes>; returns the length. */

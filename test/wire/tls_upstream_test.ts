@@ -2,7 +2,7 @@
 // nothing that works without TLS works less with it. The servers' TLS is OpenSSL's (tls_end).
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
-import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { after, describe, it } from "node:test";
 import { Certificates, type Made } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
@@ -180,7 +180,7 @@ describe("whom it takes for its server", () => {
 });
 
 describe("what it shows of itself", () => {
-  const own = world.client("sluice"), next = world.client("sluice, renewed");
+  const own = world.client("sluice");
   const asks = [...shows(site), "--ask", root.cert];
   const showing = ({ chain, key }: Made) => ({ ...NAMED, cert: chain, key });
 
@@ -222,27 +222,6 @@ describe("what it shows of itself", () => {
           match(record.detail!, why);
         });
       }
-    });
-
-    it(`TLS ${version}: a renewed certificate, without a restart, and no session of the one before`, async () => {
-      await using origin = await HttpOrigin.listen(() => answerOk("", CLOSE));
-      using end = await TlsEnd.server(origin.port, ...asks, "--version", version);
-      const cert = world.at(`own-${version}.pem`), key = world.at(`own-${version}.key`);
-      const place = ({ chain, key: from }: Made) => {
-        for (const [one, to] of [[from, key], [chain, cert]]) {
-          copyFileSync(one, `${to}.new`);
-          renameSync(`${to}.new`, to);
-        }
-      };
-      place(own);
-      await before("http", [end.address], { tls: { ...NAMED, cert, key } }, async (sluice) => {
-        for (let turn = 0; turn < 2; turn++) strictEqual((await ask(sluice)).status, 200);
-        place(next);
-        await sluice.line("certificates", /own.*\.pem was read again/);
-        for (let turn = 0; turn < 2; turn++) strictEqual((await ask(sluice)).status, 200);
-        const seen = (await end.handshakes(4)).map(({ peer, resumed }) => `${peer} ${resumed}`);
-        deepStrictEqual(seen, ["sluice 0", "sluice 1", "sluice, 0", "sluice, 1"]);
-      });
     });
   }
 

@@ -69,7 +69,7 @@ export class Certificates {
   readonly #pairs = new Map<string, Pair>();
   readonly #challenges = new Map<string, number>();
   /** By upstream: what is shown to its servers. */
-  readonly #own = new Map<string, { readonly number: number; readonly pair: Pair }>();
+  readonly #own = new Map<string, Pair>();
   readonly #watchers: FSWatcher[] = [];
   #tickets: TicketKeys | undefined;
   #timers: ReturnType<typeof setInterval>[] = [];
@@ -101,7 +101,7 @@ export class Certificates {
       if (tls.cert !== undefined) {
         const pair = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert });
         sys.profile_own(number, pair.stored.number);
-        this.#own.set(name, { number, pair });
+        this.#own.set(name, pair);
       }
     }
     if (this.#listeners.size === 0) return;
@@ -225,7 +225,7 @@ export class Certificates {
       for (const pair of pairs) rowOf(pair.stored, pair).listeners.add(listener);
       for (const stored of issued.values()) rowOf(stored, undefined).listeners.add(listener);
     }
-    for (const [upstream, { pair }] of this.#own) rowOf(pair.stored, pair).upstreams.add(upstream);
+    for (const [upstream, pair] of this.#own) rowOf(pair.stored, pair).upstreams.add(upstream);
     return [...rows.values()].map(({ stored: { leaf }, listeners, upstreams, pair }) => ({
       listeners: [...listeners],
       upstreams: [...upstreams],
@@ -308,9 +308,6 @@ export class Certificates {
     const before = pair.stored.number;
     Object.assign(pair, { stored, chain, key, problem: undefined });
     if (pair.staple !== undefined) sys.cert_staple(stored.number, pair.staple, pair.staple.length);
-    for (const { number, pair: own } of this.#own.values()) {
-      if (own === pair) sys.profile_own(number, stored.number);
-    }
     sys.cert_close(before);
     const until = new Date(stored.leaf.notAfter).toISOString();
     this.#log.info(
