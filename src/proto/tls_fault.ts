@@ -77,7 +77,7 @@ export const TLS_FAULTS: readonly FaultText[] = [
   [Fault.Name, 0, "The certificate is for another name."],
   [Fault.Revoked, 0, "The certificate is revoked."],
   [Fault.Certificate, 0, "The certificate does not hold."],
-  [Fault.Certificate, 3, "There is no revocation list of the certificate's issuer."],
+  [Fault.Certificate, 3, "There is no revocation list of one of the authorities in its chain."],
   [Fault.Certificate, 7, "The certificate's signature is wrong."],
   [Fault.Certificate, 8, "The revocation list's signature is wrong."],
   [Fault.Certificate, 26, "The certificate is not for this purpose."],

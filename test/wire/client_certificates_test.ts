@@ -135,7 +135,7 @@ describe("who is let in", () => {
         "there is no list of its authority",
         foreign,
         "48",
-        "There is no revocation list of the certificate's issuer.",
+        "There is no revocation list of one of the authorities in its chain.",
         noUpper,
       ],
       ["the list is too old to say", own, "45", "The revocation list has expired.", stale],

@@ -83,7 +83,7 @@ describe("whom it takes for its server", () => {
       inner,
       { ...NAMED, crl },
       "server_certificate",
-      /no revocation list of the certificate's issuer/,
+      /no revocation list of one of the authorities/,
     ],
     ["its key is pinned", site, { ...NAMED, pins: [pinOf(self), pinOf(site)] }, "finished"],
     ["its authority's key is pinned", inner, { ...NAMED, pins: [pinOf(root)] }, "finished"],
