@@ -162,7 +162,7 @@ describe("readPair", () => {
 
   it("repeats nothing of a key", () => {
     const { chain, key } = all.leaf("secret.example"), secret = readFileSync(key, "utf8");
-    const broken = Buffer.from(secret.replace(/[A-Za-z0-9]{8}\n-----END/, "\n-----END"));
+    const broken = Buffer.from(secret.replace(/[^\n]{8}\n-----END/, "\n-----END"));
     const { flaws } = readPair(readFileSync(chain), broken, { use: "server", now });
     const words = JSON.stringify(flaws), lines = secret.split("\n").slice(1, -2);
     ok(flaws.length > 0 && lines.every((line) => !words.includes(line.slice(0, 16))));
