@@ -19,7 +19,7 @@ struct sl_ready;
 struct ssl_ctx_st;
 struct ssl_session_st;
 struct bio_st;
-struct sl_kept_session { struct ssl_session_st *session; int32_t profile; };
+struct sl_kept_session { struct ssl_session_st *session; int32_t profile, changes; };
 
 struct sl_pipe { int32_t read_fd, write_fd; }; /* stored + 1: zero means closed */
 
@@ -35,7 +35,7 @@ struct sl_room {
     struct sl_tls **tls;   /* slot -> its session; looked at only under SLOT_TLS */
     char **names;          /* slot -> the name its client asked for; only under SLOT_NAMED */
     struct ssl_ctx_st **contexts;     /* profile -> what this room made of it */
-    struct sl_ready **ready;          /* profile -> the certificates that its context has */
+    struct sl_ready **ready;          /* profile -> what its context is made of */
     struct sl_kept_session *sessions; /* server -> the session to resume */
     struct bio_st *bio;               /* of all sessions */
     struct sl_pipe *pipes; /* pipe -> its two ends */

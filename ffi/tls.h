@@ -1,12 +1,13 @@
 /* tls.h: what the TLS files share. OpenSSL stays below this line: above it a slot is a slot.
  *
- *   tls_store.c    what the control plane gives: certificates, who has which name, ticket keys, profiles
+ *   tls_store.c    what the control plane gives: certificates, who has which name, ticket keys
+ *   tls_profile.c  the settings of a listener or an upstream
  *   tls_context.c  what a reactor makes of a profile: an SSL_CTX of its own, and its callbacks
  *   tls.c          the session of a slot: handshake, bytes, the end
  *   tls_bio.c      the socket beneath a session
  *   tls_fact.c     what can be told of a session
  *
- * The store is the process's and has one lock; reactors read it during handshakes only. */
+ * Store and profiles are the process's and have a lock each; reactors read them during handshakes only. */
 #ifndef TLS_H
 #define TLS_H
 
@@ -32,21 +33,24 @@ struct sl_cert {
     int32_t staple_bytes;
 };
 
-/* Certificates that an SSL_CTX has already. */
-struct sl_ready { struct sl_cert *certs[CERTS_OF_NAME_MAX]; };
+/* What a room's context of a profile is made of. */
+struct sl_ready {
+    int32_t changes; /* of the profile, when it was made */
+    struct sl_cert *certs[CERTS_OF_NAME_MAX];
+};
 
-/* Settings of one listener or one upstream. Written by the control plane before reactors hear of its
- * number, but for the names, which it swaps whole. */
+/* Settings of one listener or one upstream. */
 struct sl_profile {
     int32_t kind, policy, verify, flags;
-    X509_STORE *trust;
-    STACK_OF(X509_NAME) *authorities; /* whom client certificates should be of */
-    struct sl_cert *own;              /* what we show to servers */
-    struct sl_names *names;           /* under the store's lock */
     uint8_t alpn[ALPN_BYTES_MAX];
     int32_t alpn_bytes;
     uint8_t pins[PINS_MAX][PIN_BYTES];
     int32_t pin_count;
+    struct sl_names *names;  /* under the store's lock */
+    _Atomic int32_t changes; /* how often that changed which is in contexts: the rest, and the names' fallback */
+    X509_STORE *trust;       /* this and the rest under the profiles' lock */
+    STACK_OF(X509_NAME) *authorities; /* whom client certificates should be of */
+    struct sl_cert *own;              /* what we show to servers */
     uint8_t session_context[32]; /* a session is resumed only where the same is asked of clients */
 };
 
@@ -83,8 +87,10 @@ struct sl_tls {
     uint8_t more;      /* what is being sent is not the last: MSG_MORE */
 };
 
-/* tls_store.c */
+/* tls_profile.c */
 struct sl_profile *sl_profile_get(int32_t profile);
+int32_t sl_profile_apply(struct sl_profile *profile, SSL_CTX *context);
+/* tls_store.c */
 int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_cert **found);
 int32_t sl_challenge_find(const char *name, struct sl_cert **found);
 int32_t sl_challenges(void);

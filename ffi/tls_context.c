@@ -94,25 +94,31 @@ static int hello(SSL *ssl, int *alert, void *unused)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* Takes the name that was asked for (SSL_CTX_set_tlsext_servername_callback(3)): in TLS 1.2 a session that is
+ * resumed has the name of its first handshake, and only one that was taken. */
+static int named(SSL *ssl, int *alert, void *unused)
+{
+    (void)ssl, (void)alert, (void)unused;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 /* Whether these are the certificates that the profile's SSL_CTX has. */
 static int is_ready(const struct sl_ready *ready, struct sl_cert *const *found, int32_t count)
 {
     for (int32_t i = 0; i < CERTS_OF_NAME_MAX; i++)
-        if ((ready == NULL ? NULL : ready->certs[i]) != (i < count ? found[i] : NULL))
+        if (ready->certs[i] != (i < count ? found[i] : NULL))
             return 0;
     return 1;
 }
 
 /* Gives the profile's SSL_CTX the certificates for whoever names none, which most listeners show to everybody:
  * to check that key and certificate belong together takes longer than to copy both. */
-static void make_ready(SSL_CTX *context, int32_t number, struct sl_profile *profile)
+static void make_ready(SSL_CTX *context, struct sl_ready *ready, struct sl_profile *profile)
 {
-    struct sl_ready *ready = calloc(1, sizeof *ready);
-    int32_t count = ready == NULL ? 0 : sl_names_find(profile, NULL, ready->certs);
+    int32_t count = sl_names_find(profile, NULL, ready->certs);
     for (int32_t i = 0; i < count; i++)
         if (SSL_CTX_use_cert_and_key(context, ready->certs[i]->leaf, ready->certs[i]->key, ready->certs[i]->chain, 1) != 1)
             ERR_clear_error(); /* the handshake will tell */
-    me->ready[number] = ready;
 }
 
 /* Which certificates a client is shown, by the name it asked for: SSL_CTX_set_cert_cb(3). */
@@ -133,7 +139,7 @@ static int choose(SSL *ssl, void *given)
         sl_cert_release(tls->shown[i]);
         tls->shown[i] = i < count ? found[i] : NULL;
     }
-    if (is_ready(me->ready[tls->profile], found, count))
+    if (SSL_get_SSL_CTX(ssl) == me->contexts[tls->profile] && is_ready(me->ready[tls->profile], found, count))
         return 1; /* SSL_new has copied them */
     SSL_certs_clear(ssl);
     int good = 1;
@@ -178,25 +184,27 @@ static int staple(SSL *ssl, void *unused)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* A server gave a session: the next connection to it begins with it. */
+/* A server gave a session: the next connection to it begins with it. Not one under settings of before: it would
+ * be taken without a look at the server's certificate. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
-    (void)ssl;
     struct sl_tls *tls = sl_tls_current;
-    if (tls == NULL || me == NULL || tls->server <= 0 || tls->server >= SL_SERVERS_MAX)
+    if (tls == NULL || me == NULL || tls->server <= 0 || tls->server >= SL_SERVERS_MAX ||
+        SSL_get_SSL_CTX(ssl) != me->contexts[tls->profile])
         return 0;
     struct sl_kept_session *kept = &me->sessions[tls->server];
     SSL_SESSION_free(kept->session);
-    kept->session = session, kept->profile = tls->profile;
+    kept->session = session, kept->profile = tls->profile, kept->changes = me->ready[tls->profile]->changes;
     if (tls->server >= me->sessions_end)
         me->sessions_end = tls->server + 1;
     return 1;
 }
 
-/* The session to begin a connection with, or NULL; the caller's reference. */
+/* The session to begin a connection with, or NULL; the caller's reference. The profile has a context. */
 SSL_SESSION *sl_session_of(int32_t server, int32_t profile)
 {
-    if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile)
+    if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile ||
+        me->sessions[server].changes != me->ready[profile]->changes)
         return NULL;
     SSL_SESSION *session = me->sessions[server].session;
     if (session == NULL || !SSL_SESSION_is_resumable(session))
@@ -238,7 +246,7 @@ static int pinned(X509_STORE_CTX *store, void *given)
     return 0;
 }
 
-static int listener_context(SSL_CTX *context, struct sl_profile *profile)
+static void listener_context(SSL_CTX *context, struct sl_profile *profile)
 {
     /* Stateless: a session is in its ticket, nothing of it stays here. */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
@@ -246,17 +254,14 @@ static int listener_context(SSL_CTX *context, struct sl_profile *profile)
     SSL_CTX_set_num_tickets(context, 1); /* a client that opens several connections gets one with each */
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket);
     SSL_CTX_set_client_hello_cb(context, hello, NULL);
+    SSL_CTX_set_tlsext_servername_callback(context, named);
     SSL_CTX_set_cert_cb(context, choose, profile);
     SSL_CTX_set_alpn_select_cb(context, protocol, profile);
     SSL_CTX_set_tlsext_status_cb(context, staple);
     SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    if (profile->verify > 0) {
+    if (profile->verify > 0)
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (profile->verify == 2 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                            NULL);
-        SSL_CTX_set_client_CA_list(context, profile->authorities == NULL ? NULL
-                                                                         : SSL_dup_CA_list(profile->authorities));
-    }
-    return SSL_CTX_set_session_id_context(context, profile->session_context, sizeof profile->session_context);
 }
 
 static int upstream_context(SSL_CTX *context, struct sl_profile *profile)
@@ -266,19 +271,12 @@ static int upstream_context(SSL_CTX *context, struct sl_profile *profile)
     SSL_CTX_set_verify(context, profile->verify > 0 || profile->pin_count > 0 ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
     if (profile->pin_count > 0)
         SSL_CTX_set_cert_verify_callback(context, pinned, profile);
-    if (profile->alpn_bytes > 0 && SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) != 0)
-        return 0;
-    return profile->own == NULL ||
-           SSL_CTX_use_cert_and_key(context, profile->own->leaf, profile->own->key, profile->own->chain, 1) == 1;
+    return profile->alpn_bytes == 0 ||
+           SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) == 0;
 }
 
-/* The room's SSL_CTX of a profile, or NULL when there is no memory. */
-SSL_CTX *sl_context(int32_t number)
+static SSL_CTX *context_new(struct sl_profile *profile)
 {
-    struct sl_profile *profile = sl_profile_get(number);
-    if (profile == NULL || me->contexts[number] != NULL)
-        return me->contexts[number];
-    pthread_once(&once, prepare);
     SSL_CTX *context = SSL_CTX_new(profile->kind == 0 ? TLS_server_method() : TLS_client_method());
     if (context == NULL)
         return NULL;
@@ -289,27 +287,58 @@ SSL_CTX *sl_context(int32_t number)
     SSL_CTX_set_read_ahead(context, 1);
     int good = SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
                SSL_CTX_set_cipher_list(context, profile->policy == 0 ? MODERN : COMPATIBLE) == 1 &&
-               SSL_CTX_set_ciphersuites(context, SUITES) == 1 && SSL_CTX_set1_groups_list(context, GROUPS) == 1;
-    if (profile->trust != NULL)
-        SSL_CTX_set1_cert_store(context, profile->trust);
-    good = good && (profile->kind == 0 ? listener_context(context, profile) : upstream_context(context, profile)) == 1;
-    if (!good) {
-        SSL_CTX_free(context);
+               SSL_CTX_set_ciphersuites(context, SUITES) == 1 && SSL_CTX_set1_groups_list(context, GROUPS) == 1 &&
+               sl_profile_apply(profile, context);
+    if (profile->kind == 0)
+        listener_context(context, profile);
+    else
+        good = good && upstream_context(context, profile);
+    if (good)
+        return context;
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+static void ready_free(struct sl_ready *ready)
+{
+    for (int i = 0; ready != NULL && i < CERTS_OF_NAME_MAX; i++)
+        sl_cert_release(ready->certs[i]);
+    free(ready);
+}
+
+/* The room's SSL_CTX of a profile as it is now, or NULL when there is no memory. Sessions keep the one that they
+ * began with. */
+SSL_CTX *sl_context(int32_t number)
+{
+    struct sl_profile *profile = sl_profile_get(number);
+    if (profile == NULL)
+        return NULL;
+    int32_t changes = atomic_load(&profile->changes);
+    if (me->contexts[number] != NULL && me->ready[number]->changes == changes)
+        return me->contexts[number];
+    pthread_once(&once, prepare);
+    struct sl_ready *ready = calloc(1, sizeof *ready);
+    SSL_CTX *context = ready == NULL ? NULL : context_new(profile);
+    if (context == NULL) {
+        free(ready);
+        ERR_clear_error();
         return NULL;
     }
+    ready->changes = changes;
     if (profile->kind == 0)
-        make_ready(context, number, profile);
+        make_ready(context, ready, profile);
+    SSL_CTX_free(me->contexts[number]);
+    ready_free(me->ready[number]);
+    me->ready[number] = ready;
     return me->contexts[number] = context;
 }
 
 /* Frees what a room made of profiles, its sessions with servers, and the BIO of those that it had. */
 void sl_contexts_free(struct sl_room *room)
 {
-    for (int32_t profile = 1; room->contexts != NULL && profile < SL_PROFILES_MAX; profile++) {
+    for (int32_t profile = 1; room->contexts != NULL && room->ready != NULL && profile < SL_PROFILES_MAX; profile++) {
         SSL_CTX_free(room->contexts[profile]);
-        for (int i = 0; room->ready[profile] != NULL && i < CERTS_OF_NAME_MAX; i++)
-            sl_cert_release(room->ready[profile]->certs[i]);
-        free(room->ready[profile]);
+        ready_free(room->ready[profile]);
     }
     for (int32_t server = 1; room->sessions_end > 0 && server < room->sessions_end; server++)
         SSL_SESSION_free(room->sessions[server].session);

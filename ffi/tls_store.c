@@ -1,12 +1,13 @@
 /* tls_store.c: what TLS needs and the control plane gives: certificates, numbered and counted; for each
  * profile which names have which; the certificates of challenges; the keys of tickets. It changes while
- * reactors run, a name table as a whole: readers hold the lock for one look. */
+ * reactors run, a name table as a whole: readers hold the lock for one look. Numbers are the control plane's
+ * alone: reactors meet certificates by name. */
 #include "tls.h"
 
 #include <ctype.h>
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct sl_names { uint32_t size, count; struct sl_name *rows; struct sl_cert *fa
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct sl_cert *certs[SL_CERTS_MAX];
-static struct sl_profile *profiles[SL_PROFILES_MAX];
+static int32_t certs_free = 1; /* no number below it is */
 static struct sl_names *challenges;
 static _Atomic int32_t challenge_count;
 static uint8_t ticket_keys[TICKET_KEYS_MAX][TICKET_KEY_BYTES];
@@ -202,6 +203,25 @@ static int no_password(char *buffer, int size, int writing, void *data)
     return -1;
 }
 
+/* The first private key in a PEM text, or NULL. As PEM_read_bio_PrivateKey(3) does it, which looks for all decoders
+ * that there are again for each key: with these kept, ten thousand keys take one second and not ten. */
+static EVP_PKEY *read_key(BIO *in)
+{
+    static OSSL_DECODER_CTX *decoder; /* the control plane's alone */
+    static EVP_PKEY *key;
+    if (decoder == NULL) {
+        decoder = OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
+        if (decoder == NULL || OSSL_DECODER_CTX_set_pem_password_cb(decoder, no_password, NULL) != 1)
+            return NULL;
+    }
+    key = NULL;
+    /* A certificate may stand before it, or the parameters of its curve. */
+    for (int before = 0, at; OSSL_DECODER_from_bio(decoder, in) != 1 || key == NULL; before = at)
+        if (BIO_eof(in) || (at = (int)BIO_tell(in)) <= before)
+            return NULL;
+    return key;
+}
+
 /* Reads a chain, the leaf first, and its key, both PEM. Returns the certificate's number (> 0), or
  * -EINVAL: no certificate, or one that is broken; -ENOKEY: no key, or an encrypted one; -EKEYREJECTED: the
  * key is not the certificate's; -ENOSPC, -ENOMEM. OpenSSL's words are sl_tls_error's. */
@@ -209,7 +229,7 @@ int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *k
 {
     CHECK(chain_bytes >= 0 && key_bytes >= 0);
     ERR_clear_error();
-    int32_t number = 1, error = -EINVAL;
+    int32_t number = certs_free, error = -EINVAL;
     while (number < SL_CERTS_MAX && certs[number] != NULL)
         number++;
     if (number == SL_CERTS_MAX)
@@ -234,7 +254,7 @@ int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *k
         goto failed;
     ERR_clear_error();
     error = -ENOKEY;
-    cert->key = PEM_read_bio_PrivateKey(key_in, NULL, no_password, NULL);
+    cert->key = read_key(key_in);
     if (cert->key == NULL)
         goto failed;
     error = -EKEYREJECTED;
@@ -244,6 +264,7 @@ int32_t sl_cert_open(const uint8_t *chain, int32_t chain_bytes, const uint8_t *k
     pthread_rwlock_wrlock(&lock);
     certs[number] = cert;
     pthread_rwlock_unlock(&lock);
+    certs_free = number + 1;
     return number;
 failed:
     BIO_free(in), BIO_free(key_in);
@@ -262,6 +283,7 @@ int32_t sl_cert_close(int32_t cert)
     pthread_rwlock_wrlock(&lock);
     certs[cert] = NULL;
     pthread_rwlock_unlock(&lock);
+    certs_free = cert < certs_free ? cert : certs_free;
     sl_cert_release(gone);
     return 0;
 }
@@ -319,9 +341,13 @@ int32_t sl_names_add(const uint8_t *name, int32_t bytes, int32_t cert)
 int32_t sl_names_commit(void)
 {
     CHECK(growing != NULL && sl_profile_get(growing_for) != NULL);
+    struct sl_profile *profile = sl_profile_get(growing_for);
     pthread_rwlock_wrlock(&lock);
-    struct sl_names *before = profiles[growing_for]->names;
-    profiles[growing_for]->names = growing;
+    struct sl_names *before = profile->names;
+    /* Contexts have the fallback's certificates in them. */
+    if (before == NULL || memcmp(before->fallback, growing->fallback, sizeof growing->fallback) != 0)
+        atomic_fetch_add(&profile->changes, 1);
+    profile->names = growing;
     pthread_rwlock_unlock(&lock);
     growing = NULL;
     names_free(before);
@@ -392,104 +418,6 @@ int32_t sl_ticket_key_named(const uint8_t *name, uint8_t *key)
         }
     pthread_rwlock_unlock(&lock);
     return found;
-}
-
-struct sl_profile *sl_profile_get(int32_t profile)
-{
-    return profile > 0 && profile < SL_PROFILES_MAX ? profiles[profile] : NULL;
-}
-
-/* Makes profile <profile>: <kind> 0 of a listener, 1 of an upstream; <policy> 0 modern, 1 compatible;
- * <verify> 0 the peer's certificate is not asked for (not looked at), 1 it may be missing, 2 it must hold;
- * <flags> 1: a name without certificate is asked for (sl_handshake answers -EINPROGRESS). */
-int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t verify, int32_t flags)
-{
-    CHECK(profile > 0 && profile < SL_PROFILES_MAX && profiles[profile] == NULL);
-    CHECK(kind >= 0 && kind <= 1 && policy >= 0 && policy <= 1 && verify >= 0 && verify <= 2);
-    struct sl_profile *made = calloc(1, sizeof *made);
-    if (made == NULL)
-        return -ENOMEM;
-    made->kind = kind, made->policy = policy, made->verify = verify, made->flags = flags;
-    made->session_context[0] = (uint8_t)verify;
-    profiles[profile] = made;
-    return 0;
-}
-
-/* Reads certificates, or else revocation lists, PEM, into the profile's trust. Returns how many. What else a file
- * holds counts for nothing: a list that comes with certificates makes nobody an authority. */
-static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t bytes, int lists)
-{
-    ERR_clear_error();
-    BIO *in = BIO_new_mem_buf(pem, bytes);
-    STACK_OF(X509_INFO) *infos = in == NULL ? NULL : PEM_X509_INFO_read_bio(in, NULL, no_password, NULL);
-    BIO_free(in);
-    if (infos == NULL)
-        return -EINVAL;
-    if (profile->trust == NULL)
-        profile->trust = X509_STORE_new();
-    if (profile->authorities == NULL)
-        profile->authorities = sk_X509_NAME_new_null();
-    int32_t count = profile->trust == NULL || profile->authorities == NULL ? -ENOMEM : 0;
-    for (int i = 0; count >= 0 && i < sk_X509_INFO_num(infos); i++) {
-        X509_INFO *info = sk_X509_INFO_value(infos, i);
-        if (!lists && info->x509 != NULL && X509_STORE_add_cert(profile->trust, info->x509) == 1) {
-            X509_NAME *name = X509_NAME_dup(X509_get_subject_name(info->x509));
-            if (name == NULL || !sk_X509_NAME_push(profile->authorities, name))
-                X509_NAME_free(name);
-            count++;
-        }
-        /* Of everybody in the chain: who was signed by somebody revoked is as well. */
-        if (lists && info->crl != NULL && X509_STORE_add_crl(profile->trust, info->crl) == 1) {
-            X509_STORE_set_flags(profile->trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
-            count++;
-        }
-    }
-    sk_X509_INFO_pop_free(infos, X509_INFO_free);
-    ERR_clear_error();
-    /* A session that was opened under another trust is not resumed under this one. */
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA256(pem, (size_t)bytes, digest);
-    for (int i = 1; i < (int)sizeof profile->session_context; i++)
-        profile->session_context[i] ^= digest[i];
-    return count;
-}
-
-/* Sets something of a profile: <what> 0 ALPN (each name behind its length; a server's order is its wish), 1
- * certificate authorities, 2 revocation lists (both PEM, may be given again), 3 pins (SHA-256 of the key's
- * SubjectPublicKeyInfo, 32 bytes each). Returns how many were read (1, 2), or 0; -EINVAL. */
-int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int32_t bytes)
-{
-    struct sl_profile *p = sl_profile_get(profile);
-    CHECK(p != NULL && bytes >= 0);
-    switch (what) {
-    case 0:
-        if (bytes > ALPN_BYTES_MAX)
-            return -EINVAL;
-        memcpy(p->alpn, given, (size_t)bytes);
-        p->alpn_bytes = bytes;
-        return 0;
-    case 1:
-    case 2:
-        return set_trust(p, given, bytes, what == 2);
-    case 3:
-        if (bytes % PIN_BYTES != 0 || bytes > PINS_MAX * PIN_BYTES)
-            return -EINVAL;
-        memcpy(p->pins, given, (size_t)bytes);
-        p->pin_count = bytes / PIN_BYTES;
-        return 0;
-    default:
-        return -EINVAL;
-    }
-}
-
-/* What a profile of an upstream shows to servers that ask. */
-int32_t sl_profile_own(int32_t profile, int32_t cert)
-{
-    struct sl_profile *p = sl_profile_get(profile);
-    CHECK(p != NULL && sl_cert_get(cert) != NULL && p->own == NULL);
-    atomic_fetch_add(&certs[cert]->refs, 1);
-    p->own = certs[cert];
-    return 0;
 }
 
 /* Writes what OpenSSL said last to this thread at <off>, at most <bytes>; returns the length. */

@@ -135,8 +135,8 @@ export const enum ProfileKind {
 /** What `profile_set` sets. */
 export const enum ProfilePart {
   Alpn,
-  Authorities,
-  RevocationLists,
+  /** Authorities and their revocation lists, instead of those before. */
+  Trust,
   Pins,
 }
 

@@ -17,6 +17,8 @@ export interface Order {
   /** Subject alternative names: hosts, and addresses; the first is the common name as well. */
   readonly names: readonly string[];
   readonly kind?: "ec" | "rsa" | "ed25519";
+  /** The file of a key that is there already. */
+  readonly key?: string;
   /** Of an RSA key; 2048 if not given. */
   readonly bits?: number;
   readonly use?: "server" | "client";
@@ -93,7 +95,7 @@ export class Certificates {
     const known = this.#made.get(id);
     if (known !== undefined) return known;
     const base = this.at(`${this.#made.size}-${order.names[0].replace(/[^a-zA-Z0-9.-]/g, "_")}`);
-    const made = { cert: `${base}.pem`, key: `${base}.key`, chain: `${base}.chain.pem` };
+    const made = { cert: `${base}.pem`, key: order.key ?? `${base}.key`, chain: `${base}.chain.pem` };
     this.#made.set(id, made);
     this.#sign(order, by, made);
     const above = by === "itself" || by.cert === this.root.cert ? "" : readFileSync(by.chain, "utf8");
@@ -148,7 +150,7 @@ export class Certificates {
       : kind === "rsa"
       ? ["rsa", "-pkeyopt", `rsa_keygen_bits:${bits}`]
       : ["ed25519"];
-    openssl("genpkey", "-algorithm", ...algorithm, "-out", key);
+    if (order.key === undefined) openssl("genpkey", "-algorithm", ...algorithm, "-out", key);
     openssl("req", "-utf8", "-new", "-key", key, "-subj", `/CN=${names[0]}`, "-out", request);
     const isAddress = (name: string): boolean => /^[0-9.]+$|:/.test(name);
     const alternative = names.map((name) => `${isAddress(name) ? "IP" : "DNS"}:${name}`).join(",");

@@ -10,6 +10,7 @@ import { Folder } from "../support/folder.ts";
 import { type AnswerTo, HttpOrigin, ok as answerOk } from "../support/http_origin.ts";
 import { type Head, HttpPeer, type Message, statusOf, valuesOf } from "../support/http_peer.ts";
 import { connectSecurely, type Secured } from "../support/https_peer.ts";
+import { TlsEnd } from "../support/tls_end.ts";
 
 const world = new Certificates();
 after(() => world[Symbol.dispose]());
@@ -342,6 +343,25 @@ describe("a connection is good for its certificate's names", () => {
       }
       const records = await site.sluice.ended(11) as unknown as { reason: string }[];
       strictEqual(records.filter(({ reason }) => reason === "misdirected").length, 6);
+    });
+  });
+
+  it("the same when its session is resumed", async () => {
+    await withSite({}, async (site) => {
+      for (const version of ["1.2", "1.3"]) {
+        const words = ["--name", "shop.example", "--version", version, "--resume"];
+        using end = await TlsEnd.client(site.ports.secure, ...words);
+        for (const resumed of ["0", "1"]) {
+          const client = await HttpPeer.connect(end.port);
+          strictEqual(statusOf((await client.ask(get("/", "other.example"))).head), 421, version);
+          strictEqual(statusOf((await client.ask(get("/", "shop.example"))).head), 200, version);
+          client.end();
+          await client.ending();
+          strictEqual((await end.handshakes(Number(resumed) + 1)).at(-1)!.resumed, resumed);
+        }
+      }
+      const lines = await site.sluice.ended(8) as unknown as { sni: string }[];
+      deepStrictEqual(lines.map(({ sni }) => sni), Array(8).fill("shop.example"));
     });
   });
 

@@ -1,5 +1,5 @@
-// TLS settings as C knows them: a profile for each listener and each upstream that has TLS. Certificates of a
-// profile change while it is in use (store.ts), everything else is set once.
+// TLS settings as C knows them: a profile for each listener and each upstream that has TLS. Its certificates and
+// whom it believes change while it is in use (store.ts, trust.ts), everything else is set once.
 import { existsSync, readFileSync } from "node:fs";
 import { PROFILE_ASKS, ProfileKind, ProfilePart } from "../../sys/symbols.ts";
 import { errnoName } from "../../sys/errno.ts";
@@ -32,19 +32,38 @@ export function systemAuthorities(
   return named !== undefined && named !== "" ? named : SYSTEM_AUTHORITIES.find(isThere);
 }
 
-/** Makes the profile of a listener. `http`: it speaks HTTP behind TLS. @throws CertificateError */
-export function openListenerProfile(profile: number, where: string, tls: ListenerTls, http: boolean): void {
+/** Files of authorities that a profile believes, and of their revocation lists. */
+export interface TrustFiles {
+  /** Where the configuration names them. */
+  readonly where: string;
+  readonly ca: string | undefined;
+  readonly crl: string | undefined;
+  /** The authorities are the system's, which nobody here has judged. */
+  readonly isSystems: boolean;
+}
+
+/** Makes the profile of a listener. `http`: it speaks HTTP behind TLS. @returns whom it is to believe; undefined:
+ * it asks nobody. @throws CertificateError */
+export function openListenerProfile(
+  profile: number,
+  where: string,
+  tls: ListenerTls,
+  http: boolean,
+): TrustFiles | undefined {
   const asks = tls.acme?.["on-demand"] === undefined ? 0 : PROFILE_ASKS;
   open(profile, where, ProfileKind.Listener, POLICY[tls.policy], VERIFY[tls.client.mode], asks);
   setProtocols(profile, where, http ? ["http/1.1"] : tls.alpn ?? []);
   const { mode, ca, crl } = tls.client;
-  if (mode === "off") return;
-  if (ca !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.client.ca`, ca);
-  if (crl !== undefined) setPem(profile, ProfilePart.RevocationLists, `${where}.client.crl`, crl);
+  return mode === "off" ? undefined : { where: `${where}.client`, ca, crl, isSystems: false };
 }
 
-/** Makes the profile of an upstream. @throws CertificateError */
-export function openUpstreamProfile(profile: number, where: string, tls: ServerTls, http: boolean): void {
+/** Makes the profile of an upstream. @returns whom it is to believe. @throws CertificateError */
+export function openUpstreamProfile(
+  profile: number,
+  where: string,
+  tls: ServerTls,
+  http: boolean,
+): TrustFiles {
   open(
     profile,
     where,
@@ -54,18 +73,18 @@ export function openUpstreamProfile(profile: number, where: string, tls: ServerT
     0,
   );
   setProtocols(profile, where, http ? ["http/1.1"] : []);
-  const authorities = tls.ca ?? (tls.verify === "on" ? systemAuthorities() : undefined);
-  if (authorities !== undefined) setPem(profile, ProfilePart.Authorities, `${where}.ca`, authorities);
-  else if (tls.verify === "on") {
+  if (tls.pins.length > 0) {
+    const pins = Buffer.concat(tls.pins.map((pin) => Buffer.from(pin, "base64")));
+    const set = sys.profile_set(profile, ProfilePart.Pins, pins, pins.length);
+    if (set < 0) throw new CertificateError(`${where}.pins: ${errnoName(-set)}`);
+  }
+  const ca = tls.ca ?? (tls.verify === "on" ? systemAuthorities() : undefined);
+  if (ca === undefined && tls.verify === "on") {
     throw new CertificateError(
       `${where}: this system has no file of authorities; install ca-certificates or write ca: FILE`,
     );
   }
-  if (tls.crl !== undefined) setPem(profile, ProfilePart.RevocationLists, `${where}.crl`, tls.crl);
-  if (tls.pins.length === 0) return;
-  const pins = Buffer.concat(tls.pins.map((pin) => Buffer.from(pin, "base64")));
-  const set = sys.profile_set(profile, ProfilePart.Pins, pins, pins.length);
-  if (set < 0) throw new CertificateError(`${where}.pins: ${errnoName(-set)}`);
+  return { where, ca, crl: tls.crl, isSystems: tls.ca === undefined };
 }
 
 function open(
@@ -88,13 +107,6 @@ function setProtocols(profile: number, where: string, names: readonly string[]):
   );
   const set = sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
   if (set < 0) throw new CertificateError(`${where}.alpn: ${errnoName(-set)}`);
-}
-
-function setPem(profile: number, part: ProfilePart, where: string, path: string): void {
-  const pem = readPem(where, path);
-  const count = sys.profile_set(profile, part, pem, pem.length);
-  const what = part === ProfilePart.Authorities ? "certificates" : "lists of revoked certificates";
-  if (count <= 0) throw new CertificateError(`${where}: ${path} holds no ${what} in PEM`);
 }
 
 /** @throws CertificateError */

@@ -2,8 +2,8 @@
 // come when they come. Each is parsed once into C's store; which name has which is a table of the listener's
 // profile, swapped whole: handshakes under way and connections are never touched. What is broken changes
 // nothing, and is told.
-import { type FSWatcher, readFileSync, watch } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { ARENA_SCRATCH } from "../../base/limits.ts";
 import { EKEYREJECTED, ENOKEY, errnoName } from "../../sys/errno.ts";
 import { arenaBytes, sys } from "../../sys/sys.ts";
@@ -11,18 +11,26 @@ import { profileNumbers } from "../config/compile_tls.ts";
 import type { CertificateFiles } from "../config/tls_schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
+import { readOcsp } from "./bundle.ts";
 import { DAY_MS, endsSoon, endText, namesText } from "./expiry.ts";
+import { timeText } from "./pair.ts";
 import { pemBlocks } from "./pem.ts";
 import type { Presented } from "./presented.ts";
-import { CertificateError, openListenerProfile, openUpstreamProfile, readPem } from "./profiles.ts";
+import {
+  CertificateError,
+  openListenerProfile,
+  openUpstreamProfile,
+  readPem,
+  type TrustFiles,
+} from "./profiles.ts";
 import { ROTATE_MS, TicketKeys } from "./tickets.ts";
-import { type Certificate, certificateOf } from "./x509.ts";
+import { Trust } from "./trust.ts";
+import { stampOf, WatchedFiles } from "./watched.ts";
+import { type Certificate, certificateOf, ocspAnswerOf } from "./x509.ts";
 
-/** Files are written in steps: they are read when they have been quiet for so long. */
-const QUIET_MS = 200;
-/** Where nobody tells of changes (network file systems), files are looked at so often. */
-const LOOK_MS = 60_000;
 const ERROR_BYTES = 256;
+/** Names in DNS have no more (RFC 1035 section 2.3.4); nobody can ask for a longer one. */
+const NAME_BYTES_MAX = 253;
 
 /** A certificate in C's store. */
 interface Stored {
@@ -30,15 +38,24 @@ interface Stored {
   readonly leaf: Certificate;
 }
 
-/** A pair of files, and what they were when they were read last. */
+/** A pair of files. */
 interface Pair {
   readonly files: CertificateFiles;
   stored: Stored;
-  chain: Uint8Array;
-  key: Uint8Array;
-  staple: Uint8Array | undefined;
+  /** What the files were when they were read last, and what the two of `stored` held. */
+  stamp: string;
+  digest: string;
+  /** When the OCSP response that is shown is no longer to be shown; 0: none is shown. */
+  stapledUntil: number;
   /** Why the files as they are now are not used; undefined: they are. */
   problem: string | undefined;
+}
+
+/** Other files that are read again: trust, ticket keys. */
+interface Reread {
+  readonly paths: readonly string[];
+  /** True if they say something else now. @throws Error, and nothing has changed */
+  read(): boolean;
 }
 
 interface ListenerProfile {
@@ -68,12 +85,14 @@ export class Certificates {
   readonly #listeners = new Map<string, ListenerProfile>();
   readonly #pairs = new Map<string, Pair>();
   readonly #challenges = new Map<string, number>();
-  /** By upstream: what is shown to its servers. */
-  readonly #own = new Map<string, Pair>();
-  readonly #watchers: FSWatcher[] = [];
+  /** By upstream: its profile, and what is shown to its servers. */
+  readonly #own = new Map<string, { readonly number: number; readonly pair: Pair }>();
+  readonly #rereads: Reread[] = [];
+  /** What was told of those that are broken. */
+  readonly #broken = new Map<Reread, string>();
   #tickets: TicketKeys | undefined;
+  #watched: WatchedFiles | undefined;
   #timers: ReturnType<typeof setInterval>[] = [];
-  #settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(log: Log) {
     this.#log = log;
@@ -85,7 +104,7 @@ export class Certificates {
     for (const [name, { bind, tls }] of Object.entries(config.listeners)) {
       if (tls === undefined) continue;
       const where = `listeners.${name}.tls`, number = numbers.listeners.get(name)!;
-      openListenerProfile(number, where, tls, bind[0].protocol === "http");
+      this.#believe(number, openListenerProfile(number, where, tls, bind[0].protocol === "http"));
       const pairs = tls.certificates.map((files) => this.#pair(where, files));
       this.#listeners.set(name, { number, pairs, issued: new Map() });
       this.#present(name);
@@ -97,11 +116,11 @@ export class Certificates {
         bind[0].protocol === "http" &&
         (to === name || routes.some(({ action }) => action.kind === "upstream" && action.to === name))
       );
-      openUpstreamProfile(number, where, tls, http);
+      this.#believe(number, openUpstreamProfile(number, where, tls, http));
       if (tls.cert !== undefined) {
         const pair = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert });
-        sys.profile_own(number, pair.stored.number);
-        this.#own.set(name, pair);
+        this.#own.set(name, { number, pair });
+        showOwn(number, pair);
       }
     }
     if (this.#listeners.size === 0) return;
@@ -110,55 +129,44 @@ export class Certificates {
     } catch (error) {
       throw new CertificateError(`tls-ticket-keys: ${(error as Error).message}`);
     }
+    this.#rereads.push(this.#tickets);
   }
 
   /** Looks after files and keys from here on, until `close`. */
   watch(): void {
-    const paths = [...this.#pairs.values()].flatMap((
-      { files },
-    ) => [files.cert, files.key, files.ocsp ?? files.cert]);
-    if (this.#tickets?.path !== undefined) paths.push(this.#tickets.path);
-    for (const directory of new Set(paths.map((path) => dirname(resolve(path))))) {
-      const names = new Set(
-        paths.filter((path) => dirname(resolve(path)) === directory).map((path) => basename(path)),
-      );
-      try {
-        // Links that are turned round (..data of Kubernetes) change under other names: any name will do.
-        const watcher = watch(directory, () => this.#settle());
-        watcher.on("error", (error) => this.#untold(directory, error));
-        watcher.unref?.();
-        this.#watchers.push(watcher);
-      } catch (error) {
-        this.#untold(`${directory} (${[...names].join(", ")})`, error);
-      }
+    const paths = [
+      ...[...this.#pairs.values()].flatMap(({ files }) => pathsOf(files)),
+      ...this.#rereads.flatMap(({ paths }) => paths),
+    ];
+    if (paths.length > 0) {
+      this.#watched = new WatchedFiles(paths, () => this.reread(), (why) => {
+        this.#log.warn("certificates", `${why}; files there are looked at once a minute`);
+      });
     }
-    if (paths.length > 0) this.#every(LOOK_MS, () => this.reread());
     this.#tellEnding(Date.now()); // what has ended was told with the configuration
     this.#every(DAY_MS, () => this.#tellEnding(-Infinity));
     if (this.#tickets !== undefined) this.#every(ROTATE_MS, () => this.#tickets!.rotate());
   }
 
   close(): void {
-    for (const watcher of this.#watchers) watcher.close();
+    this.#watched?.close();
     for (const timer of this.#timers) clearInterval(timer);
-    clearTimeout(this.#settling);
-    this.#watchers.length = 0;
     this.#timers = [];
   }
 
-  /** Reads every file that may have changed. What is broken is told once and changes nothing. */
+  /** Reads every file that has changed. What is broken is told once and changes nothing. */
   reread(): void {
-    let changed = false;
-    for (const pair of this.#pairs.values()) changed = this.#rereadPair(pair) || changed;
-    if (changed) { for (const name of this.#listeners.keys()) this.#present(name); }
-    if (this.#tickets?.path === undefined) return;
-    try {
-      if (this.#tickets.read()) {
-        this.#log.info("certificates", `ticket keys were read from ${this.#tickets.path}`);
-      }
-    } catch (error) {
-      this.#log.warn("certificates", `${(error as Error).message}; the keys before stay`);
+    const changed = new Set<Pair>();
+    for (const pair of this.#pairs.values()) if (this.#rereadPair(pair)) changed.add(pair);
+    for (const [name, { pairs }] of this.#listeners) {
+      if (pairs.some((pair) => changed.has(pair))) this.#present(name);
     }
+    for (const { number, pair } of this.#own.values()) if (changed.has(pair)) showOwn(number, pair);
+    for (const { files: { cert }, stored: { leaf: { names, notAfter } } } of changed) {
+      const message = `${cert} was read again: ${namesText(names)}, until ${timeText(notAfter)}`;
+      this.#log.info("certificates", message, { file: cert });
+    }
+    for (const other of this.#rereads) this.#rereadOther(other);
   }
 
   /** Presents an issued certificate for the names of a listener. @throws CertificateError */
@@ -225,7 +233,7 @@ export class Certificates {
       for (const pair of pairs) rowOf(pair.stored, pair).listeners.add(listener);
       for (const stored of issued.values()) rowOf(stored, undefined).listeners.add(listener);
     }
-    for (const [upstream, pair] of this.#own) rowOf(pair.stored, pair).upstreams.add(upstream);
+    for (const [upstream, { pair }] of this.#own) rowOf(pair.stored, pair).upstreams.add(upstream);
     return [...rows.values()].map(({ stored: { leaf }, listeners, upstreams, pair }) => ({
       listeners: [...listeners],
       upstreams: [...upstreams],
@@ -253,18 +261,23 @@ export class Certificates {
     const key = [files.cert, files.key, files.ocsp ?? ""].join("\n");
     const known = this.#pairs.get(key);
     if (known !== undefined) return known;
-    const chainBytes = readPem(where, files.cert), keyBytes = readPem(where, files.key);
+    const stamp = stampOf(pathsOf(files));
+    const chain = readPem(where, files.cert), secret = readPem(where, files.key);
     const pair: Pair = {
       files,
-      stored: store(`${where}: ${files.cert}`, chainBytes, keyBytes),
-      chain: chainBytes,
-      key: keyBytes,
-      staple: undefined,
+      stored: store(`${where}: ${files.cert}`, chain, secret),
+      stamp,
+      digest: digestOf(chain, secret),
+      stapledUntil: 0,
       problem: undefined,
     };
     if (files.ocsp !== undefined) staple(pair, readPem(where, files.ocsp));
     this.#pairs.set(key, pair);
     return pair;
+  }
+
+  #believe(profile: number, files: TrustFiles | undefined): void {
+    if (files !== undefined) this.#rereads.push(new Trust(profile, files));
   }
 
   /** The table of a listener's names, as they are now. Of a name's certificates with one kind of key the first
@@ -282,49 +295,74 @@ export class Certificates {
     sys.names_commit();
   }
 
+  /** True if it is another certificate now. */
   #rereadPair(pair: Pair): boolean {
-    const { files } = pair;
-    let chain: Uint8Array, key: Uint8Array;
-    try {
-      chain = readFileSync(files.cert);
-      key = readFileSync(files.key);
-      if (files.ocsp !== undefined) staple(pair, readFileSync(files.ocsp));
-    } catch (error) {
-      this.#problem(pair, (error as Error).message);
-      return false;
+    const { files, stored: { number: before } } = pair, stamp = stampOf(pathsOf(files));
+    if (pair.stapledUntil !== 0 && Date.now() > pair.stapledUntil) {
+      unstaple(pair);
+      this.#problem(pair, `${files.ocsp} was due anew`, "it is shown no more");
     }
-    if (same(chain, pair.chain) && same(key, pair.key)) {
-      pair.problem = undefined;
-      return false;
-    }
-    let stored: Stored;
+    if (stamp === pair.stamp) return false;
+    pair.stamp = ""; // until all of them could be read
+    let isOther: boolean;
     try {
-      stored = store(files.cert, chain, key);
+      const chain = readAgain(files.cert), key = readAgain(files.key), digest = digestOf(chain, key);
+      pair.stamp = stamp;
+      isOther = digest !== pair.digest;
+      if (isOther) {
+        Object.assign(pair, {
+          stored: store(files.cert, chain, key),
+          digest,
+          stapledUntil: 0,
+          problem: undefined,
+        });
+      }
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error;
-      this.#problem(pair, error.message);
+      this.#problem(pair, error.message, "the certificate before stays in use");
       return false;
     }
-    const before = pair.stored.number;
-    Object.assign(pair, { stored, chain, key, problem: undefined });
-    if (pair.staple !== undefined) sys.cert_staple(stored.number, pair.staple, pair.staple.length);
+    this.#restaple(pair);
+    if (!isOther) return false;
     sys.cert_close(before);
-    const until = new Date(stored.leaf.notAfter).toISOString();
-    this.#log.info(
-      "certificates",
-      `${files.cert} was read again: ${stored.leaf.names.join(", ")}, until ${until}`,
-      {
-        file: files.cert,
-      },
-    );
     return true;
   }
 
+  /** The pair is as it should be: that is told, and whether its OCSP response is. */
+  #restaple(pair: Pair): void {
+    const { cert, ocsp } = pair.files;
+    try {
+      const flaw = ocsp === undefined ? undefined : staple(pair, readAgain(ocsp));
+      if (flaw !== undefined) throw new CertificateError(`${ocsp}: ${flaw}`);
+      if (pair.problem !== undefined) this.#log.info("certificates", `${cert} is in order again`);
+      pair.problem = undefined;
+    } catch (error) {
+      if (!(error instanceof CertificateError)) throw error;
+      const shown = pair.stapledUntil === 0 ? "no OCSP response is shown" : "the one before is shown";
+      this.#problem(pair, error.message, shown);
+    }
+  }
+
+  #rereadOther(other: Reread): void {
+    const files = other.paths.join(" and ");
+    try {
+      const changed = other.read();
+      if (changed) this.#log.info("certificates", `read again: ${files}`);
+      else if (this.#broken.has(other)) this.#log.info("certificates", `in order again: ${files}`);
+      this.#broken.delete(other);
+    } catch (error) {
+      const { message } = error as Error;
+      if (this.#broken.get(other) === message) return;
+      this.#broken.set(other, message);
+      this.#log.warn("certificates", `${message}; what was read before stays in use`);
+    }
+  }
+
   /** Told once for each state of the files: they may be in the middle of being replaced. */
-  #problem(pair: Pair, why: string): void {
+  #problem(pair: Pair, why: string, consequence: string): void {
     if (pair.problem === why) return;
     pair.problem = why;
-    this.#log.warn("certificates", `${why}; the certificate before stays in use`, { file: pair.files.cert });
+    this.#log.warn("certificates", `${why}; ${consequence}`, { file: pair.files.cert });
   }
 
   /** Warns of every certificate that ends soon, or has ended since `from`. */
@@ -345,21 +383,19 @@ export class Certificates {
     }
   }
 
-  #settle(): void {
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.reread(), QUIET_MS);
-    this.#settling.unref();
-  }
-
   #every(ms: number, what: () => void): void {
     const timer = setInterval(what, ms);
     timer.unref();
     this.#timers.push(timer);
   }
+}
 
-  #untold(what: string, error: unknown): void {
-    const why = error instanceof Error ? error.message : String(error);
-    this.#log.warn("certificates", `cannot watch ${what}: ${why}; files are looked at once a minute`);
+/** @throws CertificateError */
+function readAgain(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new CertificateError(`${path}: ${(error as NodeJS.ErrnoException).code ?? error}`);
   }
 }
 
@@ -383,16 +419,40 @@ function store(where: string, chain: Uint8Array, key: Uint8Array): Stored {
   throw new CertificateError(`${where}: ${said || errnoName(-number)}`);
 }
 
-function staple(pair: Pair, der: Uint8Array): void {
-  if (pair.staple !== undefined && same(der, pair.staple)) return;
-  pair.staple = der;
-  sys.cert_staple(pair.stored.number, der, der.length);
+/** Shows an OCSP response with a certificate, unless that would do harm. @returns what is wrong with it */
+function staple(pair: Pair, der: Uint8Array): string | undefined {
+  const now = Date.now(), { number, leaf } = pair.stored, answer = ocspAnswerOf(der);
+  const until = answer?.nextUpdate ?? Infinity;
+  const flaw = readOcsp(der, leaf, now).find(({ severity }) => severity === "error")?.what;
+  if (flaw !== undefined) return flaw;
+  if (until < now) return `was due anew on ${timeText(until)}`;
+  sys.cert_staple(number, der, der.length);
+  pair.stapledUntil = until;
+  return undefined;
+}
+
+function unstaple(pair: Pair): void {
+  sys.cert_staple(pair.stored.number, NO_BYTES, 0);
+  pair.stapledUntil = 0;
+}
+
+function showOwn(profile: number, { stored: { number }, files: { cert } }: Pair): void {
+  const shown = sys.profile_own(profile, number);
+  if (shown < 0) throw new CertificateError(`${cert}: ${errnoName(-shown)}`);
+}
+
+function pathsOf({ cert, key, ocsp }: CertificateFiles): string[] {
+  return ocsp === undefined ? [cert, key] : [cert, key, ocsp];
+}
+
+function digestOf(chain: Uint8Array, key: Uint8Array): string {
+  return createHash("sha256").update(`${chain.length} `).update(chain).update(key).digest("base64");
 }
 
 function addName(name: string, certificate: number): void {
   const bytes = new TextEncoder().encode(name);
-  // Bun's FFI takes no empty array: any byte will do.
-  const added = sys.names_add(bytes.length === 0 ? NO_NAME : bytes, bytes.length, certificate);
+  if (bytes.length > NAME_BYTES_MAX) return;
+  const added = sys.names_add(bytes.length === 0 ? NO_BYTES : bytes, bytes.length, certificate);
   if (added < 0) throw new CertificateError(`names: ${errnoName(-added)}`);
 }
 
@@ -402,8 +462,5 @@ function setChallenge(name: string, certificate: number): void {
   if (set < 0) throw new CertificateError(`the challenge of ${name}: ${errnoName(-set)}`);
 }
 
-const NO_NAME = new Uint8Array(1);
-
-function same(one: Uint8Array, other: Uint8Array): boolean {
-  return Buffer.compare(one, other) === 0;
-}
+/** Bun's FFI takes no empty array: any byte will do. */
+const NO_BYTES = new Uint8Array(1);

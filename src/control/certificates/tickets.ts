@@ -23,8 +23,8 @@ export class TicketKeys {
     else this.read();
   }
 
-  get path(): string | undefined {
-    return this.#path;
+  get paths(): readonly string[] {
+    return this.#path === undefined ? [] : [this.#path];
   }
 
   /** A new key seals from here on; the last ones still open. Keys of a file are whoever writes it's to rotate. */
@@ -35,7 +35,8 @@ export class TicketKeys {
 
   /** Reads the file again; true if other keys stand in it. */
   read(): boolean {
-    const bytes = readFileSync(this.#path!);
+    if (this.#path === undefined) return false;
+    const bytes = readFileSync(this.#path);
     const count = bytes.length / KEY_BYTES;
     if (!Number.isInteger(count) || count < 1 || count > KEYS_MAX) {
       throw new Error(

@@ -69,6 +69,7 @@ export function toldOfTls({ listeners }: Config): TlsTold {
   const ends = Object.values(listeners).filter(endsTls);
   return {
     ends: ends.length > 0,
+    names: ends.length > 0 || Object.values(listeners).some(({ sni }) => sni !== undefined),
     asks: ends.some(({ tls }) => tls !== undefined && tls.client.mode !== "off"),
   };
 }

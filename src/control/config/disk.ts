@@ -69,9 +69,8 @@ function readAtMost(path: string, bytesMax: number): Uint8Array {
     const parts: Uint8Array[] = [];
     let length = 0;
     for (let read = -1; length < bytesMax && read !== 0; length += read) {
-      const part = new Uint8Array(Math.min(bytesMax - length, READ_BYTES));
-      read = readSync(file, part, 0, part.length, null);
-      parts.push(part.subarray(0, read));
+      read = readSync(file, scratch, 0, Math.min(bytesMax - length, scratch.length), null);
+      parts.push(scratch.slice(0, read));
     }
     return Buffer.concat(parts);
   } finally {
@@ -79,4 +78,5 @@ function readAtMost(path: string, bytesMax: number): Uint8Array {
   }
 }
 
-const READ_BYTES = 1 << 20;
+/** What is read goes through here: a large place for each of thousands of small files would cost more than they. */
+const scratch = new Uint8Array(1 << 16);

@@ -193,7 +193,7 @@ const OF_TLS: readonly {
     json: value(Told.Tls, ',"tls":"', '"', ""),
   },
   {
-    when: "ends",
+    when: "names",
     text: value(Told.Sni, ' sni="', '"', ""),
     json: value(Told.Sni, ',"sni":"', '"', ""),
   },
@@ -204,12 +204,14 @@ const OF_TLS: readonly {
   },
 ];
 
-/** Whether listeners end TLS, and whether they ask for certificates of clients. */
+/** Whether listeners end TLS, whether names are known by which clients ask, since TLS ends or is passed on by name,
+ * and whether certificates of clients are asked for. */
 export interface TlsTold {
   readonly ends: boolean;
+  readonly names: boolean;
   readonly asks: boolean;
 }
-const NO_TLS: TlsTold = { ends: false, asks: false };
+const NO_TLS: TlsTold = { ends: false, names: false, asks: false };
 
 /** The same line with what is told of TLS, before how it ended. */
 function withTls({ json, pieces }: LineTemplate, tls: TlsTold): LineTemplate {
