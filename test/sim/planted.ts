@@ -5,6 +5,8 @@ export interface Planted {
   readonly name: string;
   /** Runs over HTTP find it, not those of plain connections. */
   readonly http?: true;
+  /** The seed to begin with, where finding it takes long from the first on. */
+  readonly from?: number;
   /** Below the root. */
   readonly file: string;
   readonly edits: readonly (readonly [search: string, replace: string])[];
@@ -49,11 +51,13 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "an error met while topping up a pipe is forgotten",
+    from: 240,
     file: pump,
     edits: [["  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);\n", ""]],
   },
   {
     name: "a broken sink's error is forgotten",
+    from: 430,
     file: pump,
     edits: [["  readyAdd(to, Ready.In | Ready.Err);\n", ""]],
   },
@@ -273,6 +277,7 @@ const HTTP: readonly Planted[] = [
   },
   {
     name: "a place at a server that refused is looked for by nobody",
+    from: 160,
     file: request,
     edits: [["if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);", ""]],
   },

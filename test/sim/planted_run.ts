@@ -3,13 +3,13 @@
 import { Tally } from "./calls.ts";
 import { openMemory, runHttpSeed, runSeed } from "./seeds.ts";
 
-const SEEDS_MAX = Number(process.argv[2]);
-const run = process.argv[3] === "http" ? runHttpSeed : runSeed;
+const FROM = Number(process.argv[2]), SEEDS_MAX = Number(process.argv[3]);
+const run = process.argv[4] === "http" ? runHttpSeed : runSeed;
 const BY_US = /^seed \d+: (Broken|BrokenContract|Mismatch|TableError|BugError):/;
 
 const memory = await openMemory();
 let verdict = "survived";
-for (let seed = 1; seed <= SEEDS_MAX && verdict === "survived"; seed++) {
+for (let seed = FROM; seed < FROM + SEEDS_MAX && verdict === "survived"; seed++) {
   try {
     run(seed, memory, new Tally());
   } catch (error) {

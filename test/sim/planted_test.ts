@@ -29,7 +29,7 @@ function runWith(planted: Planted, seeds: number): string {
   const file = join(root, planted.file);
   writeFileSync(file, plant(readFileSync(file, "utf8"), planted));
   const which = planted.http ? "http" : "tcp";
-  const program = [join(root, "test/sim/planted_run.ts"), String(seeds), which];
+  const program = [join(root, "test/sim/planted_run.ts"), `${planted.from ?? 1}`, `${seeds}`, which];
   const words = "Deno" in globalThis ? ["run", "-A", "--no-check", ...program] : program;
   const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
   const { stdout, stderr } = spawnSync(process.execPath, words, {
