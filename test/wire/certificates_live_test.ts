@@ -1,6 +1,7 @@
 // Certificates of files, while Sluice runs: replaced in all the ways in which people and their tools do it, broken
 // and mended again, ending. Connections that are there never notice.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import {
   copyFileSync,
@@ -13,12 +14,10 @@ import {
 } from "node:fs";
 import { after, describe, it } from "node:test";
 import { Certificates, type Made, openssl } from "../support/certificates.ts";
-import { withConfig } from "../support/configured.ts";
 import { run, type Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
+import { fingerprint, linesOf, put, read, shown, withEcho } from "../support/live.ts";
 import { Peer } from "../support/peer.ts";
-import { sClient } from "../support/s_client.ts";
-import { echo, Server } from "../support/servers.ts";
 import { residentBytes } from "../support/status.ts";
 import { TlsEnd } from "../support/tls_end.ts";
 import { until } from "../support/waiting.ts";
@@ -33,43 +32,6 @@ const renewed = (days: number): Made =>
     until: new Date(Math.ceil(Date.now() / DAY_MS + days) * DAY_MS),
   });
 const first = renewed(100), second = renewed(200);
-
-/** A Sluice with TLS before an echo server. */
-async function withEcho(tls: object, test: (sluice: Sluice) => Promise<void>): Promise<void> {
-  await using server = await Server.listen(echo);
-  const config = {
-    listeners: { it: { bind: "tls://127.0.0.1:0", to: "app", tls } },
-    upstreams: { app: { servers: [server.address], health: "off" } },
-  };
-  await withConfig(config, test);
-}
-
-const fingerprintOf = (pem: string): string => new X509Certificate(pem).fingerprint256;
-const fingerprint = ({ cert }: Made): string => fingerprintOf(readFileSync(cert, "utf8"));
-
-/** What a client is shown. */
-async function shown(sluice: Sluice, ...words: string[]): Promise<string> {
-  const said = await sClient(sluice.port(), words);
-  const pem = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/.exec(said)?.[0];
-  ok(pem !== undefined, said);
-  return fingerprintOf(pem);
-}
-
-const linesOf = (sluice: Sluice, level: string): string[] =>
-  sluice.log("certificates").filter((line) => line.level === level).map(({ message }) => message);
-
-/** Files were read again for so many times. */
-async function read(sluice: Sluice, times: number): Promise<void> {
-  const again = () => linesOf(sluice, "info").filter((line) => /read again/.test(line)).length;
-  await until(`files to be read ${times} times`, () => again() >= times);
-  strictEqual(again(), times);
-}
-
-/** A file is there, as it should be, in one step. */
-function put(from: string, to: string): void {
-  copyFileSync(from, `${to}.new`);
-  renameSync(`${to}.new`, to);
-}
 
 /** What the folder `at` has become by now: who made it, and how it changes. */
 interface Way {
@@ -328,6 +290,26 @@ describe("files that are broken", () => {
       strictEqual(await client.ask("still there"), "still there");
     }));
 
+  it("that are none: a pipe that nobody writes to, one without an end, a directory", () =>
+    withPair(async (sluice, write, at) => {
+      const kinds: [make: () => void, said: RegExp][] = [
+        [() => execFileSync("mkfifo", [at]), /cert\.pem: no certificate in PEM; /],
+        [() => symlinkSync("/dev/zero", at), /cert\.pem: longer than [0-9]+ bytes; /],
+        [() => mkdirSync(at), /cert\.pem: EISDIR; /],
+      ];
+      for (const [number, [make, said]] of kinds.entries()) {
+        rmSync(at, { recursive: true });
+        make();
+        await until("a warning", () => linesOf(sluice, "warn").length > number);
+        match(linesOf(sluice, "warn")[number], said);
+        strictEqual(await shown(sluice), fingerprint(first));
+      }
+      rmSync(at, { recursive: true });
+      write(pem(second.chain), pem(second.key));
+      await read(sluice, 1);
+      strictEqual(await shown(sluice), fingerprint(second));
+    }));
+
   it("that are not there", () =>
     withPair(async (sluice, write, at) => {
       rmSync(at);
@@ -412,144 +394,5 @@ describe("certificates that end", () => {
     const { found, verdict } = checks.find(({ name }) => name === "certificates of the file")!;
     strictEqual(verdict, "fail");
     match(found, /^4 certificates: .*late\.example\) ended .*; .*soon\.example\) ends in /);
-  });
-});
-
-describe("OCSP responses", () => {
-  it("replaced, of another certificate, gone, due anew, and with a new certificate", async () => {
-    using folder = new Folder();
-    const cert = folder.at("cert.pem"), key = folder.at("key.pem"), ocsp = folder.at("ocsp.der");
-    const good = certificates.ocsp(root, first), ofSecond = certificates.ocsp(root, second);
-    for (const [from, to] of [[first.chain, cert], [first.key, key], [good, ocsp]]) put(from, to);
-    await withEcho({ certificates: [{ cert, key, ocsp }] }, async (sluice) => {
-      const serial = async () =>
-        /Serial Number: ([0-9A-F]+)\n.*Cert Status/s.exec(await sClient(sluice.port(), ["-status"]))?.[1];
-      const own = ({ cert }: Made) => new X509Certificate(readFileSync(cert)).serialNumber;
-      strictEqual(await serial(), own(first));
-
-      put(ofSecond, ocsp);
-      await sluice.line("certificates", /ocsp\.der: about another certificate; the one before is shown/);
-      strictEqual(await serial(), own(first));
-      put(good, ocsp);
-      await sluice.line("certificates", /in order again/);
-
-      rmSync(ocsp);
-      await sluice.line("certificates", /ocsp\.der: ENOENT; the one before is shown/);
-      strictEqual(await serial(), own(first));
-
-      // Its certificate comes first: until its own response is there, none is shown.
-      put(second.chain, cert);
-      put(second.key, key);
-      await read(sluice, 1);
-      strictEqual(await serial(), undefined);
-      put(ofSecond, ocsp);
-      await until("its response to be shown", async () => await serial() === own(second));
-
-      // The year of all its times, two years back: nobody here asks whether its signature holds.
-      const old = readFileSync(ofSecond), year = String(new Date().getUTCFullYear());
-      for (let at = old.indexOf(`\x18\x0f${year}`); at >= 0; at = old.indexOf(`\x18\x0f${year}`, at)) {
-        old.write(String(Number(year) - 2), at + 2, "latin1");
-      }
-      writeFileSync(ocsp, old);
-      await sluice.line("certificates", /ocsp\.der: was due anew/);
-    });
-  });
-});
-
-describe("whom clients and servers are believed by", () => {
-  const some = certificates.client("somebody"), gone = certificates.client("gone");
-  const newRoot = certificates.make({
-    names: ["New Root"],
-    by: "itself",
-    isAuthority: true,
-    isNameless: true,
-  });
-
-  it("a client that is put on the list of the revoked: not even its session is taken any more", async () => {
-    using folder = new Folder();
-    const crl = folder.at("crl.pem"), ca = folder.at("ca.pem");
-    put(root.cert, ca);
-    put(certificates.revoked(root, []), crl);
-    const tls = {
-      certificates: [{ cert: first.chain, key: first.key }],
-      client: { mode: "require", ca, crl },
-    };
-    await withEcho(tls, async (sluice) => {
-      const words = (made: Made) => ["--cert", made.cert, "--key", made.key, "--version", "1.2", "--resume"];
-      using end = await TlsEnd.client(sluice.port(), ...words(gone));
-      using here = await Peer.connect(end.port);
-      strictEqual(await here.ask("hello"), "hello");
-      using again = await Peer.connect(end.port);
-      strictEqual(await again.ask("hello"), "hello");
-      strictEqual((await end.handshakes(2))[1].resumed, "1");
-
-      put(certificates.revoked(root, [gone]), crl);
-      await read(sluice, 1);
-      using refused = await Peer.connect(end.port);
-      strictEqual(await refused.ending(), "reset");
-      strictEqual((await sluice.ended(1))[0].reason, "client_certificate");
-      strictEqual(await here.ask("still there"), "still there");
-      using other = await TlsEnd.client(sluice.port(), ...words(some));
-      using taken = await Peer.connect(other.port);
-      strictEqual(await taken.ask("hello"), "hello");
-
-      writeFileSync(crl, "no list");
-      const { level, message } = await sluice.line("certificates", /crl\.pem: /);
-      strictEqual(level, "warn");
-      match(message, /listeners\.it\.tls\.client\.crl: .*crl\.pem: .*; what was read before stays in use$/);
-      using still = await Peer.connect(end.port);
-      strictEqual(await still.ending(), "reset");
-
-      put(newRoot.cert, ca);
-      put(certificates.revoked(newRoot, []), crl);
-      await read(sluice, 2);
-      using stranger = await Peer.connect(other.port);
-      strictEqual(await stranger.ending(), "reset");
-      const newcomer = certificates.make({ names: ["new"], use: "client", isNameless: true, by: newRoot });
-      using theirs = await TlsEnd.client(sluice.port(), ...words(newcomer));
-      using welcome = await Peer.connect(theirs.port);
-      strictEqual(await welcome.ask("hello"), "hello");
-      strictEqual(await taken.ask("still there"), "still there");
-    });
-  });
-
-  it("servers: their authority, and what they are shown", async () => {
-    using folder = new Folder();
-    const ca = folder.at("ca.pem"), cert = folder.at("cert.pem"), key = folder.at("key.pem");
-    for (const [from, to] of [[root.cert, ca], [some.chain, cert], [some.key, key]]) put(from, to);
-    await using server = await Server.listen(echo);
-    const asks = ["--ask", root.cert];
-    using back = await TlsEnd.server(server.port, "--cert", first.chain, "--key", first.key, ...asks);
-    const config = {
-      listeners: { it: { bind: "tcp://127.0.0.1:0", to: "app" } },
-      upstreams: {
-        app: {
-          servers: [`tls://${back.address}`],
-          tls: { ca, "server-name": "site.example", cert, key },
-          health: "off",
-        },
-      },
-    };
-    await withConfig(config, async (sluice) => {
-      using open = await Peer.connect(sluice.port());
-      strictEqual(await open.ask("hello"), "hello");
-      strictEqual((await back.handshakes(1))[0].peer, "somebody");
-
-      put(gone.chain, cert);
-      put(gone.key, key);
-      await read(sluice, 1);
-      using next = await Peer.connect(sluice.port());
-      strictEqual(await next.ask("hello"), "hello");
-      const { peer, resumed } = (await back.handshakes(2))[1];
-      deepStrictEqual([peer, resumed], ["gone", "0"], "no session of who we were before");
-
-      put(newRoot.cert, ca);
-      await read(sluice, 2);
-      using refused = await Peer.connect(sluice.port());
-      strictEqual(await refused.ending(), "reset");
-      strictEqual((await sluice.ended(1))[0].reason, "server_certificate_authority");
-      strictEqual(await open.ask("still there"), "still there");
-      strictEqual(await next.ask("still there"), "still there");
-    });
   });
 });

@@ -56,8 +56,8 @@ const connections = (): number => [...servers.values()].reduce((sum, server) => 
 
 /** A Sluice that passes on by name. */
 async function withNames(test: (sluice: Sluice) => Promise<void>, sni: object = SNI, also: object = {}) {
-  const used = new Set(Object.values(sni));
-  const upstreams = [...servers].filter(([letter]) => used.has(letter))
+  const used = JSON.stringify(sni);
+  const upstreams = [...servers].filter(([letter]) => used.includes(`"${letter}"`))
     .map(([letter, { address }]) => [letter, { servers: [address], health: "off" }]);
   const config = {
     listeners: { it: { bind: "tcp://127.0.0.1:0", sni } },
@@ -144,6 +144,41 @@ describe("by name", () => {
       strictEqual(connections(), before);
       strictEqual(await passedTo(sluice, [records(named13("a.example"))]), "A");
     }, { "a.example": "A", "*.b.example": "B" }));
+});
+
+describe("by protocol", () => {
+  const hello = (name: string, ...protocols: string[]): Uint8Array =>
+    records(
+      helloOf(serverName(name), versions(0x0304), ...(protocols.length > 0 ? [alpn(...protocols)] : [])),
+    );
+  const cases: [bytes: Uint8Array, letter: string, why: string][] = [
+    [hello("a.example", "http/1.1"), "A", "the name's, for who offers none of these"],
+    [hello("a.example"), "A", "who offers nothing"],
+    [hello("a.example", "h2"), "B", "one of them"],
+    [hello("a.example", "http/1.1", "imap"), "D", "wherever it stands"],
+    [hello("a.example", "imap", "h2"), "B", "of two the configuration's first, not the client's"],
+    [hello("a.example", "h2c", "H2", "xh2"), "A", "what is nearly one of them"],
+    [hello("a.example", "x".repeat(255), "\x02h2", "h2"), "B", "behind others of all lengths"],
+    [hello("other.example", "h2"), "F", "what is said for one name is for that name"],
+  ];
+  const sni = {
+    "a.example": { alpn: { h2: "B", imap: "D" }, to: "A" },
+    "x.b.example": { alpn: { h2: "X" } },
+  };
+
+  it("what is offered goes where that is spoken", () =>
+    withNames(async (sluice) => {
+      for (const [bytes, letter, why] of cases) {
+        strictEqual(await passedTo(sluice, [...inParts(bytes, 50)]), letter, why);
+      }
+      strictEqual(await passedTo(sluice, [hello("x.b.example", "h2")]), "X");
+      const { length } = await sluice.ended(cases.length + 1);
+      using client = await Peer.connect(sluice.port());
+      await client.send(hello("x.b.example", "imap"));
+      strictEqual(await client.ending(), "reset");
+      const { reason, sni }: Told = (await sluice.ended(length + 1))[length];
+      deepStrictEqual([reason, sni], ["no_route", "x.b.example"], "the default is for other names");
+    }, { ...sni, default: "F" }));
 });
 
 /** What browsers send: GREASE, keys of X25519MLKEM768 and X25519. */

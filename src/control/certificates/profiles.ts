@@ -1,9 +1,10 @@
 // TLS settings as C knows them: a profile for each listener and each upstream that has TLS. Its certificates and
 // whom it believes change while it is in use (store.ts, trust.ts), everything else is set once.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { PROFILE_ASKS, ProfileKind, ProfilePart } from "../../sys/symbols.ts";
 import { errnoName } from "../../sys/errno.ts";
 import { sys } from "../../sys/sys.ts";
+import { DISK } from "../config/disk.ts";
 import type { ListenerTls, ServerTls } from "../config/tls_schema.ts";
 
 /** Something that TLS needs is not there or does not fit: one line with the remedy. */
@@ -19,6 +20,9 @@ const SYSTEM_AUTHORITIES = [
   "/etc/ssl/ca-bundle.pem", // SUSE
   "/etc/ssl/cert.pem",
 ];
+
+/** Bundles of authorities have a quarter of a MiB. */
+const FILE_BYTES_MOST = 16 << 20;
 
 const VERIFY = { off: 0, ask: 1, require: 2 } as const;
 const POLICY = { modern: 0, compatible: 1 } as const;
@@ -109,11 +113,18 @@ function setProtocols(profile: number, where: string, names: readonly string[]):
   if (set < 0) throw new CertificateError(`${where}.alpn: ${errnoName(-set)}`);
 }
 
-/** @throws CertificateError */
-export function readPem(where: string, path: string): Uint8Array {
+/** What a file of certificates or keys holds; who names `where` it is configured is told that too. Never waits, as for
+ * a pipe it would. @throws CertificateError */
+export function readPem(path: string, where?: string): Uint8Array {
+  const what = where === undefined ? path : `${where}: ${path}`;
+  let bytes: Uint8Array;
   try {
-    return readFileSync(path);
+    bytes = DISK.read(path, FILE_BYTES_MOST + 1);
   } catch (error) {
-    throw new CertificateError(`${where}: ${path}: ${(error as NodeJS.ErrnoException).code ?? error}`);
+    throw new CertificateError(`${what}: ${(error as NodeJS.ErrnoException).code ?? error}`);
   }
+  if (bytes.length > FILE_BYTES_MOST) {
+    throw new CertificateError(`${what}: longer than ${FILE_BYTES_MOST} bytes`);
+  }
+  return bytes;
 }

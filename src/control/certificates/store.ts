@@ -3,7 +3,6 @@
 // profile, swapped whole: handshakes under way and connections are never touched. What is broken changes
 // nothing, and is told.
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { ARENA_SCRATCH } from "../../base/limits.ts";
 import { EKEYREJECTED, ENOKEY, errnoName } from "../../sys/errno.ts";
 import { arenaBytes, sys } from "../../sys/sys.ts";
@@ -56,6 +55,8 @@ interface Reread {
   readonly paths: readonly string[];
   /** True if they say something else now. @throws Error, and nothing has changed */
   read(): boolean;
+  /** In words, that it should have been replaced since then. */
+  overdue?(from: number, now: number): string | undefined;
 }
 
 interface ListenerProfile {
@@ -88,6 +89,8 @@ export class Certificates {
   /** By upstream: its profile, and what is shown to its servers. */
   readonly #own = new Map<string, { readonly number: number; readonly pair: Pair }>();
   readonly #rereads: Reread[] = [];
+  /** When all files were looked at last. */
+  #readAt = Date.now();
   /** What was told of those that are broken. */
   readonly #broken = new Map<Reread, string>();
   #tickets: TicketKeys | undefined;
@@ -166,7 +169,13 @@ export class Certificates {
       const message = `${cert} was read again: ${namesText(names)}, until ${timeText(notAfter)}`;
       this.#log.info("certificates", message, { file: cert });
     }
-    for (const other of this.#rereads) this.#rereadOther(other);
+    const now = Date.now();
+    for (const other of this.#rereads) {
+      const isNew = this.#rereadOther(other);
+      const late = other.overdue?.(isNew ? 0 : this.#readAt, now);
+      if (late !== undefined) this.#log.warn("certificates", late);
+    }
+    this.#readAt = now;
   }
 
   /** Presents an issued certificate for the names of a listener. @throws CertificateError */
@@ -262,7 +271,7 @@ export class Certificates {
     const known = this.#pairs.get(key);
     if (known !== undefined) return known;
     const stamp = stampOf(pathsOf(files));
-    const chain = readPem(where, files.cert), secret = readPem(where, files.key);
+    const chain = readPem(files.cert, where), secret = readPem(files.key, where);
     const pair: Pair = {
       files,
       stored: store(`${where}: ${files.cert}`, chain, secret),
@@ -271,7 +280,7 @@ export class Certificates {
       stapledUntil: 0,
       problem: undefined,
     };
-    if (files.ocsp !== undefined) staple(pair, readPem(where, files.ocsp));
+    if (files.ocsp !== undefined) staple(pair, readPem(files.ocsp, where));
     this.#pairs.set(key, pair);
     return pair;
   }
@@ -306,7 +315,7 @@ export class Certificates {
     pair.stamp = ""; // until all of them could be read
     let isOther: boolean;
     try {
-      const chain = readAgain(files.cert), key = readAgain(files.key), digest = digestOf(chain, key);
+      const chain = readPem(files.cert), key = readPem(files.key), digest = digestOf(chain, key);
       pair.stamp = stamp;
       isOther = digest !== pair.digest;
       if (isOther) {
@@ -344,7 +353,7 @@ export class Certificates {
   #restaple(pair: Pair): void {
     const { cert, ocsp } = pair.files;
     try {
-      const flaw = ocsp === undefined ? undefined : staple(pair, readAgain(ocsp));
+      const flaw = ocsp === undefined ? undefined : staple(pair, readPem(ocsp));
       if (flaw !== undefined) throw new CertificateError(`${ocsp}: ${flaw}`);
       if (pair.problem !== undefined) this.#log.info("certificates", `${cert} is in order again`);
       pair.problem = undefined;
@@ -355,19 +364,23 @@ export class Certificates {
     }
   }
 
-  #rereadOther(other: Reread): void {
+  /** True if it says something else. */
+  #rereadOther(other: Reread): boolean {
     const files = other.paths.join(" and ");
+    let changed = false;
     try {
-      const changed = other.read();
+      changed = other.read();
       if (changed) this.#log.info("certificates", `read again: ${files}`);
       else if (this.#broken.has(other)) this.#log.info("certificates", `in order again: ${files}`);
       this.#broken.delete(other);
     } catch (error) {
       const { message } = error as Error;
-      if (this.#broken.get(other) === message) return;
+      if (this.#broken.get(other) !== message) {
+        this.#log.warn("certificates", `${message}; what was read before stays in use`);
+      }
       this.#broken.set(other, message);
-      this.#log.warn("certificates", `${message}; what was read before stays in use`);
     }
+    return changed;
   }
 
   /** Told once for each state of the files: they may be in the middle of being replaced. */
@@ -399,15 +412,6 @@ export class Certificates {
     const timer = setInterval(what, ms);
     timer.unref();
     this.#timers.push(timer);
-  }
-}
-
-/** @throws CertificateError */
-function readAgain(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new CertificateError(`${path}: ${(error as NodeJS.ErrnoException).code ?? error}`);
   }
 }
 

@@ -1,9 +1,9 @@
 // The keys of session tickets: one set for the process, so that a session that one reactor opened another one
 // resumes. Their own, rotated; or those of a file, which several machines share.
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { errnoName } from "../../sys/errno.ts";
 import { sys } from "../../sys/sys.ts";
+import { readPem } from "./profiles.ts";
 
 /** As nginx and ffi/tls_store.c have them. */
 const KEY_BYTES = 80;
@@ -36,7 +36,7 @@ export class TicketKeys {
   /** Reads the file again; true if other keys stand in it. */
   read(): boolean {
     if (this.#path === undefined) return false;
-    const bytes = readFileSync(this.#path);
+    const bytes = Buffer.from(readPem(this.#path));
     const count = bytes.length / KEY_BYTES;
     if (!Number.isInteger(count) || count < 1 || count > KEYS_MAX) {
       throw new Error(
