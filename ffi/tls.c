@@ -1,9 +1,6 @@
 /* tls.c: the session of a slot. Its handshake, its bytes, its end; the calls above (sl_recv, sl_send, ...)
- * come here when the slot has one.
- *
- * All sessions of a room share one BIO, which finds the socket through sl_tls_current: nothing of it is kept
- * for an idle connection. What epoll told is noted here as well (dry, fin): OpenSSL's next read of a socket
- * that is known to be empty costs no system call. */
+ * come here when the slot has one. What epoll told is noted here as well (dry, fin): OpenSSL's next read of a
+ * socket that is known to be empty costs no system call. */
 #include "tls.h"
 
 #include <openssl/bio.h>
@@ -21,128 +18,15 @@
 #define BURST_FIRST 1370
 #define BURST_SOON 65536
 #define SILENCE_MS 1000.0
-#define METHOD_MOST 16
 
-/* A record of data is whole after two full reads at the latest: what takes more than these within one call is
- * other talk (keys changed without end, tickets, empty records), and nobody needs that much of it. */
-#define READS_MOST 3
-
-static _Thread_local int32_t current_slot;
-static _Thread_local int32_t full_reads; /* of the socket, since data was last read from the session */
-
-/* Whether bytes begin as a request does: a method, and a target. OpenSSL knows four methods. */
-static int is_request(const char *at, ssize_t bytes)
-{
-    ssize_t end = 0;
-    while (end < bytes && end < METHOD_MOST && at[end] >= 'A' && at[end] <= 'Z')
-        end++;
-    return end > 0 && end + 1 < bytes && at[end] == ' ' && (at[end + 1] == '/' || at[end + 1] == '*' || at[end + 1] == 'h');
-}
-
-static int bio_read(BIO *bio, char *at, int bytes)
-{
-    struct sl_tls *tls = sl_tls_current;
-    BIO_clear_retry_flags(bio);
-    if (tls->dry) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    if (tls->open && full_reads >= READS_MOST) {
-        tls->error = EPROTO;
-        return -1;
-    }
-    ssize_t n;
-    do n = RAW_RECV(FD(current_slot), at, (size_t)bytes, 0);
-    while (n == -1 && errno == EINTR);
-    if (n > 0) {
-        if (!tls->heard && SSL_is_server(tls->ssl) && is_request(at, n))
-            tls->fault = FAULT_PLAIN_HTTP;
-        tls->heard = 1;
-        tls->dry = n < bytes && !tls->fin;
-        full_reads += n == bytes;
-        return (int)n;
-    }
-    if (n == 0) {
-        tls->eof = 1;
-        return 0;
-    }
-    if (errno == EAGAIN) {
-        tls->dry = 1;
-        BIO_set_retry_read(bio);
-    } else {
-        tls->error = errno;
-    }
-    return -1;
-}
-
-static int bio_write(BIO *bio, const char *at, int bytes)
-{
-    struct sl_tls *tls = sl_tls_current;
-    BIO_clear_retry_flags(bio);
-    ssize_t n;
-    do n = RAW_SEND(FD(current_slot), at, (size_t)bytes, MSG_NOSIGNAL | (tls->more ? MSG_MORE : 0));
-    while (n == -1 && errno == EINTR);
-    if (n >= 0)
-        return (int)n;
-    if (errno == EAGAIN)
-        BIO_set_retry_write(bio);
-    else
-        tls->error = errno;
-    return -1;
-}
-
-static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
-{
-    (void)bio, (void)number, (void)pointer;
-    if (command == BIO_CTRL_EOF)
-        return sl_tls_current != NULL && sl_tls_current->eof;
-    return command == BIO_CTRL_FLUSH;
-}
-
-static int bio_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
-/* The room's BIO, counted for the caller. */
-static BIO *room_bio(void)
-{
-    if (me->bio == NULL) {
-        static _Atomic(BIO_METHOD *) made;
-        BIO_METHOD *methods = atomic_load(&made);
-        if (methods == NULL) {
-            methods = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sluice");
-            if (methods == NULL)
-                return NULL;
-            BIO_meth_set_read(methods, bio_read);
-            BIO_meth_set_write(methods, bio_write);
-            BIO_meth_set_ctrl(methods, bio_ctrl);
-            BIO_meth_set_create(methods, bio_create);
-            BIO_METHOD *none = NULL;
-            if (!atomic_compare_exchange_strong(&made, &none, methods)) {
-                BIO_meth_free(methods);
-                methods = none;
-            }
-        }
-        if ((me->bio = BIO_new(methods)) == NULL)
-            return NULL;
-    }
-    BIO_up_ref(me->bio);
-    return me->bio;
-}
-
-static struct sl_tls *of_slot(int32_t slot)
-{
-    current_slot = slot, full_reads = 0;
-    return sl_tls_current = me->tls[slot];
-}
-
-/* What a failed call of OpenSSL means in a handshake. */
+/* What a failed call of OpenSSL means in a handshake. Takes what OpenSSL says out of its queue. */
 static int32_t fault_of(struct sl_tls *tls, int server)
 {
-    unsigned long error = ERR_peek_error();
-    int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
+    unsigned long first = ERR_peek_error(), error = ERR_get_error();
+    /* Others have said before why TLS says it: a signature that does not fit is EC's and ASN.1's word first. */
+    while (error != 0 && ERR_GET_LIB(error) != ERR_LIB_SSL)
+        error = ERR_get_error();
+    int reason = error == 0 ? 0 : ERR_GET_REASON(error);
     long verify = SSL_get_verify_result(tls->ssl);
     if (tls->fault != FAULT_NONE)
         return tls->fault;
@@ -177,7 +61,7 @@ static int32_t fault_of(struct sl_tls *tls, int server)
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
         break;
     default:
-        return tls->eof && error == 0 ? FAULT_GONE : FAULT_PROTOCOL;
+        return sl_tls_eof(tls) && first == 0 ? FAULT_GONE : FAULT_PROTOCOL;
     }
     switch (verify) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -210,13 +94,15 @@ static struct sl_tls *begin(int32_t slot, int32_t profile, uint32_t bits)
 {
     SSL_CTX *context = sl_context(profile);
     struct sl_tls *tls = context == NULL ? NULL : calloc(1, sizeof *tls);
-    if (tls == NULL)
+    if (tls == NULL) {
+        ERR_clear_error();
         return NULL;
+    }
     BIO *bio = NULL;
     tls->profile = (int16_t)profile;
     tls->fin = (bits & (SL_FIN | SL_ERR)) != 0;
     tls->ssl = SSL_new(context);
-    if (tls->ssl == NULL || (bio = sl_ktls() ? BIO_new_socket(FD(slot), BIO_NOCLOSE) : room_bio()) == NULL) {
+    if (tls->ssl == NULL || (bio = sl_tls_bio(slot)) == NULL) {
         SSL_free(tls->ssl);
         free(tls);
         ERR_clear_error();
@@ -291,25 +177,21 @@ int32_t sl_handshake(int32_t slot)
 {
     CHECK_SLOT(slot);
     CHECK(me->slots[slot] & SLOT_TLS);
-    struct sl_tls *tls = of_slot(slot);
+    struct sl_tls *tls = sl_tls_of(slot);
     CHECK(!tls->open && !tls->broken);
     tls->wants_out = 0;
     int server = SSL_is_server(tls->ssl);
     int result = SSL_do_handshake(tls->ssl);
     if (result == 1) {
-        struct sl_profile *profile = sl_profile_get(tls->profile);
-        int holds = server || sl_pin_holds(profile, tls->ssl);
         /* What went wrong on the way and was got over is said as well; SSL_get_error would take it for the next
          * session's. */
         ERR_clear_error();
-        if (holds) {
-            done(tls);
-            return 0;
-        }
-        tls->broken = 1, tls->fault = FAULT_PIN;
-        return -EPROTO;
+        done(tls);
+        return 0;
     }
-    switch (SSL_get_error(tls->ssl, result)) {
+    int failed = SSL_get_error(tls->ssl, result);
+    sl_tls_note(tls, failed);
+    switch (failed) {
     case SSL_ERROR_WANT_WRITE:
         tls->wants_out = 1;
         /* fall through */
@@ -342,8 +224,8 @@ int32_t sl_truncated(int32_t slot)
     CHECK(me->slots[slot] != 0);
     if (!(me->slots[slot] & SLOT_TLS))
         return 0;
-    struct sl_tls *tls = me->tls[slot];
-    return tls->ended && tls->eof;
+    struct sl_tls *tls = sl_tls_of(slot);
+    return tls->ended && sl_tls_eof(tls);
 }
 
 /* Takes a failed session off: the slot's bytes are plain from here on. For an answer to who speaks HTTP
@@ -373,7 +255,9 @@ uint32_t sl_tls_event(int32_t slot, uint32_t bits)
 /* A read or a write that went nowhere: -errno, or 0 at the end of stream. */
 static int32_t stopped(struct sl_tls *tls, int result, int reading)
 {
-    switch (SSL_get_error(tls->ssl, result)) {
+    int failed = SSL_get_error(tls->ssl, result);
+    sl_tls_note(tls, failed);
+    switch (failed) {
     case SSL_ERROR_WANT_READ:
         return -EAGAIN;
     case SSL_ERROR_WANT_WRITE:
@@ -384,10 +268,16 @@ static int32_t stopped(struct sl_tls *tls, int result, int reading)
         tls->ended = 1;
         return 0;
     case SSL_ERROR_SYSCALL:
-        if (tls->error == 0 && tls->eof) {
+        if (tls->error == 0 && sl_tls_eof(tls)) {
             tls->ended = 1;
             ERR_clear_error();
             return 0;
+        }
+        /* A peer may answer, or say why not, and close without reading everything: what it said can be read. */
+        if (!reading && tls->error != 0) {
+            tls->unsent = tls->error, tls->error = 0, tls->dry = 0;
+            ERR_clear_error();
+            return -tls->unsent;
         }
         /* fall through */
     default:
@@ -403,7 +293,7 @@ static int32_t stopped(struct sl_tls *tls, int result, int reading)
 /* sl_recv and sl_peek of a session. Joins records as far as there are any. */
 int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
 {
-    struct sl_tls *tls = of_slot(slot);
+    struct sl_tls *tls = sl_tls_of(slot);
     if (tls->ended)
         return 0;
     if (tls->broken)
@@ -418,7 +308,7 @@ int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek)
             int32_t what = stopped(tls, n, 1);
             return read > 0 ? read : what;
         }
-        read += n, full_reads = 0;
+        read += n, sl_tls_data();
         if (peek || read == len)
             return read;
     }
@@ -434,9 +324,9 @@ static int32_t record_most(struct sl_tls *tls)
  * count as not taken, and must come again, the same ones first (they do: what was not taken is held). */
 int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
 {
-    struct sl_tls *tls = of_slot(slot);
-    if (tls->broken)
-        return -(tls->error == 0 ? EPIPE : tls->error);
+    struct sl_tls *tls = sl_tls_of(slot);
+    if (tls->broken || tls->unsent != 0)
+        return -(tls->unsent != 0 ? tls->unsent : tls->error != 0 ? tls->error : EPIPE);
     CHECK(tls->open && len >= tls->retry);
     double now = *(double *)(void *)me->arena;
     if (tls->retry == 0 && now - tls->sent_ms > SILENCE_MS)
@@ -465,8 +355,8 @@ int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more)
 /* sl_shutdown of a session: close_notify, then the socket's own. -EAGAIN when there is no room for it. */
 int32_t sl_tls_shutdown(int32_t slot)
 {
-    struct sl_tls *tls = of_slot(slot);
-    if (!tls->open || tls->broken)
+    struct sl_tls *tls = sl_tls_of(slot);
+    if (!tls->open || tls->broken || tls->unsent != 0)
         return -ENOTCONN;
     tls->more = 0;
     int n = SSL_shutdown(tls->ssl);
@@ -480,9 +370,9 @@ int32_t sl_tls_shutdown(int32_t slot)
 void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
 {
     struct sl_tls *tls = room->tls[slot];
-    if (!reset && tls->open && !tls->broken && tls->retry == 0 &&
+    if (!reset && tls->open && !tls->broken && tls->unsent == 0 && tls->retry == 0 &&
         !(SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)) {
-        of_slot(slot);
+        sl_tls_of(slot);
         tls->more = 0;
         SSL_shutdown(tls->ssl);
         ERR_clear_error();

@@ -4,6 +4,7 @@
  *   tls_profile.c  the settings of a listener or an upstream
  *   tls_context.c  what a reactor makes of a profile: an SSL_CTX of its own, and its callbacks
  *   tls.c          the session of a slot: handshake, bytes, the end
+ *   tls_bio.c      the socket beneath a session
  *   tls_fact.c     what can be told of a session
  *
  * Store and profiles are the process's and have a lock each; reactors read them during handshakes only. */
@@ -19,7 +20,7 @@
 #define TICKET_KEYS_MAX 16
 #define PIN_BYTES 32
 #define PINS_MAX 64
-#define ALPN_BYTES_MAX 256
+#define ALPN_BYTES_MAX 4096 /* 16 names */
 #define NAME_BYTES_MAX 255
 
 /* One certificate with its chain and key. Freed when the last connection that was shown it is done. */
@@ -70,6 +71,7 @@ struct sl_tls {
     int32_t error;     /* errno of the socket, told once */
     int32_t fault;     /* sl_fault, the alert or verify code in the bits above 8 */
     int32_t server;    /* whose session is to be kept; 0: a client's */
+    int32_t unsent;    /* errno of a send: nothing more is taken. What came can still be read */
     int16_t profile;
     uint8_t open;      /* the handshake is done */
     uint8_t dry;       /* the socket had no more when it was read last; the next event ends that */
@@ -101,9 +103,14 @@ struct sl_cert *sl_cert_get(int32_t cert);
 SSL_CTX *sl_context(int32_t profile);
 void sl_contexts_free(struct sl_room *room);
 SSL_SESSION *sl_session_of(int32_t server, int32_t profile);
-int32_t sl_pin_holds(struct sl_profile *profile, SSL *ssl);
 int32_t sl_ktls(void);
+/* tls_bio.c */
 extern _Thread_local struct sl_tls *sl_tls_current;
+BIO *sl_tls_bio(int32_t slot);
+struct sl_tls *sl_tls_of(int32_t slot);
+void sl_tls_data(void);
+int sl_tls_eof(struct sl_tls *tls);
+void sl_tls_note(struct sl_tls *tls, int failed);
 /* tls.c */
 int32_t sl_tls_recv(int32_t slot, uint8_t *at, int32_t len, int32_t peek);
 int32_t sl_tls_send(int32_t slot, const uint8_t *at, int32_t len, int32_t more);

@@ -27,8 +27,6 @@
 #define TICKET_SECONDS 86400
 #define CHALLENGE_ALPN "\x0a" "acme-tls/1"
 
-_Thread_local struct sl_tls *sl_tls_current;
-
 static EVP_CIPHER *ticket_cipher;
 static int32_t ktls_there;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -215,14 +213,11 @@ SSL_SESSION *sl_session_of(int32_t server, int32_t profile)
     return session;
 }
 
-/* Whether the server's key is one of the pinned ones. */
-int32_t sl_pin_holds(struct sl_profile *profile, SSL *ssl)
+/* Whether a certificate's key is one of the pinned ones. */
+static int is_pinned(const struct sl_profile *profile, X509 *certificate)
 {
-    if (profile->pin_count == 0)
-        return 1;
-    X509 *leaf = SSL_get0_peer_certificate(ssl);
     uint8_t *der = NULL, digest[SHA256_DIGEST_LENGTH];
-    int bytes = leaf == NULL ? 0 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &der);
+    int bytes = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
     if (bytes <= 0)
         return 0;
     SHA256(der, (size_t)bytes, digest);
@@ -230,6 +225,24 @@ int32_t sl_pin_holds(struct sl_profile *profile, SSL *ssl)
     for (int32_t i = 0; i < profile->pin_count; i++)
         if (memcmp(profile->pins[i], digest, PIN_BYTES) == 0)
             return 1;
+    return 0;
+}
+
+/* Verifies a server's certificate where keys are pinned (SSL_CTX_set_cert_verify_callback(3)): its own, or that of
+ * one of those that it was verified by. Where nothing is verified the others are anybody's word. */
+static int pinned(X509_STORE_CTX *store, void *given)
+{
+    const struct sl_profile *profile = given;
+    if (profile->verify > 0 && X509_verify_cert(store) != 1)
+        return 0;
+    STACK_OF(X509) *chain = profile->verify > 0 ? X509_STORE_CTX_get0_chain(store) : NULL;
+    int holds = is_pinned(profile, X509_STORE_CTX_get0_cert(store));
+    for (int i = 1; !holds && i < sk_X509_num(chain); i++)
+        holds = is_pinned(profile, sk_X509_value(chain, i));
+    if (holds)
+        return 1;
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    sl_tls_current->fault = FAULT_PIN;
     return 0;
 }
 
@@ -255,7 +268,9 @@ static int upstream_context(SSL_CTX *context, struct sl_profile *profile)
 {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, keep_session);
-    SSL_CTX_set_verify(context, profile->verify > 0 ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_verify(context, profile->verify > 0 || profile->pin_count > 0 ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (profile->pin_count > 0)
+        SSL_CTX_set_cert_verify_callback(context, pinned, profile);
     return profile->alpn_bytes == 0 ||
            SSL_CTX_set_alpn_protos(context, profile->alpn, (unsigned)profile->alpn_bytes) == 0;
 }
@@ -318,7 +333,7 @@ SSL_CTX *sl_context(int32_t number)
     return me->contexts[number] = context;
 }
 
-/* Frees what a room made of profiles, and its sessions with servers. */
+/* Frees what a room made of profiles, its sessions with servers, and the BIO of those that it had. */
 void sl_contexts_free(struct sl_room *room)
 {
     for (int32_t profile = 1; room->contexts != NULL && room->ready != NULL && profile < SL_PROFILES_MAX; profile++) {
@@ -327,4 +342,5 @@ void sl_contexts_free(struct sl_room *room)
     }
     for (int32_t server = 1; room->sessions_end > 0 && server < room->sessions_end; server++)
         SSL_SESSION_free(room->sessions[server].session);
+    BIO_free(room->bio);
 }

@@ -49,8 +49,9 @@ static int32_t read_trust(X509_STORE *trust, STACK_OF(X509_NAME) *names, const u
     int32_t count = 0;
     for (int i = 0; count >= 0 && i < sk_X509_INFO_num(infos); i++) {
         X509_INFO *info = sk_X509_INFO_value(infos, i);
+        /* Of everybody in the chain: who was signed by somebody revoked is as well. */
         if (info->crl != NULL && X509_STORE_add_crl(trust, info->crl) == 1)
-            X509_STORE_set_flags(trust, X509_V_FLAG_CRL_CHECK);
+            X509_STORE_set_flags(trust, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
         if (info->x509 == NULL || X509_STORE_add_cert(trust, info->x509) != 1)
             continue;
         X509_NAME *name = X509_NAME_dup(X509_get_subject_name(info->x509));

@@ -195,7 +195,7 @@ export function exchangeEvent(slot: number, bits: number): void {
       return lingerEvent(ex, slot, bits);
     case ExState.Probe:
       readyAdd(slot, bits);
-      return endIf(ex, probeAnswered(ex));
+      return probed(ex, probeAnswered(ex));
     default:
       return unreachable("exchange: an event in a state that has none");
   }
@@ -207,10 +207,10 @@ export function exchangeTimeout(slot: number): void {
   const ex = slotEx[slot];
   switch (exState[ex]) {
     case ExState.Connect:
-      if (exDown[ex] === NONE) return exchangeEnd(ex, Reason.ConnectionTimeout, ETIMEDOUT);
-      if (slot === exDown[ex]) return requestTimeout(ex, slot);
-      reachFailed(ex, Reason.ConnectionTimeout, ETIMEDOUT);
-      return reached(ex, reachNext(ex));
+      if (slot === exDown[ex] && exDown[ex] !== NONE) return requestTimeout(ex, slot);
+      return slotState[slot] === SlotState.Handshake
+        ? connectFailed(ex, Reason.ServerHandshakeTimeout, 0)
+        : connectFailed(ex, Reason.ConnectionTimeout, ETIMEDOUT);
     case ExState.Tunnel:
       return exchangeEnd(ex, Reason.TunnelIdle, 0);
     case ExState.Handshake:
@@ -294,7 +294,7 @@ function connected(ex: number): void {
   reachOpened(ex);
   if (down === NONE) {
     exSetState(ex, ExState.Probe);
-    return endIf(ex, probeConnected(ex));
+    return probed(ex, probeConnected(ex));
   }
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
@@ -306,8 +306,8 @@ function connected(ex: number): void {
   if (exState[ex] === ExState.Tunnel && exUp[ex] === up) tunnelRun(ex, up, 0);
 }
 
-function endIf(ex: number, reason: Reason): void {
-  if (reason !== Reason.None) exchangeEnd(ex, reason, 0);
+function probed(ex: number, reason: Reason): void {
+  if (reason !== Reason.None) exchangeEnd(ex, reason, reason === Reason.ServerAlert ? shakenDetail : 0);
 }
 
 /** Opens a health check: an exchange without client. False when there is no room for it now. */

@@ -86,6 +86,15 @@ export function handshakeGo(slot: number): Shaken {
   }
 }
 
+/** Whether a server's connection, whose read said `errno`, was broken off by an alert: `shakenDetail` says which. In
+ * TLS 1.3 a server looks at our certificate when the handshake is done for us. */
+export function isAlerted(slot: number, errno: number): boolean {
+  if (errno !== EPROTO || !(slotFlags[slot] & SlotFlag.Sealed)) return false;
+  const told = sys.tls_fault(slot);
+  shakenDetail = detailOfFault(told);
+  return (told & FAULT_MASK) === Fault.Alert;
+}
+
 function opened(slot: number): Shaken {
   slotSetState(slot, SlotState.Open);
   if (sys.can_splice(slot) !== 1) slotFlags[slot] |= SlotFlag.Sealed;

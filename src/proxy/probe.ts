@@ -19,6 +19,7 @@ import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, shared } from "./context.ts";
 import { exErrno, exFirst, exReason, exStartMs, exStatus, exUp } from "./exchanges.ts";
+import { isAlerted } from "./handshake.ts";
 import { queueWakeAll } from "./queue.ts";
 
 /** First checks of many servers are spread over this, or one interval if that is shorter. */
@@ -125,7 +126,7 @@ export function probeAnswered(ex: number): Reason {
     else if (read === 0) {
       if (had === 0) hear(ex, Heard.End, 0);
       return Reason.UnexpectedAnswer;
-    } else if (read < 0) return Reason.ServerReset;
+    } else if (read < 0) return isAlerted(slot, -read) ? Reason.ServerAlert : Reason.ServerReset;
     else {
       slotHoldBytes[slot] = had + read;
       const found = expected(ex, at, had, had + read);

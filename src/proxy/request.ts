@@ -54,6 +54,7 @@ import {
   exUpstream,
 } from "./exchanges.ts";
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
+import { isAlerted, shakenDetail } from "./handshake.ts";
 import { keepHead, keepLine, recallHead, trimHead } from "./kept_head.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
@@ -367,7 +368,7 @@ function forward(ex: number): void {
       break;
     case Forwarded.SinkBroken:
       setFresh(NONE);
-      return serverBroke(ex, Reason.ServerReset, forwardErrno);
+      return serverDeaf(ex, forwardErrno);
     case Forwarded.TooLong:
       exErrno[ex] = Refusal.HeadTooLong;
       return say(ex, Reason.BadRequest, 431, true);
@@ -426,7 +427,7 @@ export function leftUs(ex: number, down: number): boolean {
 
 /** Moves the request's body to the server. */
 function moveRequest(ex: number): void {
-  const down = exDown[ex], up = exUp[ex];
+  const down = exDown[ex];
   if (exFlags[ex] & ExFlag.Deaf) return;
   const before = slotMovedBytes[down];
   const pumped = pump(down);
@@ -443,24 +444,27 @@ function moveRequest(ex: number): void {
       return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
     case Pumped.Truncated:
       return exchangeEnd(ex, Reason.ClientGone, 0);
-    case Pumped.SinkBroken: {
-      // A server may answer and close without reading everything: what it said is delivered first.
-      const errno = pumpErrno;
-      exFlags[ex] |= ExFlag.LastUp;
-      moveAnswer(ex);
-      if (exState[ex] !== ExState.Forward || exUp[ex] !== up) return;
-      if (!(exFlags[ex] & ExFlag.Answered)) return serverBroke(ex, Reason.ServerReset, errno);
-      // The answer is on its way and goes to its end; nobody takes the rest of the request.
-      if (slotHold[down] !== NONE) holdGive(down, false);
-      exFlags[ex] |= ExFlag.Last | ExFlag.Deaf;
-      return;
-    }
+    case Pumped.SinkBroken:
+      return serverDeaf(ex, pumpErrno);
     case Pumped.Malformed:
       return badBody(ex, pumpErrno);
     default:
       exFlags[ex] |= ExFlag.Last; // what came is lost, and with it where the next request begins
       return fail(ex, Reason.OutOfResources, 0);
   }
+}
+
+/** The server takes nothing more. It may answer and close without reading everything: what it said is delivered
+ * first. */
+function serverDeaf(ex: number, errno: number): void {
+  const down = exDown[ex], up = exUp[ex];
+  exFlags[ex] |= ExFlag.LastUp;
+  moveAnswer(ex);
+  if (exState[ex] !== ExState.Forward || exUp[ex] !== up) return;
+  if (!(exFlags[ex] & ExFlag.Answered)) return serverBroke(ex, Reason.ServerReset, errno);
+  // The answer is on its way and goes to its end; nobody takes the rest of the request.
+  if (slotHold[down] !== NONE) holdGive(down, false);
+  exFlags[ex] |= ExFlag.Last | ExFlag.Deaf;
 }
 
 /** Moves the answer to the client: its head, interim ones before it, its body. */
@@ -633,5 +637,6 @@ function serverBroke(ex: number, reason: Reason, errno: number): void {
     return requestReached(ex, reachAgain(ex));
   }
   stats.serverFailed[exServer[ex]]++;
+  if (isAlerted(exUp[ex], errno)) return fail(ex, Reason.ServerAlert, shakenDetail);
   fail(ex, reason, errno);
 }

@@ -31,6 +31,7 @@ import {
   exState,
   exUpBytes,
 } from "./exchanges.ts";
+import { isAlerted, shakenDetail } from "./handshake.ts";
 import { pump, Pumped, pumpErrno } from "./pump.ts";
 
 /** The errno behind the last reason that `tunnelServe` gave. */
@@ -79,7 +80,7 @@ function move(ex: number, from: number): Reason {
   const reason = moveOneWay(ex, from);
   if (reason !== Reason.None && sinkWasBroken) {
     const errno = tunnelErrno;
-    moveOneWay(ex, slotPeer[from]);
+    if (moveOneWay(ex, slotPeer[from]) === Reason.ServerAlert) return Reason.ServerAlert; // it says why
     tunnelErrno = errno;
   }
   return reason;
@@ -109,7 +110,10 @@ function moveOneWay(ex: number, from: number): Reason {
   if (pumped === Pumped.Done) return Reason.Finished;
   tunnelErrno = pumpErrno;
   const brokenDown = (pumped === Pumped.SourceBroken) === fromDown;
-  return brokenDown ? Reason.ClientReset : Reason.ServerReset;
+  if (brokenDown) return Reason.ClientReset;
+  if (pumped !== Pumped.SourceBroken || !isAlerted(from, pumpErrno)) return Reason.ServerReset;
+  tunnelErrno = shakenDetail;
+  return Reason.ServerAlert;
 }
 
 /** No tunnel stalls: what is ready and wanted is on the again-list. For tests. */

@@ -9,7 +9,7 @@ import { type Head, makeHead, type Method } from "../proto/head.ts";
 import { findHeadEnd, parseAnswer, parseRequest } from "../proto/http1_head.ts";
 import { Refusal } from "../proto/refusal.ts";
 import { SlotFlag } from "../shared/tables.ts";
-import { EAGAIN, EBUG } from "../sys/errno.ts";
+import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes } from "../sys/sys.ts";
 
 /** What became of asking for a head. */
@@ -95,6 +95,7 @@ function silence(slot: number, read: number): Next {
   if (read === -EAGAIN) return Next.Waiting;
   if (read === 0) {
     slotFlags[slot] |= SlotFlag.Finished;
+    nextErrno = ECONNRESET;
     if (slotReady[slot] & Ready.Err) return Next.Broken;
     return slotScanned[slot] === 0 ? Next.Gone : Next.Cut;
   }

@@ -51,12 +51,13 @@ export const enum Reason {
   ServerCertificateName,
   ServerCertificateAuthority,
   ServerCertificate,
+  ServerHandshakeTimeout,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
 export function tellsDetail(reason: Reason): boolean {
   return reason === Reason.BadRequest || reason === Reason.BadAnswer ||
-    (reason >= Reason.NotTls && reason !== Reason.Misdirected);
+    (reason >= Reason.NotTls && reason !== Reason.Misdirected && reason !== Reason.ServerHandshakeTimeout);
 }
 
 export interface ReasonText {
@@ -348,7 +349,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "server_alert",
     type: "tls_alert_received",
-    text: "the server broke off the TLS handshake",
+    text: "the server broke off TLS with an alert",
     reset: true,
     status: 502,
   },
@@ -379,6 +380,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "the server's certificate does not hold",
     reset: true,
     status: 502,
+  },
+  {
+    name: "server_handshake_timeout",
+    type: "connection_timeout",
+    text: "the server took too long for its TLS handshake",
+    reset: true,
+    status: 504,
   },
 ];
 

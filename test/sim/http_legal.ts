@@ -13,6 +13,7 @@ const UNREACHED = [
   Reason.OutOfResources,
   Reason.ServerTls,
   Reason.ServerAlert,
+  Reason.ServerHandshakeTimeout,
 ];
 
 export function allowedReasons(climate: Climate, connection: Connection, request: Request): Set<Reason> {

@@ -469,6 +469,7 @@ const UNSERVED: ReadonlySet<Reason> = new Set([
   Reason.OutOfResources,
   Reason.ServerTls,
   Reason.ServerAlert,
+  Reason.ServerHandshakeTimeout,
 ]);
 
 /** By these a client's handshake ends that fails. */

@@ -1,6 +1,7 @@
 // Certificates for tests, made by Debian's openssl in a folder of their own that goes with the process; what was
 // ordered once is there the next time. Nothing here is Sluice's: what is tested is not what makes its inputs.
 import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Folder } from "./folder.ts";
 
@@ -100,6 +101,16 @@ export class Certificates {
     const above = by === "itself" || by.cert === this.root.cert ? "" : readFileSync(by.chain, "utf8");
     writeFileSync(made.chain, readFileSync(made.cert, "utf8") + above);
     return made;
+  }
+
+  /** The same certificate with another signature, which is nobody's. */
+  forged({ cert, key }: Made): Made {
+    const path = this.at(`${crypto.randomUUID()}.forged.pem`);
+    const [begin, end] = ["-----BEGIN CERTIFICATE-----\n", "\n-----END CERTIFICATE-----\n"];
+    const der = new X509Certificate(readFileSync(cert)).raw;
+    der[der.length - 1] ^= 1;
+    writeFileSync(path, begin + der.toString("base64").replace(/.{64}(?=.)/g, "$&\n") + end);
+    return { cert: path, key, chain: path };
   }
 
   /** A list of what an authority has revoked. */

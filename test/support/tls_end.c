@@ -25,7 +25,7 @@
 #define PIECE 16384
 
 static SSL_CTX *context;
-static int is_server, to_port, resume, cut, fin, flood, renegotiate, pieces, mute;
+static int is_server, to_port, own_port, resume, cut, fin, flood, renegotiate, pieces, mute, late;
 static const char *name;
 static SSL_SESSION *kept;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -40,6 +40,18 @@ static int keep(SSL *ssl, SSL_SESSION *session)
     kept = SSL_SESSION_dup(session); /* OpenSSL spoils the one of a connection that is reset */
     pthread_mutex_unlock(&lock);
     return 0;
+}
+
+/* A server takes the protocol that it was told of, if it is offered. */
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_bytes, const unsigned char *offered,
+                  unsigned int bytes, void *own)
+{
+    (void)ssl;
+    const unsigned char *list = own;
+    return SSL_select_next_proto((unsigned char **)out, out_bytes, list, list[0] + 1u, offered, bytes) ==
+                   OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_NOACK;
 }
 
 static struct sockaddr_in at_port(int port)
@@ -223,7 +235,13 @@ static void *serve(void *given)
                                              (down->from < down->to ? POLLOUT : 0)) },
             { .fd = tcp_eof ? -1 : tcp, .events = (short)((down->from == down->to && !(mute && shaken) ? POLLIN : 0) | (waits ? POLLOUT : 0)) },
         };
-        poll(fds, 2, 60000);
+        /* A ticket nobody waits for, when it has been quiet for a while. */
+        if (poll(fds, 2, late > 0 && shaken ? 50 : 60000) == 0 && late > 0 && SSL_new_session_ticket(ssl) == 1) {
+            late--;
+            SSL_do_handshake(ssl);
+            printf("late\n");
+            fflush(stdout);
+        }
         broken = (fds[0].revents & POLLERR) != 0;
     }
     if (broken >= 0) {
@@ -245,7 +263,7 @@ int main(int count, char **words)
         { "to", 1, 0, 't' }, { "name", 1, 0, 'n' }, { "ca", 1, 0, 'a' }, { "cert", 1, 0, 'c' }, { "key", 1, 0, 'k' },
         { "version", 1, 0, 'v' }, { "ciphers", 1, 0, 'i' }, { "alpn", 1, 0, 'p' }, { "ask", 1, 0, 'q' },
         { "pieces", 1, 0, 's' }, { "flood", 1, 0, 'f' }, { "renegotiate", 1, 0, 'g' },
-        { "resume", 0, 0, 'r' }, { "cut", 0, 0, 'x' }, { "fin", 0, 0, 'e' }, { "mute", 0, 0, 'm' }, { 0, 0, 0, 0 },
+        { "late", 1, 0, 'l' }, { "listen", 1, 0, 'o' }, { "resume", 0, 0, 'r' }, { "cut", 0, 0, 'x' }, { "fin", 0, 0, 'e' }, { "mute", 0, 0, 'm' }, { 0, 0, 0, 0 },
     };
     if (count < 2)
         return 2;
@@ -283,11 +301,15 @@ int main(int count, char **words)
             break;
         case 'i': good &= SSL_CTX_set_cipher_list(context, optarg); break;
         case 'p': {
-            uint8_t list[256] = { (uint8_t)strlen(optarg) };
+            static uint8_t list[256];
+            list[0] = (uint8_t)strlen(optarg);
             memcpy(list + 1, optarg, list[0]);
+            SSL_CTX_set_alpn_select_cb(context, choose, list);
             good &= SSL_CTX_set_alpn_protos(context, list, list[0] + 1u) == 0;
             break;
         }
+        case 'l': late = atoi(optarg); break;
+        case 'o': own_port = atoi(optarg); break;
         case 's': pieces = atoi(optarg); break;
         case 'f': flood = atoi(optarg); break;
         case 'g': renegotiate = atoi(optarg); break;
@@ -302,8 +324,10 @@ int main(int count, char **words)
         return 1;
     }
     int listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = at_port(0);
+    struct sockaddr_in at = at_port(own_port);
     socklen_t length = sizeof at;
+    int again = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &again, sizeof again);
     if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 1024) ||
         getsockname(listener, (struct sockaddr *)&at, &length))
         return 1;

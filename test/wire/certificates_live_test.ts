@@ -223,6 +223,7 @@ async function withPair(
 }
 
 describe("files that are broken", () => {
+  const weak = certificates.make({ names: ["site.example"], kind: "rsa", bits: 1_024 });
   const pem = (path: string): string => readFileSync(path, "utf8");
   const cases: [cert: string, key: string, said: RegExp, why: string][] = [
     ["no certificate at all", pem(second.key), /cert\.pem: no certificate in PEM/, "garbage"],
@@ -247,6 +248,12 @@ describe("files that are broken", () => {
       pem(second.key).replace(/^.*\n.*\n/, "-----BEGIN PRIVATE KEY-----\nAAAA"),
       /cert\.pem: no private key in PEM/,
       "a key of rubbish",
+    ],
+    [
+      pem(weak.chain),
+      pem(weak.key),
+      /cert\.pem: an RSA key of 1024 bits.*; make one of 2048 bits/,
+      "a key that no client would take",
     ],
   ];
   it("change nothing, are told with a name and a reason, and are mended by the next ones", () =>

@@ -168,6 +168,10 @@ describe("what is agreed on", () => {
       match(await sClient(sluice.port(), ["-alpn", "smtp,imap"]), /ALPN protocol: imap/);
       match(await sClient(sluice.port(), ["-alpn", "pop3"]), /alert number 120/);
     });
+    const long = Array.from({ length: 15 }, (_, at) => `${at}`.padEnd(255, "x"));
+    await withEcho({ tls: { alpn: [...long, "imap"] } }, async (sluice) => {
+      match(await sClient(sluice.port(), ["-alpn", "imap"]), /ALPN protocol: imap/);
+    });
   });
 
   it("an OCSP response is shown with its certificate to who asks for it", async () => {

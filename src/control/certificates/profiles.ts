@@ -56,7 +56,7 @@ export function openListenerProfile(
 ): TrustFiles | undefined {
   const asks = tls.acme?.["on-demand"] === undefined ? 0 : PROFILE_ASKS;
   open(profile, where, ProfileKind.Listener, POLICY[tls.policy], VERIFY[tls.client.mode], asks);
-  setProtocols(profile, http ? ["http/1.1"] : tls.alpn ?? []);
+  setProtocols(profile, where, http ? ["http/1.1"] : tls.alpn ?? []);
   const { mode, ca, crl } = tls.client;
   return mode === "off" ? undefined : { where: `${where}.client`, ca, crl, isSystems: false };
 }
@@ -76,7 +76,7 @@ export function openUpstreamProfile(
     tls.verify === "on" ? VERIFY.require : VERIFY.off,
     0,
   );
-  setProtocols(profile, http ? ["http/1.1"] : []);
+  setProtocols(profile, where, http ? ["http/1.1"] : []);
   if (tls.pins.length > 0) {
     const pins = Buffer.concat(tls.pins.map((pin) => Buffer.from(pin, "base64")));
     const set = sys.profile_set(profile, ProfilePart.Pins, pins, pins.length);
@@ -104,12 +104,13 @@ function open(
 }
 
 /** ALPN: each name behind its length (RFC 7301 section 3.1). */
-function setProtocols(profile: number, names: readonly string[]): void {
+function setProtocols(profile: number, where: string, names: readonly string[]): void {
   if (names.length === 0) return;
   const bytes = Buffer.concat(
     names.map((name) => Buffer.concat([Buffer.of(name.length), Buffer.from(name)])),
   );
-  sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
+  const set = sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
+  if (set < 0) throw new CertificateError(`${where}.alpn: ${errnoName(-set)}`);
 }
 
 /** What a file of certificates or keys holds; who names `where` it is configured is told that too. Never waits, as for

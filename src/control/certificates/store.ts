@@ -12,7 +12,7 @@ import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import { readOcsp } from "./bundle.ts";
 import { DAY_MS, endsSoon, endText, namesText } from "./expiry.ts";
-import { timeText } from "./pair.ts";
+import { readPair, timeText } from "./pair.ts";
 import { pemBlocks } from "./pem.ts";
 import type { Presented } from "./presented.ts";
 import {
@@ -320,7 +320,7 @@ export class Certificates {
       isOther = digest !== pair.digest;
       if (isOther) {
         Object.assign(pair, {
-          stored: store(files.cert, chain, key),
+          stored: this.#restore(pair, chain, key),
           digest,
           stapledUntil: 0,
           problem: undefined,
@@ -335,6 +335,18 @@ export class Certificates {
     if (!isOther) return false;
     sys.cert_close(before);
     return true;
+  }
+
+  /** Parses a pair that was read again. It is judged as at the start: OpenSSL takes keys that it then refuses to use.
+   * @throws CertificateError */
+  #restore(pair: Pair, chain: Uint8Array, key: Uint8Array): Stored {
+    const { cert, key: keyFile } = pair.files, stored = store(cert, chain, key);
+    const use = [...this.#own.values()].some((own) => own.pair === pair) ? "client" : "server";
+    const { flaws } = readPair(chain, keyFile === cert ? chain : key, { use, now: Date.now() });
+    const flaw = flaws.find(({ severity }) => severity === "error");
+    if (flaw === undefined) return stored;
+    sys.cert_close(stored.number);
+    throw new CertificateError(`${cert}: ${flaw.what}; ${flaw.remedy}`);
   }
 
   /** The pair is as it should be: that is told, and whether its OCSP response is. */

@@ -60,7 +60,14 @@ export class Trust {
     const { where, ca, crl, isSystems } = this.#files, now = Date.now();
     const authorities = ca === undefined ? NOTHING : readPem(ca, `${where}.ca`);
     const revoked = crl === undefined ? NOTHING : readPem(crl, `${where}.crl`);
-    const pem = Buffer.concat([authorities, NEW_LINE, revoked]);
+    // Of each what it is read for: a list that comes with certificates makes nobody an authority.
+    const [certificates, lists] = [authorities, revoked].map((bytes) =>
+      Buffer.from(bytes).toString("latin1")
+    );
+    const pem = Buffer.from(
+      [certificates.replace(LIST, ""), ...lists.match(LIST) ?? []].join("\n"),
+      "latin1",
+    );
     if (pem.equals(this.#pem)) return false;
     if (ca !== undefined && !isSystems) checkRead(`${where}.ca: ${ca}`, readAuthorities(authorities, now));
     if (crl !== undefined) checkRead(`${where}.crl: ${crl}`, readRevocations(revoked, now));
@@ -82,4 +89,4 @@ function checkRead(what: string, { flaws }: Counted): void {
 }
 
 const NOTHING = new Uint8Array(0);
-const NEW_LINE = Buffer.from("\n");
+const LIST = /-----BEGIN X509 CRL-----.*?-----END X509 CRL-----/gs;

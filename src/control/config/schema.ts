@@ -105,7 +105,7 @@ const defaults = z.strictObject({
   timeouts: key(
     z.strictObject({
       connect: key(duration(CONNECT_MS).prefault("3s"), {
-        description: "longest wait for one server to accept a connection",
+        description: "longest wait for one server to accept a connection, TLS included",
         ...durationDoc(CONNECT_MS),
       }),
       "tunnel-idle": key(duration(IDLE_MS).prefault("1h"), {

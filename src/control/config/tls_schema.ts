@@ -155,7 +155,7 @@ const client = z.strictObject({
     placeholder: "off|ask|require",
   }),
   ca: path("PEM: the authorities whose certificates are taken", "clients.pem"),
-  crl: path("PEM: the lists of those that are revoked", "clients.crl"),
+  crl: path("PEM: the lists of those that are revoked, one of each authority in their chains", "clients.crl"),
 });
 
 /** What a listener's TLS is. */
@@ -229,7 +229,10 @@ const serverTls = z.strictObject({
       placeholder: "[BASE64]",
     },
   ),
-  crl: path("PEM: the lists of certificates that are revoked", "internal.crl"),
+  crl: path(
+    "PEM: the lists of certificates that are revoked, one of each authority in their chains",
+    "internal.crl",
+  ),
   verify: key(z.enum(["on", "off"]).prefault("on"), {
     description: "whether servers must prove who they are",
     placeholder: "on|off",

@@ -108,7 +108,7 @@ const fields = z.strictObject({
   timeouts: key(
     z.strictObject({
       connect: key(duration(CONNECT_MS).optional(), {
-        description: "longest wait for one server to accept",
+        description: "longest wait for one server to accept, TLS included",
         flag: "--connect-timeout",
         defaultText: "3s",
         ...durationDoc(CONNECT_MS),

@@ -131,7 +131,9 @@ export const TLS_HELP = {
     details: [Fault.PlainHttp, Fault.NotTls, Fault.Version, Fault.Cipher, Fault.Alpn, Fault.Protocol],
   },
   [Reason.ServerAlert]: {
-    means: "The server ended the TLS handshake with an alert, which the detail names.",
+    means:
+      "The server ended TLS with an alert, which the detail names. With TLS 1.3 it looks at our certificate only " +
+      "after the handshake: its alert may come where its answer was awaited.",
     causes: [
       "it wants a client certificate, or does not trust ours",
       "it has no host of the name that we asked for",
@@ -170,7 +172,7 @@ export const TLS_HELP = {
     look: ["the detail in the record", CHECK_IT],
     change: [
       "`upstreams.NAME.tls.ca`: the authority's certificate",
-      "`upstreams.NAME.tls.pins`, for one that nobody signed",
+      "`upstreams.NAME.tls.pins` with `verify: off`, for one that nobody signed",
     ],
     details: [Fault.Authority],
   },
@@ -185,5 +187,19 @@ export const TLS_HELP = {
     look: ["the detail in the record", CHECK_IT],
     change: ["the server's certificate", "`upstreams.NAME.tls.pins`, `.crl`"],
     details: [Fault.Revoked, Fault.Certificate, Fault.Pin],
+  },
+  [Reason.ServerHandshakeTimeout]: {
+    means: "The server accepted the connection, and did not finish its TLS handshake within " +
+      "`upstreams.NAME.timeouts.connect`, 3 s by default, which is for both.",
+    causes: [
+      "another protocol is spoken on that port, where the server waits for the client to go on",
+      "the server has no time left for handshakes: it is overloaded, or signs with a large RSA key",
+      "something before it takes connections that it cannot pass on",
+    ],
+    look: [CHECK_IT, "the server's processor time"],
+    change: [
+      "`upstreams.NAME.servers`: the port, or `http://` for `https://`",
+      "`upstreams.NAME.timeouts.connect`",
+    ],
   },
 } as const satisfies Partial<Record<Reason, ReasonHelp>>;

@@ -82,7 +82,7 @@ test("what nobody knows is refused with the nearest word", () => {
 
 test("--format json: the same shape, whatever was asked", () => {
   for (
-    const [words, count] of [[[], REASONS.length], [["loop"], 1], [["504"], 5], [["418"], 2], [
+    const [words, count] of [[[], REASONS.length], [["loop"], 1], [["504"], 6], [["418"], 2], [
       ["EPROTO"],
       2,
     ]] as const
