@@ -123,6 +123,7 @@ SL_API int32_t sl_tls_error(uint32_t off, int32_t bytes);
 SL_API int32_t sl_tls_accept(int32_t slot, int32_t profile, uint32_t bits);
 SL_API int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t bytes, int32_t server, uint32_t bits);
 SL_API int32_t sl_handshake(int32_t slot);
+SL_API int32_t sl_tls_refuse(int32_t slot);
 SL_API int32_t sl_tls_fault(int32_t slot);
 SL_API int32_t sl_tls_drop(int32_t slot);
 SL_API int32_t sl_truncated(int32_t slot);

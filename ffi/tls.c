@@ -228,6 +228,15 @@ int32_t sl_truncated(int32_t slot)
     return tls->ended && sl_tls_eof(tls);
 }
 
+/* Ends a handshake that waits for a certificate there will not be: its client is told. Returns as sl_handshake. */
+int32_t sl_tls_refuse(int32_t slot)
+{
+    CHECK_SLOT(slot);
+    CHECK(me->slots[slot] & SLOT_TLS);
+    me->tls[slot]->refused = 1;
+    return sl_handshake(slot);
+}
+
 /* Takes a failed session off: the slot's bytes are plain from here on. For an answer to who speaks HTTP
  * where TLS is spoken. */
 int32_t sl_tls_drop(int32_t slot)

@@ -81,6 +81,7 @@ struct sl_tls {
     uint8_t broken;    /* nothing can be sent or read any more */
     uint8_t heard;     /* something was read */
     uint8_t hello;     /* a ClientHello was understood */
+    uint8_t refused;   /* nobody has a certificate for its name, nor will have */
     uint8_t challenge; /* it asks for a TLS-ALPN-01 challenge's certificate */
     uint8_t wants_out; /* a read waits until something can be written */
     uint8_t kernel;    /* the kernel does the records (kTLS) */
@@ -91,6 +92,7 @@ struct sl_tls {
 struct sl_profile *sl_profile_get(int32_t profile);
 int32_t sl_profile_apply(struct sl_profile *profile, SSL_CTX *context);
 /* tls_store.c */
+int32_t sl_names_has(struct sl_profile *profile, const char *name);
 int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_cert **found);
 int32_t sl_challenge_find(const char *name, struct sl_cert **found);
 int32_t sl_challenges(void);

@@ -130,7 +130,7 @@ static int choose(SSL *ssl, void *given)
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     int32_t count = tls->challenge ? sl_challenge_find(name, found) : sl_names_find(profile, name, found);
     if (count == 0) {
-        if (!tls->challenge && name != NULL && profile->flags & SL_PROFILE_ASKS)
+        if (!tls->challenge && !tls->refused && name != NULL && profile->flags & SL_PROFILE_ASKS)
             return -1;
         tls->fault = FAULT_NO_CERT_FOR_NAME;
         return 0;

@@ -138,7 +138,9 @@ int32_t sl_tls_fact(int32_t slot, int32_t which, uint32_t off, int32_t bytes)
 }
 
 /* Whether a request for the host at <off> belongs on the slot's connection (RFC 9110 section 15.5.20): 1 when
- * it is the name that was asked for, none was, or the certificate of that name is good for the host as well. */
+ * it is the name that was asked for, none was, or the certificate of that name is good for the host as well; or
+ * when there is none here for the host: a proxy before us asks by the name that it has for us, and no other
+ * connection would do better. */
 int32_t sl_tls_covers(int32_t slot, uint32_t off, int32_t bytes)
 {
     CHECK_SLOT(slot);
@@ -149,8 +151,11 @@ int32_t sl_tls_covers(int32_t slot, uint32_t off, int32_t bytes)
     const char *host = (const char *)me->arena + off;
     if (name == NULL || (strlen(name) == (size_t)bytes && strncasecmp(name, host, (size_t)bytes) == 0))
         return 1;
+    struct sl_profile *profile = sl_profile_get(tls->profile);
     struct sl_cert *found[CERTS_OF_NAME_MAX];
-    int32_t count = sl_names_find(sl_profile_get(tls->profile), name, found), covers = 0;
+    char text[NAME_BYTES_MAX + 1];
+    snprintf(text, sizeof text, "%.*s", bytes, host);
+    int32_t count = sl_names_find(profile, name, found), covers = !sl_names_has(profile, text);
     for (int32_t i = 0; i < count; i++) {
         covers = covers || X509_check_host(found[i]->leaf, host, (size_t)bytes, 0, NULL) == 1;
         sl_cert_release(found[i]);

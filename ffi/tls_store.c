@@ -118,7 +118,8 @@ static int32_t names_put(struct sl_names *names, const char *name, struct sl_cer
             return -ENOMEM;
         names->count++;
     }
-    add_cert(row->certs, cert);
+    if (cert != NULL)
+        add_cert(row->certs, cert);
     return 0;
 }
 
@@ -143,29 +144,46 @@ static void lower(const char *name, char *out)
     out[length] = '\0';
 }
 
+/* The row of a name in lower case: its own, or that of the wildcard one label up. NULL: it has none. Under the lock. */
+static const struct sl_name *known_row(const struct sl_names *names, const char *asked)
+{
+    char wild[NAME_BYTES_MAX + 2] = "*";
+    if (names == NULL || asked[0] == '\0')
+        return NULL;
+    const struct sl_name *row = row_of(names, asked);
+    const char *dot = strchr(asked, '.');
+    if (row->name == NULL && dot != NULL) {
+        strcpy(wild + 1, dot);
+        row = row_of(names, wild);
+    }
+    return row->name == NULL ? NULL : row;
+}
+
 /* The certificates for a name, each counted for the caller: its own, those of the wildcard one label up, or
  * the fallback's. Returns how many; 0: there are none. */
 int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_cert **found)
 {
-    char asked[NAME_BYTES_MAX + 1], wild[NAME_BYTES_MAX + 2];
+    char asked[NAME_BYTES_MAX + 1];
     lower(name, asked);
-    int32_t count = 0;
     pthread_rwlock_rdlock(&lock);
-    struct sl_names *names = profile->names;
-    if (names != NULL && asked[0] != '\0') {
-        count = take_all(row_of(names, asked)->certs, found);
-        const char *dot = strchr(asked, '.');
-        if (count == 0 && dot != NULL) {
-            wild[0] = '*';
-            strcpy(wild + 1, dot);
-            count = take_all(row_of(names, wild)->certs, found);
-        }
-    }
+    const struct sl_name *row = known_row(profile->names, asked);
     /* Whoever may be asked for is not shown another's certificate. */
-    if (names != NULL && count == 0 && (asked[0] == '\0' || !(profile->flags & SL_PROFILE_ASKS)))
-        count = take_all(names->fallback, found);
+    int others = profile->names != NULL && (asked[0] == '\0' || !(profile->flags & SL_PROFILE_ASKS));
+    int32_t count = row != NULL ? take_all(row->certs, found) : others ? take_all(profile->names->fallback, found) : 0;
     pthread_rwlock_unlock(&lock);
     return count;
+}
+
+/* Whether a name has certificates of its own, or those of the wildcard one label up. */
+int32_t sl_names_has(struct sl_profile *profile, const char *name)
+{
+    char asked[NAME_BYTES_MAX + 1];
+    lower(name, asked);
+    pthread_rwlock_rdlock(&lock);
+    const struct sl_name *row = known_row(profile->names, asked);
+    int has = row != NULL && row->certs[0] != NULL;
+    pthread_rwlock_unlock(&lock);
+    return has;
 }
 
 int32_t sl_challenges(void) { return atomic_load(&challenge_count); }
@@ -326,15 +344,17 @@ int32_t sl_names_begin(int32_t profile)
 }
 
 /* Adds a certificate for a name: exact, "*." and the labels after the first, or "" for whoever names none or
- * an unknown one. Of one kind of key the first is taken. */
+ * an unknown one. Of one kind of key the first is taken. Certificate 0: an exact name is known and has none yet, and
+ * is shown nobody else's. */
 int32_t sl_names_add(const uint8_t *name, int32_t bytes, int32_t cert)
 {
-    CHECK(growing != NULL && bytes >= 0 && bytes <= NAME_BYTES_MAX && sl_cert_get(cert) != NULL);
+    CHECK(growing != NULL && bytes >= 0 && bytes <= NAME_BYTES_MAX);
+    CHECK(cert == 0 ? bytes > 0 : sl_cert_get(cert) != NULL);
     char given[NAME_BYTES_MAX + 1], key[NAME_BYTES_MAX + 1];
     memcpy(given, name, (size_t)bytes);
     given[bytes] = '\0';
     lower(given, key);
-    return names_put(growing, key, certs[cert]);
+    return names_put(growing, key, cert == 0 ? NULL : certs[cert]);
 }
 
 /* From here on handshakes go by the new table. */

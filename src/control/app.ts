@@ -307,6 +307,7 @@ export class App {
       names: this.#discovery.names,
       certificates: () => this.#certificates.status(),
       presented: (listener) => this.#certificates.presented(listener),
+      acme: () => this.#issuing?.status(),
       log: this.#log,
       accessLog,
     };

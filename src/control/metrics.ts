@@ -25,6 +25,7 @@ export function metricsText(sight: Sight): string {
     ...ofServers(sight),
     ...ofNames(sight),
     ...ofCertificates(sight),
+    ...ofAcme(sight),
     ...ofConnections(sight),
     ...ofReactors(sight),
   ].join("");
@@ -175,6 +176,25 @@ function ofCertificates({ certificates }: Sight): Family[] {
     problem.set(labels, why === undefined ? 0 : 1);
   }
   return [ends, problem];
+}
+
+function ofAcme({ acme }: Sight): Family[] {
+  const status = acme();
+  if (status === undefined) return [];
+  const orders = new Family(
+    "counter",
+    "sluice_acme_orders_total",
+    "Certificates that were ordered, by what became of the order.",
+  );
+  orders.set({ result: "issued" }, status.issued);
+  orders.set({ result: "failed" }, status.failed);
+  const problem = new Family(
+    "gauge",
+    "sluice_acme_problem",
+    "1 while the last order for a name has failed.",
+  );
+  for (const { name, failure } of status.names) problem.set({ name }, failure === undefined ? 0 : 1);
+  return [orders, problem];
 }
 
 function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): Family[] {

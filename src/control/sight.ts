@@ -4,6 +4,7 @@ import type { Shared } from "../shared/servers.ts";
 import type { Count, Stats } from "../shared/stats.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
+import type { AcmeStatus } from "./acme/acme.ts";
 import type { Presented } from "./certificates/presented.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
 import type { Config } from "./config/schema.ts";
@@ -55,6 +56,8 @@ export interface Sight {
   readonly certificates: () => readonly CertificateStatus[];
   /** Those of a listener, in the order in which they count. */
   readonly presented: (listener: string) => readonly Presented[];
+  /** What is issued to us; undefined: nothing is. */
+  readonly acme: () => AcmeStatus | undefined;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -4,6 +4,7 @@ import process from "node:process";
 import { REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
+import type { AcmeStatus } from "./acme/acme.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
 import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
@@ -27,6 +28,29 @@ export interface Status {
   readonly listeners: readonly ListenerStatus[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly certificates: readonly CertificateView[];
+  /** Null: none are issued to us. */
+  readonly acme: AcmeView | null;
+}
+
+/** Certificates that are issued to us. */
+export interface AcmeView {
+  readonly directory: string;
+  /** Why nothing is ordered now, whatever the name; null: nothing speaks against it. */
+  readonly held: { readonly why: string; readonly until: string } | null;
+  /** Since the start. */
+  readonly issued: number;
+  readonly failed: number;
+  readonly names: readonly {
+    readonly name: string;
+    /** What its clients get: issued, placeholder (one that vouches for itself), or nothing. */
+    readonly serving: string;
+    readonly state: string;
+    readonly on_demand: boolean;
+    /** The last failure, while nothing has succeeded since. */
+    readonly problem: string | null;
+    /** When the next attempt comes, or the renewal. */
+    readonly next: string | null;
+  }[];
 }
 
 /** A certificate in use. */
@@ -179,6 +203,26 @@ export function statusOf(sight: Sight): Status {
       names: names.flatMap((asked) => sight.names.get(asked) ?? []).map(nameOf),
     })),
     certificates: sight.certificates().map(certificateOf),
+    acme: acmeOf(sight.acme()),
+  };
+}
+
+function acmeOf(status: AcmeStatus | undefined): AcmeView | null {
+  if (status === undefined) return null;
+  const { directory, held, issued, failed, names } = status;
+  return {
+    directory,
+    held: held === undefined ? null : { why: held.why, until: time(held.untilMs) },
+    issued,
+    failed,
+    names: names.map(({ name, serving, state, isOnDemand, failure, nextMs }) => ({
+      name,
+      serving,
+      state,
+      on_demand: isOnDemand,
+      problem: failure?.why ?? null,
+      next: nextMs === 0 ? null : time(nextMs),
+    })),
   };
 }
 

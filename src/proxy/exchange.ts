@@ -146,6 +146,7 @@ export function exchangeAnswered(down: number, yes: boolean): void {
 }
 
 function noCertificate(ex: number): void {
+  sys.tls_refuse(exDown[ex]);
   exchangeEnd(ex, Reason.NoCertificate, detailOfFault(Fault.NoCertificateForName));
 }
 

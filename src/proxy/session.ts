@@ -9,7 +9,8 @@ import { TlsFact } from "../sys/symbols.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 
 /** Whether the host of a request is one that its connection is for (RFC 9110 section 15.5.20): the name that the
- * client asked for, or another that the same certificate is good for. Who named none has no other choice. */
+ * client asked for, or another that the same certificate is good for, or that no certificate here is for. Who named
+ * none has no other choice. */
 export function isForUs(slot: number, head: Head): boolean {
   const from = head.at + head.host;
   let bytes = head.hostEnd - head.host;

@@ -81,6 +81,7 @@ export const SYMBOLS = {
   tls_accept: [["i32", "i32", "u32"], "i32"], // slot, profile, bits
   tls_connect: [["i32", "i32", "u32", "i32", "i32", "u32"], "i32"], // slot, profile, name, its length, server, bits
   handshake: [["i32"], "i32"],
+  tls_refuse: [["i32"], "i32"],
   tls_fault: [["i32"], "i32"],
   tls_drop: [["i32"], "i32"],
   truncated: [["i32"], "i32"],

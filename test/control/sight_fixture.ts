@@ -1,5 +1,6 @@
 // A process to look at, made of the real shared memory and no Workers: two reactors and the health
 // Worker's room, one listener, one upstream with three servers. Tests write the columns themselves.
+import type { AcmeStatus } from "../../src/control/acme/acme.ts";
 import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
 import type { CertificateStatus } from "../../src/control/certificates/store.ts";
@@ -75,6 +76,7 @@ export interface Fixture {
 interface FixtureOptions {
   readonly upstream?: string;
   readonly certificates?: readonly CertificateStatus[];
+  readonly acme?: AcmeStatus;
 }
 
 /** One that a listener presents, until the first of March. */
@@ -118,6 +120,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       health: new HealthHistory(),
       names: new Map(),
       certificates: () => options.certificates ?? [],
+      acme: () => options.acme,
       presented: () => [],
       log,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),

@@ -564,6 +564,9 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return sessionOf(row).handshake();
     },
     tls_fault: (slot) => sessionOf(kernel.slot(slot)).fault,
+    tls_refuse(slot) {
+      return sessionOf(kernel.slot(slot)).refuse();
+    },
     tls_drop(slot) {
       const row = kernel.slot(slot);
       kernel.check(!sessionOf(row).open, "drops a session that is open");

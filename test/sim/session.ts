@@ -126,6 +126,12 @@ export class Session {
     return 0;
   }
 
+  /** There will be no certificate. */
+  refuse(): number {
+    this.#world.check(this.#suspended && this.#broken === 0, "it waits for nothing");
+    return this.#break(EPROTO);
+  }
+
   #break(errno: number): number {
     this.#broken = errno;
     return -errno;

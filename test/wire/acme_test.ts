@@ -1,5 +1,5 @@
 // Certificates that Sluice gets by itself: the executable and a real CA, which asks it whether names are its own.
-import { ok, strictEqual } from "node:assert/strict";
+import { match, ok, strictEqual } from "node:assert/strict";
 import { createServer, type IncomingMessage } from "node:http";
 import { type AddressInfo } from "node:net";
 import { writeFileSync } from "node:fs";
@@ -10,17 +10,17 @@ import { Folder } from "../support/folder.ts";
 import { Pebble } from "../support/pebble.ts";
 import { until, within } from "../support/waiting.ts";
 
-/** Who signed the certificate that is presented for a name; "" when the handshake fails. */
+/** Who signed the certificate that is presented for a name; "" when the handshake fails by an alert. */
 function issuerOf(port: number, servername: string): Promise<string> {
   return within(
     `a handshake for ${servername}`,
-    new Promise((resolve) => {
+    new Promise((resolve, reject) => {
       const socket = connect({ port, host: "127.0.0.1", servername, rejectUnauthorized: false });
       socket.on("secureConnect", () => {
         resolve(String(socket.getPeerCertificate().issuer.CN));
         socket.destroy();
       });
-      socket.on("error", () => resolve(""));
+      socket.on("error", (error) => /alert/i.test(error.message) ? resolve("") : reject(error));
     }),
   );
 }
@@ -101,6 +101,30 @@ describe("tls.acme", () => {
     await sluice.finish();
   });
 
+  it("until then a name gets nobody else's, if it gets none", async () => {
+    await using pebble = await Pebble.start({ blocked: ["bad.example"] });
+    using folder = new Folder();
+    const hosts = ["shop.example", "bad.example"], more = "        while-issuing: refuse";
+    const words = configuration(folder, { pebble, challenge: "tls-alpn-01", hosts, more });
+    using sluice = await Sluice.start(["run", "-c", words]);
+    await sluice.until(
+      "shop.example to be issued",
+      ({ acme }) => acme!.names.some(({ name, serving }) => name === "shop.example" && serving === "issued"),
+    );
+    ok((await issuerOf(pebble.tlsPort, "shop.example")).startsWith("Pebble"));
+    strictEqual(await issuerOf(pebble.tlsPort, "bad.example"), "");
+    ok((await issuerOf(pebble.tlsPort, "unknown.example")).startsWith("Pebble"), "the first, for any other");
+    await sluice.until("why bad.example has none", ({ acme }) => {
+      const bad = acme!.names.find(({ name }) => name === "bad.example");
+      return bad?.serving === "nothing" && bad.problem !== null;
+    });
+    const metrics = await sluice.metrics();
+    strictEqual(metrics.get('sluice_acme_problem{name="bad.example"}'), 1);
+    strictEqual(metrics.get('sluice_acme_problem{name="shop.example"}'), 0);
+    strictEqual(metrics.get('sluice_acme_orders_total{result="issued"}'), 1);
+    await sluice.finish();
+  });
+
   it("a self-signed one until then, or none, by choice", async () => {
     await using pebble = await Pebble.start({ blocked: ["shop.example"] });
     using folder = new Folder();
@@ -109,6 +133,7 @@ describe("tls.acme", () => {
       using sluice = await Sluice.start(["run", "-c", configuration(folder, setting)]);
       const issuer = await issuerOf(pebble.tlsPort, "shop.example");
       ok(issuer !== "" && !issuer.startsWith("Pebble"), issuer);
+      match((await sluice.status()).certificates[0].problem ?? "", /stands in for one/);
       await sluice.finish();
     }
     const more = "        while-issuing: refuse";

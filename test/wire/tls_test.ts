@@ -147,11 +147,13 @@ describe("what is agreed on", () => {
     }
   });
 
-  it("https:// agrees on http/1.1 and refuses who speaks only something else (RFC 7301)", async () => {
+  it("https:// agrees on HTTP/1 and refuses who speaks only something else (RFC 7301)", async () => {
     await using origin = await HttpOrigin.listen(() => answerOk());
     await withConfig(configured(origin.address, { kind: "https" }), async (sluice) => {
       match(await sClient(sluice.port(), ["-alpn", "http/1.1"]), /ALPN protocol: http\/1\.1/);
       match(await sClient(sluice.port(), ["-alpn", "h2,http/1.1"]), /ALPN protocol: http\/1\.1/);
+      match(await sClient(sluice.port(), ["-alpn", "http/1.0,http/1.1"]), /ALPN protocol: http\/1\.1/);
+      match(await sClient(sluice.port(), ["-alpn", "http/1.0"]), /ALPN protocol: http\/1\.0/);
       match(await sClient(sluice.port()), /No ALPN negotiated/);
       match(
         await sClient(sluice.port(), ["-alpn", "spdy/3"]),

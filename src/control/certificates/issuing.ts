@@ -57,6 +57,9 @@ export class Issuing {
         unchallenge: (name) => certificates.unchallenge(name),
         log,
       });
+      if (acme["while-issuing"] === "refuse") {
+        for (const { served: { listener, names } } of all) certificates.expect(listener, names);
+      }
       return new Issuing(account, log);
     } catch (error) {
       throw new CertificateError(error instanceof Error ? error.message : String(error));

@@ -36,6 +36,9 @@ export function systemAuthorities(
   return named !== undefined && named !== "" ? named : SYSTEM_AUTHORITIES.find(isThere);
 }
 
+/** What listeners that speak HTTP agree on (RFC 7301 section 6), preferred first. */
+export const HTTP_PROTOCOLS: readonly string[] = ["http/1.1", "http/1.0"];
+
 /** Files of authorities that a profile believes, and of their revocation lists. */
 export interface TrustFiles {
   /** Where the configuration names them. */
@@ -56,7 +59,7 @@ export function openListenerProfile(
 ): TrustFiles | undefined {
   const asks = tls.acme?.["on-demand"] === undefined ? 0 : PROFILE_ASKS;
   open(profile, where, ProfileKind.Listener, POLICY[tls.policy], VERIFY[tls.client.mode], asks);
-  setProtocols(profile, where, http ? ["http/1.1"] : tls.alpn ?? []);
+  setProtocols(profile, where, http ? HTTP_PROTOCOLS : tls.alpn ?? []);
   const { mode, ca, crl } = tls.client;
   return mode === "off" ? undefined : { where: `${where}.client`, ca, crl, isSystems: false };
 }

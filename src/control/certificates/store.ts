@@ -64,6 +64,8 @@ interface ListenerProfile {
   readonly pairs: readonly Pair[];
   /** By name, of those that were issued. */
   readonly issued: Map<string, Stored>;
+  /** Names that get their own or none. */
+  readonly awaited: Set<string>;
 }
 
 /** What is told of a certificate. */
@@ -109,7 +111,7 @@ export class Certificates {
       const where = `listeners.${name}.tls`, number = numbers.listeners.get(name)!;
       this.#believe(number, openListenerProfile(number, where, tls, bind[0].protocol === "http"));
       const pairs = tls.certificates.map((files) => this.#pair(where, files));
-      this.#listeners.set(name, { number, pairs, issued: new Map() });
+      this.#listeners.set(name, { number, pairs, issued: new Map(), awaited: new Set() });
       this.#present(name);
     }
     for (const [name, { tls }] of Object.entries(config.upstreams)) {
@@ -176,6 +178,14 @@ export class Certificates {
       if (late !== undefined) this.#log.warn("certificates", late);
     }
     this.#readAt = now;
+  }
+
+  /** Until they are issued, there is no certificate for these names, not even another name's. */
+  expect(listener: string, names: Iterable<string>): void {
+    const profile = this.#listeners.get(listener);
+    if (profile === undefined) return;
+    for (const name of names) profile.awaited.add(name);
+    this.#present(listener);
   }
 
   /** Presents an issued certificate for the names of a listener. @throws CertificateError */
@@ -252,7 +262,7 @@ export class Certificates {
       notBefore: leaf.notBefore,
       notAfter: leaf.notAfter,
       fingerprint: leaf.fingerprint,
-      problem: pair?.problem,
+      problem: pair === undefined ? standIn(leaf) : pair.problem,
     }));
   }
 
@@ -292,7 +302,7 @@ export class Certificates {
   /** The table of a listener's names, as they are now. Of a name's certificates with one kind of key the first
    * counts; the first of all is for whoever asks for no name, or for an unknown one. */
   #present(listener: string): void {
-    const { number, pairs, issued } = this.#listeners.get(listener)!;
+    const { number, pairs, issued, awaited } = this.#listeners.get(listener)!;
     const begun = sys.names_begin(number);
     if (begun < 0) return this.#log.error("certificates", `names of ${listener}: ${errnoName(-begun)}`);
     const all = [...pairs.map(({ stored }) => stored), ...issued.values()];
@@ -301,6 +311,7 @@ export class Certificates {
       for (const name of leaf.names) addName(name, certificate);
       if (leaf.names.join("\n") === first) addName("", certificate);
     }
+    for (const name of awaited) addName(name, 0);
     sys.names_commit();
   }
 
@@ -455,6 +466,13 @@ function unstaple(pair: Pair): void {
 function showOwn(profile: number, { stored: { number }, files: { cert } }: Pair): void {
   const shown = sys.profile_own(profile, number);
   if (shown < 0) throw new CertificateError(`${cert}: ${errnoName(-shown)}`);
+}
+
+/** What is wrong with a certificate of ours: until one is issued, one vouches for itself. */
+function standIn({ subjectDer, issuerDer }: Certificate): string | undefined {
+  return Buffer.compare(subjectDer, issuerDer) === 0
+    ? "nobody vouches for it: it stands in for one that is issued"
+    : undefined;
 }
 
 function pathsOf({ cert, key, ocsp }: CertificateFiles): string[] {

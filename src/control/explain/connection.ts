@@ -9,7 +9,7 @@ import type { Path } from "../config/finding.ts";
 import { pathText } from "../config/file.ts";
 import { SNI_DEFAULT } from "../config/tls_values.ts";
 import type { ListenerEntry } from "../directory.ts";
-import { decide, ended, noCertificate, toServer } from "./decision.ts";
+import { decide, ended, handshakeFlaw, toServer } from "./decision.ts";
 import type { Explanation } from "./explanation.ts";
 import type { ConnectionQuestion } from "./question.ts";
 import { balance } from "./servers.ts";
@@ -36,9 +36,13 @@ export function connection(
       decision: decide("ask", text),
     };
   }
-  if (tls?.by === "none") {
-    const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
-    return { tls, timeouts, decision: noCertificate(tls) };
+  const flaw = tls === null ? undefined : handshakeFlaw(tls, question.alpn);
+  if (flaw !== undefined) {
+    return {
+      tls,
+      timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS),
+      decision: flaw,
+    };
   }
   return {
     tls,
@@ -72,12 +76,9 @@ function byName(
   const path: Path = ["listeners", entry.name, "sni", ...sni[key][nth].path];
   const place = placeOf(world, path), ends = plan.sni.choiceTerminate[choice] === 1;
   const tls = ends ? { ...tlsView(world, entry, name), sni: place } : passedView(name, place);
-  if (tls.by === "none") {
-    return {
-      tls,
-      timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS),
-      decision: noCertificate(tls),
-    };
+  const flaw = ends ? handshakeFlaw(tls, alpn) : undefined;
+  if (flaw !== undefined) {
+    return { tls, timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS), decision: flaw };
   }
   return { tls, ...toUpstream(world, entry, plan.sni.choiceUpstream[choice], ends, pathText(path)) };
 }

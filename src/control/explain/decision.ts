@@ -15,6 +15,18 @@ export function ended(reason: Reason, upstream: string | null): Decision {
   return decide("unavailable", `the connection is reset (${name}): ${text}`, { upstream, reason: name });
 }
 
+/** Why a handshake fails with a client that offers these protocols; undefined: it does not. */
+export function handshakeFlaw(tls: TlsView, alpn: readonly string[]): Decision | undefined {
+  if (tls.by === "none") return noCertificate(tls);
+  const { protocols } = tls;
+  if (alpn.length === 0 || protocols.length === 0 || alpn.some((one) => protocols.includes(one))) {
+    return undefined;
+  }
+  const { name: reason } = REASONS[Reason.HandshakeFailed];
+  const text = `it speaks ${protocols.join(", ")}, none of which is offered`;
+  return decide("unavailable", `the handshake fails (${reason}): ${text}`, { reason });
+}
+
 /** The handshake fails. */
 export function noCertificate({ name }: TlsView): Decision {
   const { name: reason, text } = REASONS[Reason.NoCertificate];

@@ -3,6 +3,7 @@
 import { NONE } from "../../base/limits.ts";
 import { coversName, timeText } from "../certificates/pair.ts";
 import { keyKind, type Presented, presentedFor } from "../certificates/presented.ts";
+import { HTTP_PROTOCOLS } from "../certificates/profiles.ts";
 import { acmeNames } from "../config/tls_checks.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Place, ServerTlsView, ShownView, TlsView } from "./explanation.ts";
@@ -14,16 +15,17 @@ const NAMES_TOLD_MAX = 8;
 /** TLS that ends at the listener. */
 export function tlsView(world: World, entry: ListenerEntry, name: string | null): TlsView {
   const { bind, tls } = world.config.listeners[entry.name];
-  const { by, found } = presentedFor(world.certificates(entry.name), name);
+  const known = presentedFor(world.certificates(entry.name), name);
+  const found = known.by === "first" && awaits(world, entry, name) ? [] : known.found;
   const http = bind[0].protocol === "http";
   return {
     at: "listener",
     name,
     sni: null,
-    by: found.length === 0 ? issuedOrNot(world, entry, name) : by,
+    by: found.length === 0 ? issuedOrNot(world, entry, name) : known.by,
     certificates: found.map(shownView),
     policy: tls?.policy ?? null,
-    protocols: http ? ["http/1.1"] : tls?.alpn ?? [],
+    protocols: http ? HTTP_PROTOCOLS : tls?.alpn ?? [],
     client: tls === undefined
       ? null
       : { mode: tls.client.mode, ca: tls.client.ca ?? null, crl: tls.client.crl ?? null },
@@ -46,6 +48,12 @@ export function passedView(name: string | null, sni: Place): TlsView {
   };
 }
 
+/** Whether a certificate for a name is to be issued: it is shown nobody else's. */
+function awaits({ config }: World, { name: listener }: ListenerEntry, name: string | null): boolean {
+  const configured = config.listeners[listener];
+  return name !== null && configured.tls?.acme !== undefined && acmeNames(configured).includes(name);
+}
+
 /** Whom nobody has a certificate for: it is to be issued, or the handshake fails. */
 function issuedOrNot(
   { config }: World,
@@ -54,8 +62,8 @@ function issuedOrNot(
 ): TlsView["by"] {
   const { tls } = config.listeners[listener];
   if (tls?.acme === undefined || name === null) return "none";
-  if (tls.acme["on-demand"] !== undefined) return "on_demand";
-  return acmeNames(config.listeners[listener]).includes(name) ? "issued" : "none";
+  if (acmeNames(config.listeners[listener]).includes(name)) return "issued";
+  return tls.acme["on-demand"] === undefined ? "none" : "on_demand";
 }
 
 function shownView(one: Presented): ShownView {
@@ -76,12 +84,14 @@ function hstsText({ plan }: World, listener: number): string | null {
   return bytes === 0 ? null : new TextDecoder().decode(plan.arena.slice(at, at + bytes)).trim();
 }
 
-/** Whether a request for a host belongs on a connection that was opened for `name` (RFC 9110 section 15.5.20). */
+/** Whether a request for a host belongs on a connection that was opened for `name` (RFC 9110 section 15.5.20); as
+ * sl_tls_covers has it (ffi/tls_fact.c). */
 export function isForHost(world: World, entry: ListenerEntry, name: string | null, host: string): boolean {
   const bare = host.toLowerCase().replace(/\.$/, "");
   if (name === null || bare === "" || bare === name) return true;
-  return presentedFor(world.certificates(entry.name), name).found
-    .some(({ certificate }) => coversName(certificate, bare));
+  const all = world.certificates(entry.name);
+  return presentedFor(all, bare).by === "first" ||
+    presentedFor(all, name).found.some(({ certificate }) => coversName(certificate, bare));
 }
 
 /** What is asked of the servers of an upstream; null: they are spoken to without TLS. */

@@ -89,6 +89,7 @@ const GOLDEN: readonly (readonly [file: string, words: readonly string[]])[] = [
   ["sni_wildcard", ["tls://x.b.example:9443"]],
   ["sni_terminate", ["tls://127.0.0.1:9443", "--sni", "SHOP.example"]],
   ["sni_none", ["tcp://127.0.0.1:9443"]],
+  ["alpn_none", ["tls://127.0.0.1:6432", "--alpn", "imap,smtp"]],
 ];
 
 describe("explain of TLS, word for word", () => {
