@@ -446,7 +446,19 @@ describe("certificates of clients", () => {
     }, { tls: client("require") });
   });
 
-  it("a listener that asks for none leaves these fields alone", async () => {
+  it("nobody claims them at a listener beside, but a trusted proxy", async () => {
+    const beside = { bind: "http://127.0.0.1:0", to: "app" };
+    await withSite({}, async (site) => {
+      using stranger = await HttpPeer.connect(site.sluice.port(2));
+      await stranger.ask(get("/", "shop.example", [...spoofed, ...LAST]));
+      deepStrictEqual(about(site.got), STAYS);
+      using proxy = await HttpPeer.connect(site.sluice.port(3));
+      await proxy.ask(get("/", "shop.example", [...spoofed, ...LAST]));
+      strictEqual(about(site.got).length, spoofed.length);
+    }, { tls: client("require"), listeners: { beside, inner: { ...beside, trust: ["127.0.0.1"] } } });
+  });
+
+  it("where no listener asks for one, these fields are left alone", async () => {
     await withSite({}, async (site) => {
       for (const peer of [await site.secure({ shown: user }), await site.plain()]) {
         await peer.ask(get("/", "shop.example", spoofed));
