@@ -240,7 +240,7 @@ int32_t sl_peer_of(int32_t room, int32_t slot, uint32_t off)
     CHECK(room >= 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
     CHECK(slot > 0 && slot < sl_rooms[room].slot_count);
     CHECK_ARENA(off, SL_PEER_BYTES);
-    int32_t fd = (sl_rooms[room].slots[slot] & ~SLOT_TLS) - 1;
+    int32_t fd = FD_IN(sl_rooms[room].slots[slot]);
     if (fd < 0)
         return -ENOENT;
     memcpy(me->arena + off, sl_fds[fd].peer, SL_PEER_BYTES);

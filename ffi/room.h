@@ -82,7 +82,9 @@ static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)ser
 /* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
 #define CHECK_SLOT(slot) CHECK(me != NULL && (slot) > 0 && (slot) < me->slot_count)
-#define FD(slot) ((me->slots[slot] & ~(SLOT_TLS | SLOT_NAMED)) - 1)
+/* Of an entry of slots[]; -1: there is none. */
+#define FD_IN(entry) (((entry) & ~(SLOT_TLS | SLOT_NAMED)) - 1)
+#define FD(slot) FD_IN(me->slots[slot])
 #define CHECK_PIPE(pipe) CHECK(me != NULL && (pipe) > 0 && (pipe) < me->pipe_count)
 #define CHECK_ARENA(off, len) \
     CHECK(me != NULL && (len) >= 0 && (uint32_t)(len) <= me->arena_bytes && \

@@ -55,14 +55,13 @@ export const enum ForwardedShift {
   Via = 12,
   XRequestId = 14, // Append: set when nothing came
   Traceparent = 16,
-  // Of the client's certificate. Leave: nobody asks for one, and what comes is nothing to us; Replace: what came
-  // is removed, whoever sent it.
+  // Of the client's certificate. Leave: no listener asks for one, and what comes is nothing to us; Replace: this
+  // one does, what came is removed, whoever sent it; Append: another one does, what came is removed unless a
+  // trusted proxy sent it.
   ClientCert = 18,
   ClientCertSubject = 20,
   ClientCertFingerprint = 22,
 }
-/** The bits of the last three. */
-export const CERTIFICATE_WAYS = 0b111111 << ForwardedShift.ClientCert;
 
 /** accessShare of every line. */
 export const ACCESS_SHARE_ALL = 1 << 30;

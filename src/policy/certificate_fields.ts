@@ -1,7 +1,7 @@
 // What a server is told of the certificate that its client has shown (RFC 9440): fields that nobody but us may
-// say, where clients are asked for one. Only there does anything of this happen. The head lies in the bytes that
+// say, where clients are asked for one, or a listener beside asks them. Only there does anything of this happen. The head lies in the bytes that
 // are printed into.
-import { ForwardedShift, Forwarding } from "../plan/plan.ts";
+import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
 import { FieldAt, type Head } from "../proto/head.ts";
 import {
   FULL,
@@ -26,6 +26,17 @@ const CRLF = text("\r\n");
 const NAMES = ["client-cert", "client-cert-chain", "x-client-cert-subject", "x-client-cert-fingerprint"].map(
   ascii,
 );
+
+/** Whether a listener asks its clients for certificates: these fields are its own to say then, or its route's. */
+export function asksForCertificate(plan: Plan, listener: number): boolean {
+  return forwardingOf(plan.listenerForwarded[listener], ForwardedShift.ClientCert) >= Forwarding.Replace;
+}
+
+/** Whether such fields go on as they came, of a client that is trusted or not. */
+export function leavesCertificateFields(plan: Plan, listener: number, trusted: boolean): boolean {
+  const how = forwardingOf(plan.listenerForwarded[listener], ForwardedShift.ClientCert);
+  return how === Forwarding.Leave || (how === Forwarding.Append && trusted);
+}
 
 /** Marks the fields that a client wrote in our place, and those that a server behind CGI takes for them. */
 export function dropCertificateFields(bytes: Uint8Array, head: Head): void {

@@ -2,7 +2,7 @@
 // bytes that are sent; whoever explains a request prints them as well. The head lies in the bytes that are
 // printed into, which are those of the inputs.
 import { NONE } from "../base/limits.ts";
-import { CERTIFICATE_WAYS, ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
+import { ForwardedShift, Forwarding, type Plan } from "../plan/plan.ts";
 import { FieldAt, findField, Form, type Head, HeadFlag, Method, Name } from "../proto/head.ts";
 import {
   FULL,
@@ -17,7 +17,12 @@ import {
   text,
 } from "../proto/http1_print.ts";
 import { Drop, dropped, editRequest, forwardingOf, hopsLeft, keptNames, withoutAddress } from "./edit.ts";
-import { dropCertificateFields, printCertificateFields } from "./certificate_fields.ts";
+import {
+  asksForCertificate,
+  dropCertificateFields,
+  leavesCertificateFields,
+  printCertificateFields,
+} from "./certificate_fields.ts";
 import { markEdited, printEdited, printTemplate } from "./field_edits.ts";
 import { printForwarded } from "./forwarded.ts";
 import { NO_HOST, rewritesPath, type TemplateInputs, writePath } from "./template.ts";
@@ -76,15 +81,14 @@ export function printRequest(
   const ways = plan.listenerForwarded[listener] | off;
   const forwarded = client[clientAt] < FAMILY_IP4 ? withoutAddress(ways) : ways;
   editRequest(bytes, head, forwarded, trusted);
-  const certified = (plan.listenerForwarded[listener] & CERTIFICATE_WAYS) !== 0;
-  if (certified) dropCertificateFields(bytes, head);
+  if (!leavesCertificateFields(plan, listener, trusted)) dropCertificateFields(bytes, head);
   if (edits > 0) markEdited(plan, plan.routing.routeRequestEditFirst[route], edits, head, bytes, true);
   const hops = hopsLeft(bytes, head);
   if (hops > 0) dropFields(head, Name.MaxForwards);
   if (!printRequestLine(plan, server, route, inputs)) return false;
   if (hops > 0) printHops(hops - 1);
   printForwarded(plan, listener, forwarded, settled, inputs);
-  if (certified) printCertificateFields(forwarded, inputs);
+  if (asksForCertificate(plan, listener)) printCertificateFields(forwarded, inputs);
   if (edits > 0) printEdited(plan, plan.routing.routeRequestEditFirst[route], edits, head, inputs);
   if (head.flags & HeadFlag.Upgrade) print(CONNECTION_UPGRADE);
   else if (head.flags & HeadFlag.Trailers) print(CONNECTION_TE);

@@ -4,6 +4,7 @@
 import { ARENA_FACT, ARENA_PATH, ARENA_SCRATCH, NONE, PATH_BYTES } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { bodyBytesMax, capture } from "../policy/route.ts";
+import { cameByHttps } from "../policy/secure.ts";
 import type { TemplateInputs } from "../policy/template.ts";
 import { Way, wayAtOnce, wayByRoute, wayRoute } from "../policy/way.ts";
 import type { Head } from "../proto/head.ts";
@@ -55,7 +56,7 @@ export function readPath(head: Head): boolean {
 export function chooseWay(ex: number, held: Plan): Way {
   const listener = exListener[ex], router = held.listenerRouter[listener];
   const atOnce = wayAtOnce(held, listener, arenaBytes, request);
-  if (atOnce !== Way.Upstream) return atOnce;
+  if (atOnce !== Way.Upstream && (atOnce !== Way.ToHttps || !isFromHttps(ex, held))) return atOnce;
   if (held.listenerTls[listener] !== NONE && !isForUs(exDown[ex], request)) return Way.Misdirected;
   if (router === NONE) {
     exUpstream[ex] = held.listenerUpstream[listener];
@@ -85,6 +86,12 @@ export function chooseWay(ex: number, held: Plan): Way {
   }
   exUpstream[ex] = routing.routeUpstream[chosen];
   return way;
+}
+
+/** Whether a proxy before us ended the TLS of the request in `request`. */
+function isFromHttps(ex: number, held: Plan): boolean {
+  sys.client(exDown[ex], ARENA_SCRATCH);
+  return cameByHttps(held, exListener[ex], arenaBytes, request, arenaBytes, ARENA_SCRATCH);
 }
 
 /** Makes `inputs` those of the request in `request`, on its route. The client's record is in the scratch

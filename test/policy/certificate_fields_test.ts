@@ -3,7 +3,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
-  CERTIFICATE_WAYS,
+  ARENA_FIRST,
   ForwardedShift,
   Forwarding,
   makePlan,
@@ -22,8 +22,11 @@ const ASKED = (Forwarding.Replace << ForwardedShift.ClientCert) |
   (Forwarding.Replace << ForwardedShift.ClientCertSubject) |
   (Forwarding.Replace << ForwardedShift.ClientCertFingerprint);
 
+/** Of a listener beside one that asks. */
+const BESIDE = ASKED >> 1;
+
 function planOf(forwarded: number, tls = NO_TLS): Plan {
-  const plan = makePlan(1, { ...NO_SIZES, listeners: 2, servers: 2, arenaBytes: 64 });
+  const plan = makePlan(1, { ...NO_SIZES, listeners: 2, servers: 2, trusted: 1, arenaBytes: 64 });
   plan.listenerForwarded[LISTENER] = forwarded;
   plan.listenerTls[LISTENER] = tls;
   plan.listenerPort[LISTENER] = 8443;
@@ -31,6 +34,14 @@ function planOf(forwarded: number, tls = NO_TLS): Plan {
 }
 
 const NO_TLS = 0;
+
+/** Its listener trusts every IPv4 address. */
+function trusting(plan: Plan): Plan {
+  plan.arena.set([4, 0], ARENA_FIRST);
+  plan.trustedAt[0] = ARENA_FIRST;
+  plan.listenerTrustedCount[LISTENER] = 1;
+  return plan;
+}
 
 interface Shown {
   readonly certificate?: string;
@@ -102,6 +113,8 @@ describe("fields of a client's certificate", () => {
       deepStrictEqual(told(planOf(ASKED), lines, SHOWN), [...kept, ...OURS], "one was");
       const untouched = lines[0].startsWith("Connection") ? [] : lines;
       deepStrictEqual(told(planOf(0), lines, SHOWN), untouched, "nobody asks for one");
+      deepStrictEqual(told(planOf(BESIDE), lines, SHOWN), kept, "another listener asks for one");
+      deepStrictEqual(told(trusting(planOf(BESIDE)), lines, SHOWN), untouched, "and a trusted proxy said it");
     });
   }
 
@@ -138,8 +151,6 @@ describe("fields of a client's certificate", () => {
     const length = ["GET / HTTP/1.1", "Host: shop.example", ...whole, "", ""].join("\r\n").length;
     strictEqual(room - PRINT_AT, length + 3, "and the room behind it");
   });
-
-  it("have bits of their own", () => strictEqual(CERTIFICATE_WAYS & ASKED, ASKED));
 });
 
 describe("the scheme that servers are told", () => {

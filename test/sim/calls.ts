@@ -5,6 +5,7 @@ import {
   ARENA_BYTES,
   ARENA_CLOCK,
   EVENT_INTS,
+  HANDSHAKES_PER_TURN,
   LISTENERS_MAX,
   PEER_BYTES,
 } from "../../src/base/limits.ts";
@@ -335,6 +336,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, max * EVENT_INTS * 4);
       const room = kernel.mine;
       kernel.sweeping = false;
+      kernel.handshakeSteps = 0;
       kernel.world.betweenTurns();
       const sleepMs = random.oneIn(weather.signal) ? random.below(timeoutMs + 1) : timeoutMs;
       if (sleepMs > 0 && !kernel.isReady(room)) {
@@ -560,6 +562,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return seal(slot, profile, true);
     },
     handshake(slot) {
+      kernel.check(++kernel.handshakeSteps <= HANDSHAKES_PER_TURN, "too many handshakes in one turn");
       const row = touched(slot, random.oneIn(2));
       return sessionOf(row).handshake();
     },

@@ -125,6 +125,8 @@ export class FakeKernel {
   bugs = 0;
   /** A token between accept and hand, or 0. */
   held = 0;
+  /** Steps of handshakes in this turn. */
+  handshakeSteps = 0;
   /** A socket was closed in this turn: what follows may only close. */
   sweeping = false;
   /** What has happened so far, here and in the world: the watch against busy loops looks at it. */

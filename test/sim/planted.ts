@@ -297,6 +297,11 @@ const HTTP: readonly Planted[] = [
     edits: [["=== 1 ? Pumped.Truncated : Pumped.Ended;", "=== 1 ? Pumped.Ended : Pumped.Ended;"]],
   },
   {
+    name: "handshakes are bounded by nothing",
+    file: "src/proxy/handshake.ts",
+    edits: [["  stepsLeft--;\n", ""]],
+  },
+  {
     name: "a kept connection that was closed stays on its list",
     file: "src/proxy/pool.ts",
     edits: [[

@@ -5,6 +5,7 @@ import { type AddressInfo } from "node:net";
 import { writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { connect } from "node:tls";
+import { Certificates } from "../support/certificates.ts";
 import { Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { Pebble } from "../support/pebble.ts";
@@ -140,6 +141,32 @@ describe("tls.acme", () => {
     using sluice = await Sluice.start(["run", "-c", configuration(folder, { ...setting, more })]);
     strictEqual(await issuerOf(pebble.tlsPort, "shop.example"), "");
     strictEqual((await sluice.ended(1))[0].reason, "no_certificate");
+    await sluice.finish();
+  });
+
+  it("a name that a given certificate is for is not ordered, and is shown nothing else", async () => {
+    await using pebble = await Pebble.start();
+    using folder = new Folder();
+    using world = new Certificates();
+    const { cert, key } = world.rsa("shop.example", "*.given.example");
+    const more = `      certificates: [{ cert: ${cert}, key: ${key} }]`;
+    const hosts = ["shop.example", "a.given.example", "www.shop.example"];
+    using sluice = await Sluice.start([
+      "run",
+      "-c",
+      configuration(folder, { pebble, challenge: "tls-alpn-01", more, hosts }),
+    ]);
+    for (const host of hosts.slice(0, 2)) {
+      strictEqual(await issuerOf(pebble.tlsPort, host), "Test Root", host);
+    }
+    await until(
+      "the other one to be issued",
+      async () => (await issuerOf(pebble.tlsPort, "www.shop.example")).startsWith("Pebble"),
+    );
+    for (const host of hosts.slice(0, 2)) {
+      strictEqual(await issuerOf(pebble.tlsPort, host), "Test Root", host);
+    }
+    strictEqual(pebble.orders, 1);
     await sluice.finish();
   });
 

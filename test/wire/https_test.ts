@@ -217,6 +217,33 @@ describe("redirect-to-https", () => {
     });
   });
 
+  it("serves whom a trusted proxy has had by https:// already, and believes nobody else", async () => {
+    const said = (...values: string[]) =>
+      get("/", "shop.example", values.map((value) => `X-Forwarded-Proto: ${value}`));
+    const cases: [values: string[], status: number, why: string][] = [
+      [["https"], 200, "it would come back by this way without end"],
+      [["HTTPS"], 200, "a scheme has no case"],
+      [["http"], 308, "the proxy has no TLS either"],
+      [["https, http"], 308, "by way of somebody without"],
+      [["https", "https"], 308, "said twice: by two of them"],
+      [[""], 308, "not said"],
+    ];
+    await withSite({ ...SENT, trust: ["127.0.0.1"] }, async (site) => {
+      const proxy = await site.plain();
+      for (const [values, status, why] of cases) {
+        strictEqual(statusOf((await proxy.ask(said(...values))).head), status, why);
+      }
+      strictEqual(field(site.got, "x-forwarded-proto"), "HTTPS");
+      using alone = await HttpPeer.connect(site.sluice.port(2));
+      strictEqual(statusOf((await alone.ask(said("https"))).head), 308, "there is nowhere else to go");
+      alone.end();
+      await alone.ending();
+    }, { listeners: { alone: { bind: "http://127.0.0.1:0", trust: ["127.0.0.1"], ...SENT } } });
+    await withSite(SENT, async (site) => {
+      strictEqual(statusOf((await (await site.plain()).ask(said("https"))).head), 308, "nobody is trusted");
+    });
+  });
+
   it("says 400 to who does not say whom it wants", async () => {
     await withSite(SENT, async (site) => {
       strictEqual(statusOf((await (await site.plain()).ask("GET / HTTP/1.0\r\n\r\n")).head), 400);
@@ -447,7 +474,19 @@ describe("certificates of clients", () => {
     }, { tls: client("require") });
   });
 
-  it("a listener that asks for none leaves these fields alone", async () => {
+  it("nobody claims them at a listener beside, but a trusted proxy", async () => {
+    const beside = { bind: "http://127.0.0.1:0", to: "app" };
+    await withSite({}, async (site) => {
+      using stranger = await HttpPeer.connect(site.sluice.port(2));
+      await stranger.ask(get("/", "shop.example", [...spoofed, ...LAST]));
+      deepStrictEqual(about(site.got), STAYS);
+      using proxy = await HttpPeer.connect(site.sluice.port(3));
+      await proxy.ask(get("/", "shop.example", [...spoofed, ...LAST]));
+      strictEqual(about(site.got).length, spoofed.length);
+    }, { tls: client("require"), listeners: { beside, inner: { ...beside, trust: ["127.0.0.1"] } } });
+  });
+
+  it("where no listener asks for one, these fields are left alone", async () => {
     await withSite({}, async (site) => {
       for (const peer of [await site.secure({ shown: user }), await site.plain()]) {
         await peer.ask(get("/", "shop.example", spoofed));

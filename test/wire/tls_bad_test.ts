@@ -359,6 +359,29 @@ describe("leaving", () => {
     }, { command: patched.command("executable") });
   });
 
+  it("a reactor that dies with TLS that it passes on: it is told whose, and its replacement serves", async () => {
+    using patched = new PatchedSluice(faults);
+    const first = await hello();
+    await using server = await Server.listen(echo);
+    const config = {
+      listeners: { it: { bind: "tcp://127.0.0.1:0", sni: { "site.example": "app" } } },
+      upstreams: { app: { servers: [server.address], health: "off" } },
+    };
+    await withConfig(config, async (sluice) => {
+      using client = await Peer.connect(sluice.port());
+      await client.send(first);
+      await client.read(first.length);
+      await client.send("die!");
+      strictEqual(await client.ending(), "reset");
+      const [record] = await sluice.ended(1);
+      strictEqual(record.reason, "reactor_died");
+      match(JSON.stringify(record), /"client":"127\.0\.0\.1/);
+      using next = await Peer.connect(sluice.port());
+      await next.send(first);
+      await next.read(first.length);
+    }, { command: patched.command("executable") });
+  });
+
   it("two thousand handshakes leave no memory behind", () =>
     withEcho(async (sluice) => {
       using end = await TlsEnd.client(sluice.port());

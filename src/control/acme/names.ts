@@ -1,7 +1,9 @@
 // Names that a certificate can be had for by the challenges that we speak: host names, exact ones.
 import { isIP } from "node:net";
 
-const NAME_CHARACTERS_MAX = 253;
+/** DNS has 253. What is kept of a name is in files that are called after it (storage.ts), at the longest
+ * NAME.json.broken-TIME, and file systems take 255. */
+const NAME_CHARACTERS_MAX = 255 - ".json.broken-1234567890123".length;
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** As certificates and files have it. */

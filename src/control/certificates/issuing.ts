@@ -25,7 +25,9 @@ export class Issuing {
     const all = Object.entries(config.listeners).flatMap(([listener, configured]) => {
       const acme = configured.tls?.acme;
       if (acme === undefined) return [];
-      const names = new Set(acmeNames(configured));
+      // One of another kind of key would be shown instead of what was given, a placeholder even.
+      const given = certificates.presented(listener).map(({ certificate }) => certificate);
+      const names = new Set(acmeNames(configured, given));
       return [{ acme, served: { listener, names, onDemand: acme["on-demand"] !== undefined } }];
     });
     if (all.length === 0) return undefined;

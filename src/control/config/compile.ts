@@ -7,7 +7,7 @@ import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
 import { type PlacedHttps, placeHttps } from "./compile_https.ts";
-import { placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
+import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import { type PlacedSni, placeSni, type SniOwner } from "./compile_sni.ts";
@@ -84,7 +84,7 @@ export function compile(
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
-  writeListeners(plan, input.sockets, parts, places);
+  writeListeners(plan, input, parts, places);
   writeUpstreams(plan, parts, places);
   writeServers(plan, parts, places);
   writeProbes(plan, parts, places, input.patternOf);
@@ -189,14 +189,14 @@ function emptyPlan(
 
 function writeListeners(
   plan: Plan,
-  sockets: readonly OpenSocket[],
+  { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
   { trusted, https, pages, routes, sni, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
   }
-  const numbers = upstreamNumbers(upstreams);
+  const numbers = upstreamNumbers(upstreams), certified = isAnyCertified(config);
   [...listeners.values()].forEach((listener, index) => {
     writeListener(
       plan,
@@ -205,6 +205,7 @@ function writeListeners(
       trusted,
       logNames.listeners[index],
       https,
+      certified,
     );
     plan.listenerRouter[listener.number] = routes.routers[index];
   });

@@ -54,7 +54,19 @@ function trustedRecord({ family, bits, ip }: Cidr): Uint8Array {
   return record;
 }
 
-/** Writes the columns of one listener. `upstream`: the number of where it leads, or NONE. */
+/** Whether any HTTP listener asks its clients for certificates. */
+export function isAnyCertified({ listeners }: Config): boolean {
+  return Object.values(listeners).some((listener) =>
+    listener.bind[0].protocol === "http" && asksForCertificates(listener)
+  );
+}
+
+function asksForCertificates({ tls }: Configured): boolean {
+  return tls !== undefined && tls.client.mode !== "off";
+}
+
+/** Writes the columns of one listener. `upstream`: the number of where it leads, or NONE; `certified`: servers are
+ * told of certificates, by whichever listener. */
 export function writeListener(
   plan: Plan,
   { number, name, configured, port, profile }: NumberedListener,
@@ -62,6 +74,7 @@ export function writeListener(
   trusted: Trusted,
   logName: Span,
   https: PlacedHttps,
+  certified: boolean,
 ): void {
   const { timeouts } = configured;
   plan.listenerNameAt[number] = logName.at;
@@ -80,7 +93,8 @@ export function writeListener(
   plan.listenerRequestHeadMs[number] = timeouts["request-head"];
   plan.listenerBodyStallMs[number] = timeouts["body-stall"];
   plan.listenerExchangeMs[number] = timeouts.exchange;
-  plan.listenerForwarded[number] = forwardedBits(configured.forwarded) | certificateBits(configured);
+  plan.listenerForwarded[number] = forwardedBits(configured.forwarded) |
+    certificateBits(configured, certified);
   plan.listenerProxyStatus[number] = proxyStatus(configured["proxy-status"]);
   const { first, count } = trusted.spans.get(name) ?? { first: 0, count: 0 };
   plan.listenerTrustedFirst[number] = first;
@@ -88,13 +102,12 @@ export function writeListener(
   writeHttps(plan, number, name, profile !== 0, https);
 }
 
-/** On its plain addresses as well: what no client could prove there, none may claim. */
-function certificateBits({ tls }: Configured): number {
-  if (tls === undefined || tls.client.mode === "off") return 0;
-  return Object.values(CERTIFICATE_SHIFTS).reduce<number>(
-    (bits, shift) => bits | Forwarding.Replace << shift,
-    0,
-  );
+/** On its plain addresses as well, and on listeners beside it that may lead to the same servers: what no client could
+ * prove there, none may claim. There a trusted proxy may have asked for it. */
+function certificateBits(configured: Configured, certified: boolean): number {
+  if (!certified) return 0;
+  const how = asksForCertificates(configured) ? Forwarding.Replace : Forwarding.Append;
+  return Object.values(CERTIFICATE_SHIFTS).reduce<number>((bits, shift) => bits | how << shift, 0);
 }
 
 function forwardedBits(words: Configured["forwarded"]): number {

@@ -152,7 +152,9 @@ const listener = z.strictObject({
   }),
   tls: key(listenerTls.optional(), { description: "TLS of https:// and tls://, and where sni ends it" }),
   "redirect-to-https": key(z.boolean().prefault(false), {
-    description: "sends requests that come over http:// to https://",
+    description:
+      "sends requests that come over http:// to https://, unless a proxy that is trusted says by " +
+      "X-Forwarded-Proto that they came to it so",
     placeholder: "true|false",
     defaultText: "false",
   }),

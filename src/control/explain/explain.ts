@@ -5,6 +5,7 @@ import { NONE } from "../../base/limits.ts";
 import { Protocol } from "../../plan/plan.ts";
 import { OwnField } from "../../plan/routing.ts";
 import { needsPath } from "../../policy/request_head.ts";
+import { cameByHttps } from "../../policy/secure.ts";
 import { isTrusted } from "../../policy/trust.ts";
 import { isIn } from "../../policy/prefix.ts";
 import { TO_HTTPS_STATUS } from "../../policy/secure.ts";
@@ -163,6 +164,7 @@ function request(world: World, entry: ListenerEntry, question: RequestQuestion):
     case Way.NoHost:
       return { ...known, decision: malformed(Refusal.NoHost) };
     case Way.ToHttps:
+      if (cameByHttps(plan, listener, arenaBytes, head, arenaBytes, inputs.clientAt)) break;
       return { ...known, ...sentToHttps(world, entry) };
   }
   if (isSecure && !isForHost(world, entry, question.sni, known.request.host)) {

@@ -14,7 +14,8 @@ import {
   PRINT_BYTES,
   RECEIVE_BYTES,
 } from "../../base/limits.ts";
-import { CERTIFICATE_WAYS, type Plan } from "../../plan/plan.ts";
+import type { Plan } from "../../plan/plan.ts";
+import { asksForCertificate } from "../../policy/certificate_fields.ts";
 import { capture } from "../../policy/route.ts";
 import { keepsId, printRequest } from "../../policy/request_head.ts";
 import { printToHttps } from "../../policy/secure.ts";
@@ -178,7 +179,7 @@ export function forwardedHead(
 ): { line: string; fields: LineView[] } | { refusal: Refusal } {
   if (route === NONE) placeNewId();
   else prepare(plan, listener, route);
-  if ((plan.listenerForwarded[listener] & CERTIFICATE_WAYS) !== 0) placeCertificate();
+  if (asksForCertificate(plan, listener)) placeCertificate();
   printOpen(arenaBytes);
   printBegin(ARENA_PRINT, PRINT_END);
   if (!printRequest(plan, listener, server, route, true, inputs)) return { refusal: Refusal.BadHost };

@@ -183,11 +183,13 @@ describe("Acme, on demand", () => {
         "../../etc/passwd",
         "a/b",
         `${"a".repeat(64)}.x`,
+        `${Array(63).fill("abc").join(".")}.a`,
       ]
     ) {
       strictEqual((await instance.acme.ask(name)).ok, false, name);
     }
     deepEqual(endpoint.asked, []);
+    deepEqual(instance.lines, [], "strangers cannot fill the log");
   });
 
   it("stop answers whoever waits", async () => {

@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { AccountKey } from "../../../src/control/acme/account_key.ts";
+import { nameFlaw } from "../../../src/control/acme/names.ts";
 import { Storage } from "../../../src/control/acme/storage.ts";
 import { newKeyPem, selfSigned } from "../../../src/control/acme/x509.ts";
 import { Folder } from "../../support/folder.ts";
@@ -67,12 +68,21 @@ describe("Storage", () => {
     deepEqual(told, []);
   });
 
-  it("a file name as long as a name may be is written too", async () => {
+  it("whatever is kept of the longest name has a file name that disks take", async () => {
     using folder = new Folder();
-    const { storage } = await opened(folder.at("acme"));
-    const name = [63, 63, 63, 57].map((length) => "a".repeat(length)).join(".");
+    const path = folder.at("acme"), { storage, told } = await opened(path);
+    const name = longestName();
+    const failed = { failures: 1, error: "no", atMs: 1, nextMs: 2, toldMs: 0 };
     await storage.keepPair(name, pairOf(name));
+    await storage.keepAttempts(name, failed);
     ok(await storage.pair(name));
+    deepEqual(await storage.attempts(name), failed);
+    for (const file of readdirSync(path, { recursive: true, encoding: "utf8" })) {
+      if (/\.(pem|json)$/.test(file) && file.includes(name)) writeFileSync(join(path, file), "broken");
+    }
+    strictEqual(await storage.pair(name), undefined);
+    strictEqual(await storage.attempts(name), undefined);
+    strictEqual(told.length, 2, "both are set aside");
   });
 
   const broken: [text: (name: string) => string, why: RegExp][] = [
@@ -158,3 +168,12 @@ describe("Storage", () => {
     await rejects(storage.pair("a.example"), /at most 1048576 are read/);
   });
 });
+
+/** As long as a name can be that one is ordered for. */
+function longestName(): string {
+  let longest = "a";
+  while (nameFlaw(`${longest}a`) === undefined || nameFlaw(`${longest}.a`) === undefined) {
+    longest += nameFlaw(`${longest}a`) === undefined ? "a" : ".a";
+  }
+  return longest;
+}

@@ -7,7 +7,7 @@ import { compile } from "../../../src/control/config/compile.ts";
 import { Identities } from "../../../src/control/config/parts.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import { Directory } from "../../../src/control/directory.ts";
-import { CERTIFICATE_WAYS, ForwardedShift, Forwarding, type Plan } from "../../../src/plan/plan.ts";
+import { ForwardedShift, Forwarding, type Plan } from "../../../src/plan/plan.ts";
 import { Certificates } from "../../support/certificates.ts";
 import { among } from "./files.ts";
 
@@ -182,7 +182,11 @@ describe("fields of clients' certificates", () => {
           bind,
         );
       }
-      equal(plan.listenerForwarded[at("http://:81")] & CERTIFICATE_WAYS, 0, "others are not concerned");
+      deepEqual(
+        shifts.map((shift) => (plan.listenerForwarded[at("http://:81")] >>> shift) & 3),
+        Array(3).fill(mode === "off" ? Forwarding.Leave : Forwarding.Append),
+        "another listener",
+      );
     });
   }
 

@@ -119,6 +119,13 @@ describe("explain of TLS", () => {
     equal(answerTo(await world(), ["http://shop.example:8080/"]).tls, null);
   });
 
+  it("sends nobody to https:// who came by it to a proxy that is trusted", async () => {
+    const trusting = await worldOf(CONFIG.replace("    hsts:", "    trust: 10.0.0.0/8\n    hsts:"), files);
+    const words = ["http://shop.example:8080/", "-H", "X-Forwarded-Proto: https", "--from"];
+    equal(answerTo(trusting, [...words, "10.1.1.1"]).decision.kind, "server");
+    equal(answerTo(trusting, [...words, "192.0.2.1"]).decision.kind, "redirect");
+  });
+
   it("lets a request be for another host that its certificate is good for", async () => {
     const decisionOf = async (...words: string[]) => answerTo(await world(), words).decision;
     const other = await decisionOf("https://shop.example:8443/", "-H", "Host: www.shop.example.:8443");
