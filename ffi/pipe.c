@@ -68,6 +68,15 @@ int32_t sl_can_splice(int32_t slot)
     return me->slots[slot] & SLOT_TLS ? sl_tls_splices(slot) : 1;
 }
 
+/* splice(2) from a socket into the end of a pipe: bytes moved, 0 at end of stream, -errno. */
+int32_t sl_splice_fd(int32_t from, int32_t to, int32_t len)
+{
+    ssize_t n;
+    do n = RAW_SPLICE(from, to, (size_t)len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : (int32_t)n;
+}
+
 /* Moves at most <len> bytes from a slot's socket into a pipe: splice(2). Returns bytes moved, 0 at end
  * of stream; -EAGAIN when the socket has none OR the pipe is full; -ECONNRESET, ... */
 int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len)
@@ -75,12 +84,8 @@ int32_t sl_splice_in(int32_t slot, int32_t pipe, int32_t len)
     CHECK_SLOT(slot);
     CHECK_PIPE(pipe);
     CHECK(len > 0 && me->slots[slot] != 0 && me->pipes[pipe].read_fd != 0);
-    ssize_t n;
-    do n = RAW_SPLICE(FD(slot), WRITE_END(pipe), (size_t)len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    while (n == -1 && errno == EINTR);
-    if (n == -1 && (errno == EINVAL || errno == EIO) && me->slots[slot] & SLOT_TLS)
-        return sl_tls_control(slot);
-    return n == -1 ? -errno : (int32_t)n;
+    return me->slots[slot] & SLOT_TLS ? sl_tls_splice_in(slot, WRITE_END(pipe), len)
+                                      : sl_splice_fd(FD(slot), WRITE_END(pipe), len);
 }
 
 /* Moves at most <len> bytes from a pipe to a slot's socket: splice(2). Returns bytes moved (> 0);

@@ -112,6 +112,7 @@ SL_API int32_t sl_cert_staple(int32_t cert, const uint8_t *der, int32_t bytes);
 SL_API int32_t sl_names_begin(int32_t profile);
 SL_API int32_t sl_names_add(const uint8_t *name, int32_t bytes, int32_t cert);
 SL_API int32_t sl_names_commit(void);
+SL_API int32_t sl_names_set(int32_t profile, const uint8_t *name, int32_t bytes, int32_t cert);
 SL_API int32_t sl_challenge(const uint8_t *name, int32_t bytes, int32_t cert);
 SL_API int32_t sl_ticket_keys(const uint8_t *keys, int32_t count);
 SL_API int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t verify, int32_t flags);

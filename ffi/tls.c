@@ -401,10 +401,39 @@ void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
 /* Whether the kernel does a session's records both ways. */
 int32_t sl_tls_splices(int32_t slot) { return me->tls[slot]->kernel; }
 
-/* A splice met a record that is no data (kTLS answers EINVAL or EIO): OpenSSL reads it. Returns as sl_recv. */
-int32_t sl_tls_control(int32_t slot)
+/* Moves what OpenSSL has decrypted already into a pipe. */
+static int32_t move_held(struct sl_tls *tls, int32_t to, int32_t len)
 {
-    uint8_t byte;
-    int32_t n = sl_tls_recv(slot, &byte, 1, 1);
-    return n > 0 ? -EIO : n;
+    uint8_t bytes[RECORD_MOST];
+    int held = SSL_peek(tls->ssl, bytes, len < RECORD_MOST ? len : RECORD_MOST);
+    ssize_t n;
+    CHECK(held > 0);
+    do n = write(to, bytes, (size_t)held);
+    while (n == -1 && errno == EINTR);
+    if (n <= 0)
+        return n == -1 ? -errno : -EAGAIN;
+    CHECK(SSL_read(tls->ssl, bytes, (int)n) == (int)n);
+    return (int32_t)n;
+}
+
+/* sl_splice_in of a session whose records the kernel does. What OpenSSL has read goes first. A record that is no
+ * data, at which splice(2) stops with EINVAL or EIO, is OpenSSL's to read, and so is the end of the stream: only it
+ * knows whether that was announced. */
+int32_t sl_tls_splice_in(int32_t slot, int32_t to, int32_t len)
+{
+    struct sl_tls *tls = sl_tls_of(slot);
+    CHECK(tls->kernel);
+    for (int again = 0;; again++) {
+        if (SSL_pending(tls->ssl) > 0)
+            return move_held(tls, to, len);
+        int32_t n = sl_splice_fd(FD(slot), to, len);
+        if (n > 0 || (n < 0 && n != -EINVAL && n != -EIO))
+            return n;
+        if (again)
+            return -EIO;
+        uint8_t byte;
+        n = sl_tls_recv(slot, &byte, 1, 1);
+        if (n <= 0)
+            return n;
+    }
 }

@@ -120,7 +120,9 @@ int32_t sl_tls_shutdown(int32_t slot);
 void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset);
 void sl_name_forget(struct sl_room *room, int32_t slot);
 int32_t sl_tls_splices(int32_t slot);
-int32_t sl_tls_control(int32_t slot);
+int32_t sl_tls_splice_in(int32_t slot, int32_t to, int32_t len);
+/* pipe.c */
+int32_t sl_splice_fd(int32_t from, int32_t to, int32_t len);
 uint32_t sl_tls_event(int32_t slot, uint32_t bits);
 
 #endif

@@ -246,6 +246,26 @@ static int pinned(X509_STORE_CTX *store, void *given)
     return 0;
 }
 
+/* Whether the session in a ticket is resumed (SSL_CTX_set_session_ticket_cb(3)): not when the certificate that the
+ * client gave has ended since, which nobody would look at again. */
+static SSL_TICKET_RETURN resume(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t bytes,
+                                SSL_TICKET_STATUS status, void *unused)
+{
+    (void)ssl, (void)name, (void)bytes, (void)unused;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    const X509 *client = SSL_SESSION_get0_peer(session);
+    if (client != NULL && X509_cmp_current_time(X509_get0_notAfter(client)) < 0)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static int sealed(SSL *ssl, void *unused)
+{
+    (void)ssl, (void)unused;
+    return 1;
+}
+
 static void listener_context(SSL_CTX *context, struct sl_profile *profile)
 {
     /* Stateless: a session is in its ticket, nothing of it stays here. */
@@ -253,6 +273,7 @@ static void listener_context(SSL_CTX *context, struct sl_profile *profile)
     SSL_CTX_set_timeout(context, TICKET_SECONDS);
     SSL_CTX_set_num_tickets(context, 1); /* a client that opens several connections gets one with each */
     SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket);
+    SSL_CTX_set_session_ticket_cb(context, sealed, resume, NULL);
     SSL_CTX_set_client_hello_cb(context, hello, NULL);
     SSL_CTX_set_tlsext_servername_callback(context, named);
     SSL_CTX_set_cert_cb(context, choose, profile);

@@ -357,6 +357,31 @@ int32_t sl_names_add(const uint8_t *name, int32_t bytes, int32_t cert)
     return names_put(growing, key, cert == 0 ? NULL : certs[cert]);
 }
 
+/* Gives an exact name this certificate and no other, from the next handshake on; 0: none yet. */
+int32_t sl_names_set(int32_t profile, const uint8_t *name, int32_t bytes, int32_t cert)
+{
+    struct sl_profile *p = sl_profile_get(profile);
+    CHECK(p != NULL && bytes > 0 && bytes <= NAME_BYTES_MAX && (cert == 0 || sl_cert_get(cert) != NULL));
+    char given[NAME_BYTES_MAX + 1], key[NAME_BYTES_MAX + 1];
+    memcpy(given, name, (size_t)bytes);
+    given[bytes] = '\0';
+    lower(given, key);
+    struct sl_cert *before[CERTS_OF_NAME_MAX] = { NULL };
+    pthread_rwlock_wrlock(&lock);
+    int32_t put = p->names == NULL ? -ENOENT : names_put(p->names, key, NULL);
+    if (put == 0) {
+        struct sl_name *row = row_of(p->names, key);
+        memcpy(before, row->certs, sizeof before);
+        memset(row->certs, 0, sizeof row->certs);
+        if (cert != 0)
+            add_cert(row->certs, certs[cert]);
+    }
+    pthread_rwlock_unlock(&lock);
+    for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
+        sl_cert_release(before[i]);
+    return put;
+}
+
 /* From here on handshakes go by the new table. */
 int32_t sl_names_commit(void)
 {

@@ -7,7 +7,7 @@ import type { Part, Sizes } from "./part.ts";
 export const SNI = {
   tables: ["listeners", "choosers", "names", "choices"],
   columns: {
-    listenerChooser: "listeners", // NONE: it does not choose by name
+    listenerChooser: "listeners", // NONE: it does not choose by name; of listener NONE: hosts that are issued for
     // A chooser: a hash table of names, and what is chosen when none of them fits.
     chooserFirst: "choosers", // names[first .. first + mask]
     chooserMask: "choosers", // size of the table - 1, a power of two; -1: it has no names

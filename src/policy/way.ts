@@ -3,10 +3,12 @@
 import { NONE, TOKEN_BYTES_MAX, VIA_MAX } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
 import { RouteAction } from "../plan/routing.ts";
+import { chooserOf } from "../plan/sni.ts";
 import { Framing, type Head, Method } from "../proto/head.ts";
 import { ascii, lower, Octet } from "../proto/octet.ts";
 import { hopsLeft, viaPasses } from "./edit.ts";
 import { bodyBytesMax, type RegexMatch, route, type RouteRecorder, UNDECIDED } from "./route.ts";
+import { chooseByName } from "./sni.ts";
 
 /** Where a request goes. */
 export const enum Way {
@@ -44,7 +46,11 @@ export const enum Way {
  * HTTP, which is why it is answered before anybody is sent to https://. */
 export function wayAtOnce(plan: Plan, listener: number, bytes: Uint8Array, head: Head): Way {
   if (head.method === Method.Connect) return Way.Connect;
-  if (plan.listenerThumbprintBytes[listener] !== 0 && isChallenge(bytes, head)) return Way.Challenge;
+  if (
+    plan.listenerThumbprintBytes[listener] !== 0 && isChallenge(bytes, head) && isIssued(plan, bytes, head)
+  ) {
+    return Way.Challenge;
+  }
   if (hopsLeft(bytes, head) === 0) return Way.LastHop;
   if (viaPasses(bytes, head) > VIA_MAX) return Way.Loop;
   if (plan.listenerToHttps[listener] === 0) return Way.Upstream;
@@ -67,6 +73,12 @@ function isChallenge(bytes: Uint8Array, head: Head): boolean {
     if (!isBase64Url(bytes[at])) return false;
   }
   return true;
+}
+
+/** Whether certificates are issued for a request's host: of other hosts, somebody behind us proves that they are his. */
+function isIssued(plan: Plan, bytes: Uint8Array, head: Head): boolean {
+  return chooserOf(plan.sni, NONE) !== NONE &&
+    chooseByName(plan, NONE, bytes, head.at + head.host, head.at + head.hostEnd) !== NONE;
 }
 
 function isBase64Url(byte: number): boolean {

@@ -13,7 +13,7 @@ import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
-import { ECONNRESET, EINPROGRESS, ETIMEDOUT } from "../sys/errno.ts";
+import { ECONNRESET, EINPROGRESS, ENOBUFS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
@@ -115,7 +115,7 @@ function shaken(ex: number, how: Shaken): void {
     case Shaken.Waiting:
       return;
     case Shaken.Asking:
-      if (!askForName(down, exListener[ex])) return noCertificate(ex);
+      if (!askForName(down, exListener[ex])) return notAsked(ex);
       slotFlags[down] |= SlotFlag.Asked;
       return timerSet(down, clockMs() + ASK_MS);
     default:
@@ -143,6 +143,12 @@ export function exchangeAnswered(down: number, yes: boolean): void {
   const how = handshakeGo(down);
   if (how === Shaken.Asking) noCertificate(ex);
   else shaken(ex, how);
+}
+
+/** There is no room for the question. */
+function notAsked(ex: number): void {
+  sys.tls_refuse(exDown[ex]);
+  exchangeEnd(ex, Reason.OutOfResources, ENOBUFS);
 }
 
 function noCertificate(ex: number): void {

@@ -115,7 +115,7 @@ function endOfBody(from: number): Pumped {
     return Pumped.SourceBroken;
   }
   if (slotBody[from] !== Body.UntilClose) return Pumped.Truncated;
-  return slotFlags[from] & SlotFlag.Sealed && sys.truncated(from) === 1 ? Pumped.Truncated : Pumped.Ended;
+  return sys.truncated(from) === 1 ? Pumped.Truncated : Pumped.Ended;
 }
 
 /** Whether what comes from a slot may go by unseen: nobody has to look where it ends, and nothing that was

@@ -70,6 +70,7 @@ export const SYMBOLS = {
   cert_staple: [["i32", "bytes", "i32"], "i32"], // certificate, OCSP response, its length
   names_begin: [["i32"], "i32"], // profile
   names_add: [["bytes", "i32", "i32"], "i32"], // name, its length, certificate
+  names_set: [["i32", "bytes", "i32", "i32"], "i32"], // profile, name, its length, certificate
   names_commit: [[], "i32"],
   challenge: [["bytes", "i32", "i32"], "i32"], // name, its length, certificate
   ticket_keys: [["bytes", "i32"], "i32"], // keys, how many
@@ -119,6 +120,7 @@ export const TLS_STORE_SYMBOLS = [
   "names_begin",
   "names_add",
   "names_commit",
+  "names_set",
   "challenge",
   "ticket_keys",
   "profile_open",

@@ -1,7 +1,9 @@
 import { deepEqual, equal } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { TOKEN_BYTES_MAX, VIA_MAX } from "../../src/base/limits.ts";
-import { ARENA_FIRST, makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
+import { NONE, TOKEN_BYTES_MAX, VIA_MAX } from "../../src/base/limits.ts";
+import { ArenaWriter } from "../../src/control/config/arena.ts";
+import { placeSni } from "../../src/control/config/compile_sni.ts";
+import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
 import { type Head, makeHead } from "../../src/proto/head.ts";
 import { parseRequest } from "../../src/proto/http1_head.ts";
 import { Way, wayAtOnce, wayByRoute, wayRoute } from "../../src/policy/way.ts";
@@ -9,12 +11,16 @@ import { compileList, latin1, pathSpec, request, spec, textOf } from "./routing_
 
 const LISTENER = 1;
 
-/** One listener that sends plain requests to that port, and answers challenges. */
-function planOf({ toHttps = 0, thumbprint = "" } = {}): Plan {
-  const plan = makePlan(1, { ...NO_SIZES, listeners: 2, arenaBytes: 64 });
+/** One listener that sends plain requests to that port, and answers challenges for the host that is issued for. */
+function planOf({ toHttps = 0, thumbprint = "", issued = "shop.example" } = {}): Plan {
+  const arena = new ArenaWriter(), printAt = arena.add(latin1(thumbprint));
+  const itself = [{ to: "", terminate: true, protocol: undefined, path: [] }];
+  const placed = placeSni(arena, [{ number: NONE, choices: { [issued]: itself } }], () => NONE);
+  const plan = makePlan(1, { ...NO_SIZES, listeners: 2, arenaBytes: arena.bytes, sni: placed.sizes });
+  arena.copyTo(plan.arena);
+  placed.fill(plan.sni);
   plan.listenerToHttps[LISTENER] = toHttps;
-  plan.arena.set(latin1(thumbprint), ARENA_FIRST);
-  plan.listenerThumbprintAt[LISTENER] = ARENA_FIRST;
+  plan.listenerThumbprintAt[LISTENER] = printAt;
   plan.listenerThumbprintBytes[LISTENER] = thumbprint.length;
   return plan;
 }
@@ -66,6 +72,21 @@ describe("wayAtOnce: challenges of ACME", () => {
       equal(wayAtOnce(planOf({ toHttps: want === Way.Challenge ? 0 : 443 }), LISTENER, bytes, head), without);
     });
   }
+
+  it("of hosts that certificates are issued for: others prove themselves", () => {
+    const hosts: [host: string, issued: string, want: Way][] = [
+      ["shop.example", "shop.example", Way.Challenge],
+      ["SHOP.example:80", "shop.example", Way.Challenge],
+      ["other.example", "shop.example", Way.Upstream],
+      ["www.shop.example", "shop.example", Way.Upstream],
+      ["", "shop.example", Way.Upstream],
+      ["any.example", "default", Way.Challenge],
+    ];
+    for (const [host, issued, want] of hosts) {
+      const { bytes, head } = request(`${prefix}abc`, [`Host: ${host}`]);
+      equal(wayAtOnce(planOf({ thumbprint: "print", issued }), LISTENER, bytes, head), want, host);
+    }
+  });
 
   it("for every octet: base64url and no more", () => {
     for (let octet = 0x21; octet < 0x7f; octet++) {

@@ -11,6 +11,7 @@ import { Peer } from "../support/peer.ts";
 import { sClient } from "../support/s_client.ts";
 import { echo, Server } from "../support/servers.ts";
 import { TlsEnd } from "../support/tls_end.ts";
+import { until } from "../support/waiting.ts";
 
 const DAY_MS = 86_400_000;
 const world = new Certificates();
@@ -48,6 +49,15 @@ async function asking(
   await withConfig(config, test);
 }
 
+/** Whether who connects there hears what it said. */
+async function isLetIn(port: number): Promise<boolean> {
+  using peer = await Peer.connect(port);
+  const heard = await peer.ask("hello").catch(() => "");
+  peer.end();
+  await peer.ending();
+  return heard === "hello";
+}
+
 function identity(shown: Made | undefined): string[] {
   return shown === undefined ? [] : ["-cert", shown.cert, "-key", shown.key, "-cert_chain", shown.chain];
 }
@@ -61,6 +71,8 @@ async function heard(sluice: Sluice, version: string, shown: Made | undefined): 
 }
 
 const FAILED = "client_certificate";
+/** Of a certificate that ends within a test. */
+const LIFE_MS = 3_000;
 
 describe("who is let in", () => {
   const upper = world.intermediate, own = client("own"), foreign = client("foreign", second);
@@ -200,5 +212,23 @@ describe("who is let in", () => {
         deepStrictEqual(records.map(({ client_cert }) => client_cert), ["CN=own", "CN=own", "CN=own"]);
       });
     }
+  });
+
+  it("but not when the certificate has ended since", async () => {
+    await asking({}, async (sluice) => {
+      const ends = new Date(Date.now() + LIFE_MS);
+      const brief = world.make({ names: ["brief"], use: "client", isNameless: true, until: ends });
+      const shown = ["--cert", brief.cert, "--key", brief.key];
+      using older = await TlsEnd.client(sluice.port(), "--version", "1.2", "--resume", ...shown);
+      using newer = await TlsEnd.client(sluice.port(), "--version", "1.3", "--resume", ...shown);
+      for (const { port } of [older, older, newer, newer]) strictEqual(await isLetIn(port), true);
+      await until("the end of the certificate", () => Date.now() > ends.getTime() + 1_000);
+      for (const { port } of [older, newer]) strictEqual(await isLetIn(port), false);
+      for (const end of [older, newer]) {
+        const [first, second] = await end.handshakes(2);
+        deepStrictEqual([first.resumed, second.resumed], ["0", "1"], "before that it was resumed");
+      }
+      deepStrictEqual((await sluice.ended(6)).slice(4).map(({ reason }) => reason), [FAILED, FAILED]);
+    });
   });
 });

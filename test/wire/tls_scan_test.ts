@@ -21,6 +21,7 @@ before(() => {
   needProgram("testssl", "testssl.sh");
   needProgram("openssl", "openssl");
   needProgram("curl", "curl");
+  needProgram("h2load", "nghttp2-client");
 });
 
 /** A Sluice as its users have it: https with certificates of both kinds, HSTS, all else by default. */
@@ -208,5 +209,19 @@ describe("curl", () => {
       // Who looked at the name saw it after its handshake, and left without a word.
       const reasons = (await sluice.ended(3)).map(({ reason }) => reason);
       deepStrictEqual(reasons, ["handshake_failed", "handshake_failed", "client_alert"]);
+    }));
+});
+
+describe("h2load", () => {
+  it("gets an answer to each request of several clients", () =>
+    withSite(async (sluice) => {
+      const words = ["--h1", "--requests=400", "--clients=8", `https://127.0.0.1:${sluice.port()}/`];
+      const { status, stdout } = await run(words, { command: ["h2load"] });
+      strictEqual(status, 0);
+      match(
+        stdout,
+        /^requests: 400 total, 400 started, 400 done, 400 succeeded, 0 failed, 0 errored, 0 timeout$/m,
+      );
+      match(stdout, /^TLS Protocol: TLSv1\.3$/m);
     }));
 });

@@ -192,15 +192,20 @@ export class Certificates {
   install(listener: string, names: readonly string[], chain: string, key: string): void {
     const profile = this.#listeners.get(listener);
     if (profile === undefined) return;
+    const { number, pairs, issued } = profile;
     const stored = store(`listeners.${listener}.tls.acme`, Buffer.from(chain), Buffer.from(key));
     const before = new Set<number>();
+    // The first of all is for other names as well; nothing else changes with one of thousands but its name.
+    const isFirst = pairs.length === 0 && (issued.size === 0 || names.includes(issued.keys().next().value!));
     for (const name of names) {
-      const old = profile.issued.get(name);
+      const old = issued.get(name);
       if (old !== undefined) before.add(old.number);
-      profile.issued.set(name, stored);
+      issued.set(name, stored);
     }
-    this.#present(listener);
-    const used = new Set([...profile.issued.values()].map(({ number }) => number));
+    if (isFirst) this.#present(listener);
+    else for (const name of names) setName(number, name, stored.number);
+    if (before.size === 0) return;
+    const used = new Set([...issued.values()].map(({ number }) => number));
     for (const number of before) if (!used.has(number)) sys.cert_close(number);
   }
 
@@ -488,6 +493,12 @@ function addName(name: string, certificate: number): void {
   if (bytes.length > NAME_BYTES_MAX) return;
   const added = sys.names_add(bytes.length === 0 ? NO_BYTES : bytes, bytes.length, certificate);
   if (added < 0) throw new CertificateError(`names: ${errnoName(-added)}`);
+}
+
+function setName(profile: number, name: string, certificate: number): void {
+  const bytes = new TextEncoder().encode(name);
+  const set = sys.names_set(profile, bytes, bytes.length, certificate);
+  if (set < 0) throw new CertificateError(`the name ${name}: ${errnoName(-set)}`);
 }
 
 function setChallenge(name: string, certificate: number): void {

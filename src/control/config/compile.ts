@@ -6,7 +6,7 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
-import { type PlacedHttps, placeHttps } from "./compile_https.ts";
+import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
@@ -130,7 +130,7 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
-    sni: placeSni(arena, sniOwners(parts), (to) => upstreams.get(to) ?? NONE),
+    sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),

@@ -1,8 +1,13 @@
 // The columns of listeners that say what HTTP does about TLS: where plain requests are sent, what keeps browsers to
 // https://, and what proves to an authority that a host is ours.
+import { NONE } from "../../base/limits.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { ArenaWriter, Span } from "./arena.ts";
+import type { SniOwner } from "./compile_sni.ts";
 import type { Config } from "./schema.ts";
+import type { SniChoice } from "./sni_schema.ts";
+import { acmeNames } from "./tls_checks.ts";
+import { SNI_DEFAULT } from "./tls_values.ts";
 
 type Configured = Config["listeners"][string];
 
@@ -48,6 +53,17 @@ export function placeHttps(
     ),
     thumbprint: place(thumbprint),
   };
+}
+
+/** The hosts that certificates are issued for, as names that nobody listens by: whatever they lead to is no upstream.
+ * With on-demand any host may be one. */
+export function issuedHosts({ listeners }: Config): SniOwner[] {
+  const all = Object.values(listeners).filter(({ tls }) => tls?.acme !== undefined);
+  if (all.length === 0) return [];
+  const hosts = all.flatMap((listener) => acmeNames(listener));
+  if (all.some(({ tls }) => tls?.acme?.["on-demand"] !== undefined)) hosts.push(SNI_DEFAULT);
+  const itself: SniChoice = [{ to: "", terminate: true, protocol: undefined, path: [] }];
+  return [{ number: NONE, choices: Object.fromEntries(hosts.map((host) => [host, itself])) }];
 }
 
 /** Where https:// is to be found: on the listener's own addresses, or on those of others; on the usual port if there
