@@ -23,7 +23,6 @@ import {
   type Identities,
   listenerKey,
   Numbering,
-  type OpenSocket,
   type Parts,
   type Upstream,
 } from "./parts.ts";

@@ -159,6 +159,7 @@ describe("WatchedFiles", () => {
         clearInterval(writing);
       }
       const during = calls();
+      writeFileSync(at(folder, "file"), "last");
       await until("a last look", () => calls() > during);
     });
   });
