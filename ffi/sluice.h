@@ -76,6 +76,7 @@ SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off);
 SL_API int32_t sl_outcome(int32_t slot);
 SL_API int32_t sl_recv(int32_t slot, uint32_t off, int32_t len);
 SL_API int32_t sl_peek(int32_t slot, uint32_t off, int32_t len);
+SL_API int32_t sl_skip(int32_t slot, uint32_t off, int32_t len);
 SL_API int32_t sl_send(int32_t slot, uint32_t off, int32_t len, int32_t more);
 SL_API int32_t sl_shutdown(int32_t slot);
 SL_API int32_t sl_close(int32_t slot, int32_t reset);

@@ -93,6 +93,19 @@ int32_t sl_peek(int32_t slot, uint32_t off, int32_t len)
     return n == -1 ? -errno : (int32_t)n;
 }
 
+/* Reads bytes that were peeked at, of a slot without a session. TCP copies nothing (MSG_TRUNC, tcp(7)); other
+ * sockets do, to <off>. Returns as sl_recv. */
+int32_t sl_skip(int32_t slot, uint32_t off, int32_t len)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, len);
+    CHECK(len > 0 && me->slots[slot] != 0 && !(me->slots[slot] & SLOT_TLS));
+    ssize_t n;
+    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, MSG_TRUNC);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : (int32_t)n;
+}
+
 /* Sends from the arena: send(2) with MSG_NOSIGNAL, or SSL_write(3). Returns bytes taken (> 0, may be fewer than asked),
  * -EAGAIN when the socket buffer is full, -EPIPE or -ECONNRESET when the peer is gone. <more> 1
  * (MSG_MORE) only when more is known to follow: the kernel keeps a tail back for 200 ms. */

@@ -24,6 +24,7 @@
     "ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
 #define SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define GROUPS "X25519:P-256:P-384"
+#define READ_BYTES 65536
 #define TICKET_SECONDS 86400
 #define CHALLENGE_ALPN "\x0a" "acme-tls/1"
 
@@ -306,6 +307,7 @@ static SSL_CTX *context_new(struct sl_profile *profile)
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_default_read_buffer_len(context, READ_BYTES); /* for as long as something is in it */
     int good = SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
                SSL_CTX_set_cipher_list(context, profile->policy == 0 ? MODERN : COMPATIBLE) == 1 &&
                SSL_CTX_set_ciphersuites(context, SUITES) == 1 && SSL_CTX_set1_groups_list(context, GROUPS) == 1 &&

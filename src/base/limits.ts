@@ -25,6 +25,8 @@ export const SERVERS_PER_UPSTREAM_MAX = 65_535;
 export const EVENTS_MAX = 256;
 /** One reactor's receive block: a read that fills it makes its stream a bulk stream (splice). */
 export const RECEIVE_BYTES = 16_384;
+/** What a bulk stream that cannot be spliced is looked at at once: only what its sink took is then read. */
+export const WIDE_BYTES = 1 << 18;
 /** A block holds what a sink did not take when no pipe is to be had, and what was read too early. */
 export const BLOCK_BYTES = 2 * RECEIVE_BYTES;
 /** Blocks of one reactor. When all are taken, bytes are peeked at and only what was sent is read. */
@@ -139,8 +141,8 @@ export const FIELD_BYTES_TOLD = 256;
 export const PRINT_BYTES = BLOCK_BYTES;
 
 /** A reactor's arena: clock, events, a scratch page for addresses and texts, the receive block with room
- * before it for what was read too early, printed heads, a decoded path, facts of a session, small blocks,
- * blocks. */
+ * before it for what was read too early, printed heads, a decoded path, facts of a session, what is looked at of a
+ * bulk stream, small blocks, blocks. */
 export const ARENA_CLOCK = 0;
 export const ARENA_EVENTS = 64;
 export const ARENA_SCRATCH = 4_096;
@@ -154,7 +156,8 @@ export const ARENA_FACT = ARENA_PATH + PATH_BYTES;
 export const FACT_BYTES = 4_096;
 export const ARENA_CERTIFICATE = ARENA_FACT + FACT_BYTES;
 export const CERTIFICATE_BYTES = 12_288;
-export const ARENA_SMALL_BLOCKS = ARENA_CERTIFICATE + CERTIFICATE_BYTES;
+export const ARENA_WIDE = ARENA_CERTIFICATE + CERTIFICATE_BYTES;
+export const ARENA_SMALL_BLOCKS = ARENA_WIDE + WIDE_BYTES;
 export const ARENA_BLOCKS = ARENA_SMALL_BLOCKS + SMALL_BLOCKS_MAX * SMALL_BLOCK_BYTES;
 export const ARENA_BYTES = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
 /** The control plane's arena has no blocks. */
@@ -174,7 +177,7 @@ assert(
   TIMEOUTS_PER_TURN + EVENTS_MAX <= SLOTS_SPARE,
   "limits: every connect given up in a turn must find a slot for the next",
 );
-assert(BLOCK_BYTES >= RECEIVE_BYTES, "limits: a leftover of the receive block must fit a block");
+assert(BLOCK_BYTES === 2 * RECEIVE_BYTES, "limits: what is read at once, and its leftover, must fit both");
 assert(BLOCK_BYTES >= PRINT_BYTES, "limits: a leftover of a printed head must fit a block");
 assert(BLOCK_BYTES >= HEAD_BYTES_MAX + RECEIVE_BYTES, "limits: what was read too early must fit a block");
 assert(HELLO_PEEK_BYTES <= 2 * RECEIVE_BYTES, "limits: a whole hello must fit where it is peeked at");

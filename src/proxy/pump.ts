@@ -1,18 +1,22 @@
 // Moves bytes one way: from a slot to its peer. Small messages are copied through the reactor's one
 // receive block; when a read fills it, or the sink does not take all, the direction goes on by splice
-// through a borrowed pipe. Back-pressure is one rule: a source is not read while its sink is full,
-// except to top up the pipe that is held for it by as much as the sink last took.
+// through a borrowed pipe. To a sink with TLS it goes on by wide copies: a quarter of a megabyte is peeked
+// at, and what the sink took of it is skipped; from a source with TLS by reads of two records.
+// Back-pressure is one rule: a source is not read while its sink is full, except to top up the pipe that
+// is held for it by as much as the sink last took.
 // Knows nothing of what the bytes mean but where their message ends (body.ts tells), nor of what happens
 // then.
 import { assert } from "../base/assert.ts";
 import {
   ARENA_RECEIVE,
+  ARENA_WIDE,
   BLOCK_BYTES,
   NONE,
   RECEIVE_BYTES,
   SPLICE_FIRST_BYTES,
   SPLICE_LEAST_BYTES,
   TURN_BYTES,
+  WIDE_BYTES,
 } from "../base/limits.ts";
 import { holdGive, holdLeftover, holdPipe, holdsLeft } from "../net/holds.ts";
 import { pipeCapacity } from "../net/pipes.ts";
@@ -97,7 +101,10 @@ export function pump(from: number): Pumped {
       runAgain(from);
       return Pumped.Waiting;
     }
-    const filled = slotFlags[from] & SlotFlag.Bulk && splices(from) && holdPipe(from)
+    const bulk = slotFlags[from] & SlotFlag.Bulk && !(slotFlags[from] & SlotFlag.Sealed) && splices(from);
+    const filled = bulk && slotFlags[to] & SlotFlag.Sealed
+      ? copyWide(from, to)
+      : bulk && holdPipe(from)
       ? fillPipe(from, movedBefore)
       : slotBody[from] !== Body.Raw
       ? copyBody(from, to)
@@ -128,16 +135,16 @@ function splices(from: number): boolean {
 
 /** One read into the receive block, one send from it. */
 function copy(from: number, to: number): Pumped {
-  const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);
+  const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);
   if (read <= 0) return sourceSays(from, read);
   slotMovedBytes[from] += read;
   let next = Pumped.Moved;
-  if (read === RECEIVE_BYTES) becomeBulk(from, to);
+  if (read === most) becomeBulk(from);
   else next = shortRead(from);
   const sent = sys.send(to, ARENA_RECEIVE, read, 0);
   if (sent === read) return next;
   if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
-  becomeBulk(from, to);
+  becomeBulk(from);
   const taken = sent < 0 ? 0 : sent;
   holdLeftover(from, ARENA_RECEIVE + taken, read - taken);
   return Pumped.Moved;
@@ -146,7 +153,7 @@ function copy(from: number, to: number): Pumped {
 /** The same for a body: what lies behind its end stays unread. */
 function copyBody(from: number, to: number): Pumped {
   if (!holdsLeft()) return Pumped.NoRoom;
-  const read = readUnread(from, RECEIVE_BYTES);
+  const most = readBytes(from), read = readUnread(from, most);
   if (read <= 0) return sourceSays(from, read);
   pumpProgress = true;
   const bytes = bodyTake(from, ARENA_RECEIVE, read);
@@ -154,8 +161,8 @@ function copyBody(from: number, to: number): Pumped {
     pumpErrno = bodyRefusal;
     return bodyRefusal === 0 ? Pumped.NoRoom : Pumped.Malformed;
   }
-  if (read === RECEIVE_BYTES && (slotBody[from] === Body.Length || slotBody[from] === Body.UntilClose)) {
-    becomeBulk(from, to);
+  if (read === most && (slotBody[from] === Body.Length || slotBody[from] === Body.UntilClose)) {
+    becomeBulk(from);
   }
   if (bytes === 0) return Pumped.Moved;
   pumpBody += bytes;
@@ -185,6 +192,33 @@ function copyPeeked(from: number, to: number): Pumped {
     left -= read;
   }
   return Pumped.Moved;
+}
+
+/** As much as there is, and as a session takes. What it does not take stays in the kernel, and needs no place. */
+function copyWide(from: number, to: number): Pumped {
+  const most = slotBody[from] === Body.Length ? Math.min(WIDE_BYTES, slotBodyLeft[from]) : WIDE_BYTES;
+  const seen = sys.peek(from, ARENA_WIDE, most);
+  if (seen <= 0) return sourceSays(from, seen);
+  const sent = sys.send(to, ARENA_WIDE, seen, 0);
+  if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
+  for (let left = sent; left > 0;) { // in more than one piece when urgent data lies between
+    const skipped = sys.skip(from, ARENA_WIDE, left);
+    if (skipped <= 0) return sourceSays(from, skipped);
+    slotMovedBytes[from] += skipped;
+    left -= skipped;
+  }
+  if (sent > 0) {
+    pumpProgress = true;
+    pumpBody += sent;
+    if (slotBody[from] === Body.Length) bodySpliced(from, sent);
+  }
+  if (sent < seen) {
+    readyClear(to, Ready.Out);
+    return Pumped.Waiting; // what it did not take comes again the same way
+  }
+  if (seen < RECEIVE_BYTES) slotFlags[from] &= ~SlotFlag.Bulk; // small messages have come back
+  if (seen === most || slotBody[from] !== Body.Raw) return Pumped.Moved;
+  return shortRead(from);
 }
 
 /** One splice from the source into the empty pipe it holds. */
@@ -290,9 +324,14 @@ function drain(from: number, to: number): Pumped {
   return Pumped.Moved;
 }
 
-/** From here on by splice, where both sockets can. */
-function becomeBulk(from: number, to: number): void {
-  if (!((slotFlags[from] | slotFlags[to]) & SlotFlag.Sealed)) slotFlags[from] |= SlotFlag.Bulk;
+/** How much is read at once: a leftover of it fits a block. */
+function readBytes(from: number): number {
+  return slotFlags[from] & SlotFlag.Bulk && slotFlags[from] & SlotFlag.Sealed ? BLOCK_BYTES : RECEIVE_BYTES;
+}
+
+/** From here on by splice, where both sockets can; else by more at once. */
+function becomeBulk(from: number): void {
+  slotFlags[from] |= SlotFlag.Bulk;
 }
 
 /** A read that did not fill its buffer has emptied the socket (epoll(7), question 9): no second call

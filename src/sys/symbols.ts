@@ -41,6 +41,7 @@ export const SYMBOLS = {
   outcome: [["i32"], "i32"],
   recv: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   peek: [["i32", "u32", "i32"], "i32"],
+  skip: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   send: [["i32", "u32", "i32", "i32"], "i32"], // slot, offset, bytes, more
   shutdown: [["i32"], "i32"],
   close: [["i32", "i32"], "i32"], // slot, reset

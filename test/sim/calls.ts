@@ -468,6 +468,13 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       row.peeked = Math.max(0, shown);
       return shown;
     },
+    skip(slot, off, bytes) {
+      const row = touched(slot, false), { socket } = row;
+      checkArena(off, bytes);
+      kernel.check(bytes > 0 && bytes <= row.peeked, "skips what was not peeked at");
+      kernel.check(socket.session === undefined, "skips bytes of a session");
+      return socket.recv(bytes, writer(off));
+    },
     send(slot, off, bytes, _more) {
       const row = touched(slot, true);
       checkArena(off, bytes);
