@@ -258,8 +258,8 @@ describe("a reactor that dies", () => {
     using patched = new PatchedSluice([
       {
         file: "proxy/pump.ts",
-        find: "const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);",
-        replace: `const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);
+        find: "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);",
+        replace: `const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);
   if (read === 4) throw new TypeError("a planted death");`,
       },
     ]);

@@ -10,7 +10,7 @@ import { echo, freePort, sayAndEnd, Server } from "../support/servers.ts";
 import { readStream, sendStream } from "../support/stream.ts";
 import { until } from "../support/waiting.ts";
 
-const RECEIVE = "const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);";
+const RECEIVE = "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);";
 
 /** A client that says `die!` ends its reactor, after a moment in which others may come; `bug!` only itself. */
 const faults: readonly Patch[] = [

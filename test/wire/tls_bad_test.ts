@@ -313,7 +313,7 @@ describe("who wants too much", () => {
     }));
 });
 
-const RECEIVE = "const read = sys.recv(from, ARENA_RECEIVE, RECEIVE_BYTES);";
+const RECEIVE = "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);";
 
 /** A client that says \`die!\` ends its reactor. */
 const faults: readonly Patch[] = [
