@@ -13,7 +13,7 @@ import {
   type Text,
   text,
 } from "../proto/http1_print.ts";
-import { ascii, lower } from "../proto/octet.ts";
+import { ascii, likeText } from "../proto/octet.ts";
 import { Drop, dropped, forwardingOf } from "./edit.ts";
 import type { TemplateInputs } from "./template.ts";
 
@@ -49,21 +49,9 @@ export function dropCertificateFields(bytes: Uint8Array, head: Head): void {
 }
 
 function isOurs(bytes: Uint8Array, from: number, end: number): boolean {
-  for (let name = 0; name < NAMES.length; name++) if (isLike(bytes, from, end, NAMES[name])) return true;
+  for (let name = 0; name < NAMES.length; name++) if (likeText(bytes, from, end, NAMES[name])) return true;
   return false;
 }
-
-function isLike(bytes: Uint8Array, from: number, end: number, name: Uint8Array): boolean {
-  if (end - from !== name.length) return false;
-  for (let at = 0; at < name.length; at++) {
-    const byte = bytes[from + at];
-    if (lower(byte) !== name[at] && !(byte === UNDERSCORE && name[at] === HYPHEN)) return false;
-  }
-  return true;
-}
-
-const UNDERSCORE = 0x5f;
-const HYPHEN = 0x2d;
 
 /** Prints what the client's certificate says, but for fields that its route sets itself; nothing without one. */
 export function printCertificateFields(forwarded: number, inputs: TemplateInputs): void {

@@ -15,7 +15,7 @@ import {
   printTook,
   text,
 } from "../proto/http1_print.ts";
-import { lower } from "../proto/octet.ts";
+import { lower, Octet } from "../proto/octet.ts";
 import { Drop, dropped } from "./edit.ts";
 import { type TemplateInputs, writeTemplate } from "./template.ts";
 
@@ -101,10 +101,7 @@ function isNamed(
   if (head.at + head.fields[row + FieldAt.NameEnd] - at !== nameBytes) return false;
   for (let byte = 0; byte < nameBytes; byte++) {
     const is = lower(bytes[at + byte]), meant = lower(held.arena[nameAt + byte]);
-    if (is !== meant && !(lookalikes && is === UNDERSCORE && meant === HYPHEN)) return false;
+    if (is !== meant && !(lookalikes && is === Octet.Underscore && meant === Octet.Dash)) return false;
   }
   return true;
 }
-
-const UNDERSCORE = 0x5f;
-const HYPHEN = 0x2d;

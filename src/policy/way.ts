@@ -84,10 +84,8 @@ function isIssued(plan: Plan, bytes: Uint8Array, head: Head): boolean {
 function isBase64Url(byte: number): boolean {
   const letter = lower(byte);
   return (letter >= 0x61 && letter <= 0x7a) || (byte >= Octet.Zero && byte <= Octet.Nine) ||
-    byte === Octet.Dash || byte === UNDERSCORE;
+    byte === Octet.Dash || byte === Octet.Underscore;
 }
-
-const UNDERSCORE = 0x5f;
 
 /** The route of the last `wayByRoute`, or NONE. */
 export let wayRoute = NONE;

@@ -2,7 +2,7 @@
 // but one leads to at most one candidate; only that one is compared.
 import { assertTable } from "../base/assert.ts";
 import { Name } from "./head.ts";
-import { ascii, lower, Octet, sameText } from "./octet.ts";
+import { ascii, likeText, lower, Octet, sameText } from "./octet.ts";
 
 /** By Name, in lower case. */
 export const NAMES: readonly Uint8Array[] = [
@@ -61,18 +61,6 @@ export function nameOf(bytes: Uint8Array, from: number, end: number): Name {
   if (end - from < 2) return Name.Other;
   const name: Name = nameAt[hashOf(bytes, from, end)];
   if (name === Name.Other || sameText(bytes, from, end, NAMES[name])) return name;
-  return isLookalike(bytes, from, end, NAMES[name]) ? Name.Lookalike : Name.Other;
+  // They have the same hash: underscores stand neither first nor last but one in any name.
+  return likeText(bytes, from, end, NAMES[name]) ? Name.Lookalike : Name.Other;
 }
-
-/** They have the same hash: underscores stand neither first nor last but one in any name. */
-function isLookalike(bytes: Uint8Array, from: number, end: number, name: Uint8Array): boolean {
-  if (end - from !== name.length) return false;
-  for (let at = 0; at < name.length; at++) {
-    const byte = bytes[from + at] === UNDERSCORE ? HYPHEN : lower(bytes[from + at]);
-    if (byte !== name[at]) return false;
-  }
-  return true;
-}
-
-const UNDERSCORE = 0x5f;
-const HYPHEN = 0x2d;

@@ -21,6 +21,7 @@ export const enum Octet {
   BracketOpen = 91,
   Backslash = 92,
   BracketClose = 93,
+  Underscore = 95,
   Delete = 127,
   /** The bit that tells a lower-case letter from its upper case. */
   Lower = 32,
@@ -86,6 +87,16 @@ export function sameText(bytes: Uint8Array, from: number, end: number, text: Uin
   for (let index = 0; index < text.length; index++) {
     // A control would pass for a visible octet here: what is compared has been checked to hold none.
     if ((bytes[from + index] | Octet.Lower) !== text[index]) return false;
+  }
+  return true;
+}
+
+/** Whether [from, end) is that text in lower case, or it with underscores where the text has hyphens: CGI and WSGI read both alike. It has no underscores. */
+export function likeText(bytes: Uint8Array, from: number, end: number, text: Uint8Array): boolean {
+  if (end - from !== text.length) return false;
+  for (let at = 0; at < text.length; at++) {
+    const octet = bytes[from + at] === Octet.Underscore ? Octet.Dash : lower(bytes[from + at]);
+    if (octet !== text[at]) return false;
   }
   return true;
 }
