@@ -1,5 +1,6 @@
 // The part of the Plan by which TCP listeners choose an upstream by the host name that a TLS client asks for
-// (SNI), and by the protocols that it offers (ALPN). Filled by control/config/compile_sni.ts, read by policy/sni.ts. Row 0 of every table is nobody.
+// (SNI), and by the protocols that it offers (ALPN). Filled by control/config/compile_sni.ts, read by policy/sni.ts.
+// Row 0 of every table is nobody.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
 import type { Part, Sizes } from "./part.ts";

@@ -6,6 +6,7 @@ import { errnoName } from "../../sys/errno.ts";
 import { sys } from "../../sys/sys.ts";
 import { DISK } from "../config/disk.ts";
 import type { ListenerTls, ServerTls } from "../config/tls_schema.ts";
+import { protocolList } from "../config/tls_values.ts";
 
 /** Something that TLS needs is not there or does not fit: one line with the remedy. */
 export class CertificateError extends Error {
@@ -106,12 +107,9 @@ function open(
   if (opened < 0) throw new CertificateError(`${where}: ${errnoName(-opened)}`);
 }
 
-/** ALPN: each name behind its length (RFC 7301 section 3.1). */
 function setProtocols(profile: number, where: string, names: readonly string[]): void {
   if (names.length === 0) return;
-  const bytes = Buffer.concat(
-    names.map((name) => Buffer.concat([Buffer.of(name.length), Buffer.from(name)])),
-  );
+  const bytes = protocolList(names);
   const set = sys.profile_set(profile, ProfilePart.Alpn, bytes, bytes.length);
   if (set < 0) throw new CertificateError(`${where}.alpn: ${errnoName(-set)}`);
 }

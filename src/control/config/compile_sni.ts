@@ -5,7 +5,7 @@ import type { Sni, SniSizes } from "../../plan/sni.ts";
 import { hostHash, hostPlace } from "../../policy/route.ts";
 import type { ArenaWriter } from "./arena.ts";
 import type { SniChoice, SniChoices } from "./sni_schema.ts";
-import { SNI_DEFAULT } from "./tls_values.ts";
+import { protocolList, SNI_DEFAULT } from "./tls_values.ts";
 
 /** A listener's number, and what it chooses by: listeners with the same object share a chooser. */
 export interface SniOwner {
@@ -20,6 +20,7 @@ export interface PlacedSni {
 }
 
 const WILD = "*.";
+const NO_BYTES = new Uint8Array(0);
 
 interface Name {
   readonly textAt: number;
@@ -135,9 +136,8 @@ class Placing {
     return targets.reduceRight((next, { to, terminate, protocol = "" }) => {
       const key = JSON.stringify([to, terminate, protocol, next]), known = this.#choiceOf.get(key);
       if (known !== undefined) return known;
-      const bytes = new TextEncoder().encode(protocol);
-      const protocolAt = protocol === "" ? 0 : this.#arena.add(Uint8Array.of(bytes.length, ...bytes));
-      const protocolBytes = protocol === "" ? 0 : 1 + bytes.length;
+      const bytes = protocol === "" ? NO_BYTES : protocolList([protocol]), protocolBytes = bytes.length;
+      const protocolAt = protocolBytes === 0 ? 0 : this.#arena.add(bytes);
       const row = { upstream: this.#numberOf(to), terminate, protocolAt, protocolBytes, next };
       const choice = this.#choices.push(row) - 1;
       this.#choiceOf.set(key, choice);

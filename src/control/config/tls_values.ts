@@ -97,6 +97,11 @@ export function readPin(input: string): Reading<string> {
   return refused(`${quoted(input)} is no SHA-256 in base64`, form);
 }
 
+/** Names of protocols as a hello has them: each behind its length (RFC 7301 section 3.1). */
+export function protocolList(names: readonly string[]): Uint8Array {
+  return Buffer.concat(names.flatMap((name) => [Buffer.of(name.length), Buffer.from(name)]));
+}
+
 /** Reads the name of a protocol that a listener offers by ALPN. */
 export function readAlpn(input: string): Reading<string> {
   return input === ALPN_OF_ACME

@@ -7,10 +7,10 @@ import { Reason } from "../../shared/reason.ts";
 import { shown } from "../config/errors.ts";
 import type { Path } from "../config/finding.ts";
 import { pathText } from "../config/file.ts";
-import { SNI_DEFAULT } from "../config/tls_values.ts";
+import { protocolList, SNI_DEFAULT } from "../config/tls_values.ts";
 import type { ListenerEntry } from "../directory.ts";
 import { decide, ended, handshakeFlaw, toServer } from "./decision.ts";
-import type { Explanation } from "./explanation.ts";
+import type { Decision, Explanation } from "./explanation.ts";
 import type { ConnectionQuestion } from "./question.ts";
 import { balance } from "./servers.ts";
 import { CONNECT_TIMEOUTS, HANDSHAKE_TIMEOUTS, timeoutsOf, TUNNEL_TIMEOUTS } from "./timeouts.ts";
@@ -30,20 +30,10 @@ export function connection(
     const text = `listener ${
       shown(entry.name)
     } speaks TLS, and ends what comes without (not_tls); ask with tls://`;
-    return {
-      tls,
-      timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS),
-      decision: decide("ask", text),
-    };
+    return { tls, ...inHandshake(world, entry, decide("ask", text)) };
   }
   const flaw = tls === null ? undefined : handshakeFlaw(tls, question.alpn);
-  if (flaw !== undefined) {
-    return {
-      tls,
-      timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS),
-      decision: flaw,
-    };
-  }
+  if (flaw !== undefined) return { tls, ...inHandshake(world, entry, flaw) };
   return {
     tls,
     ...toUpstream(world, entry, plan.listenerUpstream[listener], ends, `listeners.${shown(entry.name)}.to`),
@@ -68,8 +58,7 @@ function byName(
     const text = named === NONE
       ? `the connection ends: ${place} has nothing for ${asked}, and no default`
       : `the connection ends: ${place} has nothing for ${asked} who offers ${list}, and nothing for all`;
-    const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
-    return { timeouts, decision: decide("unavailable", text) };
+    return inHandshake(world, entry, decide("unavailable", text));
   }
   let nth = 0;
   for (let before = named; before !== choice; before = plan.sni.choiceNext[before]) nth++;
@@ -77,23 +66,19 @@ function byName(
   const place = placeOf(world, path), ends = plan.sni.choiceTerminate[choice] === 1;
   const tls = ends ? { ...tlsView(world, entry, name), sni: place } : passedView(name, place);
   const flaw = ends ? handshakeFlaw(tls, alpn) : undefined;
-  if (flaw !== undefined) {
-    return { tls, timeouts: timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS), decision: flaw };
-  }
+  if (flaw !== undefined) return { tls, ...inHandshake(world, entry, flaw) };
   return { tls, ...toUpstream(world, entry, plan.sni.choiceUpstream[choice], ends, pathText(path)) };
+}
+
+/** It comes no further than its handshake. */
+function inHandshake(world: World, { name }: ListenerEntry, decision: Decision): Partial<Explanation> {
+  return { timeouts: timeoutsOf(world, "listeners", name, HANDSHAKE_TIMEOUTS), decision };
 }
 
 /** The key of `sni` that a name was chosen by, of which what begins at `at` has matched. */
 function matchedKey(name: string, at: number): string {
   if (at === name.length) return SNI_DEFAULT;
   return at === 0 ? name : `*.${name.slice(at)}`;
-}
-
-/** As a hello has it (RFC 7301 section 3.1). */
-function protocolList(protocols: readonly string[]): Uint8Array {
-  return Uint8Array.from(
-    protocols.flatMap((protocol) => [protocol.length, ...new TextEncoder().encode(protocol)]),
-  );
 }
 
 function toUpstream(
