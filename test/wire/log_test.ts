@@ -190,8 +190,9 @@ describe("a device that is full", () => {
       });
       const last = sluice.log("access-log").at(-1)!;
       deepStrictEqual([last.level, last.message], ["info", "records are written again"]);
-      strictEqual(await dropped(sluice), 3);
-      await until("all lines", () => linesOf(path).length === number - 10);
+      // Those that came between the signal and the opening are lost and counted like the first three.
+      await until("all lines", async () => linesOf(path).length + await dropped(sluice) === 3 + number - 10);
+      ok(linesOf(path).length > 0);
     }, { command: patched.command("bun") });
   });
 });
