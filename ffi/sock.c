@@ -93,13 +93,15 @@ int32_t sl_peek(int32_t slot, uint32_t off, int32_t len)
     return n == -1 ? -errno : (int32_t)n;
 }
 
-/* Reads bytes that were peeked at, of a slot without a session. TCP copies nothing (MSG_TRUNC, tcp(7)); other
- * sockets do, to <off>. Returns as sl_recv. */
+/* Reads bytes that were peeked at. TCP copies nothing (MSG_TRUNC, tcp(7)); other sockets and sessions do, to <off>.
+ * Returns as sl_recv. */
 int32_t sl_skip(int32_t slot, uint32_t off, int32_t len)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(off, len);
-    CHECK(len > 0 && me->slots[slot] != 0 && !(me->slots[slot] & SLOT_TLS));
+    CHECK(len > 0 && me->slots[slot] != 0);
+    if (me->slots[slot] & SLOT_TLS)
+        return sl_tls_recv(slot, me->arena + off, len, 0);
     ssize_t n;
     do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, MSG_TRUNC);
     while (n == -1 && errno == EINTR);

@@ -55,7 +55,7 @@ export function holdLeftover(slot: number, from: number, bytes: number): void {
 }
 
 /** Whether the bytes of a slot or of its peer pass through us: a hold may be of either. */
-export function isSealed(slot: number): boolean {
+function isSealed(slot: number): boolean {
   return ((slotFlags[slot] | slotFlags[slotPeer[slot]]) & SlotFlag.Sealed) !== 0;
 }
 

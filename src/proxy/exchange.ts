@@ -115,7 +115,7 @@ function shaken(ex: number, how: Shaken): void {
     case Shaken.Waiting:
       return;
     case Shaken.Asking:
-      if (!askForName(down, exListener[ex])) return notAsked(ex);
+      if (!askForName(down, exListener[ex])) return refuse(ex, Reason.OutOfResources, ENOBUFS);
       slotFlags[down] |= SlotFlag.Asked;
       return timerSet(down, clockMs() + ASK_MS);
     default:
@@ -145,15 +145,14 @@ export function exchangeAnswered(down: number, yes: boolean): void {
   else shaken(ex, how);
 }
 
-/** There is no room for the question. */
-function notAsked(ex: number): void {
-  sys.tls_refuse(exDown[ex]);
-  exchangeEnd(ex, Reason.OutOfResources, ENOBUFS);
+function noCertificate(ex: number): void {
+  refuse(ex, Reason.NoCertificate, detailOfFault(Fault.NoCertificateForName));
 }
 
-function noCertificate(ex: number): void {
+/** Ends a handshake that waits for a certificate. */
+function refuse(ex: number, reason: Reason, detail: number): void {
   sys.tls_refuse(exDown[ex]);
-  exchangeEnd(ex, Reason.NoCertificate, detailOfFault(Fault.NoCertificateForName));
+  exchangeEnd(ex, reason, detail);
 }
 
 /** A client that speaks HTTP where TLS is spoken is told so, in its own words. */

@@ -185,13 +185,20 @@ function copyPeeked(from: number, to: number): Pumped {
     return Pumped.Waiting;
   }
   if (sent < 0) return sinkBroken(to, sent);
-  for (let left = sent; left > 0;) { // in more than one piece when urgent data lies between
-    const read = sys.recv(from, ARENA_RECEIVE, left);
-    if (read <= 0) return sourceSays(from, read);
-    slotMovedBytes[from] += read;
-    left -= read;
+  const skipped = skip(from, sent);
+  return skipped <= 0 ? sourceSays(from, skipped) : Pumped.Moved;
+}
+
+/** Reads what was peeked at and is sent: in more than one piece when urgent data lies between. @returns how much; or, as
+ * a read does, why not */
+function skip(from: number, sent: number): number {
+  for (let left = sent; left > 0;) {
+    const skipped = sys.skip(from, ARENA_WIDE, left);
+    if (skipped <= 0) return skipped;
+    slotMovedBytes[from] += skipped;
+    left -= skipped;
   }
-  return Pumped.Moved;
+  return sent;
 }
 
 /** As much as there is, and as a session takes. What it does not take stays in the kernel, and needs no place. */
@@ -199,15 +206,15 @@ function copyWide(from: number, to: number): Pumped {
   const most = slotBody[from] === Body.Length ? Math.min(WIDE_BYTES, slotBodyLeft[from]) : WIDE_BYTES;
   const seen = sys.peek(from, ARENA_WIDE, most);
   if (seen <= 0) return sourceSays(from, seen);
-  const sent = sys.send(to, ARENA_WIDE, seen, 0);
-  if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
-  for (let left = sent; left > 0;) { // in more than one piece when urgent data lies between
-    const skipped = sys.skip(from, ARENA_WIDE, left);
-    if (skipped <= 0) return sourceSays(from, skipped);
-    slotMovedBytes[from] += skipped;
-    left -= skipped;
+  let sent = 0, taken = 0;
+  for (; sent < seen; sent += taken) { // fewer than asked is not yet full
+    taken = sys.send(to, ARENA_WIDE + sent, seen - sent, 0);
+    if (taken <= 0) break;
   }
+  if (taken < 0 && taken !== -EAGAIN) return sinkBroken(to, taken);
   if (sent > 0) {
+    const skipped = skip(from, sent);
+    if (skipped <= 0) return sourceSays(from, skipped);
     pumpProgress = true;
     pumpBody += sent;
     if (slotBody[from] === Body.Length) bodySpliced(from, sent);

@@ -614,11 +614,15 @@ function moved(ex: number, up: boolean): void {
 function forwardTimeout(ex: number): void {
   if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
   const down = exDown[ex], up = exUp[ex];
-  if (slotHold[up] !== NONE) return exchangeEnd(ex, Reason.WriteTimeout, 0);
+  if (isStuck(up, down)) return exchangeEnd(ex, Reason.WriteTimeout, 0);
   if (exFlags[ex] & ExFlag.Answered) return exchangeEnd(ex, Reason.AnswerTimeout, 0);
-  const clientStalls = slotBody[down] !== Body.Ended && slotHold[down] === NONE &&
-    !(exFlags[ex] & ExFlag.Expects);
+  const clientStalls = slotBody[down] !== Body.Ended && !isStuck(down, up) && !(exFlags[ex] & ExFlag.Expects);
   fail(ex, clientStalls ? Reason.RequestTimeout : Reason.AnswerTimeout, 0);
+}
+
+/** Whether a slot's bytes wait for its peer to take them: held, or, where they are peeked at, in the kernel still. */
+function isStuck(from: number, to: number): boolean {
+  return slotHold[from] !== NONE || !(slotReady[to] & Ready.Out);
 }
 
 /** The server's connection broke before its answer began. A kept one may have been closed while the request

@@ -63,9 +63,8 @@ function addOfServer({ answer, raced, narrow, request }: Attempt, add: (...reaso
   }
   if (narrow) add(Reason.AnswerTimeout);
   if (answer === undefined) return;
-  // It resets: before it has said anything, or where nothing tells the end of its answer from a cut.
-  if (answer.then === "hang up") add(answer.framing === "close" ? Reason.AnswerCut : Reason.ServerReset);
-  if (answer.then === "hang up") add(Reason.ServerReset);
+  // It resets, and what of its answer was not read yet is lost: all of it, or the rest.
+  if (answer.then === "hang up") add(Reason.ServerReset, Reason.AnswerCut);
   switch (answer.misdeed) {
     case "none":
       return;

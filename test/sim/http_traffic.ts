@@ -473,8 +473,10 @@ export class HttpTraffic implements Scenario {
     const { listeners: [{ http: listener }], upstreams: [{ http: upstream }] } = this.#spec;
     const nowMs = this.#run.clock.nowMs, attempt = request.attempts.at(-1);
     const { bodyStallMs, requestHeadMs, clientIdleMs } = listener!, { answerMs, serverIdleMs } = upstream!;
+    // A deadline counts from the start of the turn in which something moved.
+    const early = TICKS_MS + this.#run.longestTurnMs;
     const silentFor = (sinceMs: number, limitMs: number) =>
-      must(nowMs - sinceMs >= limitMs - TICKS_MS, `${told}: after ${nowMs - sinceMs} of ${limitMs} ms`);
+      must(nowMs - sinceMs >= limitMs - early, `${told}: after ${nowMs - sinceMs} of ${limitMs} ms`);
     switch (request.record!.reason) {
       case Reason.RequestTimeout:
         if (client.stalled) return; // its record waits until it has read what it was told
@@ -498,7 +500,7 @@ export class HttpTraffic implements Scenario {
         must(listener!.exchangeMs > 0, `${told}: there is no such limit`);
         // Its line may be whole long before the rest of its head is, or it waits its turn in the pipeline.
         return must(
-          this.#run.clock.nowMs - request.begunMs >= listener!.exchangeMs - TICKS_MS,
+          this.#run.clock.nowMs - request.begunMs >= listener!.exchangeMs - early,
           `${told}: after ${nowMs - request.begunMs} of ${listener!.exchangeMs} ms`,
         );
       case Reason.WriteTimeout:

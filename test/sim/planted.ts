@@ -100,7 +100,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "bytes only peeked at are sent twice",
     file: pump,
-    edits: [["    const read = sys.recv(from, ARENA_RECEIVE, left);\n", "    const read = left;\n"]],
+    edits: [["    const skipped = sys.skip(from, ARENA_WIDE, left);\n", "    const skipped = left;\n"]],
   },
   {
     name: "a sink that opened is not served",

@@ -36,7 +36,7 @@ import {
   type TableSizes,
   TIMERS,
 } from "../../src/shared/tables.ts";
-import { enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
+import { clockMs, enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
 import type { Provider } from "../../src/sys/symbols.ts";
 import { fakeProvider, injected, type Tally } from "./calls.ts";
 import { Clock } from "./clock.ts";
@@ -139,6 +139,8 @@ export class Run {
   readonly messages: Message[] = [];
   readonly lost: { exchange: number; down: number; hadRequest: boolean }[] = [];
   deaths = 0;
+  /** Of the fake clock. */
+  longestTurnMs = 0;
   turns = 0;
   /** Connections handed to the room that is only counted. */
   elsewhere = 0;
@@ -294,6 +296,7 @@ export class Run {
   // ---- what always holds ----
 
   #betweenTurns(): void {
+    if (this.turns > 0) this.longestTurnMs = Math.max(this.longestTurnMs, this.clock.nowMs - clockMs());
     slotsCheck();
     pipesCheck();
     timersCheck();

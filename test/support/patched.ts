@@ -22,6 +22,29 @@ export const DROWSY: readonly Patch[] = [{
   if (events > 0 && !health) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);`,
 }];
 
+/** Where bytes of a tunnel are read, in pump.ts. */
+export const RECEIVE = "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);";
+
+/** What happens when a client says just that word, by statements with BugError and TableError at hand. */
+export function onWords(words: Readonly<Record<string, string>>): readonly Patch[] {
+  const tests = Object.entries(words).map(([word, what]) => `  if (said(read, "${word}")) ${what}`);
+  return [
+    {
+      file: "proxy/pump.ts",
+      find: 'import { sys } from "../sys/sys.ts";',
+      replace: `import { arenaBytes, sys } from "../sys/sys.ts";
+import { BugError, TableError } from "../base/assert.ts";
+
+function said(read: number, word: string): boolean {
+  if (read !== word.length) return false;
+  for (let at = 0; at < read; at++) if (arenaBytes[ARENA_RECEIVE + at] !== word.charCodeAt(at)) return false;
+  return true;
+}`,
+    },
+    { file: "proxy/pump.ts", find: RECEIVE, replace: [RECEIVE, ...tests].join("\n") },
+  ];
+}
+
 export class PatchedSluice {
   readonly #folder = new Folder();
 

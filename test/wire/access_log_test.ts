@@ -7,7 +7,7 @@ import { command, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { type AnswerTo, HttpOrigin, ok } from "../support/http_origin.ts";
 import { HttpPeer, statusOf } from "../support/http_peer.ts";
-import { PatchedSluice } from "../support/patched.ts";
+import { PatchedSluice, RECEIVE } from "../support/patched.ts";
 import { knock, Peer } from "../support/peer.ts";
 import { echo, freePort, Server } from "../support/servers.ts";
 import { until } from "../support/waiting.ts";
@@ -258,8 +258,8 @@ describe("a reactor that dies", () => {
     using patched = new PatchedSluice([
       {
         file: "proxy/pump.ts",
-        find: "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);",
-        replace: `const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);
+        find: RECEIVE,
+        replace: `${RECEIVE}
   if (read === 4) throw new TypeError("a planted death");`,
       },
     ]);

@@ -4,40 +4,21 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { Sluice, withSluice } from "../support/executable.ts";
-import { type Patch, PatchedSluice } from "../support/patched.ts";
+import { onWords, type Patch, PatchedSluice } from "../support/patched.ts";
 import { knock, Peer } from "../support/peer.ts";
 import { echo, freePort, sayAndEnd, Server } from "../support/servers.ts";
 import { readStream, sendStream } from "../support/stream.ts";
 import { until } from "../support/waiting.ts";
 
-const RECEIVE = "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);";
-
-/** A client that says `die!` ends its reactor, after a moment in which others may come; `bug!` only itself. */
-const faults: readonly Patch[] = [
-  {
-    file: "proxy/pump.ts",
-    find: 'import { sys } from "../sys/sys.ts";',
-    replace: `import { arenaBytes, sys } from "../sys/sys.ts";
-import { BugError, TableError } from "../base/assert.ts";
-
-function said(read: number, word: string): boolean {
-  if (read !== word.length) return false;
-  for (let at = 0; at < read; at++) if (arenaBytes[ARENA_RECEIVE + at] !== word.charCodeAt(at)) return false;
-  return true;
-}`,
-  },
-  {
-    file: "proxy/pump.ts",
-    find: RECEIVE,
-    replace: `${RECEIVE}
-  if (said(read, "bug!")) throw new BugError("a planted bug");
-  if (said(read, "die!")) throw new TableError("a planted death");
-  if (said(read, "wait!")) {
+/** A client that says `die!` ends its reactor, or after a moment in which others may come; `bug!` only itself. */
+const faults = onWords({
+  "bug!": 'throw new BugError("a planted bug");',
+  "die!": 'throw new TableError("a planted death");',
+  "wait!": `{
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
     throw new TableError("a planted death, late");
   }`,
-  },
-];
+});
 const patched = new PatchedSluice(faults);
 after(() => patched[Symbol.dispose]());
 

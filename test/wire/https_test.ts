@@ -66,10 +66,12 @@ class Site {
 async function withSite(
   listener: object,
   test: (site: Site) => Promise<void>,
-  { tls = {}, answer = () => answerOk("body"), listeners = {} }: {
+  { tls = {}, answer = () => answerOk("body"), listeners = {}, upstreams = {}, timeouts = {} }: {
     readonly tls?: object;
     readonly answer?: AnswerTo;
     readonly listeners?: object;
+    readonly upstreams?: object;
+    readonly timeouts?: object;
   } = {},
 ): Promise<void> {
   using folder = new Folder();
@@ -77,6 +79,7 @@ async function withSite(
   const certificates = [shop, other].map(({ cert, key }) => ({ cert, key }));
   const config = {
     reactors: 1,
+    defaults: { timeouts },
     listeners: {
       web: {
         bind: ["http://127.0.0.1:0", "https://127.0.0.1:0"],
@@ -86,7 +89,7 @@ async function withSite(
       },
       ...listeners,
     },
-    upstreams: { app: { servers: [origin.address], health: "off" } },
+    upstreams: { app: { servers: [origin.address], health: "off" }, ...upstreams },
   };
   writeFileSync(folder.at("sluice.yaml"), JSON.stringify(config));
   const run = [...command("executable"), "run", "-c", folder.at("sluice.yaml")];
@@ -529,5 +532,45 @@ describe("certificates of clients", () => {
         "/login?who=CN%3DAlice%5C%2C%20%5C%22the%5C%22%20caf%C3%A9",
       );
     }, { tls: client("require") });
+  });
+});
+
+describe("who does not take what is sent to it", () => {
+  const LARGE_BYTES = 64 << 20; // more than sockets hold
+  const impatient = { "body-stall": "400ms", "server-idle": "400ms", answer: "400ms" };
+
+  it("is the client, behind TLS or not: write_timeout", async () => {
+    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${LARGE_BYTES}\r\n\r\n`;
+    const answer = (_: Message, server: HttpPeer) => {
+      server.send(head + "x".repeat(LARGE_BYTES)).catch(() => {}); // Sluice leaves before it is sent
+    };
+    await withSite({}, async (site) => {
+      for (const [nth, client] of [await site.plain(), await site.secure()].entries()) {
+        await client.send(get());
+        await client.readHead();
+        const record = (await site.sluice.ended(nth + 1))[nth];
+        strictEqual(record.reason, "write_timeout");
+        client.reset();
+      }
+    }, { answer, timeouts: impatient });
+  });
+
+  it("is the server, behind TLS or not: not its client's fault", async () => {
+    await using deaf = await HttpOrigin.listen(undefined); // accepts, and reads nothing
+    using sealed = await TlsEnd.server(deaf.port, "--cert", shop.cert, "--key", shop.key);
+    const listeners = {
+      plain: { bind: "http://127.0.0.1:0", to: "deaf" },
+      sealed: { bind: "http://127.0.0.1:0", to: "sealed" },
+    };
+    const server = (port: number) => ({ servers: [`127.0.0.1:${port}`], health: "off" });
+    const upstreams = { deaf: server(deaf.port), sealed: { ...server(sealed.port), tls: { verify: "off" } } };
+    await withSite({}, async ({ sluice }) => {
+      for (const nth of [0, 1]) {
+        using client = await HttpPeer.connect(sluice.port(2 + nth));
+        client.send(get("/", "shop.example", [`Content-Length: ${LARGE_BYTES}`], "PUT")).catch(() => {});
+        client.send("x".repeat(LARGE_BYTES)).catch(() => {}); // Sluice leaves before it is sent
+        strictEqual((await sluice.ended(nth + 1))[nth].reason, "answer_timeout");
+      }
+    }, { listeners, upstreams, timeouts: impatient });
   });
 });

@@ -8,7 +8,7 @@ import type { Sluice } from "../support/executable.ts";
 import { HttpOrigin, ok as answerOk } from "../support/http_origin.ts";
 import { HttpPeer, statusOf } from "../support/http_peer.ts";
 import type { RequestLine } from "../support/http_proxy.ts";
-import { type Patch, PatchedSluice } from "../support/patched.ts";
+import { onWords, PatchedSluice } from "../support/patched.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
 import { residentBytes } from "../support/status.ts";
@@ -313,29 +313,8 @@ describe("who wants too much", () => {
     }));
 });
 
-const RECEIVE = "const most = readBytes(from), read = sys.recv(from, ARENA_RECEIVE, most);";
-
-/** A client that says \`die!\` ends its reactor. */
-const faults: readonly Patch[] = [
-  {
-    file: "proxy/pump.ts",
-    find: 'import { sys } from "../sys/sys.ts";',
-    replace: `import { arenaBytes, sys } from "../sys/sys.ts";
-import { TableError } from "../base/assert.ts";
-
-function said(read: number, word: string): boolean {
-  if (read !== word.length) return false;
-  for (let at = 0; at < read; at++) if (arenaBytes[ARENA_RECEIVE + at] !== word.charCodeAt(at)) return false;
-  return true;
-}`,
-  },
-  {
-    file: "proxy/pump.ts",
-    find: RECEIVE,
-    replace: `${RECEIVE}
-  if (said(read, "die!")) throw new TableError("a planted death");`,
-  },
-];
+/** A client that says `die!` ends its reactor. */
+const faults = onWords({ "die!": 'throw new TableError("a planted death");' });
 
 describe("leaving", () => {
   it("a reactor that dies with sessions open: they are lost, its replacement serves, sessions resume there", async () => {
