@@ -384,7 +384,10 @@ export class App {
     }
     const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
     const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
-    for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
+    for (const number of upstreams.release(oldest, deserted)) {
+      this.#directory.upstreams.delete(number);
+      reactors.clearUpstream(number);
+    }
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
   }
