@@ -31,6 +31,8 @@ import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
+import { controlClockMs, peerOf } from "./control_room.ts";
+import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
 import { type Status, statusOf } from "./status.ts";
@@ -98,6 +100,7 @@ export class App {
   #records: Records | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #recent: Recent | undefined;
   #sockets: Socket[] = [];
   #generation = 0;
   #plan: Plan | undefined;
@@ -267,6 +270,7 @@ export class App {
       this.#releaseNumbers();
       this.#tellDropped();
     }, RELEASE_EVERY_MS);
+    this.#recent!.start();
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
     for (const { bind, upstream } of this.listeners) {
@@ -300,6 +304,8 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      clockMs: controlClockMs,
+      peerOf,
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       directory: this.#directory,
@@ -308,6 +314,7 @@ export class App {
       certificates: () => this.#certificates.status(),
       presented: (listener) => this.#certificates.presented(listener),
       acme: () => this.#issuing?.status(),
+      recent: this.#recent = new Recent(reactors.all),
       log: this.#log,
       accessLog,
     };
@@ -418,6 +425,7 @@ export class App {
     this.#certificates.close();
     await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
+    this.#recent?.stop();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);

@@ -2,6 +2,7 @@
 // per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
 import type { Shared } from "../shared/servers.ts";
 import type { Count, Stats } from "../shared/stats.ts";
+import type { TableMemory, TableSizes } from "../shared/tables.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
@@ -13,6 +14,7 @@ import type { Directory } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { Log } from "./log.ts";
+import type { Recent } from "./recent.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
 
@@ -21,6 +23,9 @@ export interface ReactorView {
   readonly room: number;
   readonly role: "reactor" | "health";
   readonly stats: Stats;
+  readonly sizes: TableSizes;
+  /** Others once it was replaced. */
+  readonly tables: TableMemory;
   /** Undefined while there is no Worker in the room. */
   readonly worker: unknown;
 }
@@ -45,6 +50,10 @@ export interface Sight {
   /** Client connections at once; the rest waits in the kernel. */
   readonly maxConnections: number;
   readonly reactors: readonly ReactorView[];
+  /** The reactors' clock, CLOCK_MONOTONIC in milliseconds. */
+  readonly clockMs: () => number;
+  /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
+  readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
@@ -58,6 +67,8 @@ export interface Sight {
   readonly presented: (listener: string) => readonly Presented[];
   /** What is issued to us; undefined: nothing is. */
   readonly acme: () => AcmeStatus | undefined;
+  /** What happened in the last minutes. */
+  readonly recent: Recent;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -7,11 +7,14 @@ import { Count } from "../shared/stats.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
-import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
+import { type ListenerEntry, type ProbeEntry, type ServerEntry, unready } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import { errnoOf, resultText, statusHeard } from "./events.ts";
 import { causeOf, type ProbeResult } from "./health_history.ts";
+import type { RecentView } from "./recent.ts";
+import { refusedBy } from "./refusals.ts";
 import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
+import { type Told, troubleOf } from "./trouble.ts";
 import { VERSION } from "./version.ts";
 
 export interface Status {
@@ -30,6 +33,10 @@ export interface Status {
   readonly certificates: readonly CertificateView[];
   /** Null: none are issued to us. */
   readonly acme: AcmeView | null;
+  /** What happened in the last minutes. */
+  readonly recent: RecentView;
+  /** What is wrong, a sentence each. */
+  readonly trouble: readonly string[];
 }
 
 /** Certificates that are issued to us. */
@@ -119,12 +126,16 @@ export interface ListenerStatus {
   readonly name: string;
   readonly bind: string;
   readonly upstream: string;
-  readonly connections: { readonly now: number; readonly total: number };
+  /** Refused are those that were turned away before anything was done for them. */
+  readonly connections: { readonly now: number; readonly total: number; readonly refused: number };
+  readonly requests: number;
   readonly bytes: Bytes;
 }
 
 export interface UpstreamStatus {
   readonly name: string;
+  /** Those that wait for a place at one of its servers. */
+  readonly queued: number;
   readonly servers: readonly ServerStatus[];
   /** Empty when all targets are addresses. */
   readonly names: readonly NameStatus[];
@@ -176,12 +187,19 @@ export interface ServerStatus {
   readonly why: ChangeStatus | null;
   readonly last_check: LastCheckStatus | null;
   readonly connections: { readonly now: number; readonly total: number; readonly failed: number };
+  /** Requests that got a connection to it, new or kept. */
+  readonly requests: number;
   readonly bytes: Bytes;
 }
 
 /** Everything, as of now. */
 export function statusOf(sight: Sight): Status {
-  const { directory } = sight;
+  const told = toldOf(sight);
+  return { ...told, trouble: troubleOf(told, unready(sight)) };
+}
+
+function toldOf(sight: Sight): Told {
+  const { directory, shared } = sight;
   return {
     version: VERSION,
     pid: process.pid,
@@ -195,8 +213,11 @@ export function statusOf(sight: Sight): Status {
     listeners: entries(directory.current.listeners, directory.listeners).map((entry) =>
       listenerOf(sight, entry)
     ),
-    upstreams: entries(directory.current.upstreams, directory.upstreams).map(({ name, servers, names }) => ({
+    upstreams: entries(directory.current.upstreams, directory.upstreams).map((
+      { number, name, servers, names },
+    ) => ({
       name,
+      queued: Atomics.load(shared.upstreamWaiting, number),
       servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
         serverOf(sight, entry)
       ),
@@ -204,6 +225,7 @@ export function statusOf(sight: Sight): Status {
     })),
     certificates: sight.certificates().map(certificateOf),
     acme: acmeOf(sight.acme()),
+    recent: sight.recent.view(),
   };
 }
 
@@ -311,12 +333,14 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
     connections: {
       now: sum(reactors, "listenerCurrent", number),
       total: sum(reactors, "listenerOpened", number),
+      refused: refusedBy(reactors, number),
     },
+    requests: sum(reactors, "listenerRequests", number),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },
   };
 }
 
-function serverOf(
+export function serverOf(
   { reactors, shared, health, directory }: Sight,
   { number, address, target, probe }: ServerEntry,
 ): ServerStatus {
@@ -336,11 +360,12 @@ function serverOf(
       total: sum(reactors, "serverOpened", number),
       failed: sum(reactors, "serverFailed", number),
     },
+    requests: sum(reactors, "serverRequests", number),
     bytes: { up: sum(reactors, "serverUpBytes", number), down: sum(reactors, "serverDownBytes", number) },
   };
 }
 
-function healthText(verdict: Verdict): ServerStatus["health"] {
+export function healthText(verdict: Verdict): ServerStatus["health"] {
   switch (verdict) {
     case Verdict.Up:
       return "up";
