@@ -35,7 +35,8 @@ import { controlClockMs, peerOf } from "./control_room.ts";
 import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
-import { type Status, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
+import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
 const LEAVE_DEADLINE_MS = 3_000;
@@ -292,6 +293,7 @@ export class App {
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
+    const recent = this.#recent = new Recent(reactors.all);
     return {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
@@ -314,7 +316,7 @@ export class App {
       certificates: () => this.#certificates.status(),
       presented: (listener) => this.#certificates.presented(listener),
       acme: () => this.#issuing?.status(),
-      recent: this.#recent = new Recent(reactors.all),
+      recent: () => recent.view(),
       log: this.#log,
       accessLog,
     };

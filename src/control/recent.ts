@@ -2,25 +2,11 @@
 // what is between two looks is what happened.
 import { REASON_COUNT, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { type ReactorView, sum, sumCount } from "./sight.ts";
+import { type ReactorView, type RecentView, sum, sumCount } from "./sight.ts";
 
 /** Between two looks, and how many are kept: five minutes. */
 const LOOK_EVERY_MS = 10_000;
 const LOOKS_KEPT = 31;
-
-export interface RecentView {
-  /** How long a while. */
-  readonly seconds: number;
-  /** Connections that came, requests that began. */
-  readonly connections: number;
-  readonly requests: number;
-  /** How connections and requests ended, by reason; reasons that did not come are left out. */
-  readonly ended: Readonly<Record<string, number>>;
-  readonly accept_pauses: number;
-  readonly redispatches: number;
-  readonly bugs: number;
-  readonly records_dropped: number;
-}
 
 /** The counters at one time. */
 interface Look {

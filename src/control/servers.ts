@@ -4,31 +4,12 @@ import { type ConfigProblem, taken } from "./config/errors.ts";
 import { type Range, readCount } from "./config/units.ts";
 import type { Directory } from "./directory.ts";
 import { type Given, type NameOf, noSuch, Parameters, readWord } from "./parameters.ts";
+import { HEALTH, SERVER_COLUMNS, SERVER_PARAMETERS, SERVERS_SHOWN_MAX } from "./server_columns.ts";
 import type { Sight } from "./sight.ts";
-import { entries, serverOf, type ServerStatus } from "./status.ts";
+import { entries, serverOf } from "./status.ts";
+import type { ServerStatus } from "./status_view.ts";
 
-/** Servers of an answer. More are cut off, which is told. */
-export const SERVERS_SHOWN_MAX = 10_000;
 const SHOWN: Range = { min: 1, max: SERVERS_SHOWN_MAX };
-
-const HEALTH = ["up", "down", "unchecked"] as const;
-
-/** What servers can be sorted by, and whether the largest comes first unless it is said. */
-export const SERVER_COLUMNS: Readonly<Record<string, boolean>> = {
-  upstream: false,
-  server: false,
-  health: false,
-  since: true,
-  now: true,
-  total: true,
-  failed: true,
-  requests: true,
-  up: true,
-  down: true,
-  bytes: true,
-};
-
-export const SERVER_PARAMETERS: readonly string[] = ["upstream", "server", "health", "sort", "limit"];
 
 export interface ServersQuery {
   /** Empty: all. */

@@ -14,7 +14,6 @@ import type { Directory } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { Log } from "./log.ts";
-import type { Recent } from "./recent.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
 
@@ -38,6 +37,21 @@ export interface Published {
   /** Keys of timeouts that are no defaults (explain/world.ts). */
   readonly written: ReadonlySet<string>;
   readonly hide: Hide;
+}
+
+/** What happened in the last minutes. */
+export interface RecentView {
+  /** How long a while. */
+  readonly seconds: number;
+  /** Connections that came, requests that began. */
+  readonly connections: number;
+  readonly requests: number;
+  /** How connections and requests ended, by reason; reasons that did not come are left out. */
+  readonly ended: Readonly<Record<string, number>>;
+  readonly accept_pauses: number;
+  readonly redispatches: number;
+  readonly bugs: number;
+  readonly records_dropped: number;
 }
 
 export interface Sight {
@@ -67,8 +81,7 @@ export interface Sight {
   readonly presented: (listener: string) => readonly Presented[];
   /** What is issued to us; undefined: nothing is. */
   readonly acme: () => AcmeStatus | undefined;
-  /** What happened in the last minutes. */
-  readonly recent: Recent;
+  readonly recent: () => RecentView;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

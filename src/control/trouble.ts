@@ -1,7 +1,7 @@
 // What is wrong now, or was a moment ago: a sentence each, the worst first, for whoever looks at a Sluice for the
 // first time today. Made of what /status tells anyhow, so nothing is said here that cannot be looked up there.
 import { counted } from "./config/units.ts";
-import type { Status } from "./status.ts";
+import type { Told } from "./status_view.ts";
 
 /** A certificate that ends within so many days should have been renewed. */
 const DAYS_LEFT_FEW = 7;
@@ -9,9 +9,6 @@ const DAYS_LEFT_FEW = 7;
 const CROWDED = 0.9;
 /** Servers that a sentence names. */
 const SERVERS_NAMED_MAX = 3;
-
-/** Everything but what it is made of. */
-export type Told = Omit<Status, "trouble">;
 
 export function troubleOf(status: Told, unready: readonly string[]): string[] {
   return [

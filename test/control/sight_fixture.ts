@@ -112,6 +112,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     log: new LogRing(LogRing.make()),
   }));
   let nowMs = 1_000_000;
+  const recent = new Recent(reactors, () => nowMs);
   const fixture: Fixture = {
     phase: "ready",
     get nowMs() {
@@ -144,7 +145,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       certificates: () => options.certificates ?? [],
       acme: () => options.acme,
       presented: () => [],
-      recent: new Recent(reactors, () => nowMs),
+      recent: () => recent.view(),
       log,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },

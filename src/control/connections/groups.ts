@@ -3,7 +3,7 @@
 import { NONE } from "../../base/limits.ts";
 import { formatAddress } from "../config/address.ts";
 import type { Directory } from "../directory.ts";
-import type { Grouping } from "./query.ts";
+import type { Grouping } from "./columns.ts";
 import type { Sample } from "./rates.ts";
 import { DOINGS, type Row } from "./row.ts";
 

@@ -6,48 +6,20 @@ import { type ConfigProblem, quoted, type Reading, refused, taken } from "../con
 import { type Range, readCount, readDuration } from "../config/units.ts";
 import type { Directory } from "../directory.ts";
 import { type Given, type NameOf, noSuch, Parameters, readWord } from "../parameters.ts";
+import {
+  COLUMNS,
+  GROUP_COLUMNS,
+  type Grouping,
+  GROUPINGS,
+  PARAMETERS,
+  RATE_COLUMNS,
+  ROWS_SHOWN,
+  ROWS_SHOWN_MAX,
+} from "./columns.ts";
 import { DOINGS } from "./row.ts";
 
-/** Rows of an answer. More are cut off, which is told. */
-export const ROWS_SHOWN_MAX = 10_000;
-export const ROWS_SHOWN = 100;
 const ROWS: Range = { min: 1, max: ROWS_SHOWN_MAX };
 const AGE_MS: Range = { min: 0, max: 366 * 86_400_000 };
-
-/** What rows can be sorted by, and whether the largest comes first unless it is said. */
-export const COLUMNS = {
-  client: false,
-  listener: false,
-  upstream: false,
-  server: false,
-  state: false,
-  age: true,
-  idle: true,
-  up: true,
-  down: true,
-  bytes: true,
-  "up-rate": true,
-  "down-rate": true,
-  rate: true,
-  requests: true,
-} as const satisfies Record<string, boolean>;
-export type Column = keyof typeof COLUMNS;
-const RATE_COLUMNS: readonly string[] = ["up-rate", "down-rate", "rate"];
-
-/** What connections can be counted by, and what the counts can be sorted by. */
-export const GROUPINGS = ["source", "listener", "upstream", "server", "state"] as const;
-export type Grouping = typeof GROUPINGS[number];
-export const GROUP_COLUMNS = {
-  name: false,
-  connections: true,
-  up: true,
-  down: true,
-  bytes: true,
-  "up-rate": true,
-  "down-rate": true,
-  rate: true,
-} as const satisfies Record<string, boolean>;
-export type GroupColumn = keyof typeof GROUP_COLUMNS;
 
 /** Some clients: a prefix, or one of its ports alone. */
 export interface Client {
@@ -72,20 +44,6 @@ export interface Query {
   /** Whether rates are asked for. They take a moment. */
   readonly rates: boolean;
 }
-
-/** The parameters, as the API has them; a verb's flags are the same with dashes before them. */
-export const PARAMETERS: readonly string[] = [
-  "listener",
-  "upstream",
-  "server",
-  "client",
-  "state",
-  "min-age",
-  "by",
-  "sort",
-  "limit",
-  "rates",
-];
 
 /**
  * Reads a query.

@@ -4,7 +4,8 @@ import { NONE } from "../../base/limits.ts";
 import { isIn } from "../../policy/prefix.ts";
 import type { Directory } from "../directory.ts";
 import { DOINGS, type Row } from "./row.ts";
-import type { Client, Column, Query } from "./query.ts";
+import type { Column } from "./columns.ts";
+import type { Client, Query } from "./query.ts";
 import type { Sample } from "./rates.ts";
 
 const BITS_AT = 1;
