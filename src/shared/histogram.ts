@@ -27,13 +27,13 @@ const LIFE_MOST_MS = LIFE_BOUNDS_MS[LIFE_LAST - 1];
 /** The bucket of a latency. @param ms any number; below 0 counts as 0 */
 export function latencyBucket(ms: number): number {
   if (ms > LATENCY_MOST_MS) return LATENCY_LAST;
-  const units = (Math.ceil(ms * LATENCY_UNITS) - 1) | 0; // what is just at a bound is below it
-  return units <= 0 ? 0 : 32 - Math.clz32(units);
+  if (ms <= LATENCY_BOUNDS_MS[0]) return 0;
+  return 32 - Math.clz32(Math.ceil(ms * LATENCY_UNITS) - 1); // what is just at a bound is below it
 }
 
 /** The bucket of a life. @param ms any number; below 0 counts as 0 */
 export function lifeBucket(ms: number): number {
   if (ms > LIFE_MOST_MS) return LIFE_LAST;
-  const units = (Math.ceil(ms) - 1) | 0;
-  return units <= 0 ? 0 : (33 - Math.clz32(units)) >> 1;
+  if (ms <= LIFE_BOUNDS_MS[0]) return 0;
+  return (33 - Math.clz32(Math.ceil(ms) - 1)) >> 1;
 }

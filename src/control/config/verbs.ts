@@ -168,7 +168,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "connections",
-    summary: "who is connected to the running Sluice: age, bytes, rates; filtered, sorted or counted",
+    summary: "who is connected to the running Sluice, what they move; filtered, sorted, counted",
     usage: [
       "[FILTERS] [--sort COLUMN[:asc|desc]] [--limit N]",
       "--by source|listener|upstream|server|state [FILTERS]",
