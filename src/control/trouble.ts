@@ -43,15 +43,17 @@ function ofServers({ upstreams }: Told): string[] {
     const more = down.length > SERVERS_NAMED_MAX ? ` and ${down.length - SERVERS_NAMED_MAX} more` : "";
     return [
       ...(down.length > 0
-        ? [
-          `upstream "${name}": ${down.length} of ${counted(servers.length, "server")} down: ${
-            named.join(", ")
-          }${more}`,
-        ]
+        ? [`upstream "${name}": ${howMany(down.length, servers.length)}: ${named.join(", ")}${more}`]
         : []),
       ...(queued > 0 ? [`upstream "${name}": ${queued} wait for a place at a server`] : []),
     ];
   });
+}
+
+/** `1 of 2 servers is down`, `all 3 servers are down`. */
+function howMany(down: number, all: number): string {
+  if (down < all) return `${down} of ${counted(all, "server")} ${down === 1 ? "is" : "are"} down`;
+  return all === 1 ? "its only server is down" : `all ${all} servers are down`;
 }
 
 function ofNames({ upstreams }: Told): string[] {
