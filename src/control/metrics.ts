@@ -7,7 +7,7 @@ import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { unready } from "./directory.ts";
 import { processUsage } from "./process_usage.ts";
 import { Family, Histogram } from "./prometheus.ts";
-import { refusedBy } from "./refusals.ts";
+import { refusalsOf } from "./refusals.ts";
 import { type Column, type Sight, sum, sumCount } from "./sight.ts";
 import { entries, healthText, runtime } from "./status.ts";
 import { VERSION } from "./version.ts";
@@ -90,7 +90,7 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
   const refused = new Family(
     "counter",
     "sluice_listener_refused_total",
-    "Connections that were turned away before anything was done for them.",
+    "Connections that were turned away before anything was done for them, by reason.",
   );
   const ended = new Family(
     "counter",
@@ -108,7 +108,7 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
     current.set(labels, sum(reactors, "listenerCurrent", number));
     bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
     bytes.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownBytes", number));
-    refused.set(labels, refusedBy(reactors, number));
+    for (const [reason, count] of refusalsOf(reactors, number)) refused.set({ ...labels, reason }, count);
     REASONS.forEach(({ name: reason }, code) => {
       const value = sum(reactors, "listenerEnded", number * REASON_COUNT + code);
       if (value > 0) ended.set({ ...labels, reason }, value);

@@ -10,7 +10,7 @@ import { type ListenerEntry, type ProbeEntry, type ServerEntry, unready } from "
 import type { NameView } from "./discovery.ts";
 import { errnoOf, resultText, statusHeard } from "./events.ts";
 import { causeOf, type ProbeResult } from "./health_history.ts";
-import { refusedBy } from "./refusals.ts";
+import { refusalsOf } from "./refusals.ts";
 import { type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
 import type {
   AcmeView,
@@ -168,8 +168,8 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
     connections: {
       now: sum(reactors, "listenerCurrent", number),
       total: sum(reactors, "listenerOpened", number),
-      refused: refusedBy(reactors, number),
     },
+    refused: Object.fromEntries(refusalsOf(reactors, number)),
     requests: sum(reactors, "listenerRequests", number),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },
   };

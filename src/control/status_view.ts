@@ -111,8 +111,10 @@ export interface ListenerStatus {
   readonly name: string;
   readonly bind: string;
   readonly upstream: string;
-  /** Refused are those that were turned away before anything was done for them. */
-  readonly connections: { readonly now: number; readonly total: number; readonly refused: number };
+  readonly connections: { readonly now: number; readonly total: number };
+  /** Connections that were turned away before anything was done for them, by reason; reasons that never came are left
+   * out. */
+  readonly refused: Readonly<Record<string, number>>;
   readonly requests: number;
   readonly bytes: Bytes;
 }

@@ -79,7 +79,8 @@ test("statusOf sums counters over reactors", () => {
     name: "web",
     bind: "[::]:9000",
     upstream: "app",
-    connections: { now: 1, total: 15, refused: 3 },
+    connections: { now: 1, total: 15 },
+    refused: { limit_reached: 3 },
     requests: 0,
     bytes: { up: 101, down: 0 },
   }]);

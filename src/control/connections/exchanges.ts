@@ -100,9 +100,13 @@ function doingOf(state: ExState, downFlags: number, upFlags: number): Doing {
       return Doing.Answering;
     case ExState.Linger:
       return Doing.Lingering;
-    default:
+    case ExState.Tunnel:
       if (downFlags & SlotFlag.Finished) return Doing.ClientFinished;
       return upFlags & SlotFlag.Finished ? Doing.ServerFinished : Doing.Open;
+    case ExState.Free:
+    case ExState.Probe:
+    case ExState.Done:
+      return Doing.Open; // never listed
   }
 }
 

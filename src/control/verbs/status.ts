@@ -20,7 +20,7 @@ const LISTENERS: readonly Column<ListenerStatus>[] = [
   { title: "TO", of: ({ upstream }) => upstream === "" ? "-" : upstream },
   { title: "NOW", of: ({ connections }) => countText(connections.now), right: true },
   { title: "TOTAL", of: ({ connections }) => countText(connections.total), right: true },
-  { title: "REFUSED", of: ({ connections }) => countText(connections.refused), right: true },
+  { title: "REFUSED", of: ({ refused }) => countText(all(refused)), right: true },
   { title: "REQUESTS", of: ({ requests }) => countText(requests), right: true },
   { title: "UP", of: ({ bytes }) => bytesText(bytes.up), right: true },
   { title: "DOWN", of: ({ bytes }) => bytesText(bytes.down), right: true },
@@ -37,6 +37,10 @@ const REACTORS: readonly Column<ReactorStatus>[] = [
   { title: "TURNS", of: ({ turns }) => countText(turns), right: true },
   { title: "EVENTS", of: ({ events }) => countText(events), right: true },
 ];
+
+function all(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}
 
 export async function status(given: VerbArguments): Promise<Said> {
   return await askLive<Status>(given, {
