@@ -9,7 +9,7 @@ import { run, type Sluice, withSluice } from "../support/executable.ts";
 import { HttpOrigin, ok as httpOk } from "../support/http_origin.ts";
 import { HttpPeer } from "../support/http_peer.ts";
 import { onWords, PatchedSluice } from "../support/patched.ts";
-import { Peer } from "../support/peer.ts";
+import { knock, Peer } from "../support/peer.ts";
 import { type Scrape, scrape } from "../support/prometheus.ts";
 import { echo, freePort, Server } from "../support/servers.ts";
 import { until } from "../support/waiting.ts";
@@ -64,8 +64,7 @@ describe("histograms", () => {
 
   it("leave out connects that failed", async () => {
     await withSluice([...ALONE, `tcp://127.0.0.1:0=127.0.0.1:${await freePort()}`], async (sluice) => {
-      using client = await Peer.connect(sluice.port());
-      strictEqual(await client.ending(), "reset");
+      strictEqual(await knock(sluice.port()), "reset");
       await sluice.until("it to have ended", ({ totals }) => totals.ended.connection_refused === 1);
       const all = await scraped(sluice);
       strictEqual(atMost(all, "sluice_upstream_connect_seconds", "+Inf"), 0);
@@ -212,8 +211,7 @@ describe("servers and status", () => {
         ({ upstreams }) => upstreams.every(({ servers }) => servers.some(({ health }) => health === "down")),
       );
       for (let turn = 0; turn < 3; turn++) await visit(sluice.port());
-      using lost = await Peer.connect(sluice.port(1));
-      strictEqual(await lost.ending(), "reset");
+      strictEqual(await knock(sluice.port(1)), "reset");
       await sluice.until("its end", ({ totals }) => totals.ended.no_server === 1);
       const { status, stdout } = await run(["status", "--admin", sluice.admin]);
       strictEqual(status, 0);
