@@ -4,6 +4,7 @@ import { type Address, readTarget, SERVER_CONNECTIONS, type Target } from "./add
 import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
+import { sendProxy } from "./proxy_schema.ts";
 import { CONNECT_MS, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
 import { SERVER_TLS, upstreamTls } from "./tls_schema.ts";
 import { type Range, readDuration } from "./units.ts";
@@ -101,6 +102,15 @@ const fields = z.strictObject({
     description: "connections to HTTP servers that are kept for the next request; or off",
     placeholder: "off",
     short: "max-idle",
+  }),
+  "send-proxy": key(sendProxy.optional(), {
+    description:
+      "each connection to a server begins with a PROXY header that tells whose it is; a check's, that " +
+      "it is nobody's",
+    placeholder: "v1|v2",
+    flag: "--send-proxy",
+    example: "v2",
+    short: "version",
   }),
   tls: key(upstreamTls.optional(), {
     description: "TLS to all of the servers; https:// and tls:// servers imply it",
