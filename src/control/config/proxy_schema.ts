@@ -31,10 +31,8 @@ function option(description: string) {
   return key(z.boolean().prefault(false), { description, placeholder: "true|false", defaultText: "false" });
 }
 
-const versions = z.enum(["v1", "v2"]);
-
 const options = z.strictObject({
-  version: key(versions, {
+  version: key(z.enum(["v1", "v2"]), {
     description: "of the header: a line of text, or binary with fields behind the addresses",
     placeholder: "v1|v2",
     example: "v2",
@@ -54,7 +52,7 @@ const options = z.strictObject({
   }
 });
 
-export const sendProxy = z.union([versions, options]).transform((given): SendProxy =>
+export const sendProxy = z.union([z.enum(["v1", "v2"]), options]).transform((given): SendProxy =>
   typeof given === "string" ? { version: given, "unique-id": false, crc32c: false, tls: false } : given
 );
 

@@ -173,9 +173,7 @@ const listener = z.strictObject({
     example: "10.0.0.0/8",
   }),
   "accept-proxy": key(proxies.optional(), {
-    description:
-      "proxies before this one that begin each connection with a PROXY header, version 1 or 2, by " +
-      "which they tell whose it is; everybody else is refused. One prefix or a list",
+    description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
     placeholder: "CIDR",
     flag: "--accept-proxy",
     example: "10.0.0.0/8",

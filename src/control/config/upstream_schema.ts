@@ -104,9 +104,7 @@ const fields = z.strictObject({
     short: "max-idle",
   }),
   "send-proxy": key(sendProxy.optional(), {
-    description:
-      "each connection to a server begins with a PROXY header that tells whose it is; a check's, that " +
-      "it is nobody's",
+    description: "tell servers by a PROXY header whose connection it is",
     placeholder: "v1|v2",
     flag: "--send-proxy",
     example: "v2",
