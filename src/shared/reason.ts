@@ -396,7 +396,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "proxy_untrusted",
     type: "connection_terminated",
-    text: "a PROXY header is expected here, and this client is none of the proxies that may send one",
+    text: "the client is none of the proxies that a PROXY header is expected from",
     reset: true,
     status: 0,
   },

@@ -18,7 +18,7 @@ const TIMEOUTS = {
   "server-idle": ["60s", "longest silence of an HTTP server within the body of its answer"],
   handshake: [
     "10s",
-    "longest wait for a client to be done with its part of a TLS handshake, and for a PROXY header before it",
+    "longest wait for a client to do its part of a TLS handshake, and for a PROXY header",
   ],
   queue: ["5s", "longest wait for a server while all have the connections they may have"],
 } as const;
