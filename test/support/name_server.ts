@@ -14,6 +14,7 @@ export class NameServer {
   /** IPv4 addresses by name; `"fail"`: the server has trouble of its own. */
   readonly names = new Map<string, readonly string[] | "fail">();
   readonly #socket: Socket = createSocket("udp4");
+  #open = true;
 
   static async open(): Promise<NameServer> {
     const server = new NameServer();
@@ -58,7 +59,10 @@ export class NameServer {
     return Buffer.concat([head, ...records]);
   }
 
+  /** From now on nobody is there, which the kernel tells who asks. */
   [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
     this.#socket.close();
   }
 }
