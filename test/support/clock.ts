@@ -7,6 +7,7 @@ import { Folder } from "./folder.ts";
 export class Clock {
   readonly #folder = new Folder();
   readonly #fd: number;
+  #leapMs = 0;
   /** Of a process whose clock this is. */
   readonly env: Readonly<Record<string, string>>;
 
@@ -20,8 +21,14 @@ export class Clock {
   }
 
   /** From now on it is so many hours later than it is; below 0: earlier. */
-  leap(hours: number): void {
+  set hours(hours: number) {
+    this.#leapMs = hours * 3_600_000;
     writeSync(this.#fd, new BigInt64Array([BigInt(Math.round(hours * 3_600))]), 0, 8, 0);
+  }
+
+  /** The time by it, in milliseconds. */
+  get nowMs(): number {
+    return Date.now() + this.#leapMs;
   }
 
   [Symbol.dispose](): void {

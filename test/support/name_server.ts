@@ -13,6 +13,8 @@ export class NameServer {
   readonly address: string = ADDRESS;
   /** IPv4 addresses by name; `"fail"`: the server has trouble of its own. */
   readonly names = new Map<string, readonly string[] | "fail">();
+  /** Questions so far. */
+  questions = 0;
   readonly #socket: Socket = createSocket("udp4");
   #open = true;
 
@@ -24,6 +26,7 @@ export class NameServer {
     });
     await within("a name server to listen", bound);
     server.#socket.on("message", (question, { port, address }) => {
+      server.questions++;
       server.#socket.send(server.#answer(question), port, address);
     });
     return server;

@@ -67,12 +67,19 @@ export class Traffic {
    * Lets every client finish what it is at, and holds the records against what they met.
    *
    * @param why for what was not served, the reasons that may be recorded
+   * @param others clients of the same listener that are the test's own
    * @returns the records of this listener
    */
-  async stop(why: Readonly<Record<Outcome, readonly string[]>>): Promise<AccessLine[]> {
+  async stop(
+    why: Readonly<Record<Outcome, readonly string[]>>,
+    others: readonly string[] = [],
+  ): Promise<AccessLine[]> {
     this.#over = true;
     await Promise.all(this.#clients);
-    const mine = () => this.#sluice.records.filter(({ listener }) => listener === this.#listener);
+    const mine = () =>
+      this.#sluice.records.filter(({ listener, client }) =>
+        listener === this.#listener && !others.includes(client ?? "")
+      );
     await this.#sluice.until("all records", () => mine().length >= this.total);
     const records = mine();
     deepStrictEqual(records.length, this.total, "one record for each");
