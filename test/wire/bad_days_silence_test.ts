@@ -10,7 +10,12 @@ import { HttpPeer, statusOf } from "../support/http_peer.ts";
 import { NOWHERE, Nowhere, openNowhere } from "../support/nowhere.ts";
 import { Peer } from "../support/peer.ts";
 import { Server, silent } from "../support/servers.ts";
+import { sendStream } from "../support/stream.ts";
 import { assertGaugesZero, GET, KINDS, SERVES, tryOnce } from "../support/traffic.ts";
+import { until } from "../support/waiting.ts";
+
+/** More than the buffers on the way hold. */
+const MUCH = 64 << 20;
 
 /** Each of many at the same time. */
 const all = <T>(count: number, one: (number: number) => Promise<T>): Promise<T[]> =>
@@ -41,28 +46,28 @@ describe("a server that takes connections and never answers", () => {
     await using server = await Server.listen();
     const config = {
       reactors: 2,
-      listeners: { it: { bind: "tcp://127.0.0.1:0", to: "app", timeouts: { "tunnel-idle": "1500ms" } } },
+      listeners: { it: { bind: "tcp://127.0.0.1:0", to: "app", timeouts: { "tunnel-idle": "1s" } } },
       upstreams: { app: { servers: [server.address], health: "off" } },
     };
     await withConfig(config, async (sluice) => {
-      const heard = all(60, async () => {
+      const heard = all(40, async () => {
         using accepted = await server.accept();
         await accepted.readText(5);
         return await accepted.ending();
       });
-      const endings = await all(60, async (number) => {
+      const endings = await all(40, async (number) => {
         using client = await Peer.connect(sluice.port());
         await client.send("hello");
         if (number % 2 === 1) return await client.ending();
-        await sluice.until("it to be there", ({ totals }) => totals.connections.total >= 60);
+        await sluice.until("it to be there", ({ totals }) => totals.connections.total >= 40);
         client.reset();
         return "left";
       });
       deepStrictEqual(endings, endings.map((_, number) => number % 2 === 1 ? "fin" : "left"));
-      const records = await sluice.ended(60);
-      deepStrictEqual(byReason(records), { client_reset: 30, tunnel_idle: 30 });
-      assertTook(records.filter(({ reason }) => reason === "tunnel_idle"), 1_500);
-      deepStrictEqual((await heard).sort(), [...Array(30).fill("fin"), ...Array(30).fill("reset")]);
+      const records = await sluice.ended(40);
+      deepStrictEqual(byReason(records), { client_reset: 20, tunnel_idle: 20 });
+      assertTook(records.filter(({ reason }) => reason === "tunnel_idle"), 1_000);
+      deepStrictEqual((await heard).sort(), [...Array(20).fill("fin"), ...Array(20).fill("reset")]);
       await assertNothingLeft(sluice);
     });
   });
@@ -72,21 +77,65 @@ describe("a server that takes connections and never answers", () => {
     const config = {
       reactors: 2,
       listeners: { it: { bind: "http://127.0.0.1:0", to: "app" } },
-      upstreams: { app: { servers: [server.address], health: "off", timeouts: { answer: "1500ms" } } },
+      upstreams: { app: { servers: [server.address], health: "off", timeouts: { answer: "1s" } } },
     };
     await withConfig(config, async (sluice) => {
-      const statuses = await all(60, async (number) => {
+      const statuses = await all(40, async (number) => {
         using client = await HttpPeer.connect(sluice.port());
         await client.send(GET);
         if (number % 2 === 1) return statusOf((await client.readAnswer()).head);
-        await sluice.until("it to be there", ({ totals }) => totals.connections.total >= 60);
+        await sluice.until("it to be there", ({ totals }) => totals.connections.total >= 40);
         client.end();
         return 0;
       });
       deepStrictEqual(statuses, statuses.map((_, number) => number % 2 === 1 ? 504 : 0));
-      const records = await sluice.ended(60);
-      deepStrictEqual(byReason(records), { answer_timeout: 30, client_gone: 30 });
-      assertTook(records.filter(({ reason }) => reason === "answer_timeout"), 1_500);
+      const records = await sluice.ended(40);
+      deepStrictEqual(byReason(records), { answer_timeout: 20, client_gone: 20 });
+      assertTook(records.filter(({ reason }) => reason === "answer_timeout"), 1_000);
+      await assertNothingLeft(sluice);
+    });
+  });
+
+  it("tcp: it does not even read, and much is on the way: the end comes all the same", async () => {
+    await using server = await Server.listen(silent);
+    const config = {
+      reactors: 2,
+      listeners: { it: { bind: "tcp://127.0.0.1:0", to: "app", timeouts: { "tunnel-idle": "1s" } } },
+      upstreams: { app: { servers: [server.address], health: "off" } },
+    };
+    await withConfig(config, async (sluice) => {
+      await all(8, async () => {
+        using client = await Peer.connect(sluice.port());
+        const sent = sendStream(client, MUCH).then(() => "sent", () => "broken");
+        strictEqual(await client.ending(), "reset");
+        strictEqual(await sent, "broken");
+      });
+      const records = await sluice.ended(8);
+      deepStrictEqual(byReason(records), { tunnel_idle: 8 });
+      for (const { up_bytes: bytes } of records) ok(bytes > 0 && bytes < MUCH);
+      await assertNothingLeft(sluice);
+    });
+  });
+
+  it("http: it does not even read: 504, and not the client's fault", async () => {
+    await using server = await Server.listen(silent);
+    const timeouts = { "body-stall": "1s" };
+    const config = {
+      reactors: 2,
+      listeners: { it: { bind: "http://127.0.0.1:0", to: "app", timeouts } },
+      upstreams: { app: { servers: [server.address], health: "off", timeouts: { answer: "1s" } } },
+    };
+    await withConfig(config, async (sluice) => {
+      await all(8, async () => {
+        using client = await HttpPeer.connect(sluice.port());
+        await client.send(`POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: ${MUCH}\r\n\r\n`);
+        const sent = sendStream(client.peer, MUCH).catch(() => {});
+        strictEqual(statusOf((await client.readAnswer()).head), 504);
+        client.reset();
+        await sent;
+      });
+      const records = await sluice.ended(8);
+      deepStrictEqual(byReason(records), { answer_timeout: 8 });
       await assertNothingLeft(sluice);
     });
   });
@@ -195,7 +244,7 @@ describe("routers that say nobody can be reached", { skip: typeof nowhere === "s
       await using server = await Server.listen(SERVES[kind], { path: folder.at("server.sock") });
       const at = (name: string) => ({ path: folder.at(`${name}.sock`) });
       const listen = (name: string) => [name, { bind: `unix:${at(name).path}?protocol=${kind}`, to: name }];
-      const upstream = { health: "off", timeouts: { connect: "1s" } };
+      const upstream = { health: "off", timeouts: { connect: "500ms" } };
       const lost = names.map((name) => [name, { ...upstream, servers: [NOWHERE[name]] }]);
       const told = Object.values(NOWHERE).filter((address) => address !== NOWHERE.silent);
       const config = {
@@ -206,7 +255,7 @@ describe("routers that say nobody can be reached", { skip: typeof nowhere === "s
           found: { ...upstream, servers: [...told, server.address] },
         },
       };
-      const EACH = 50;
+      const EACH = 30;
       const running = {
         command: [...nowhere.inside, ...command("executable")],
         words: ["--admin", `unix:${folder.at("admin.sock")}`],
@@ -229,7 +278,7 @@ describe("routers that say nobody can be reached", { skip: typeof nowhere === "s
             names.map((name) => [`${name} ${WHY[name]} ${NOWHERE[name]}`, EACH] as const).sort(),
           ),
         );
-        assertTook(records.filter(({ listener }) => listener === "silent"), 1_000);
+        assertTook(records.filter(({ listener }) => listener === "silent"), 500);
         for (const { listener, duration_ms: ms } of records) {
           ok(listener === "silent" || ms! < 5_000, `${listener}: ${ms} ms`);
         }
@@ -246,4 +295,33 @@ describe("routers that say nobody can be reached", { skip: typeof nowhere === "s
       }, running);
     });
   }
+
+  it("checks find it out, by reason, and nobody tries them any more", async () => {
+    if (!(nowhere instanceof Nowhere)) return;
+    using folder = new Folder();
+    await nowhere.start();
+    await using server = await Server.listen(SERVES.tcp, { path: folder.at("server.sock") });
+    const path = folder.at("it.sock"), gone = Object.values(NOWHERE);
+    const health = { tcp: true, interval: "200ms", timeout: "150ms", fall: 2 };
+    const config = {
+      listeners: { it: { bind: `unix:${path}?protocol=tcp`, to: "app" } },
+      upstreams: { app: { servers: [...gone, server.address], health } },
+    };
+    await withConfig(config, async (sluice) => {
+      for (const name of names) {
+        const line = await until(
+          `${name} to be down`,
+          () => sluice.log("health").find((line) => line.server === NOWHERE[name] && line.verdict === "down"),
+        );
+        strictEqual(`${line.reason} ${line.errno}`, WHY[name]);
+      }
+      deepStrictEqual(await all(20, () => tryOnce("tcp", { path })), Array(20).fill("served"));
+      for (const { tried } of await sluice.ended(20)) strictEqual(tried, 1);
+      await server.kill();
+      await assertNothingLeft(sluice);
+    }, {
+      command: [...nowhere.inside, ...command("executable")],
+      words: ["--admin", `unix:${folder.at("admin.sock")}`],
+    });
+  });
 });

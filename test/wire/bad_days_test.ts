@@ -97,7 +97,7 @@ describe("servers that come and go every second", () => {
       const records = [];
       for (const each of traffic) {
         records.push(await each.stop(why));
-        ok(each.count("served") > 100, `${each.count("served")} served of ${each.total}`);
+        ok(each.count("served") > 20, `${each.count("served")} served of ${each.total}`);
       }
       const steady = [steadyTcp.address, steadyHttp.address];
       for (const { server, reason } of records.flat()) {
