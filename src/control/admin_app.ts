@@ -29,7 +29,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "/connections":
     "connections as they are: ?listener=&upstream=&server=&client=IP[/BITS][:PORT]&state=&min-age=30s&sort=COLUMN[:desc]&limit=N&rates=on, or &by=source counted; JSON",
   "/explain":
-    "what becomes of ?to=URL&method=&from=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
+    "what becomes of ?to=URL&method=&from=&proxied=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
   "/healthz": "200 while the process works",
   "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
 };

@@ -2,7 +2,7 @@
 import { Reason, REASON_COUNT, REASONS } from "../shared/reason.ts";
 import { type ReactorView, sum } from "./sight.ts";
 
-const REFUSALS: readonly Reason[] = [Reason.LimitReached, Reason.OutOfResources];
+const REFUSALS: readonly Reason[] = [Reason.LimitReached, Reason.OutOfResources, Reason.ProxyUntrusted];
 
 /** Why clients of a listener were refused, and how many; reasons that never came are left out. */
 export function refusalsOf(

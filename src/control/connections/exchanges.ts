@@ -86,6 +86,8 @@ function isOpen(state: number): boolean {
 
 function doingOf(state: ExState, downFlags: number, upFlags: number): Doing {
   switch (state) {
+    case ExState.Introduction:
+      return Doing.Introduction;
     case ExState.Handshake:
       return Doing.Handshake;
     case ExState.Head:

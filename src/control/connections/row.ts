@@ -4,6 +4,7 @@ import { PEER_BYTES } from "../../base/limits.ts";
 
 /** What a connection is doing, for people. */
 export const enum Doing {
+  Introduction,
   Handshake,
   Idle,
   Queued,
@@ -18,6 +19,7 @@ export const enum Doing {
 
 /** By Doing: the word, and what it says. */
 export const DOINGS: readonly (readonly [name: string, text: string])[] = [
+  ["introduction", "the PROXY header of the proxy before it is awaited"],
   ["handshake", "its TLS is being agreed on"],
   ["idle", "its next request is awaited"],
   ["queued", "it waits for a place at a server"],

@@ -48,6 +48,7 @@ test("a row says what the tables say", () => {
 test("what a connection is doing, by its state and its streams' ends", () => {
   const http = { requests: 3, before: [100, 200] as const };
   const cases: [given: Given, doing: Doing, bytes: [up: number, down: number], why: string][] = [
+    [{ state: ExState.Introduction }, Doing.Introduction, [0, 0], "a PROXY header"],
     [{ state: ExState.Handshake }, Doing.Handshake, [0, 0], "TLS"],
     [{ state: ExState.Connect, up: 1 }, Doing.Connecting, [1, 0], "a server is being connected"],
     [{ state: ExState.Tunnel, up: 1, down: 2 }, Doing.Open, [1, 2], "a tunnel"],
@@ -73,7 +74,7 @@ test("what a connection is doing, by its state and its streams' ends", () => {
     equal(row.doing, doing, why);
     deepEqual([row.upBytes, row.downBytes], bytes, why);
     equal(row.requests, given.http === undefined ? -1 : 3, why);
-    const isBetween = doing === Doing.Idle || doing === Doing.Lingering;
+    const isBetween = doing === Doing.Idle || doing === Doing.Lingering || doing === Doing.Introduction;
     equal(row.server, isBetween || doing === Doing.Handshake ? 0 : SERVERS[0], why);
   }
 });

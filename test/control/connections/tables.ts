@@ -36,7 +36,8 @@ export interface Given {
 export function connect(fixture: Fixture, number: number, given: Given = {}, index = 0): Tables {
   const tables = tablesOf(fixture, index), { room, stats } = fixture.reactors[index];
   const { state = ExState.Tunnel, server = SERVERS[0], http, finished } = given;
-  const down = 2 * number, up = state === ExState.Head || state === ExState.Handshake ? 0 : down + 1;
+  const early = [ExState.Introduction, ExState.Handshake, ExState.Head];
+  const down = 2 * number, up = early.includes(state) ? 0 : down + 1;
   tables.exState[number] = state;
   tables.exDown[number] = down;
   tables.exUp[number] = up;
