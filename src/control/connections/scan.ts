@@ -25,6 +25,11 @@ export function sourcesOf(sight: Sight): Source[] {
   );
 }
 
+/** The control plane's other work goes on. */
+export function othersTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Calls `take` for each connection, always with the same object. */
 export async function scan(sight: Sight, take: (row: Row) => void): Promise<Scanned> {
   const row = emptyRow();
@@ -32,7 +37,7 @@ export async function scan(sight: Sight, take: (row: Row) => void): Promise<Scan
   for (const { read, end, isCurrent } of sourcesOf(sight)) {
     for (let at = 1; isCurrent() && at < end(); at++) {
       if (++rows % ROWS_PER_SLICE === 0) {
-        await new Promise((resolve) => setImmediate(resolve));
+        await othersTurn();
         if (!isCurrent()) break;
       }
       const seen = read(at, row);
