@@ -403,10 +403,11 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
-    stopListeners(this.#sockets);
+    const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
+    stopListeners(streams);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
-    closeListeners(this.#sockets);
-    this.#sockets = [];
+    closeListeners(streams);
+    this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them
   }
 
   /** Gives everything back, as far as it was taken. */
@@ -418,6 +419,8 @@ export class App {
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);
+      closeListeners(this.#sockets);
+      this.#sockets = [];
     } else if (this.#sockets.length > 0) {
       closeListeners(this.#sockets);
       this.#sockets = [];

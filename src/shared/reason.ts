@@ -52,12 +52,15 @@ export const enum Reason {
   ServerCertificateAuthority,
   ServerCertificate,
   ServerHandshakeTimeout,
+  SessionDone,
+  SessionIdle,
+  SessionUnanswered,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
 export function tellsDetail(reason: Reason): boolean {
   return reason === Reason.BadRequest || reason === Reason.BadAnswer ||
-    (reason >= Reason.NotTls && reason !== Reason.Misdirected && reason !== Reason.ServerHandshakeTimeout);
+    (reason >= Reason.NotTls && reason <= Reason.ServerCertificate && reason !== Reason.Misdirected);
 }
 
 export interface ReasonText {
@@ -387,6 +390,27 @@ export const REASONS: readonly ReasonText[] = [
     text: "the server took too long for its TLS handshake",
     reset: true,
     status: 504,
+  },
+  {
+    name: "session_done",
+    type: null,
+    text: "the server sent as many answers as its sessions have",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "session_idle",
+    type: null,
+    text: "neither side sent a datagram for the session's idle time",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "session_unanswered",
+    type: "connection_read_timeout",
+    text: "the server answered nothing within the session's idle time",
+    reset: false,
+    status: 0,
   },
 ];
 

@@ -31,6 +31,9 @@ export interface Trusted {
   readonly spans: ReadonlyMap<string, { readonly first: number; readonly count: number }>;
 }
 
+/** As many answers as servers like. */
+const ANY_RESPONSES = -1;
+
 const FAMILY = 0;
 const PREFIX_BITS = 1;
 const IP = 4;
@@ -83,7 +86,15 @@ export function writeListener(
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
   plan.listenerTls[number] = profile;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
-  if (configured.bind[0].protocol === "tcp") {
+  const { protocol } = configured.bind[0];
+  if (protocol === "udp") {
+    const { idle, responses = ANY_RESPONSES } = configured.udp;
+    plan.listenerProtocol[number] = Protocol.Udp;
+    plan.listenerFlowIdleMs[number] = idle;
+    plan.listenerResponses[number] = responses;
+    return;
+  }
+  if (protocol === "tcp") {
     plan.listenerProtocol[number] = Protocol.Tcp;
     return;
   }

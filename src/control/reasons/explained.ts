@@ -6,12 +6,14 @@ import { Reason, REASONS, type ReasonText } from "../../shared/reason.ts";
 import { CONNECTION_HELP } from "./connections.ts";
 import type { ReasonHelp } from "./help.ts";
 import { REQUEST_HELP } from "./requests.ts";
+import { SESSION_HELP } from "./sessions.ts";
 import { TLS_HELP } from "./tls.ts";
 
 const HELP: Readonly<Record<Reason, ReasonHelp>> = {
   ...CONNECTION_HELP,
   ...REQUEST_HELP,
   ...TLS_HELP,
+  ...SESSION_HELP,
 };
 
 /** A reason with all that is known of it. */
