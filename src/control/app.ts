@@ -26,7 +26,14 @@ import { Directory } from "./directory.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
-import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
+import {
+  closeListeners,
+  datagramsLost,
+  ListenError,
+  openListeners,
+  type Socket,
+  stopListeners,
+} from "./listeners.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
@@ -300,6 +307,7 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       directory: this.#directory,

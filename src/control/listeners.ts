@@ -63,6 +63,12 @@ export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
+/** Datagrams that were lost because a receive buffer was full. */
+export function datagramsLost(sockets: readonly Socket[]): number {
+  return sockets.filter(({ datagrams }) => datagrams)
+    .reduce((sum, { socket }) => sum + Math.max(0, sys.udp_lost(socket)), 0);
+}
+
 /** Why an address could not be listened on. `inUse`: by somebody who may be gone when it matters. */
 export interface AddressFlaw {
   readonly what: string;

@@ -72,6 +72,8 @@ import { nextPlace, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
+/** What the kernel may keep of a server that sends many at once; it grants less if net.core.rmem_max is less. */
+const FLOW_BUFFER_BYTES = 1 << 20;
 const ASKING_INTS = ARENA_ASKING / 4;
 const ANSWERING_INTS = ARENA_ANSWERING / 4;
 /** Integers of a row of flowAddress: the record's from DatagramAt.Client on. */
@@ -317,11 +319,12 @@ export function flowEvent(slot: number, bits: number): void {
   if (isNobody(errno)) fail(slot, errno);
 }
 
-/** A server that sends many at once: the kernel may hand over several as one. */
+/** A server that sends many at once: the kernel may hand over several as one, and keep more until we come. */
 function join(slot: number): void {
   if (flowFlags[slot] & FlowFlag.Joined) return;
   flowFlags[slot] |= FlowFlag.Joined;
   sys.option(slot, SocketOption.UdpGro, 1); // kernels that cannot, do not
+  sys.option(slot, SocketOption.RcvBuf, FLOW_BUFFER_BYTES);
 }
 
 /** Datagrams of a flow's server have come: they wait for the end of the turn, with its client's address. */

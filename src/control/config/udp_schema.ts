@@ -10,16 +10,14 @@ const RESPONSES: Range = { min: 0, max: 65_535 };
 /** What only listeners of udp:// have. */
 export const udp = z.strictObject({
   idle: key(duration(IDLE_MS).prefault("30s"), {
-    description: "end a session in which neither side has sent a datagram for so long",
+    description: "end a session in which nothing was sent for so long",
     flag: "--udp-idle",
     ...durationDoc(IDLE_MS),
   }),
   responses: key(count(RESPONSES).optional(), {
-    description:
-      "answers expected for each datagram of a client: with the last one its session ends, and one that " +
-      "gets none counts as a failure of its server; 0 expects none",
+    description: "answers to each datagram of a client: the last one ends its session, none is a failure",
     flag: "--responses",
-    defaultText: "any number, until the session is idle",
+    defaultText: "any number",
     example: "1",
     ...countDoc(RESPONSES),
   }),

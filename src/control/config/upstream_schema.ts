@@ -92,11 +92,12 @@ const fields = z.strictObject({
     { description: "the servers; one or a list", placeholder: "TARGETS", example: "10.0.0.1:8080" },
   ),
   health: key(health.optional(), {
-    description: "how servers are checked; a text to send and to expect goes by UDP where only udp:// leads",
+    description:
+      "how servers are checked: by a connect, or, where only udp:// leads, not if nothing is said; " +
+      "send and expect go by UDP there",
     placeholder: "off|tcp",
     short: "http",
     flag: "--health",
-    defaultText: "tcp; off where only udp:// leads",
   }),
   "keep-alive": key(keepAlive, {
     description: "connections to HTTP servers that are kept for the next request; or off",
