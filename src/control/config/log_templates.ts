@@ -41,7 +41,7 @@ export type AccessFormat = "text" | "json" | "combined";
 /** What a configuration says of its lines; a template is good (`readLogTemplate`). */
 export interface AccessWords {
   readonly format: AccessFormat;
-  readonly template?: string | { readonly http?: string; readonly tcp?: string };
+  readonly template?: string | { readonly http?: string; readonly tcp?: string; readonly udp?: string };
 }
 
 const NAMES: Readonly<Record<string, Told>> = {
@@ -237,7 +237,7 @@ function withTls({ json, pieces }: LineTemplate, tls: TlsTold): LineTemplate {
 
 /** The lines that a configuration asks for. Its own tell of TLS what they name, the built-in ones what there is. */
 export function accessLines({ format, template }: AccessWords, tls = NO_TLS): AccessLines {
-  const own = typeof template === "string" ? { http: template, tcp: template } : template ?? {};
+  const own = typeof template === "string" ? { http: template, tcp: template, udp: template } : template ?? {};
   const known = format === "json"
     ? { http: JSON_HTTP, tcp: JSON_TCP, udp: JSON_UDP }
     : { http: COMBINED, tcp: COMBINED, udp: COMBINED };
@@ -248,7 +248,7 @@ export function accessLines({ format, template }: AccessWords, tls = NO_TLS): Ac
     const told = given === undefined && format === "json" ? withTls(reading.value, tls) : reading.value;
     return name === "http" ? told : ofConnections(told, name);
   };
-  return { http: read("http", own.http), tcp: read("tcp", own.tcp), udp: read("udp", own.tcp) };
+  return { http: read("http", own.http), tcp: read("tcp", own.tcp), udp: read("udp", own.udp ?? own.tcp) };
 }
 
 /** A line for plain connections, or sessions: what only requests have is absent. */
