@@ -115,8 +115,10 @@ describe("the table", () => {
       const random = new Random(seed), rows = random.pick([4, 16, ROWS, 1_024]);
       open(seed, rows);
       // Few clients, so that they come again; few bits that differ, so that hashes have something to do.
-      const clients = Array.from({ length: rows }, (_, nth) =>
-        record(random.below(2) << 31 | nth, random.below(3), random.between(1, 3)));
+      const clients = Array.from(
+        { length: rows },
+        (_, nth) => record(random.below(2) << 31 | nth, random.below(3), random.between(1, 3)),
+      );
       const known = new Map<number, number>(), free = Array.from({ length: rows - 1 }, (_, slot) => slot + 1);
       const order: number[] = [];
       for (let step = 0; step < 400; step++) {

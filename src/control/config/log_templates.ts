@@ -237,7 +237,9 @@ function withTls({ json, pieces }: LineTemplate, tls: TlsTold): LineTemplate {
 
 /** The lines that a configuration asks for. Its own tell of TLS what they name, the built-in ones what there is. */
 export function accessLines({ format, template }: AccessWords, tls = NO_TLS): AccessLines {
-  const own = typeof template === "string" ? { http: template, tcp: template, udp: template } : template ?? {};
+  const own = typeof template === "string"
+    ? { http: template, tcp: template, udp: template }
+    : template ?? {};
   const known = format === "json"
     ? { http: JSON_HTTP, tcp: JSON_TCP, udp: JSON_UDP }
     : { http: COMBINED, tcp: COMBINED, udp: COMBINED };

@@ -307,7 +307,7 @@ test("problems name the argument and the remedy", () => {
     ],
     [
       ["udp://:53=unix:/a"],
-      "udp://:53=unix:/a: \"unix:/a\" is a unix socket, and listener \"udp://:53\" is for udp://; write HOST:PORT",
+      'udp://:53=unix:/a: "unix:/a" is a unix socket, and listener "udp://:53" is for udp://; write HOST:PORT',
       "later",
     ],
     [
