@@ -48,6 +48,7 @@ import {
 } from "./datagram.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
 import { requestsDrain, requestsReset } from "./request_end.ts";
@@ -82,6 +83,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   datagramsOpen();
   askingOpen(birth.asks);
   probesOpen(birth.sizes.slots);
+  greetingsOpen();
   leaving = false;
   timersLeft = false;
   health = birth.role === "health";

@@ -8,6 +8,7 @@ import {
   SERVERS_PER_UPSTREAM_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
+import { SendProxy } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
@@ -16,6 +17,7 @@ import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { onlyByDatagrams, upstreamsOf } from "./leads.ts";
+import { sendProxyBits } from "./proxy_schema.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
 
@@ -81,6 +83,8 @@ export interface Probe {
   readonly datagrams: boolean;
   readonly servers: number[];
   readonly session: ServerSession;
+  /** How it says that it is nobody's (SendProxy). */
+  readonly sends: number;
 }
 
 /** What a generation is made of, numbered. */
@@ -151,9 +155,14 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       const session = sessionOf(profiles, name, configured, target);
       const placed = { number: server, upstream: number, address, configured: target, session };
       servers.push(placed);
-      const probe = health === "off"
-        ? NONE
-        : addProbe(probes, numbers, health, placed, byDatagrams.has(name) && isText(health));
+      const probe = health === "off" ? NONE : addProbe(
+        probes,
+        numbers,
+        health,
+        placed,
+        sendProxyBits(configured["send-proxy"]),
+        byDatagrams.has(name) && isText(health),
+      );
       directory.add("servers", {
         number: server,
         upstream: name,
@@ -270,6 +279,7 @@ function addProbe(
   numbers: Numbering,
   check: HealthCheck,
   { number: server, configured: target, address, session }: Server,
+  sendsProxy: number,
   datagrams: boolean,
 ): number {
   const { http, interval, timeout, fall, rise } = check;
@@ -278,7 +288,8 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
-  const asked = [session.profile, session.name, datagrams, check.tcp, hex(send), expect, statuses];
+  const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
+  const asked = [sends, session.profile, session.name, datagrams, check.tcp, hex(send), expect, statuses];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -287,7 +298,7 @@ function addProbe(
   }
   const number = numbers.take("probes", key);
   if (number !== NONE) {
-    probes.set(key, { number, check, address, send, datagrams, session, servers: [server] });
+    probes.set(key, { number, check, address, send, datagrams, session, sends, servers: [server] });
   }
   return number;
 }

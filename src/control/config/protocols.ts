@@ -85,6 +85,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
+    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -160,6 +161,7 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
+  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
   return [...findings, error([...path, "tls"], what, "leave it out")];
@@ -174,13 +176,16 @@ function ofStreamServers(
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
+  const pooled = upstream["send-proxy"] === undefined
+    ? []
+    : written(raw, path, ["keep-alive"], "with send-proxy no connection is kept: it is one client's");
   const overTls = upstream.servers.flatMap(({ address }, at) => {
     const text = serverText(raw, name, at);
     if (!text.startsWith("tls://") || http === undefined) return [];
     const what = `${quoted(text)} is for TCP, and listener ${quoted(http)} is for http://`;
     return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
   });
-  if (tcp === undefined) return overTls;
+  if (tcp === undefined) return [...overTls, ...pooled];
   const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
@@ -193,7 +198,7 @@ function ofStreamServers(
     if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
-  if (http !== undefined) return [...overTls, ...findings];
+  if (http !== undefined) return [...overTls, ...findings, ...pooled];
   return [
     ...findings,
     ...written(raw, path, ["keep-alive"], FOR_HTTP),

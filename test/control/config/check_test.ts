@@ -69,6 +69,7 @@ test("the shortest configuration gets every default", () => {
         routes: [],
         udp: { idle: 30_000 },
         trust: [],
+        "accept-proxy": [],
         forwarded: {
           "x-forwarded-for": "append",
           "x-forwarded-proto": "append",
