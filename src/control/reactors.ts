@@ -27,7 +27,7 @@ import {
   type StatsMemory,
   UPSTREAM_STATS,
 } from "../shared/stats.ts";
-import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
+import { EXCHANGES, FLOWS, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
 import { type LostConnection, settle } from "./settle.ts";
@@ -175,6 +175,7 @@ export class Reactors {
 
   clearServer(number: number): void {
     this.shared.serverVerdict[number] = Verdict.Unchecked;
+    this.shared.serverAvoided[number] = 0;
     for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }
 
@@ -336,5 +337,6 @@ function makeTables(sizes: TableSizes): TableMemory {
     slots: makeTable(SLOTS, sizes.slots),
     exchanges: makeTable(EXCHANGES, sizes.exchanges),
     timers: makeTable(TIMERS, sizes.timers),
+    flows: makeTable(FLOWS, sizes.slots),
   };
 }
