@@ -77,11 +77,11 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
-  exDown[ex] = down;
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
   exStartMs[ex] = exSeenMs[ex] = clockMs();
+  exDown[ex] = down; // the last: who reads the table meanwhile takes the rest for its own
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
