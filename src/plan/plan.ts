@@ -120,6 +120,9 @@ const COLUMNS = {
   listenerTunnelIdleMs: "listeners", // 0: no limit
   listenerTls: "listeners", // the profile that its clients' TLS goes by (ffi/sluice.h); 0: plain
   listenerHandshakeMs: "listeners",
+  listenerWriteStallMs: "listeners", // a client that takes nothing of what is held for it; 0: no limit
+  listenerHalfClosedMs: "listeners", // a tunnel of which one direction has ended; 0: no limit
+  listenerSilenceMs: "listeners", // no HTTP: silence while it is the client's turn; 0: no limit of its own
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
@@ -149,6 +152,8 @@ const COLUMNS = {
   upstreamAnswerMs: "upstreams",
   upstreamServerIdleMs: "upstreams", // a body's server that says nothing for so long
   upstreamQueueMs: "upstreams",
+  upstreamWriteStallMs: "upstreams", // a server that takes nothing of what is held for it; 0: no limit
+  upstreamSilenceMs: "upstreams", // no HTTP: silence while it is the server's turn; 0: no limit of its own
   upstreamKeepMax: "upstreams", // idle connections kept by each reactor for each server
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamMember: "members",
@@ -299,7 +304,7 @@ function checkListener(plan: Plan, listener: number): void {
   if (protocol !== Protocol.Http) return;
   assert(
     plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
-      plan.listenerBodyStallMs[listener] > 0,
+      plan.listenerBodyStallMs[listener] > 0 && plan.listenerWriteStallMs[listener] > 0,
     "plan: an HTTP listener without deadlines",
   );
   assert(

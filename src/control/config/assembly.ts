@@ -36,8 +36,6 @@ interface Shared {
 
 /** Stands for servers that could not be read, so that the rest can be looked at (RFC 5737). */
 const NOWHERE = "192.0.2.1:1";
-/** Flags that TCP does not have: shared ones are for the others. */
-const HTTP_FLAGS = ["--client-idle", "--server-idle"];
 /** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
 const CERTIFICATE_FLAGS = ["--cert", "--key"];
 const ACME_FLAG = "--acme-email";
@@ -56,13 +54,11 @@ export function assemble(line: CommandLine, problems: ConfigProblem[]): Assemble
     assembly.put(flag.key.path, value, argument);
   }
   const listens = line.groups.map(({ text }) => listenOf(text));
-  const hasHttp = listens.some((listen) => listen?.protocol === "http");
   const hasTls = listens.some((listen) => listen?.tls);
   const hasHttps = listens.some((listen) => listen?.tls && listen.protocol === "http");
   line.groups.forEach((group, at) => {
     const isTcp = listens[at]?.protocol === "tcp", isPlain = listens[at]?.tls === false;
     const shared = [...line.sharedFlags].filter(([, { flag: { name } }]) =>
-      !(hasHttp && isTcp && HTTP_FLAGS.includes(name)) &&
       !(hasTls && isPlain && CERTIFICATE_FLAGS.includes(name)) &&
       !(hasHttps && (isTcp || isPlain) && name === ACME_FLAG)
     );

@@ -227,6 +227,8 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamConnectMs[number] = timeouts.connect;
     plan.upstreamAnswerMs[number] = timeouts.answer;
     plan.upstreamServerIdleMs[number] = timeouts["server-idle"];
+    plan.upstreamSilenceMs[number] = timeouts.silence;
+    plan.upstreamWriteStallMs[number] = timeouts["write-stall"];
     plan.upstreamQueueMs[number] = timeouts.queue;
     plan.upstreamKeepMax[number] = most;
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;

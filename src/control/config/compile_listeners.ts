@@ -81,10 +81,13 @@ export function writeListener(
   plan.listenerNameBytes[number] = logName.bytes;
   plan.listenerUpstream[number] = upstream;
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
+  plan.listenerWriteStallMs[number] = timeouts["write-stall"];
+  plan.listenerHalfClosedMs[number] = timeouts["half-closed"];
   plan.listenerTls[number] = profile;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
   if (configured.bind[0].protocol === "tcp") {
     plan.listenerProtocol[number] = Protocol.Tcp;
+    plan.listenerSilenceMs[number] = timeouts["client-idle"];
     return;
   }
   plan.listenerProtocol[number] = Protocol.Http;

@@ -1,14 +1,14 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
-import { NOT_SUPPORTED, quoted } from "./errors.ts";
+import { quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./route_specs.ts";
 import type { Config } from "./schema.ts";
 
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
-const UPSTREAM_TIMEOUTS_HTTP = ["answer", "queue"];
+const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
 const FOR_HTTP = "only http:// has it";
 
 /** The listeners that use an upstream, one of each protocol. */
@@ -54,7 +54,6 @@ function ofListener(name: string, listener: Config["listeners"][string], raw: un
       : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, [...path, "timeouts"], LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
-    ...written(raw, [...path, "timeouts"], ["client-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -104,7 +103,7 @@ function ofUpstream(
     return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
   });
   if (tcp === undefined) return overTls;
-  const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
+  const findings = upstream.servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
     if (/^https?:\/\//.test(text) || base !== "") {
@@ -113,7 +112,6 @@ function ofUpstream(
         error(given, what, `write ${text.startsWith("https:") ? "tls://" : ""}${addressText(address)}`),
       );
     }
-    if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
   if (http !== undefined) return [...overTls, ...findings];
@@ -121,6 +119,5 @@ function ofUpstream(
     ...findings,
     ...written(raw, path, ["keep-alive"], FOR_HTTP),
     ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
-    ...written(raw, [...path, "timeouts"], ["server-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
   ];
 }

@@ -118,13 +118,12 @@ const defaults = z.strictObject({
       exchange: defaultTimeout("exchange"),
       answer: defaultTimeout("answer"),
       "server-idle": defaultTimeout("server-idle"),
+      "write-stall": defaultTimeout("write-stall"),
+      "half-closed": defaultTimeout("half-closed"),
       queue: defaultTimeout("queue"),
       handshake: defaultTimeout("handshake"),
     }).prefault({}),
-    {
-      description: "timeouts of every listener and upstream that has no own",
-      later: ["write-stall", "half-closed"],
-    },
+    { description: "timeouts of every listener and upstream that has no own" },
   ),
 });
 
@@ -193,9 +192,11 @@ const listener = z.strictObject({
       "request-head": ownTimeout("request-head"),
       "body-stall": ownTimeout("body-stall"),
       exchange: ownTimeout("exchange"),
+      "write-stall": ownTimeout("write-stall"),
+      "half-closed": ownTimeout("half-closed"),
       handshake: ownTimeout("handshake"),
     }).prefault({}),
-    { description: "timeouts of this listener", later: ["half-closed", "write-stall"] },
+    { description: "timeouts of this listener" },
   ),
 });
 
@@ -312,7 +313,10 @@ function inherit(config: z.output<typeof file>) {
   const listeners = Object.entries(config.listeners).map(([name, listener]) => {
     const own = {
       "tunnel-idle": listener.timeouts["tunnel-idle"] ?? timeouts["tunnel-idle"],
-      "client-idle": listener.timeouts["client-idle"] ?? timeouts["client-idle"],
+      "client-idle": listener.timeouts["client-idle"] ??
+        (listener.bind[0].protocol === "http" ? timeouts["client-idle"] : 0),
+      "write-stall": listener.timeouts["write-stall"] ?? timeouts["write-stall"],
+      "half-closed": listener.timeouts["half-closed"] ?? timeouts["half-closed"],
       "request-head": listener.timeouts["request-head"] ?? timeouts["request-head"],
       "body-stall": listener.timeouts["body-stall"] ?? timeouts["body-stall"],
       exchange: listener.timeouts.exchange ?? timeouts.exchange,
@@ -325,6 +329,9 @@ function inherit(config: z.output<typeof file>) {
       connect: upstream.timeouts.connect ?? timeouts.connect,
       answer: upstream.timeouts.answer ?? timeouts.answer,
       "server-idle": upstream.timeouts["server-idle"] ?? timeouts["server-idle"],
+      /** The same without HTTP, where the default has no say; 0: no limit. */
+      silence: upstream.timeouts["server-idle"] ?? 0,
+      "write-stall": upstream.timeouts["write-stall"] ?? timeouts["write-stall"],
       queue: upstream.timeouts.queue ?? timeouts.queue,
     };
     return [name, { ...upstream, timeouts: own }] as const;

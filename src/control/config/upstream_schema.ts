@@ -67,7 +67,7 @@ const server = key(
         example: "10.0.0.1:8080",
       }),
       "max-connections": key(count(SERVER_CONNECTIONS).optional(), {
-        description: "connections in use at once, by all reactors; more requests wait",
+        description: "connections in use at once, by all reactors; more clients wait",
         defaultText: "no limit",
         ...countDoc(SERVER_CONNECTIONS),
       }),
@@ -115,6 +115,7 @@ const fields = z.strictObject({
       }),
       answer: ownTimeout("answer"),
       "server-idle": ownTimeout("server-idle", "--server-idle"),
+      "write-stall": ownTimeout("write-stall"),
       queue: ownTimeout("queue"),
     }).prefault({}),
     { description: "timeouts of this upstream" },
