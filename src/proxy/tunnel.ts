@@ -34,7 +34,14 @@ import {
 } from "./exchanges.ts";
 import { isAlerted, shakenDetail } from "./handshake.ts";
 import { pump, Pumped, pumpErrno } from "./pump.ts";
-import { limitsBegin, limitsFull, limitsHalf, limitsOver, limitsTurn } from "./tunnel_limits.ts";
+import {
+  limitsBegin,
+  limitsFull,
+  limitsHalf,
+  limitsOpened,
+  limitsOver,
+  limitsTurn,
+} from "./tunnel_limits.ts";
 
 /** The errno behind the last reason that `tunnelServe` gave. */
 export let tunnelErrno = 0;
@@ -60,6 +67,7 @@ export function tunnelServe(ex: number, slot: number, bits: number, nowTick: num
     return Reason.ClientReset;
   }
   const opened = (bits & ~ready & Ready.Out) !== 0;
+  if (opened) limitsOpened(slotPeer[slot]);
   return opened ? move(ex, slotPeer[slot]) : Reason.None; // what waited for this sink
 }
 
@@ -111,7 +119,7 @@ function moveOneWay(ex: number, from: number): Reason {
       limitsFull(ex, from);
       return Reason.None;
     case Pumped.Half:
-      limitsHalf(ex);
+      limitsHalf(ex, fromDown);
       return Reason.None;
     case Pumped.Done:
       return Reason.Finished;

@@ -482,16 +482,22 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, bytes);
       kernel.check(bytes > 0, "sends nothing");
       kernel.check(!row.shut, "sends behind its own end of stream");
-      if (row.socket.session !== undefined) return row.socket.session.send(arena.slice(off, off + bytes));
+      if (row.socket.session !== undefined) {
+        const taken = row.socket.session.send(arena.slice(off, off + bytes));
+        if (taken > 0) row.socket.tookMs = clock.nowMs;
+        return taken;
+      }
       const room = row.socket.room();
       if (room < 0) return room;
       if (row.socket.tx.length === 0 && room >= bytes) { // nothing is in the way
         row.socket.send(arena.slice(off, off + bytes), false);
+        row.socket.tookMs = clock.nowMs;
         return bytes;
       }
       if (isSpurious(row)) return -EAGAIN;
       const taken = shortened(Math.min(room, bytes));
       row.socket.send(arena.slice(off, off + taken), taken < bytes);
+      row.socket.tookMs = clock.nowMs;
       return taken;
     },
     shutdown(slot) {
@@ -622,6 +628,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       if (room < 0) return room;
       if (isSpurious(row)) return -EAGAIN;
       const most = Math.min(bytes, inside.length), taken = shortened(Math.min(room, most));
+      row.socket.tookMs = clock.nowMs;
       return inside.take(taken, (view) => row.socket.send(view, taken < most));
     },
   };

@@ -68,6 +68,19 @@ export function schemeOf({ protocol, tls }: Config["listeners"][string]["bind"][
   return protocol === "http" ? (tls ? "https://" : "http://") : tls ? "tls://" : "tcp://";
 }
 
+/** Timeouts that hold without HTTP where they are set, and whose defaults are for HTTP: where nobody has set them they
+ * must not be written, or they would. */
+export function silentDefaults({ listeners, upstreams }: Config): Path[] {
+  const tcp = Object.entries(listeners).filter(([, { bind }]) => bind[0].protocol === "tcp");
+  const used = new Set(tcp.flatMap(([, listener]) => upstreamsOf(listener)));
+  return [
+    ...tcp.map(([name]) => ["listeners", name, "timeouts", "client-idle"]),
+    ...Object.keys(upstreams).filter((name) => used.has(name)).map((
+      name,
+    ) => ["upstreams", name, "timeouts", "server-idle"]),
+  ];
+}
+
 /** A server as somebody wrote it. */
 export function serverText(raw: unknown, upstream: string, at: number): string {
   const servers = ["upstreams", upstream, "servers"];

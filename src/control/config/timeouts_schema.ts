@@ -12,9 +12,7 @@ export const IDLE_MS: Range = { min: TICK_MS, max: 7 * 86_400_000 };
 const TIMEOUTS = {
   "client-idle": [
     "60s",
-    "close an HTTP client's connection that asks for nothing for so long; without HTTP, and only where it is " +
-    "set, one whose client is silent for so long when it is its turn: when the last bytes were the server's, " +
-    "or there were none yet",
+    "longest silence of an HTTP client between requests; without HTTP, if set, of a client whose turn it is",
   ],
   "request-head": ["30s", "longest wait for the whole head of a request"],
   "body-stall": ["60s", "longest silence within the body of a request"],
@@ -22,8 +20,7 @@ const TIMEOUTS = {
   answer: ["60s", "longest wait for the head of an HTTP server's answer"],
   "server-idle": [
     "60s",
-    "longest silence of an HTTP server within the body of its answer; without HTTP, and only where it is set, " +
-    "of a server whose turn it is: when the last bytes were the client's",
+    "longest silence of an HTTP server within a body; without HTTP, if set, of a server whose turn it is",
   ],
   handshake: ["10s", "longest wait for a client to be done with its part of a TLS handshake"],
   "write-stall": ["60s", "longest time in which a peer takes nothing of what is held for it"],
