@@ -133,7 +133,7 @@ export class Traffic implements Scenario {
     const ofListener = bounded ? { silenceMs: ms(), stallMs: ms(), halfMs: ms() } : {};
     const ofUpstream = {
       ...(bounded ? { silenceMs: ms(), stallMs: ms() } : {}),
-      queueMs: this.#limits.pick([200, 2_000, 20_000]),
+      queueMs: this.#limits.pick([200, 2_000]),
     };
     this.#spec = {
       generation: 1,
@@ -363,7 +363,7 @@ export class Traffic implements Scenario {
         return after(own.idleMs, touchedMs);
       case Reason.ClientIdle:
         must(
-          told.up_bytes === 0 || told.down_bytes > 0 || server?.finSent,
+          told.up_bytes === 0 || told.down_bytes > 0 || server?.finSent === true,
           `${name}: it was the server's turn`,
         );
         return after(own.silenceMs ?? 0, touchedMs);
@@ -375,13 +375,13 @@ export class Traffic implements Scenario {
         return after(own.halfMs ?? 0, touchedMs);
       case Reason.WriteStall:
         must(told.down_bytes > client.received, `${name}: there is nothing for the client`);
-        return after(own.stallMs ?? 0, client.socket.tookMs);
+        return after(own.stallMs ?? 0, client.socket.tookMs - this.#run.longestTurnMs); // reactors know when a turn began
       case Reason.ServerWriteStall:
         must(
           server !== undefined && told.up_bytes > server.received,
           `${name}: there is nothing for the server`,
         );
-        return after(upstream.stallMs ?? 0, server?.socket.tookMs ?? 0);
+        return after(upstream.stallMs ?? 0, (server?.socket.tookMs ?? 0) - this.#run.longestTurnMs);
       case Reason.QueueFull:
       case Reason.QueueTimeout:
         return must(this.#spec.connectionsMax !== undefined, `${name}: it has nothing to wait for`);
