@@ -2,13 +2,16 @@
 // starts and no death of a Worker loses a queue. Reactors only watch them.
 import { accessSync, constants, lstatSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX } from "../base/limits.ts";
+import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX, NONE } from "../base/limits.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { LISTEN_DRY, LISTEN_REUSEPORT } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
+import { socketNumbers } from "./config/compile_sockets.ts";
+import { shown } from "./config/errors.ts";
 import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
+import { settingFlaw } from "./sockets.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
 export const BACKLOG = 65_535;
@@ -24,15 +27,19 @@ export class ListenError extends Error {
 }
 
 /** Opens every listener of a configuration, or none: on the first failure those already open are
- * closed again. @throws ListenError */
+ * closed again. The settings of their sockets are open. @throws ListenError */
 export function openListeners(
   config: Config,
   reactors: number,
   resolve: (address: Address) => readonly LiteralAddress[],
 ): Socket[] {
-  const open: Socket[] = [];
+  const open: Socket[] = [], numbers = socketNumbers(config);
   try {
     for (const [name, listener] of Object.entries(config.listeners)) {
+      const how = {
+        number: numbers.listeners.get(name) ?? NONE,
+        backlog: listener.socket.backlog ?? BACKLOG,
+      };
       for (const bind of listener.bind) {
         const addresses = resolve(bind.address);
         if (addresses.length === 0) {
@@ -40,7 +47,7 @@ export function openListeners(
         }
         for (const address of addresses) {
           const copies = config.accept === "reuseport" && address.kind === "ip" ? reactors : 1;
-          openCopies(open, name, bind.text, address, copies);
+          openCopies(open, name, bind.text, address, copies, how);
         }
       }
     }
@@ -65,10 +72,13 @@ export interface AddressFlaw {
   readonly what: string;
   readonly remedy: string;
   readonly inUse: boolean;
+  /** The key under `socket` that it is about; without it, the address. */
+  readonly key?: string;
 }
 
-/** Why an address could not be listened on now, found without listening. In use may mean: by the running Sluice. */
-export function addressFlaw(address: LiteralAddress): AddressFlaw | undefined {
+/** Why an address could not be listened on now with settings `number`, found without listening. In use may mean: by
+ * the running Sluice. */
+export function addressFlaw(address: LiteralAddress, number: number = NONE): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {
     const [what, ...remedy] = text.split("; ");
@@ -82,8 +92,10 @@ export function addressFlaw(address: LiteralAddress): AddressFlaw | undefined {
     return flaw(error.message);
   }
   arenaBytes.set(record, ARENA_SCRATCH);
-  const result = sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG);
+  const result = sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG, number);
   if (result === 0) return undefined;
+  const setting = number === NONE ? undefined : settingFlaw(-result);
+  if (setting !== undefined) return { ...setting, inUse: false };
   if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address));
   return {
     what: "the address is in use now, maybe by the running Sluice",
@@ -128,6 +140,7 @@ function openCopies(
   bind: string,
   address: LiteralAddress,
   copies: number,
+  { number, backlog }: { readonly number: number; readonly backlog: number },
 ): void {
   let record = addressRecord(bind, address);
   for (let reactor = 0; reactor < copies; reactor++) {
@@ -136,8 +149,14 @@ function openCopies(
       throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
     }
     arenaBytes.set(record, ARENA_SCRATCH);
-    const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, BACKLOG);
-    if (result < 0) throw new ListenError(`${bind}: ${listenProblem(-result, address)}`);
+    const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
+    if (result < 0) {
+      const flaw = number === NONE ? undefined : settingFlaw(-result);
+      const why = flaw === undefined
+        ? listenProblem(-result, address)
+        : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
+      throw new ListenError(`${bind}: ${why}`);
+    }
     const told = sys.listener_address(socket, ARENA_SCRATCH);
     const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
     const port = address.kind === "ip"

@@ -169,6 +169,7 @@ const COLUMNS = {
   serverTls: "servers", // the profile; 0: plain
   serverTlsNameAt: "servers", // whom its certificate must be for
   serverTlsNameBytes: "servers",
+  serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
@@ -176,6 +177,7 @@ const COLUMNS = {
   probeTls: "probes", // as those of a server
   probeTlsNameAt: "probes",
   probeTlsNameBytes: "probes",
+  probeSocket: "probes", // as that of a server
   probeFirst: "probes",
   probeCount: "probes",
   probeIntervalMs: "probes",

@@ -357,7 +357,7 @@ export function exchangeProbe(probe: number): boolean {
   exFirst[ex] = probe;
   exStartMs[ex] = clockMs();
   exGeneration[ex] = planHold();
-  const result = connectTo(ex, plan, plan.probeAddressAt[probe]);
+  const result = connectTo(ex, plan, plan.probeAddressAt[probe], plan.probeSocket[probe]);
   if (result !== 0 && result !== -EINPROGRESS) {
     exchangeEnd(ex, reasonOf(-result), -result);
     return true;

@@ -38,6 +38,7 @@ import {
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
   type Provider,
+  SOCKET_STORE_SYMBOLS,
   type SymbolName,
   TLS_STORE_SYMBOLS,
   TlsFact,
@@ -123,7 +124,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS]) {
+  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...SOCKET_STORE_SYMBOLS]) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -176,7 +177,12 @@ function stage(error: Error): Error {
   return error;
 }
 
-type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS | typeof TLS_STORE_SYMBOLS)[number]>;
+type Fake = Omit<
+  Kernel,
+  (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS | typeof TLS_STORE_SYMBOLS | typeof SOCKET_STORE_SYMBOLS)[
+    number
+  ]
+>;
 
 function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   const { random, weather, clock } = kernel;
@@ -434,7 +440,8 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return 0;
     },
 
-    connect(slot, gen, addressOff) {
+    connect(slot, gen, addressOff, how) {
+      kernel.check(how === 0, "no settings were made");
       const room = kernel.freeSlot(slot, gen), record = address(addressOff);
       kernel.check([1, 4, 6].includes(record[0]), "no family");
       if (kernel.fdCount >= weather.fds) return -EMFILE;

@@ -16,6 +16,7 @@ import {
   EHOSTUNREACH,
   ENETUNREACH,
   ENOBUFS,
+  ENODEV,
   ENOENT,
   ETIMEDOUT,
 } from "../../src/sys/errno.ts";
@@ -175,7 +176,7 @@ export class Traffic implements Scenario {
     const random = this.#random;
     for (const listener of this.listeners) {
       arenaBytes.set(ipAddress(127, 1, 8000 + listener), ARENA_SCRATCH);
-      must(sys.listen(listener, ARENA_SCRATCH, 0, BACKLOG) === 0, "cannot listen");
+      must(sys.listen(listener, ARENA_SCRATCH, 0, BACKLOG, 0) === 0, "cannot listen");
     }
     const within = random.pick([0, 100, ARRIVE_WITHIN_MS]);
     for (let number = 1; number <= CONNECTIONS; number++) {
@@ -267,7 +268,7 @@ export class Traffic implements Scenario {
     connection.tried.add(index);
     const random = this.#random, { mood, isUnix } = this.#servers[index];
     if (isUnix && mood !== "well") return random.pick([ENOENT, ECONNREFUSED, EAGAIN, EACCES]);
-    if (mood === "portless") return random.pick([EADDRNOTAVAIL, ENOBUFS]);
+    if (mood === "portless") return random.pick([EADDRNOTAVAIL, ENOBUFS, ENODEV]);
     if (mood === "refuses" && random.oneIn(2)) return ECONNREFUSED;
     if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
 
@@ -512,6 +513,7 @@ const UNSERVED: ReadonlySet<Reason> = new Set([
   Reason.Unroutable,
   Reason.DestinationUnavailable,
   Reason.OutOfResources,
+  Reason.NoSource,
   Reason.ServerTls,
   Reason.ServerAlert,
   Reason.ServerHandshakeTimeout,

@@ -13,6 +13,7 @@ import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { checkRoutes, upstreamsOf } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
+import { checkSockets } from "./socket_checks.ts";
 import { checkTls } from "./tls_checks.ts";
 import { STORAGE_OF_USER } from "./tls_schema.ts";
 import { formatDuration } from "./units.ts";
@@ -169,6 +170,7 @@ function crossCheck(config: Config, raw: unknown): Finding[] {
   return [
     ...checkCounts(config),
     ...checkProtocols(config, raw),
+    ...checkSockets(config, raw),
     ...checkTls(config, raw),
     ...checkReferences(config),
     ...checkRoutes(config, raw),

@@ -230,7 +230,7 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamSilenceMs[number] = timeouts.silence;
     plan.upstreamWriteStallMs[number] = timeouts["write-stall"];
     plan.upstreamQueueMs[number] = timeouts.queue;
-    plan.upstreamKeepMax[number] = most;
+    plan.upstreamKeepMax[number] = configured.source === "client" ? 0 : most; // each is of one client
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
@@ -239,8 +239,9 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
 }
 
 function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
-  servers.forEach(({ number, upstream, configured, session }, index) => {
+  servers.forEach(({ number, upstream, configured, session, socket }, index) => {
     const { addressAt, base, authority, logName, tlsName } = places.servers[index];
+    plan.serverSocket[number] = socket;
     plan.serverTls[number] = session.profile;
     plan.serverTlsNameAt[number] = tlsName.at;
     plan.serverTlsNameBytes[number] = tlsName.bytes;
@@ -263,8 +264,9 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session }, index) => {
+  probes.forEach(({ number, check, servers, session, socket }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
+    plan.probeSocket[number] = socket;
     plan.probeTls[number] = session.profile;
     plan.probeTlsNameAt[number] = tlsName.at;
     plan.probeTlsNameBytes[number] = tlsName.bytes;

@@ -12,6 +12,7 @@ import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
+import { probeSocketOf, socketNumbers, socketOf } from "./compile_sockets.ts";
 import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
@@ -69,6 +70,8 @@ export interface Server {
   readonly address: LiteralAddress;
   readonly configured: ConfiguredServer;
   readonly session: ServerSession;
+  /** See Plan, serverSocket. */
+  readonly socket: number;
 }
 
 export interface Probe {
@@ -79,6 +82,7 @@ export interface Probe {
   readonly send: Uint8Array;
   readonly servers: number[];
   readonly session: ServerSession;
+  readonly socket: number;
 }
 
 /** What a generation is made of, numbered. */
@@ -131,7 +135,7 @@ export class Numbering {
 export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
   const { input, numbers, directory, warnings } = compiling;
   const upstreams: Upstream[] = [], servers: Server[] = [];
-  const profiles = profileNumbers(input.config);
+  const profiles = profileNumbers(input.config), sockets = socketNumbers(input.config);
   const probes = new Map<string, Probe>();
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
     const { servers: targets, health } = configured;
@@ -146,7 +150,8 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       if (server === NONE) continue;
       members.push(server);
       const session = sessionOf(profiles, name, configured, target);
-      const placed = { number: server, upstream: number, address, configured: target, session };
+      const socket = socketOf(sockets, name, configured);
+      const placed = { number: server, upstream: number, address, configured: target, session, socket };
       servers.push(placed);
       const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed);
       directory.add("servers", {
@@ -259,7 +264,7 @@ function addProbe(
   probes: Map<string, Probe>,
   numbers: Numbering,
   check: HealthCheck,
-  { number: server, configured: target, address, session }: Server,
+  { number: server, configured: target, address, session, socket: how }: Server,
 ): number {
   const { http, interval, timeout, fall, rise } = check;
   const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
@@ -267,7 +272,8 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
-  const asked = [session.profile, session.name, check.tcp, hex(send), expect, statuses];
+  const socket = probeSocketOf(how);
+  const asked = [session.profile, session.name, socket, check.tcp, hex(send), expect, statuses];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -275,7 +281,7 @@ function addProbe(
     return known.number;
   }
   const number = numbers.take("probes", key);
-  if (number !== NONE) probes.set(key, { number, check, address, send, session, servers: [server] });
+  if (number !== NONE) probes.set(key, { number, check, address, send, session, socket, servers: [server] });
   return number;
 }
 

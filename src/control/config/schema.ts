@@ -27,6 +27,7 @@ import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
 import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
+import { listenerSocket } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
 import { readFilePath } from "./tls_values.ts";
 import { type Range, readCount } from "./units.ts";
@@ -179,6 +180,9 @@ const listener = z.strictObject({
   "error-pages": key(errorPages, {
     description: "what Sluice says when there is no answer to forward, in place of its own words",
     placeholder: "STATUS: { html: TEXT }",
+  }),
+  socket: key(listenerSocket.prefault({}), {
+    description: "what its sockets are made with; those that are accepted inherit it",
   }),
   timeouts: key(
     z.strictObject({

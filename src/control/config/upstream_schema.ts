@@ -5,6 +5,7 @@ import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
 import { CONNECT_MS, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { source, upstreamSocket } from "./socket_schema.ts";
 import { SERVER_TLS, upstreamTls } from "./tls_schema.ts";
 import { type Range, readDuration } from "./units.ts";
 
@@ -105,6 +106,8 @@ const fields = z.strictObject({
   tls: key(upstreamTls.optional(), {
     description: "TLS to all of the servers; https:// and tls:// servers imply it",
   }),
+  source,
+  socket: key(upstreamSocket.prefault({}), { description: "what connections to the servers are made with" }),
   timeouts: key(
     z.strictObject({
       connect: key(duration(CONNECT_MS).optional(), {

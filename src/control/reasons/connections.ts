@@ -232,8 +232,7 @@ export const CONNECTION_HELP = {
       "a listener of the servers' family (`tcp://0.0.0.0:PORT`), or servers with addresses of both",
     ],
     errnos: [
-      ["ENODEV", "the address or the interface is not there"],
-      ["EAFNOSUPPORT", "the client's address is of another family than the server's"],
+      ["ENODEV", "the address or the interface is not there, or the address is of another family than the server's"],
     ],
   },
   [Reason.LimitReached]: {

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { checkConfig } from "../../../src/control/config/check.ts";
 
 const ROOT = { env: {}, uid: 0 };
-const LATER = "not supported in this version";
 
 /** A listener and its upstream, with keys put over both. */
 function one(bind: unknown, listener: Record<string, unknown>, upstream: Record<string, unknown> = {}) {
