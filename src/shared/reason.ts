@@ -424,7 +424,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "no_source",
     type: "proxy_configuration_error",
-    text: "the address or interface that connections to servers are to come from is not there",
+    text: "the address or interface to come from is not there",
     reset: true,
     status: 503,
   },

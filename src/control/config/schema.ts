@@ -25,7 +25,7 @@ import { type Listen, readListen } from "./listen.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
-import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
 import { listenerSocket } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
@@ -196,7 +196,7 @@ const listener = z.strictObject({
       "request-head": ownTimeout("request-head"),
       "body-stall": ownTimeout("body-stall"),
       exchange: ownTimeout("exchange"),
-      "write-stall": ownTimeout("write-stall"),
+      "write-stall": ownTimeout("write-stall", undefined, stallOf("client")),
       "half-closed": ownTimeout("half-closed"),
       handshake: ownTimeout("handshake"),
     }).prefault({}),

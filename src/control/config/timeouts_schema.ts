@@ -23,13 +23,17 @@ const TIMEOUTS = {
     "longest silence of an HTTP server within a body; without HTTP, if set, of a server whose turn it is",
   ],
   handshake: ["10s", "longest wait for a client to be done with its part of a TLS handshake"],
-  "write-stall": ["60s", "longest time in which a peer takes nothing of what is held for it"],
+  "write-stall": ["60s", stallOf("peer")],
   "half-closed": [
     "60s",
-    "once one side of a connection has ended its stream, longest silence until the other has, too",
+    "longest silence of one side once the other has ended its stream",
   ],
   queue: ["5s", "longest wait for a server while all have the connections they may have"],
 } as const;
+
+export function stallOf(whom: string): string {
+  return `longest time in which a ${whom} takes nothing of what is held for it`;
+}
 
 function timeout(name: keyof typeof TIMEOUTS) {
   return text((input) => name === "exchange" ? readLimit(input) : readDuration(input, IDLE_MS));
@@ -54,7 +58,7 @@ export function defaultTimeout(name: keyof typeof TIMEOUTS) {
   return key(timeout(name).prefault(TIMEOUTS[name][0]), timeoutDoc(name));
 }
 
-export function ownTimeout(name: keyof typeof TIMEOUTS, flag?: string) {
-  const doc = { ...timeoutDoc(name), defaultText: TIMEOUTS[name][0] };
+export function ownTimeout(name: keyof typeof TIMEOUTS, flag?: string, description: string = TIMEOUTS[name][1]) {
+  const doc = { ...timeoutDoc(name), description, defaultText: TIMEOUTS[name][0] };
   return key(timeout(name).optional(), flag === undefined ? doc : { ...doc, flag });
 }

@@ -4,7 +4,7 @@ import { type Address, readTarget, SERVER_CONNECTIONS, type Target } from "./add
 import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
-import { CONNECT_MS, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { CONNECT_MS, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { source, upstreamSocket } from "./socket_schema.ts";
 import { SERVER_TLS, upstreamTls } from "./tls_schema.ts";
 import { type Range, readDuration } from "./units.ts";
@@ -118,7 +118,7 @@ const fields = z.strictObject({
       }),
       answer: ownTimeout("answer"),
       "server-idle": ownTimeout("server-idle", "--server-idle"),
-      "write-stall": ownTimeout("write-stall"),
+      "write-stall": ownTimeout("write-stall", undefined, stallOf("server")),
       queue: ownTimeout("queue"),
     }).prefault({}),
     { description: "timeouts of this upstream" },
