@@ -26,6 +26,7 @@ import {
   type Parts,
   type Upstream,
 } from "./parts.ts";
+import { sendProxyBits } from "./proxy_schema.ts";
 import { routeSpecs } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 
@@ -230,7 +231,10 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamSilenceMs[number] = timeouts.silence;
     plan.upstreamWriteStallMs[number] = timeouts["write-stall"];
     plan.upstreamQueueMs[number] = timeouts.queue;
-    plan.upstreamKeepMax[number] = configured.source === "client" ? 0 : most; // each is of one client
+    const sends = sendProxyBits(configured["send-proxy"]),
+      owned = sends !== 0 || configured.source === "client";
+    plan.upstreamSendProxy[number] = sends;
+    plan.upstreamKeepMax[number] = owned ? 0 : most; // a connection that is told whose it is, is no other's
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
@@ -264,8 +268,9 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session, socket }, index) => {
+  probes.forEach(({ number, check, servers, session, sends, socket }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
+    plan.probeSendProxy[number] = sends;
     plan.probeSocket[number] = socket;
     plan.probeTls[number] = session.profile;
     plan.probeTlsNameAt[number] = tlsName.at;

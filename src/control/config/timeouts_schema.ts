@@ -22,11 +22,11 @@ const TIMEOUTS = {
     "60s",
     "longest silence of an HTTP server within a body; without HTTP, if set, of a server whose turn it is",
   ],
-  handshake: ["10s", "longest wait for a client to be done with its part of a TLS handshake"],
   "write-stall": ["60s", stallOf("peer")],
-  "half-closed": [
-    "60s",
-    "longest silence of one side once the other has ended its stream",
+  "half-closed": ["60s", "longest silence of one side once the other has ended its stream"],
+  handshake: [
+    "10s",
+    "longest wait for a client to do its part of a TLS handshake, and for a PROXY header",
   ],
   queue: ["5s", "longest wait for a server while all have the connections they may have"],
 } as const;
@@ -58,7 +58,11 @@ export function defaultTimeout(name: keyof typeof TIMEOUTS) {
   return key(timeout(name).prefault(TIMEOUTS[name][0]), timeoutDoc(name));
 }
 
-export function ownTimeout(name: keyof typeof TIMEOUTS, flag?: string, description: string = TIMEOUTS[name][1]) {
+export function ownTimeout(
+  name: keyof typeof TIMEOUTS,
+  flag?: string,
+  description: string = TIMEOUTS[name][1],
+) {
   const doc = { ...timeoutDoc(name), description, defaultText: TIMEOUTS[name][0] };
   return key(timeout(name).optional(), flag === undefined ? doc : { ...doc, flag });
 }

@@ -70,6 +70,7 @@ test("the shortest configuration gets every default", () => {
         "redirect-to-https": false,
         routes: [],
         trust: [],
+        "accept-proxy": [],
         forwarded: {
           "x-forwarded-for": "append",
           "x-forwarded-proto": "append",
@@ -83,6 +84,7 @@ test("the shortest configuration gets every default", () => {
         },
         "proxy-status": "on",
         "error-pages": {},
+        socket: {},
         timeouts: {
           "tunnel-idle": 3_600_000,
           "client-idle": 0,
@@ -115,6 +117,7 @@ test("the shortest configuration gets every default", () => {
           rise: 2,
         },
         "keep-alive": { "max-idle": 256, idle: "auto" },
+        socket: {},
         timeouts: {
           connect: 3_000,
           answer: 60_000,
@@ -472,7 +475,10 @@ test("remedies name what was meant", () => {
     [listener({ bind: 8080 }), "write http://:8080 or tcp://:8080"],
     [listener({ timeouts: { connect: "1s" } }), "write it under upstreams.NAME.timeouts"],
     [upstream({ timeouts: { "tunnel-idle": "1s" } }), "write it under listeners.NAME.timeouts"],
-    [upstream({ timeouts: { "tunel-idle": "1s" } }), "the keys here are connect, answer, server-idle, queue"],
+    [
+      upstream({ timeouts: { "tunel-idle": "1s" } }),
+      "the keys here are connect, answer, server-idle, write-stall, queue",
+    ],
     [upstream({ "keep-alive": 64 }), "write off or { max-idle: 64 }"],
     [upstream({ "keep-alive": 0 }), "write off or { max-idle: 256 }"],
     [upstream({ "keep-alive": "on" }), "leave it out, or write off or { max-idle: 256 }"],

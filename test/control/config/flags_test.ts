@@ -315,7 +315,7 @@ test("problems name the argument and the remedy", () => {
     ],
     [
       [L, "--client-idle", "99ms"],
-      '--client-idle: "99ms" is too small; write 100ms or more',
+      '--client-idle: "99ms" is too small; write a value from 100ms to 7d',
       "a reactor's tick",
     ],
     [
