@@ -34,6 +34,7 @@ import {
   type Socket,
   stopListeners,
 } from "./listeners.ts";
+import { openSettings, OwnerError, settingFindings } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
@@ -230,6 +231,7 @@ export class App {
     const reactors = config.reactors === "auto"
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
+    this.#openSettings(config, tell);
     this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
     const capacity = this.#capacity(fds, reactors);
     const logState = this.#accessLog.stateMemory;
@@ -319,6 +321,24 @@ export class App {
       log: this.#log,
       accessLog,
     };
+  }
+
+  /** What sockets are made with; what of it does not work here ends a start, or is told. */
+  #openSettings(config: Config, tell: Tell): void {
+    let numbers;
+    try {
+      numbers = openSettings(config);
+    } catch (error) {
+      if (error instanceof OwnerError) {
+        throw new ListenError(`${error.message}; write one of those, or a number`);
+      }
+      throw error;
+    }
+    const findings = settingFindings(config, numbers);
+    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
+    const errors = lines("error");
+    if (errors.length > 0) throw new StartError(errors, 1);
+    for (const line of lines("warning")) this.#log.warn("sockets", line);
   }
 
   #compile(): Plan {

@@ -139,6 +139,9 @@ const COLUMNS = {
   // Proxies that a PROXY header is expected from, refused is everybody else: trustedAt[first .. first + count).
   listenerProxyFirst: "listeners",
   listenerProxyCount: "listeners", // 0: no header is expected
+  listenerWriteStallMs: "listeners", // a client that takes nothing of what is held for it; 0: no limit
+  listenerHalfClosedMs: "listeners", // a tunnel of which one direction has ended; 0: no limit
+  listenerSilenceMs: "listeners", // no HTTP: silence while it is the client's turn; 0: no limit of its own
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
   // For datagrams.
   listenerFlowIdleMs: "listeners", // a session without a datagram for so long is ended
@@ -171,6 +174,8 @@ const COLUMNS = {
   upstreamAnswerMs: "upstreams",
   upstreamServerIdleMs: "upstreams", // a body's server that says nothing for so long
   upstreamQueueMs: "upstreams",
+  upstreamWriteStallMs: "upstreams", // a server that takes nothing of what is held for it; 0: no limit
+  upstreamSilenceMs: "upstreams", // no HTTP: silence while it is the server's turn; 0: no limit of its own
   upstreamKeepMax: "upstreams", // idle connections kept by each reactor for each server
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamSendProxy: "upstreams", // SendProxy
@@ -187,6 +192,7 @@ const COLUMNS = {
   serverTls: "servers", // the profile; 0: plain
   serverTlsNameAt: "servers", // whom its certificate must be for
   serverTlsNameBytes: "servers",
+  serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
@@ -195,6 +201,7 @@ const COLUMNS = {
   probeSendProxy: "probes", // as that of an upstream
   probeTlsNameAt: "probes",
   probeTlsNameBytes: "probes",
+  probeSocket: "probes", // as that of a server
   probeFirst: "probes",
   probeCount: "probes",
   probeIntervalMs: "probes",
@@ -328,7 +335,7 @@ function checkListener(plan: Plan, listener: number): void {
   if (protocol !== Protocol.Http) return;
   assert(
     plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
-      plan.listenerBodyStallMs[listener] > 0,
+      plan.listenerBodyStallMs[listener] > 0 && plan.listenerWriteStallMs[listener] > 0,
     "plan: an HTTP listener without deadlines",
   );
   assert(

@@ -60,6 +60,11 @@ export const enum Reason {
   SessionDone,
   SessionIdle,
   SessionUnanswered,
+  ServerIdle,
+  WriteStall,
+  ServerWriteStall,
+  HalfClosed,
+  NoSource,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -210,7 +215,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "client_idle",
     type: null,
-    text: "the client sent no further request",
+    text: "the client had nothing more to say",
     reset: false,
     status: 0,
   },
@@ -259,14 +264,14 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "queue_timeout",
     type: "connection_limit_reached",
-    text: "no server had a place for the request in time",
+    text: "no server had a place in time",
     reset: true,
     status: 503,
   },
   {
     name: "queue_full",
     type: "connection_limit_reached",
-    text: "no server has a place for the request, and too many wait for one",
+    text: "no server has a place, and too many wait for one",
     reset: true,
     status: 503,
   },
@@ -451,6 +456,41 @@ export const REASONS: readonly ReasonText[] = [
     text: "the server answered nothing within the session's idle time",
     reset: false,
     status: 0,
+  },
+  {
+    name: "server_idle",
+    type: "connection_read_timeout",
+    text: "the server said nothing for too long when it was its turn",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "write_stall",
+    type: "connection_write_timeout",
+    text: "the client took nothing of what is held for it for too long",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "server_write_stall",
+    type: "connection_write_timeout",
+    text: "the server took nothing of what is held for it for too long",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "half_closed",
+    type: "connection_read_timeout",
+    text: "one side had ended its stream, and the other said nothing for too long",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "no_source",
+    type: "proxy_configuration_error",
+    text: "the address or interface to come from is not there",
+    reset: true,
+    status: 503,
   },
 ];
 

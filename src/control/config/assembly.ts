@@ -36,10 +36,9 @@ interface Shared {
 
 /** Stands for servers that could not be read, so that the rest can be looked at (RFC 5737). */
 const NOWHERE = "192.0.2.1:1";
-/** Flags that TCP and UDP do not have, and those that only one of these has: shared ones are for the others. */
-const HTTP_FLAGS = ["--client-idle", "--server-idle"];
+/** Flags that only UDP has, and those that it has not: shared ones are for the others. */
 const UDP_FLAGS = ["--udp-idle", "--responses"];
-const STREAM_FLAGS = ["--tunnel-idle", "--connect-timeout"];
+const STREAM_FLAGS = ["--tunnel-idle", "--client-idle", "--server-idle", "--connect-timeout"];
 /** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
 const CERTIFICATE_FLAGS = ["--cert", "--key"];
 const ACME_FLAG = "--acme-email";
@@ -58,7 +57,6 @@ export function assemble(line: CommandLine, problems: ConfigProblem[]): Assemble
     assembly.put(flag.key.path, value, argument);
   }
   const listens = line.groups.map(({ text }) => listenOf(text));
-  const hasHttp = listens.some((listen) => listen?.protocol === "http");
   const hasTls = listens.some((listen) => listen?.tls);
   const hasHttps = listens.some((listen) => listen?.tls && listen.protocol === "http");
   const hasUdp = listens.some((listen) => listen?.protocol === "udp");
@@ -67,7 +65,6 @@ export function assemble(line: CommandLine, problems: ConfigProblem[]): Assemble
     const protocol = listens[at]?.protocol, isPlain = listens[at]?.tls === false;
     const isOther = protocol === "tcp" || protocol === "udp", isUdp = protocol === "udp";
     const shared = [...line.sharedFlags].filter(([, { flag: { name } }]) =>
-      !(hasHttp && isOther && HTTP_FLAGS.includes(name)) &&
       !(hasTls && isPlain && CERTIFICATE_FLAGS.includes(name)) &&
       !(hasHttps && (isOther || isPlain) && name === ACME_FLAG) &&
       !(hasUdp && protocol !== undefined && !isUdp && UDP_FLAGS.includes(name)) &&

@@ -14,6 +14,7 @@ import { checkProtocols } from "./protocols.ts";
 import { upstreamsOf } from "./leads.ts";
 import { checkRoutes } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
+import { checkSockets } from "./socket_checks.ts";
 import { checkTls } from "./tls_checks.ts";
 import { STORAGE_OF_USER } from "./tls_schema.ts";
 import { formatDuration } from "./units.ts";
@@ -170,6 +171,7 @@ function crossCheck(config: Config, raw: unknown): Finding[] {
   return [
     ...checkCounts(config),
     ...checkProtocols(config, raw),
+    ...checkSockets(config, raw),
     ...checkTls(config, raw),
     ...checkReferences(config),
     ...checkRoutes(config, raw),

@@ -13,6 +13,7 @@ import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
+import { probeSocketOf, socketNumbers, socketOf } from "./compile_sockets.ts";
 import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
@@ -71,6 +72,8 @@ export interface Server {
   readonly address: LiteralAddress;
   readonly configured: ConfiguredServer;
   readonly session: ServerSession;
+  /** See Plan, serverSocket. */
+  readonly socket: number;
 }
 
 export interface Probe {
@@ -85,6 +88,7 @@ export interface Probe {
   readonly session: ServerSession;
   /** How it says that it is nobody's (SendProxy). */
   readonly sends: number;
+  readonly socket: number;
 }
 
 /** What a generation is made of, numbered. */
@@ -137,7 +141,7 @@ export class Numbering {
 export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
   const { input, numbers, directory, warnings } = compiling;
   const upstreams: Upstream[] = [], servers: Server[] = [];
-  const profiles = profileNumbers(input.config);
+  const profiles = profileNumbers(input.config), sockets = socketNumbers(input.config);
   const probes = new Map<string, Probe>();
   const byDatagrams = onlyByDatagrams(Object.values(input.config.listeners));
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
@@ -153,7 +157,8 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       if (server === NONE) continue;
       members.push(server);
       const session = sessionOf(profiles, name, configured, target);
-      const placed = { number: server, upstream: number, address, configured: target, session };
+      const socket = socketOf(sockets, name, configured);
+      const placed = { number: server, upstream: number, address, configured: target, session, socket };
       servers.push(placed);
       const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed, {
         sendsProxy: sendProxyBits(configured["send-proxy"]),
@@ -274,7 +279,7 @@ function addProbe(
   probes: Map<string, Probe>,
   numbers: Numbering,
   check: HealthCheck,
-  { number: server, configured: target, address, session }: Server,
+  { number: server, configured: target, address, session, socket: how }: Server,
   { sendsProxy, datagrams }: { readonly sendsProxy: number; readonly datagrams: boolean },
 ): number {
   const { http, interval, timeout, fall, rise } = check;
@@ -283,8 +288,19 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
+  const socket = probeSocketOf(how);
   const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
-  const asked = [sends, session.profile, session.name, datagrams, check.tcp, hex(send), expect, statuses];
+  const asked = [
+    sends,
+    session.profile,
+    session.name,
+    datagrams,
+    socket,
+    check.tcp,
+    hex(send),
+    expect,
+    statuses,
+  ];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -293,7 +309,7 @@ function addProbe(
   }
   const number = numbers.take("probes", key);
   if (number !== NONE) {
-    probes.set(key, { number, check, address, send, datagrams, session, sends, servers: [server] });
+    probes.set(key, { number, check, address, send, datagrams, session, sends, socket, servers: [server] });
   }
   return number;
 }

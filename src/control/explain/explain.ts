@@ -54,7 +54,7 @@ import {
   QUEUE_TIMEOUTS,
   REQUEST_TIMEOUTS,
   timeoutsOf,
-  TUNNEL_TIMEOUTS,
+  UPGRADE_TIMEOUTS,
 } from "./timeouts.ts";
 import { isForHost, tlsView } from "./tls.ts";
 import type { World } from "./world.ts";
@@ -286,7 +286,7 @@ function toUpstream(
       ...(limited ? timeoutsOf(world, "upstreams", view.name, QUEUE_TIMEOUTS) : []),
       ...timeoutsOf(world, "upstreams", view.name, ANSWER_TIMEOUTS),
       ...(inputs.head.flags & HeadFlag.Upgrade
-        ? timeoutsOf(world, "listeners", entry.name, TUNNEL_TIMEOUTS)
+        ? timeoutsOf(world, "listeners", entry.name, UPGRADE_TIMEOUTS)
         : []),
       ...timeouts.filter(({ name }) => name === "client-idle"),
     ],
