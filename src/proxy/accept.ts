@@ -15,12 +15,13 @@ import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { refusedLine } from "./access_line.ts";
-import { count, log, plan, room, shared, stats } from "./context.ts";
+import { count, log, plan, room, shared, sources, stats } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
@@ -141,20 +142,29 @@ export function acceptNewcomer(token: number, bits: number): void {
   newcomerSlot = NONE;
   const socket = sys.newcomer(token);
   poolShrink(SHRINK_AT_ONCE);
+  const source = sys.charged(token);
   const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
   const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
-  if (slot === NONE) return acceptRefuse(token, listener, Reason.LimitReached);
+  if (slot === NONE) return acceptRefuse(token, listener, source, Reason.LimitReached);
   slotFlags[slot] = SlotFlag.Down;
   const adopted = sys.adopt(token, slot, slotGen[slot]);
   assertTable(adopted === 0, "accept: a newcomer could not have its slot");
+  if (source !== NONE) charge(source);
   newcomerSlot = slot;
-  exchangeOpen(slot, listener, bits);
+  exchangeOpen(slot, listener, bits, source);
+}
+
+/** Who a connection is counted for is noted in shared memory while no table says so: it may be that this reactor
+ * dies just now. */
+function charge(source: number): void {
+  Atomics.store(shared.reactorCharging, room * PER_LINE, source);
 }
 
 /** Closes a connection that was handed to us and gets no slot, with its reason. */
-function acceptRefuse(token: number, listener: number, reason: Reason): void {
+function acceptRefuse(token: number, listener: number, source: number, reason: Reason): void {
   const refused = sys.refuse(token, 1);
   assertTable(refused === 0, "accept: a newcomer could not be refused");
+  sourceGive(sources, source);
   tellRefused(listener, reason);
   Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
   stats.ended[reason]++;

@@ -25,6 +25,7 @@ import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
+import { makeSources, openSources } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import {
   EXCHANGES,
@@ -108,6 +109,7 @@ export class Memory {
   readonly library: Provider;
   readonly stats = makeStats();
   readonly shared = makeShared();
+  readonly sources = makeSources(1, 1);
   readonly log = LogRing.make();
   readonly logState = LogState.make();
   readonly asks = makeAsks();
@@ -247,6 +249,7 @@ export class Run {
       tables: this.#tables,
       stats: this.#memory.stats,
       shared: this.#memory.shared,
+      sources: this.#memory.sources,
       log: this.#memory.log,
       logState: this.#memory.logState,
       asks: this.#memory.asks,
