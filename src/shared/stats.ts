@@ -33,6 +33,8 @@ export const enum Count {
   /** TLS handshakes that were done, with clients and with servers. */
   Handshakes,
   ServerHandshakes,
+  /** Connections whose source found no row in the table of sources: let in without limits of its own. */
+  SourcesFull,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,

@@ -21,7 +21,9 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
+import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
@@ -171,6 +173,12 @@ const listener = z.strictObject({
     placeholder: "CIDR",
     example: "10.0.0.0/8",
   }),
+  allow,
+  deny,
+  limits: key(limits.prefault({}), {
+    description: "how many connections clients may have, and how fast",
+    later: ["bandwidth", "bandwidth-per-connection", "bandwidth-per-source"],
+  }),
   forwarded: key(forwarded, { description: "what servers are told of the client" }),
   "proxy-status": key(z.enum(["on", "off", "all"]).prefault("on"), {
     description:
@@ -269,9 +277,6 @@ const file = key(
           short: "bind",
           later: [
             "accept-proxy",
-            "allow",
-            "deny",
-            "limits",
             "on-remove",
             "udp",
             "forward-proxy",
@@ -351,6 +356,7 @@ export const configSchema = file.transform(inherit);
 export type Config = z.output<typeof configSchema> & {
   readonly admin: Admin;
   readonly "page-files": PageFiles;
+  readonly "list-files": ListFiles;
 };
 
 /** A documented key: its path with `*` for a name or an index, its documentation, default and schema. */
