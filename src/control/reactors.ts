@@ -19,7 +19,7 @@ import {
   Verdict,
 } from "../shared/servers.ts";
 import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
-import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
+import { makeStats, openStats, REFUSALS, type Stats, type StatsMemory } from "../shared/stats.ts";
 import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
@@ -167,7 +167,17 @@ export class Reactors {
       for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) {
         stats[column][number] = 0;
       }
+      stats.listenerRefused.fill(0, number * REFUSALS, (number + 1) * REFUSALS);
     }
+  }
+
+  /** Whether nobody is counted for a limiter (shared/sources.ts). */
+  isIdleLimiter(limiter: number): boolean {
+    return Atomics.load(this.sources.sourceConnections, limiter) === 0;
+  }
+
+  clearLimiter(limiter: number): void {
+    Atomics.store(this.sources.sourceNew, limiter, 0);
   }
 
   clearServer(number: number): void {

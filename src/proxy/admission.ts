@@ -22,9 +22,9 @@ import {
   sourceTake,
   sourceUnlock,
 } from "../shared/sources.ts";
-import { Count } from "../shared/stats.ts";
+import { Count, REFUSALS } from "../shared/stats.ts";
 import { arenaBytes, clockMs } from "../sys/sys.ts";
-import { count, plan, room, shared, sources } from "./context.ts";
+import { count, plan, room, shared, sources, stats } from "./context.ts";
 import { exListener, exSource } from "./exchanges.ts";
 
 /** Who the connection that was admitted last is counted for; NONE: nobody. */
@@ -41,9 +41,12 @@ export function admitted(listener: number, at: number, isProxy: boolean): Reason
   const { guards } = plan, guard = guardOf(guards, listener);
   admittedSource = NONE;
   if (guard === NONE) return Reason.None;
-  const listed = listVerdict(guards, guard, arenaBytes, at);
-  if (listed !== Reason.None || guards.guardTracks[guard] === Tracks.Nothing) return listed;
-  return enter(guards, guard, at, isProxy, true);
+  let verdict = listVerdict(guards, guard, arenaBytes, at);
+  if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
+    verdict = enter(guards, guard, at, isProxy, true);
+  }
+  if (verdict !== Reason.None) countRefusal(listener, verdict);
+  return verdict;
 }
 
 /**
@@ -55,10 +58,17 @@ export function admitted(listener: number, at: number, isProxy: boolean): Reason
 export function readmitted(ex: number, at: number): Reason {
   const { guards } = plan, guard = guardOf(guards, exListener[ex]);
   if (guard === NONE) return Reason.None;
-  const listed = listVerdict(guards, guard, arenaBytes, at);
-  if (listed !== Reason.None || guards.guardTracks[guard] === Tracks.Nothing) return listed;
+  let verdict = listVerdict(guards, guard, arenaBytes, at);
+  if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
+    verdict = reenter(ex, guards, guard, at);
+  }
+  if (verdict !== Reason.None) countRefusal(exListener[ex], verdict);
+  return verdict;
+}
+
+function reenter(ex: number, guards: Guards, guard: number, at: number): Reason {
   const before = exSource[ex], limiter = limiterOf(before);
-  const isNew = limiter !== guards.guardLimiter[guard];
+  const isNew = limiter !== guards.guardLimiter[guard]; // the guard is another one since it came
   const verdict = enter(guards, guard, at, false, isNew);
   if (verdict !== Reason.None) return verdict;
   exSource[ex] = admittedSource;
@@ -66,6 +76,10 @@ export function readmitted(ex: number, at: number): Reason {
   if (isNew) sourceGive(sources, before);
   else if (before !== limiter) sourceExit(sources, before);
   return Reason.None;
+}
+
+function countRefusal(listener: number, reason: Reason): void {
+  stats.listenerRefused[listener * REFUSALS + reason - Reason.Denied]++;
 }
 
 /** The limiter that a row's connections are counted for: the row itself, or the one that it is a source of. */
