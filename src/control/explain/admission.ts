@@ -2,7 +2,7 @@
 // they are asked. The lists are those of the Plan; of limits, what is counted now.
 import ipaddr from "ipaddr.js";
 import { ARENA_SCRATCH, NONE } from "../../base/limits.ts";
-import { guardOf, type Guards, Tracks } from "../../plan/guards.ts";
+import { ENTRY_WORDS, EntryAt, guardOf, type Guards, Tracks } from "../../plan/guards.ts";
 import {
   listenerEveryTicks,
   listenerVerdict,
@@ -157,18 +157,19 @@ function rateText(amount: number, windowMs: number): string {
 
 /** `192.0.2.0/24`, with its file and line if it is in one. */
 function entryText({ plan: { guards }, directory }: World, entry: number): string {
-  const text = entryPrefix(guards, entry), file = directory.listFiles.get(guards.entryFile[entry]);
-  return file === undefined ? text : `${text}, ${shown(file, Infinity)} line ${guards.entryLine[entry]}`;
+  const at = entry * ENTRY_WORDS, text = entryPrefix(guards, at);
+  const file = directory.listFiles.get(guards.entry[at + EntryAt.File]);
+  return file === undefined
+    ? text
+    : `${text}, ${shown(file, Infinity)} line ${guards.entry[at + EntryAt.Line]}`;
 }
 
-function entryPrefix(guards: Guards, entry: number): string {
+function entryPrefix({ entry: words }: Guards, at: number): string {
   const family = arenaBytes[ARENA_SCRATCH];
   if (family === 1) return "unix";
   const bytes = new DataView(new ArrayBuffer(16));
-  [guards.entryIp0, guards.entryIp1, guards.entryIp2, guards.entryIp3].forEach((column, word) => {
-    bytes.setInt32(4 * word, column[entry]);
-  });
-  return prefixText(new Uint8Array(bytes.buffer, 0, family === V4 ? 4 : 16), guards.entryBits[entry]);
+  for (let word = 0; word < 4; word++) bytes.setInt32(4 * word, words[at + EntryAt.Ip + word]);
+  return prefixText(new Uint8Array(bytes.buffer, 0, family === V4 ? 4 : 16), words[at + EntryAt.Bits]);
 }
 
 /** The first `bits` of an address. */
