@@ -25,7 +25,7 @@ import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
-import { makeSources } from "../../src/shared/sources.ts";
+import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import {
   EXCHANGES,
@@ -138,6 +138,7 @@ export class Run {
   readonly kernel: FakeKernel;
   readonly stats;
   readonly shared;
+  readonly sources;
   readonly messages: Message[] = [];
   readonly lost: { exchange: number; down: number; hadRequest: boolean }[] = [];
   deaths = 0;
@@ -170,6 +171,7 @@ export class Run {
     memory.clear();
     this.stats = openStats(memory.stats);
     this.shared = openShared(memory.shared);
+    this.sources = openSources(memory.sources);
     this.#ring = new LogRing(memory.log);
     this.#ring.drain(() => {}); // of a run that failed
     this.#ring.drainLines(() => {});
@@ -279,10 +281,12 @@ export class Run {
   #settle(): void {
     const { sizes } = this.#scenario;
     const table = openExchanges(this.#tables.exchanges, sizes.exchanges);
-    const { exState, exDown, exGeneration, exFlags, exServer } = table;
+    const { exState, exDown, exGeneration, exFlags, exServer, exSource } = table;
     let lost = 0;
+    sourceGive(this.sources, Atomics.exchange(this.shared.reactorCharging, ROOM * PER_LINE, 0));
     for (let exchange = 1; exchange < sizes.exchanges; exchange++) {
       const state = exState[exchange], down = exDown[exchange];
+      if (state !== ExState.Free && down !== NONE) sourceGive(this.sources, exSource[exchange]);
       if (state === ExState.Free || state === ExState.Done || down === NONE) continue;
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
@@ -356,7 +360,7 @@ export class Run {
     const other = this.kernel.rooms[OTHER_ROOM]!;
     if (other.ready.length === 0) return;
     other.ready = [];
-    const gone = this.kernel.turnAway(OTHER_ROOM);
+    const gone = this.kernel.turnAway(OTHER_ROOM, (source) => sourceGive(this.sources, source));
     this.elsewhere += gone;
     Atomics.add(this.shared.reactorEnded, OTHER_ROOM * PER_LINE, gone);
   }
