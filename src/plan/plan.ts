@@ -4,6 +4,7 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { checkGuards, GUARDS, type Guards, type GuardsSizes } from "./guards.ts";
 import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
@@ -116,6 +117,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly lines?: LogLinesSizes;
   /** Without it no listener chooses by the name that TLS clients ask for. */
   readonly sni?: SniSizes;
+  /** Without it everybody may come in. */
+  readonly guards?: GuardsSizes;
 };
 
 /** Of nothing. */
@@ -226,6 +229,7 @@ export type Plan =
     readonly pages: Pages;
     readonly lines: LogLines;
     readonly sni: Sni;
+    readonly guards: Guards;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
@@ -254,12 +258,14 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
-  const arenaAt = sniAt + partBytes(SNI, sizes.sni);
+  const guardsAt = sniAt + partBytes(SNI, sizes.sni);
+  const arenaAt = guardsAt + partBytes(GUARDS, sizes.guards);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
   makePart(memory, sniAt, SNI, sizes.sni);
+  makePart(memory, guardsAt, GUARDS, sizes.guards);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -286,10 +292,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(LOG_LINES, lines.sizes);
   const sni = openPart(memory, at, SNI);
   at += partBytes(SNI, sni.sizes);
+  const guards = openPart(memory, at, GUARDS);
+  at += partBytes(GUARDS, guards.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, sni, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, guards, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -303,6 +311,7 @@ export function checkPlan(plan: Plan): void {
   checkPages(plan.pages, plan.arenaBytes);
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
   checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
+  checkGuards(plan.guards);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
     "plan: a share of the access log that is none",

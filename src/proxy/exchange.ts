@@ -11,13 +11,15 @@ import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
+import { PER_LINE } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ENOBUFS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
+import { readmitted } from "./admission.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
+import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
   handshakeAccept,
@@ -39,6 +41,7 @@ import {
   exReason,
   exServer,
   exSetState,
+  exSource,
   exStartMs,
   exState,
   exTried,
@@ -75,13 +78,15 @@ import { connectedSlot, connectTo } from "./server.ts";
 import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
-/** A client's connection has its slot. `bits` came with the newcomer. */
-export function exchangeOpen(down: number, listener: number, bits: number): void {
+/** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
+export function exchangeOpen(down: number, listener: number, bits: number, source: number): void {
   const proxied = plan.listenerProxyCount[listener] !== 0;
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
+  exSource[ex] = source;
+  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
@@ -104,7 +109,9 @@ function firstState(listener: number): ExState.Handshake | ExState.Head | ExStat
 /** The PROXY header of a proxy before us has come so far. */
 function introducing(ex: number, how: Introduced): void {
   if (how === Introduced.Failed) return exchangeEnd(ex, introducedReason, introducedDetail);
-  if (how !== Introduced.Done) return;
+  if (how === Introduced.Waiting) return;
+  const refusal = how === Introduced.Done ? readmitted(ex) : Reason.None;
+  if (refusal !== Reason.None) return exchangeEnd(ex, refusal, 0);
   const down = exDown[ex];
   timerClear(down);
   exSetState(ex, firstState(exListener[ex]));

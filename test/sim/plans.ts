@@ -3,6 +3,7 @@ import { ADDRESS_BYTES } from "../../src/base/limits.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
+import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
 import {
   ACCESS_SHARE_ALL,
   checkPlan,
@@ -77,6 +78,14 @@ export interface PlanSpec {
   readonly probes: readonly ProbeSpec[];
   /** Who speaks TLS; nobody if not given. */
   readonly tls?: TlsSpec;
+  /** What clients may have; nothing is counted if not given. */
+  readonly guard?: GuardSpec;
+}
+
+/** Of each listener; 0: no limit. */
+export interface GuardSpec {
+  readonly connections: number;
+  readonly perSource: number;
 }
 
 /** By number: listeners whose clients speak TLS, servers that do. */
@@ -131,6 +140,13 @@ export function buildPlan(spec: PlanSpec): Plan {
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
+    guards: spec.guard === undefined ? undefined : {
+      listeners: listeners.length + 1,
+      guards: listeners.length + 1,
+      lists: 1,
+      nodeWords: NODE_WORDS,
+      entryWords: ENTRY_WORDS,
+    },
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
@@ -189,9 +205,23 @@ export function buildPlan(spec: PlanSpec): Plan {
     plan.probePattern[number] = probe.pattern;
   });
   const nameAt = put(SERVER_NAME);
+  if (spec.guard !== undefined) writeGuards(plan, spec.guard);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
   checkPlan(plan);
   return plan;
+}
+
+function writeGuards({ guards }: Plan, { connections, perSource }: GuardSpec): void {
+  for (let listener = 1; listener < guards.sizes.listeners; listener++) {
+    guards.listenerGuard[listener] = listener;
+    guards.guardLimiter[listener] = listener;
+    guards.guardTracks[listener] = Tracks.Sources;
+    guards.guardReset[listener] = 1;
+    guards.guardPrefix4[listener] = 32;
+    guards.guardPrefix6[listener] = 128;
+    guards.guardConnections[listener] = connections;
+    guards.guardSourceConnections[listener] = perSource;
+  }
 }
 
 function writeTls(plan: Plan, { listeners, servers, handshakeMs }: TlsSpec, nameAt: number): void {

@@ -178,6 +178,11 @@ export const PLANTED: readonly Planted[] = [
     edits: [["  Atomics.add(shared.reactorEnded, room * PER_LINE, 1);\n", ""]],
   },
   {
+    name: "who ends is counted for its source for ever",
+    file: "src/proxy/end.ts",
+    edits: [["    sourceGive(sources, exSource[ex]);\n", ""]],
+  },
+  {
     name: "a pause in accepting never ends",
     file: "src/proxy/accept.ts",
     edits: [["    pausedUntilMs = 0;\n    watchAll();\n", ""]],

@@ -21,9 +21,11 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
 import { healthByDefault } from "./health_schema.ts";
 import { onlyByDatagrams } from "./leads.ts";
+import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { proxies } from "./proxy_schema.ts";
@@ -176,6 +178,12 @@ const listener = z.strictObject({
     placeholder: "CIDR",
     example: "10.0.0.0/8",
   }),
+  allow,
+  deny,
+  limits: key(limits.prefault({}), {
+    description: "how many connections clients may have, and how fast",
+    later: ["bandwidth", "bandwidth-per-connection", "bandwidth-per-source"],
+  }),
   "accept-proxy": key(proxies.optional(), {
     description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
     placeholder: "CIDR",
@@ -284,9 +292,6 @@ const file = key(
           description: "a listener, by name",
           short: "bind",
           later: [
-            "allow",
-            "deny",
-            "limits",
             "on-remove",
             "forward-proxy",
             "ban",
@@ -377,6 +382,7 @@ export const configSchema = file.transform(inherit);
 export type Config = z.output<typeof configSchema> & {
   readonly admin: Admin;
   readonly "page-files": PageFiles;
+  readonly "list-files": ListFiles;
 };
 
 /** A documented key: its path with `*` for a name or an index, its documentation, default and schema. */
