@@ -1,6 +1,7 @@
 // Both ends of asking the process that runs: what /explain answers, and the client that asks it.
 import { askJson, type Door } from "../admin_client.ts";
 import type { ConfigProblem } from "../config/errors.ts";
+import { monotonicMs } from "../control_room.ts";
 import type { Sight } from "../sight.ts";
 import { explain } from "./explain.ts";
 import type { Explanation } from "./explanation.ts";
@@ -16,7 +17,7 @@ export function explainLive(
   const published = sight.published();
   if (published === undefined) return undefined;
   const { plan, config, written, hide } = published;
-  const { directory, shared, health, presented: certificates } = sight;
+  const { directory, shared, sources, health, presented: certificates } = sight;
   const state = {
     source: "running",
     generation: sight.generation(),
@@ -24,7 +25,20 @@ export function explainLive(
     phase: sight.phase(),
   } as const;
   return explain(
-    { plan, config, directory, shared, health, certificates, state, written, hide, whereIs: () => null },
+    {
+      plan,
+      config,
+      directory,
+      shared,
+      sources,
+      monotonicMs: monotonicMs(),
+      health,
+      certificates,
+      state,
+      written,
+      hide,
+      whereIs: () => null,
+    },
     question,
   );
 }
