@@ -39,7 +39,6 @@ interface Rows {
 }
 
 const NOBODY: Rows = { first: 0, count: 0 };
-
 /** As many answers as servers like. */
 const ANY_RESPONSES = -1;
 

@@ -155,14 +155,10 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       const session = sessionOf(profiles, name, configured, target);
       const placed = { number: server, upstream: number, address, configured: target, session };
       servers.push(placed);
-      const probe = health === "off" ? NONE : addProbe(
-        probes,
-        numbers,
-        health,
-        placed,
-        sendProxyBits(configured["send-proxy"]),
-        byDatagrams.has(name) && isText(health),
-      );
+      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed, {
+        sendsProxy: sendProxyBits(configured["send-proxy"]),
+        datagrams: byDatagrams.has(name) && isText(health),
+      });
       directory.add("servers", {
         number: server,
         upstream: name,
@@ -279,8 +275,7 @@ function addProbe(
   numbers: Numbering,
   check: HealthCheck,
   { number: server, configured: target, address, session }: Server,
-  sendsProxy: number,
-  datagrams: boolean,
+  { sendsProxy, datagrams }: { readonly sendsProxy: number; readonly datagrams: boolean },
 ): number {
   const { http, interval, timeout, fall, rise } = check;
   const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));

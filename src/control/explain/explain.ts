@@ -39,6 +39,7 @@ import { clientOf, fromText, type Question, type RequestQuestion } from "./quest
 import {
   forwardedHead,
   inputs,
+  placeClient,
   readPath,
   readRequest,
   requestView,
@@ -97,6 +98,10 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     };
   }
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
+  if (isDatagram) {
+    placeClient(question, certified);
+    return { ...empty, listener: listenerView(world, entry), ...datagram(world, entry) };
+  }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
   const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view };
@@ -104,7 +109,6 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
     return { ...known, timeouts, decision: begun.decision };
   }
-  if (isDatagram) return { ...known, ...datagram(world, entry) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
     return {
       ...known,
