@@ -84,6 +84,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
+    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -172,6 +173,7 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
+  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
   return [...findings, error([...path, "tls"], what, "leave it out")];
