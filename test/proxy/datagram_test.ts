@@ -315,6 +315,7 @@ function run(seed: number): void {
     },
     stats,
     shared: memory,
+    sources: makeSources(),
     log,
     logState: LogState.make(),
     plan: planFor(responses, places).memory,
