@@ -31,6 +31,7 @@ import { LogRing } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
+import { makeSources } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, SlotState, TIMERS } from "../../src/shared/tables.ts";
 import {
@@ -315,7 +316,7 @@ function run(seed: number): void {
     },
     stats,
     shared: memory,
-    sources: makeSources(),
+    sources: makeSources(CONNECTIONS, seed),
     log,
     logState: LogState.make(),
     plan: planFor(responses, places).memory,
