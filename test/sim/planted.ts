@@ -113,7 +113,10 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a reset passed on as an end of stream",
     file: end,
-    edits: [["const reset = isReset[exReason[ex]] === 1 ||", "const reset = isReset[exReason[ex]] === 2 ||"]],
+    edits: [[
+      "refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;",
+      "refusesByReset(exListener[ex]) : false;",
+    ]],
   },
   {
     name: "the connect's deadline goes on",
