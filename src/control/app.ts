@@ -1,13 +1,13 @@
 // The control plane's life, in order: start (everything that can fail does so before anything runs),
 // what DNS changes, drain, end. Ordinary async TypeScript on the main thread.
 import { availableParallelism } from "node:os";
-import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
+import { ARENA_EVENTS, CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
 import { Certificates } from "./certificates/store.ts";
 import { Issuing } from "./certificates/issuing.ts";
 import { CertificateError } from "./certificates/profiles.ts";
 import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
-import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
+import { clockMs, enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
@@ -290,6 +290,10 @@ export class App {
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
     return {
       startedAtMs: this.#startedAtMs,
+      clockMs: () => {
+        sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
+        return clockMs();
+      },
       phase: () => this.#phase,
       generation: () => this.#generation,
       published: () => {

@@ -166,7 +166,9 @@ export class Reactors {
   }
 
   clearServer(number: number): void {
-    this.shared.serverVerdict[number] = Verdict.Unchecked;
+    const { serverVerdict, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
+    serverVerdict[number] = Verdict.Unchecked;
+    serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
     for (const { stats } of this.all) {
       for (const column of ["serverOpened", "serverFailed", "serverUpBytes", "serverDownBytes"] as const) {
         stats[column][number] = 0;

@@ -50,7 +50,10 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
     if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
-    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+    if (exchanges.exFlags[ex] & ExFlag.Placed) {
+      Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+      Atomics.sub(shared.upstreamInUse, exchanges.exUpstream[ex], 1);
+    }
     if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;

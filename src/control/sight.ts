@@ -38,6 +38,8 @@ export interface Published {
 export interface Sight {
   /** Wall clock at the start of the process. */
   readonly startedAtMs: number;
+  /** The reactors' clock, in milliseconds. */
+  readonly clockMs: () => number;
   readonly phase: () => Phase;
   readonly generation: () => number;
   /** Undefined before the first. */

@@ -47,7 +47,7 @@ import {
 import { helloChoose, helloDetail, helloReason } from "./hello.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
-import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
+import { latencyCame, Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
 import {
   forwardEvent,
   headEvent,
@@ -304,6 +304,7 @@ function connected(ex: number): void {
   }
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  latencyCame(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;
   tunnelBegin(ex);

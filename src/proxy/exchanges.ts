@@ -15,6 +15,8 @@ export let exUp: Uint32Array;
 export let exUpstream: Uint16Array;
 export let exServer: Uint32Array;
 export let exFirst: Uint32Array;
+export let exWalk: Uint32Array;
+export let exReachMs: Float64Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exStartMs: Float64Array;
@@ -52,6 +54,8 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exUpstream,
     exServer,
     exFirst,
+    exWalk,
+    exReachMs,
     exGeneration,
     exIdleTicks,
     exStartMs,

@@ -39,6 +39,8 @@ export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Ke
   return { log: Log.open({ level: "debug", format: "text", output: kept.output, ...options }), kept };
 }
 
+const PLAIN = { weight: 1, backup: false };
+
 /** `host` as directory entries name it: server N of three has the address 10.0.0.N:9001. */
 export function fillDirectory(directory: Directory, upstream = "app"): void {
   directory.begin();
@@ -53,7 +55,7 @@ export function fillDirectory(directory: Directory, upstream = "app"): void {
   SERVERS.forEach((number, index) => {
     const address = `10.0.0.${index + 1}:9001`;
     const probe = PROBES[index];
-    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe });
+    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe, ...PLAIN });
     directory.add("probes", {
       number: probe,
       address,
@@ -112,6 +114,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       phase: () => fixture.phase,
       generation: () => 5,
       published: () => undefined,
+      clockMs: () => 100_000,
       maxConnections: 1000,
       reactors,
       deaths: () => 1,

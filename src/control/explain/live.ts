@@ -43,7 +43,19 @@ export function explainLive(
     phase: sight.phase(),
   } as const;
   return explain(
-    { plan, config, directory, shared, health, certificates, state, written, hide, whereIs: () => null },
+    {
+      plan,
+      config,
+      directory,
+      shared,
+      nowMs: sight.clockMs(),
+      health,
+      certificates,
+      state,
+      written,
+      hide,
+      whereIs: () => null,
+    },
     question,
   );
 }

@@ -66,6 +66,7 @@ export async function offlineWorld(
     config,
     directory,
     shared: openShared(makeShared()),
+    nowMs: 0,
     health: new HealthHistory(),
     certificates: (listener) => presentedBy(config, listener, disk),
     state: { source: "configuration", generation: null, at: null, phase: null },

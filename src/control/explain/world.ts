@@ -1,6 +1,7 @@
 // What explain looks at: a Plan with its names and the memory that decides, of a process that runs or of
 // nothing but a configuration.
 import type { Plan } from "../../plan/plan.ts";
+import type { Standing } from "../../policy/candidates.ts";
 import type { Shared } from "../../shared/servers.ts";
 import type { Presented } from "../certificates/presented.ts";
 import type { Config } from "../config/schema.ts";
@@ -16,10 +17,9 @@ export interface World {
   /** What the Plan was compiled from. */
   readonly config: Config;
   readonly directory: Directory;
-  readonly shared: Pick<
-    Shared,
-    "serverVerdict" | "serverInUse" | "upstreamCursor" | "upstreamWaiting"
-  >;
+  readonly shared: Standing & Pick<Shared, "upstreamCursor" | "upstreamWaiting">;
+  /** The reactors' clock. */
+  readonly nowMs: number;
   readonly health: HealthHistory;
   /** Those of a listener, in its order. */
   readonly certificates: (listener: string) => readonly Presented[];
