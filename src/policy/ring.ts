@@ -1,5 +1,5 @@
 // The order in which a key asks an upstream's servers, by rules that hash: some looks into the Maglev table, each at a
-// place of its own, then the list, then the backups; each server once. It depends on the Plan and the key alone, so
+// place of its own, then the list in an order of the key's own, then the backups; each server once. It depends on the Plan and the key alone, so
 // that whoever is passed over (down, drained, full, loaded) moves the keys that were its own and no others, and has
 // them back when it is back; and nobody needs to remember who was asked.
 import type { Plan } from "../plan/plan.ts";
@@ -12,7 +12,12 @@ const GOLDEN = 0x9e3779b9;
 
 /** Places of the order; behind the last one there is nobody. */
 export function ringEnd(plan: Plan, upstream: number): number {
-  return LOOKS + 2 * plan.upstreamCount[upstream];
+  return LOOKS + 2 * roundOf(plan, upstream);
+}
+
+/** Turns in which each server of the list comes once: a power of two, so that any odd stride visits all. */
+function roundOf(plan: Plan, upstream: number): number {
+  return 1 << (32 - Math.clz32(plan.upstreamCount[upstream] - 1));
 }
 
 /** The member at a place of a key's order, or -1: who would be there was asked before, or is asked later. */
@@ -25,8 +30,9 @@ export function ringMember(plan: Plan, upstream: number, key: number, place: num
     }
     return member;
   }
-  const turn = place - LOOKS, backup = turn < count ? 0 : 1;
-  const member = (mix(key) % count + turn) % count;
+  const turn = place - LOOKS, round = roundOf(plan, upstream), backup = turn < round ? 0 : 1;
+  const member = (mix(key) + Math.imul(turn, mix(key + 1) | 1)) & (round - 1);
+  if (member >= count) return -1;
   if (plan.serverBackup[plan.upstreamMember[first + member]] !== backup) return -1;
   for (let before = 0; before < LOOKS; before++) {
     if (tableMember(plan, upstream, key, before) === member) return -1;
@@ -52,7 +58,7 @@ export function ringPick(
   weights: number,
   nowMs: number,
 ): number {
-  const end = ringEnd(plan, upstream), backups = end - plan.upstreamCount[upstream];
+  const backups = ringEnd(plan, upstream) - roundOf(plan, upstream);
   const load = plan.upstreamLoadMax[upstream], slow = plan.upstreamSlowStartMs[upstream];
   if (load !== 0 || slow !== 0) {
     for (let place = 0; place < backups; place++) {

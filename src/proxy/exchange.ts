@@ -9,6 +9,7 @@ import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from 
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
+import { isHashed } from "../policy/balance.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
@@ -59,7 +60,7 @@ import {
   requestTimeout,
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
-import { connectedSlot, connectTo } from "./server.ts";
+import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer. */
@@ -173,6 +174,8 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
+  const upstream = exUpstream[ex];
+  if (isHashed(plan, upstream)) exFirst[ex] = keyOfClient(plan, upstream, down);
   reached(ex, reachFirst(ex));
 }
 

@@ -48,7 +48,7 @@ import {
 import { givePlaceBack, takePlace } from "./places.ts";
 import { poolShrink, poolTake } from "./pool.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { connectedSlot, connectTo, keyOfClient, pickMember } from "./server.ts";
+import { connectedSlot, connectTo, pickMember } from "./server.ts";
 
 /** Kept connections given up for a new one when slots are short. */
 const SHRINK_AT_ONCE = 2;
@@ -65,11 +65,10 @@ export const enum Reached {
   Full,
 }
 
-/** Picks a server and starts with it. */
+/** Picks a server and starts with it. Where its upstream's rule hashes, exFirst is the key already. */
 export function reachFirst(ex: number): Reached {
   const upstream = exUpstream[ex], held = planOf(exGeneration[ex]);
   const hashes = upstream !== NONE && isHashed(held, upstream);
-  if (hashes && !(exFlags[ex] & ExFlag.Http)) exFirst[ex] = keyOfClient(held, upstream, exDown[ex]);
   let member = upstream === NONE ? -1 : pickMember(upstream, exFirst[ex]);
   if (member < 0) {
     exReason[ex] = Reason.DestinationUnavailable;

