@@ -57,29 +57,27 @@ export function turnOf(candidates: Candidates, upstream: number, cursor: number)
   return placeOf(candidates, upstream, ((cursor >>> 0) % sum) * step % sum);
 }
 
-/** The two places that a cursor draws, by weight; the same if there is but one. */
-export function drawOf(
-  candidates: Candidates,
-  upstream: number,
-  cursor: number,
-): [first: number, second: number] {
-  return [drawFirst(candidates, upstream, cursor), drawSecond(candidates, upstream, cursor)];
+/** The place that a cursor draws, by weight. */
+export function drawFirst(candidates: Candidates, upstream: number, cursor: number): number {
+  const bits = mix(Math.imul(cursor, 2) ^ mix(upstream));
+  if (candidates.step[upstream] === 0) {
+    return candidates.plan.upstreamFirst[upstream] + scaled(bits, candidates.count[upstream]);
+  }
+  return placeOf(candidates, upstream, scaled(bits, weightsOf(candidates, upstream)));
 }
 
-function drawFirst(candidates: Candidates, upstream: number, cursor: number): number {
-  const point = scaled(mix(Math.imul(cursor, 2) ^ mix(upstream)), weightsOf(candidates, upstream));
-  return placeOf(candidates, upstream, point);
-}
-
-/** Another one than the first, by weight as well: the first one's part is left out. */
-function drawSecond(candidates: Candidates, upstream: number, cursor: number): number {
-  const one = drawFirst(candidates, upstream, cursor);
+/** The place that it draws besides `one`, by weight as well: as if that one were not there. The same if there is no
+ * other. */
+export function drawSecond(candidates: Candidates, upstream: number, cursor: number, one: number): number {
+  const bits = mix((Math.imul(cursor, 2) + 1) ^ mix(upstream));
+  if (candidates.step[upstream] === 0) {
+    const first = candidates.plan.upstreamFirst[upstream], others = candidates.count[upstream] - 1;
+    const other = first + scaled(bits, others);
+    return others === 0 ? one : other >= one ? other + 1 : other;
+  }
   const { weight, weightEnd } = candidates;
-  const others = weightsOf(candidates, upstream) - weight[one];
-  if (others === 0) return one;
-  const point = scaled(mix((Math.imul(cursor, 2) + 1) ^ mix(upstream)), others);
-  const isBehind = point >= weightEnd[one] - weight[one];
-  return placeOf(candidates, upstream, isBehind ? point + weight[one] : point);
+  const point = scaled(bits, weightsOf(candidates, upstream) - weight[one]);
+  return placeOf(candidates, upstream, point >= weightEnd[one] - weight[one] ? point + weight[one] : point);
 }
 
 /** What rules that compare go by, the least first. */
@@ -142,7 +140,8 @@ function placePicked(
       return leastOf(candidates, upstream, standing, candidates.plan.upstreamFirst[upstream]);
     case Balance.RandomTwo:
     case Balance.PeakEwma: {
-      const one = drawFirst(candidates, upstream, cursor), other = drawSecond(candidates, upstream, cursor);
+      const one = drawFirst(candidates, upstream, cursor);
+      const other = drawSecond(candidates, upstream, cursor, one);
       const isBetter = costOf(candidates, upstream, other, standing, nowMs) <
         costOf(candidates, upstream, one, standing, nowMs);
       return isBetter ? other : one;

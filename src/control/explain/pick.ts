@@ -3,7 +3,8 @@
 import { Balance } from "../../plan/plan.ts";
 import {
   costOf,
-  drawOf,
+  drawFirst,
+  drawSecond,
   isHashed,
   pick,
   refreshCandidates,
@@ -54,7 +55,8 @@ export function pickOf(world: World, upstream: number, head: Head | undefined): 
   for (let next = member; next >= 0; next = walkNext(plan, upstream, shared, start, walked, nowMs)) {
     order.push(next);
   }
-  const drawn = goesByDraw(world, upstream) ? drawOf(candidates, upstream, cursor) : [];
+  const one = drawFirst(candidates, upstream, cursor);
+  const drawn = goesByDraw(world, upstream) ? [one, drawSecond(candidates, upstream, cursor, one)] : [];
   return {
     candidates,
     places,

@@ -469,7 +469,10 @@ test("formatAddress and readTarget are each other's inverse", () => {
       bytes.set(encodeAddress(address), from);
       const text = formatAddress(bytes, from);
       equal(text, addressText(address));
-      deepEqual(readTarget(text), { ok: true, value: { address, tls: false, base: "", maxConnections: 0, weight: 1, backup: false } });
+      deepEqual(readTarget(text), {
+        ok: true,
+        value: { address, tls: false, base: "", maxConnections: 0, weight: 1, backup: false },
+      });
     }),
     { numRuns: 500 },
   );
