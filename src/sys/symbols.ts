@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 3;
+export const ABI = 4;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -47,6 +47,8 @@ export const SYMBOLS = {
   close: [["i32", "i32"], "i32"], // slot, reset
   option: [["i32", "i32", "i32"], "i32"], // slot, option, value
   client: [["i32", "u32"], "i32"],
+  introduce: [["i32", "u32", "i32"], "i32"], // slot, introduction, its length
+  introduction: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   sockname: [["i32", "u32"], "i32"],
   peername: [["i32", "u32"], "i32"],
 
@@ -162,6 +164,8 @@ export const enum TlsFact {
   /** The peer's certificate as RFC 9440 writes it. */
   Certificate,
   Resumed,
+  /** Of the subject. */
+  CommonName,
 }
 
 /** What `log_kind` says of an fd. */

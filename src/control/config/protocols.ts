@@ -99,13 +99,16 @@ function ofUpstream(
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const balanced = checkBalance(name, upstream, http !== undefined, tcp, raw);
   if (users === undefined) return balanced;
+  const pooled = upstream["send-proxy"] === undefined
+    ? []
+    : written(raw, path, ["keep-alive"], "with send-proxy no connection is kept: it is one client's");
   const overTls = upstream.servers.flatMap(({ address }, at) => {
     const text = serverText(raw, name, at);
     if (!text.startsWith("tls://") || http === undefined) return [];
     const what = `${quoted(text)} is for TCP, and listener ${quoted(http)} is for http://`;
     return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
   });
-  if (tcp === undefined) return [...balanced, ...overTls];
+  if (tcp === undefined) return [...balanced, ...overTls, ...pooled];
   const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
@@ -118,7 +121,7 @@ function ofUpstream(
     if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
-  if (http !== undefined) return [...balanced, ...overTls, ...findings];
+  if (http !== undefined) return [...balanced, ...overTls, ...findings, ...pooled];
   return [
     ...balanced,
     ...findings,

@@ -32,12 +32,12 @@ import type {
   LineView,
   TimeoutView,
 } from "./explanation.ts";
+import { introduction } from "./introduction.ts";
 import { findListener, listenersOf, listenerView } from "./listener.ts";
-import { fromText, type Question, type RequestQuestion } from "./question.ts";
+import { clientOf, fromText, type Question, type RequestQuestion } from "./question.ts";
 import {
   forwardedHead,
   inputs,
-  placeClient,
   readPath,
   readRequest,
   requestView,
@@ -94,8 +94,14 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
       decision: decide("nobody", `nobody listens on ${addressText(question.to)}`),
     };
   }
-  placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
-  const known = { ...empty, listener: listenerView(world, entry) };
+  const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
+  const begun = introduction(world, entry, question, certified);
+  if ("problems" in begun) return begun;
+  const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view };
+  if (begun.decision !== undefined) {
+    const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
+    return { ...known, timeouts, decision: begun.decision };
+  }
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
     return { ...known, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
   }
@@ -121,6 +127,7 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
     state,
     decision: decide("nobody", ""),
     listener: null,
+    introduction: null,
     tls: null,
     elsewhere: [],
     request: null,
@@ -377,7 +384,7 @@ function clientView(
     isIn(plan.arena, plan.trustedAt[first + at], arenaBytes, clientAt)
   );
   return {
-    ip: question.to.kind === "unix" ? "unix" : question.from.ip,
+    ip: clientOf(question)?.ip ?? "unix",
     trusted,
     by: trusted ? by?.text ?? null : null,
   };

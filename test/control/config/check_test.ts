@@ -68,6 +68,7 @@ test("the shortest configuration gets every default", () => {
         "redirect-to-https": false,
         routes: [],
         trust: [],
+        "accept-proxy": [],
         forwarded: {
           "x-forwarded-for": "append",
           "x-forwarded-proto": "append",
