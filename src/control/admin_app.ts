@@ -3,6 +3,8 @@
 // the user's browser could ask by DNS rebinding. No CORS.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { Connections } from "./connections/answer.ts";
+import { readQuery } from "./connections/query.ts";
 import { formatProblems } from "./config/errors.ts";
 import { unready } from "./directory.ts";
 import { askedOf, explainLive } from "./explain/live.ts";
@@ -10,6 +12,7 @@ import { explanationText } from "./explain/text.ts";
 import { metricsText } from "./metrics.ts";
 import { PROMETHEUS_TYPE } from "./prometheus.ts";
 import type { Sight } from "./sight.ts";
+import { answerServers, readServersQuery } from "./servers.ts";
 import { statusOf } from "./status.ts";
 
 export interface AdminAppOptions {
@@ -22,6 +25,9 @@ export interface AdminAppOptions {
 const PATHS: Readonly<Record<string, string>> = {
   "/metrics": "counters for Prometheus",
   "/status": "listeners, servers with their health, connections; JSON",
+  "/servers": "servers: ?upstream=&server=&health=&sort=COLUMN[:desc]&limit=N; JSON",
+  "/connections":
+    "connections as they are: ?listener=&upstream=&server=&client=IP[/BITS][:PORT]&state=&min-age=30s&sort=COLUMN[:desc]&limit=N&rates=on, or &by=source counted; JSON",
   "/explain":
     "what becomes of ?to=URL&method=&from=&proxied=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
   "/healthz": "200 while the process works",
@@ -31,7 +37,7 @@ const PATHS: Readonly<Record<string, string>> = {
 const OPEN_PATH = "/healthz";
 
 export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
-  const app = new Hono();
+  const app = new Hono(), connections = new Connections(sight);
   app.use(async (context, next) => {
     await next();
     context.header("Connection", "close");
@@ -45,18 +51,24 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     "/metrics",
     (context) => context.body(metricsText(sight), 200, { "Content-Type": PROMETHEUS_TYPE }),
   );
-  app.get("/status", (context) => {
-    return context.body(JSON.stringify(statusOf(sight), null, 2) + "\n", 200, {
-      "Content-Type": "application/json",
-    });
+  app.get("/status", (context) => json(context, statusOf(sight)));
+  app.get("/servers", (context) => {
+    const query = readServersQuery(parametersOf(context), sight.directory);
+    if ("problems" in query) return context.text(formatProblems(query.problems), 400);
+    return json(context, answerServers(sight, query));
+  });
+  app.get("/connections", async (context) => {
+    const query = readQuery(parametersOf(context), sight.directory);
+    if ("problems" in query) return context.text(formatProblems(query.problems), 400);
+    return json(context, await connections.answer(query));
   });
   app.get("/explain", (context) => {
-    const query = new URL(context.req.url).searchParams;
+    const query = parametersOf(context);
     const answer = explainLive(sight, askedOf(query));
     if (answer === undefined) return context.text("starting: nothing is decided yet\n", 503);
     if ("problems" in answer) return context.text(formatProblems(answer.problems), 400);
     if (query.get("format") === "text") return context.text(explanationText(answer));
-    return context.body(JSON.stringify(answer, null, 2) + "\n", 200, { "Content-Type": "application/json" });
+    return json(context, answer);
   });
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
@@ -71,6 +83,14 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
   return app;
 }
 
+function json(context: Context, answer: object): Response {
+  return context.body(JSON.stringify(answer, null, 2) + "\n", 200, { "Content-Type": "application/json" });
+}
+
+function parametersOf(context: Context): URLSearchParams {
+  return new URL(context.req.url).searchParams;
+}
+
 function isKnown(context: Context): boolean {
   return Object.hasOwn(PATHS, context.req.path);
 }
@@ -80,7 +100,7 @@ function refuseMethod(context: Context): Response {
 }
 
 function notFound(context: Context): Response {
-  const paths = Object.entries(PATHS).map(([path, what]) => `  ${path.padEnd(10)}${what}\n`).join("");
+  const paths = Object.entries(PATHS).map(([path, what]) => `  ${path.padEnd(14)}${what}\n`).join("");
   return context.text(`not found; there is\n${paths}`, 404);
 }
 

@@ -1,13 +1,13 @@
 // The control plane's life, in order: start (everything that can fail does so before anything runs),
 // what DNS changes, drain, end. Ordinary async TypeScript on the main thread.
 import { availableParallelism } from "node:os";
-import { ARENA_EVENTS, CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
+import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
 import { Certificates } from "./certificates/store.ts";
 import { Issuing } from "./certificates/issuing.ts";
 import { CertificateError } from "./certificates/profiles.ts";
 import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
-import { clockMs, enterRoom, openLibrary, sys } from "../sys/sys.ts";
+import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
@@ -31,9 +31,12 @@ import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
+import { controlClockMs, peerOf } from "./control_room.ts";
+import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum } from "./sight.ts";
-import { type Status, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
+import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
 const LEAVE_DEADLINE_MS = 3_000;
@@ -98,6 +101,7 @@ export class App {
   #records: Records | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #recent: Recent | undefined;
   #sockets: Socket[] = [];
   #generation = 0;
   #plan: Plan | undefined;
@@ -267,6 +271,7 @@ export class App {
       this.#releaseNumbers();
       this.#tellDropped();
     }, RELEASE_EVERY_MS);
+    this.#recent!.start();
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
     for (const { bind, upstream } of this.listeners) {
@@ -288,12 +293,9 @@ export class App {
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
+    const recent = this.#recent = new Recent(reactors.all);
     return {
       startedAtMs: this.#startedAtMs,
-      clockMs: () => {
-        sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
-        return clockMs();
-      },
       phase: () => this.#phase,
       generation: () => this.#generation,
       published: () => {
@@ -304,6 +306,8 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      clockMs: controlClockMs,
+      peerOf,
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       directory: this.#directory,
@@ -312,6 +316,7 @@ export class App {
       certificates: () => this.#certificates.status(),
       presented: (listener) => this.#certificates.presented(listener),
       acme: () => this.#issuing?.status(),
+      recent: () => recent.view(),
       log: this.#log,
       accessLog,
     };
@@ -388,7 +393,10 @@ export class App {
     }
     const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
     const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
-    for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
+    for (const number of upstreams.release(oldest, deserted)) {
+      this.#directory.upstreams.delete(number);
+      reactors.clearUpstream(number);
+    }
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
   }
@@ -419,6 +427,7 @@ export class App {
     this.#certificates.close();
     await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
+    this.#recent?.stop();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);

@@ -5,7 +5,7 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
-import { makeTable } from "../shared/columns.ts";
+import { type Layout, makeTable } from "../shared/columns.ts";
 import { type Asks, makeAsks, openAsks } from "../shared/asks.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
@@ -18,7 +18,15 @@ import {
   type SharedMemory,
   Verdict,
 } from "../shared/servers.ts";
-import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
+import {
+  LISTENER_STATS,
+  makeStats,
+  openStats,
+  SERVER_STATS,
+  type Stats,
+  type StatsMemory,
+  UPSTREAM_STATS,
+} from "../shared/stats.ts";
 import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
@@ -158,22 +166,18 @@ export class Reactors {
 
   /** Zeroes what hung on a number that is free again. */
   clearListener(number: number): void {
-    for (const { stats } of this.all) {
-      for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) {
-        stats[column][number] = 0;
-      }
-    }
+    for (const { stats } of this.all) clear(LISTENER_STATS, stats, number);
+  }
+
+  clearUpstream(number: number): void {
+    for (const { stats } of this.all) clear(UPSTREAM_STATS, stats, number);
   }
 
   clearServer(number: number): void {
     const { serverVerdict, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
     serverVerdict[number] = Verdict.Unchecked;
     serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
-    for (const { stats } of this.all) {
-      for (const column of ["serverOpened", "serverFailed", "serverUpBytes", "serverDownBytes"] as const) {
-        stats[column][number] = 0;
-      }
-    }
+    for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }
 
   /** Ends every connection that is left, then every Worker, then closes the rooms. */
@@ -275,6 +279,14 @@ export class Reactors {
       throw new ReactorError("the Workers die as soon as they are started; the log says why");
     }
     if (!inTime) throw new ReactorError(`a Worker did not start within ${BIRTH_DEADLINE_MS / 1_000} s`);
+  }
+}
+
+/** Zeroes a row; memory that nobody has touched stays untouched. */
+function clear(layout: Layout, stats: Stats, row: number): void {
+  for (const [name, [, perRow]] of Object.entries(layout)) {
+    const column = stats[name as keyof Stats];
+    for (let at = row * perRow; at < (row + 1) * perRow; at++) if (column[at] !== 0) column[at] = 0;
   }
 }
 

@@ -1,7 +1,8 @@
 // What a dead reactor leaves in its tables: its connections are told, its gauges taken back. Done before
 // C closes the sockets, which still know who the clients were.
 import { ARENA_EVENTS, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
-import { Reason } from "../shared/reason.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
+import { Reason, REASON_COUNT } from "../shared/reason.ts";
 import { PER_LINE, type Shared } from "../shared/servers.ts";
 import { Count, type Stats } from "../shared/stats.ts";
 import {
@@ -40,12 +41,15 @@ export interface DeadReactor {
   readonly stats: Stats;
 }
 
+/** What a reactor has now; its replacement has nothing. */
+const GAUGES = [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken, Count.Idle, Count.ExchangesEnd];
+
 /** Reads what a dead reactor was doing from its tables, and takes it out of its gauges and out of the places
  * at servers that reactors share. */
 export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   const exchanges = openExchanges(reactor.tables.exchanges, reactor.sizes.exchanges);
   const slots = openSlots(reactor.tables.slots, reactor.sizes.slots);
-  const lost: LostConnection[] = [];
+  const lost: LostConnection[] = [], { stats } = reactor;
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
@@ -59,6 +63,8 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
     const idle = http && state === ExState.Head; // what it knows is of its last request
     if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
+    const openedMs = http ? exchanges.exOpenedMs[ex] : exchanges.exStartMs[ex];
+    countLost(stats, exchanges.exListener[ex], Math.max(0, clockMs() - openedMs));
     const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,
@@ -73,16 +79,22 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
-  const { stats } = reactor;
-  stats.ended[Reason.ReactorDied] += lost.length;
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
-  for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken, Count.Idle]) {
+  for (const gauge of GAUGES) {
     stats.count[gauge] = 0;
   }
   Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
+}
+
+/** Counts the end of a connection as its reactor would have. */
+function countLost(stats: Stats, listener: number, lifeMs: number): void {
+  stats.ended[Reason.ReactorDied]++;
+  stats.listenerEnded[listener * REASON_COUNT + Reason.ReactorDied]++;
+  stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+  stats.listenerLifeMs[listener] += lifeMs;
 }
 
 /** What a request had come to. The time in the queue of one that was still in it ends now. */

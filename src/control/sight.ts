@@ -2,6 +2,7 @@
 // per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
 import type { Shared } from "../shared/servers.ts";
 import type { Count, Stats } from "../shared/stats.ts";
+import type { TableMemory, TableSizes } from "../shared/tables.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
@@ -21,6 +22,9 @@ export interface ReactorView {
   readonly room: number;
   readonly role: "reactor" | "health";
   readonly stats: Stats;
+  readonly sizes: TableSizes;
+  /** Others once it was replaced. */
+  readonly tables: TableMemory;
   /** Undefined while there is no Worker in the room. */
   readonly worker: unknown;
 }
@@ -35,11 +39,24 @@ export interface Published {
   readonly hide: Hide;
 }
 
+/** What happened in the last minutes. */
+export interface RecentView {
+  /** How long a while. */
+  readonly seconds: number;
+  /** Connections that came, requests that began. */
+  readonly connections: number;
+  readonly requests: number;
+  /** How connections and requests ended, by reason; reasons that did not come are left out. */
+  readonly ended: Readonly<Record<string, number>>;
+  readonly accept_pauses: number;
+  readonly redispatches: number;
+  readonly bugs: number;
+  readonly records_dropped: number;
+}
+
 export interface Sight {
   /** Wall clock at the start of the process. */
   readonly startedAtMs: number;
-  /** The reactors' clock, in milliseconds. */
-  readonly clockMs: () => number;
   readonly phase: () => Phase;
   readonly generation: () => number;
   /** Undefined before the first. */
@@ -47,6 +64,10 @@ export interface Sight {
   /** Client connections at once; the rest waits in the kernel. */
   readonly maxConnections: number;
   readonly reactors: readonly ReactorView[];
+  /** The reactors' clock, CLOCK_MONOTONIC in milliseconds. */
+  readonly clockMs: () => number;
+  /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
+  readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
@@ -60,6 +81,7 @@ export interface Sight {
   readonly presented: (listener: string) => readonly Presented[];
   /** What is issued to us; undefined: nothing is. */
   readonly acme: () => AcmeStatus | undefined;
+  readonly recent: () => RecentView;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -20,7 +20,7 @@ import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { refusedLine } from "./access_line.ts";
-import { count, log, plan, room, shared, stats } from "./context.ts";
+import { count, countEnded, log, plan, room, shared } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
@@ -106,7 +106,7 @@ export function acceptFrom(socket: number): number {
     }
     if (sys.hand(token, to) < 0) {
       sys.refuse(token, 1);
-      stats.ended[Reason.OutOfResources]++;
+      countEnded(socket < plan.sockets ? plan.socketListener[socket] : NONE, Reason.OutOfResources);
       continue;
     }
     Atomics.add(shared.reactorHanded, to * PER_LINE, 1);
@@ -157,7 +157,7 @@ function acceptRefuse(token: number, listener: number, reason: Reason): void {
   assertTable(refused === 0, "accept: a newcomer could not be refused");
   tellRefused(listener, reason);
   Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
-  stats.ended[reason]++;
+  countEnded(listener, reason);
 }
 
 /** Its address is known to slots only. */

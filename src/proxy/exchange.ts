@@ -37,6 +37,7 @@ import {
   exIdleTicks,
   exListener,
   exReason,
+  exSeenMs,
   exServer,
   exSetState,
   exStartMs,
@@ -56,7 +57,16 @@ import {
 } from "./introduction.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
-import { latencyCame, Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
+import {
+  latencyCame,
+  Reached,
+  reachFailed,
+  reachFirst,
+  reachNext,
+  reachOpened,
+  reachTimed,
+  reasonOf,
+} from "./reach.ts";
 import {
   forwardEvent,
   headEvent,
@@ -81,7 +91,7 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
-  exStartMs[ex] = clockMs();
+  exStartMs[ex] = exSeenMs[ex] = clockMs();
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
@@ -214,6 +224,7 @@ function begin(ex: number, bits: number): void {
 export function exchangeEvent(slot: number, bits: number): void {
   if (slotState[slot] === SlotState.Idle) return poolEvent(slot, bits);
   const ex = slotEx[slot];
+  exSeenMs[ex] = clockMs();
   switch (exState[ex]) {
     case ExState.Connect:
       return slot === exUp[ex] ? connectEvent(ex, slot, bits) : waitingClientEvent(ex, slot, bits);
@@ -317,8 +328,9 @@ function serverShaken(ex: number, how: Shaken): void {
   if (how === Shaken.Failed) return connectFailed(ex, shakenReason, shakenDetail);
   if (how !== Shaken.Done) return;
   timerClear(exUp[ex]);
-  if (exDown[ex] === NONE) connected(ex);
-  else reached(ex, Reached.Connected);
+  if (exDown[ex] === NONE) return connected(ex);
+  reachTimed(ex);
+  reached(ex, Reached.Connected);
 }
 
 function connectFailed(ex: number, reason: Reason, errno: number): void {

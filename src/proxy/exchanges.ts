@@ -20,6 +20,7 @@ export let exReachMs: Float64Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exStartMs: Float64Array;
+export let exSeenMs: Float64Array;
 export let exFlags: Uint16Array;
 export let exRoute: Uint32Array;
 export let exStatus: Uint16Array;
@@ -31,6 +32,9 @@ export let exHost: Uint16Array;
 export let exHostEnd: Uint16Array;
 export let exInterim: Uint8Array;
 export let exRequests: Uint32Array;
+export let exOpenedMs: Float64Array;
+export let exUpBefore: Float64Array;
+export let exDownBefore: Float64Array;
 export let exUpBytes: Float64Array;
 export let exDownBytes: Float64Array;
 export let exNext: Uint32Array;
@@ -59,6 +63,7 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exGeneration,
     exIdleTicks,
     exStartMs,
+    exSeenMs,
     exFlags,
     exRoute,
     exStatus,
@@ -70,6 +75,9 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exHostEnd,
     exInterim,
     exRequests,
+    exOpenedMs,
+    exUpBefore,
+    exDownBefore,
     exUpBytes,
     exDownBytes,
     exNext,

@@ -3,12 +3,21 @@
 import { assert } from "../base/assert.ts";
 import { CONNECTS_PER_TURN, NONE } from "../base/limits.ts";
 import { Ready, readyAdd, runAgain } from "../net/ready.ts";
-import { slotBody, slotEx, slotPeer, slotScanned, slotSetState, slotState } from "../net/slots.ts";
-import { Balance } from "../plan/plan.ts";
+import {
+  slotBody,
+  slotEx,
+  slotPeer,
+  slotScanned,
+  slotSetState,
+  slotSinceMs,
+  slotState,
+} from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
+import { Balance } from "../plan/plan.ts";
 import { isHashed, walked, walkNext } from "../policy/balance.ts";
 import { isSpare } from "../policy/candidates.ts";
 import { latencySample } from "../policy/latency.ts";
+import { LATENCY_BUCKETS, latencyBucket } from "../shared/histogram.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
@@ -196,6 +205,7 @@ function reachServer(ex: number): Reached {
   }
   count(Count.Connects);
   stats.serverOpened[exServer[ex]]++;
+  slotSinceMs[connectedSlot] = clockMs();
   join(ex, connectedSlot);
   const begins = held.serverTls[exServer[ex]] !== NONE || held.upstreamSendProxy[exUpstream[ex]] !== 0;
   if (result === 0 && !begins) return Reached.Connected;
@@ -221,6 +231,14 @@ export function reachOpened(ex: number): void {
   timerClear(up);
   slotSetState(up, SlotState.Open);
   readyAdd(up, Ready.Out);
+  if (exDown[ex] !== NONE) reachTimed(ex);
+}
+
+/** A new connection to the exchange's server is there, and its TLS: how long that took is counted. */
+export function reachTimed(ex: number): void {
+  const upstream = exUpstream[ex], tookMs = clockMs() - slotSinceMs[exUp[ex]];
+  stats.upstreamConnects[upstream * LATENCY_BUCKETS + latencyBucket(tookMs)]++;
+  stats.upstreamConnectMs[upstream] += tookMs;
 }
 
 /** A server that was being connected is given up. */

@@ -215,6 +215,7 @@ function gauges(): void {
   stats.count[Count.BlocksTaken] = blocksTaken();
   stats.count[Count.SlotsTaken] = slotsTaken();
   stats.count[Count.Idle] = poolIdle();
+  stats.count[Count.ExchangesEnd] = exchangesEnd();
 }
 
 function sleepMs(): number {

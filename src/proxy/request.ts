@@ -26,6 +26,7 @@ import { exchangeEnd } from "./end.ts";
 import {
   exConnectMs,
   exDown,
+  exDownBefore,
   exDownBytes,
   exErrno,
   exFirst,
@@ -39,6 +40,7 @@ import {
   exKeptBytes,
   exListener,
   exMethodEnd,
+  exOpenedMs,
   exQueuedMs,
   exReason,
   exRequests,
@@ -52,6 +54,7 @@ import {
   exTried,
   exUnqueuedMs,
   exUp,
+  exUpBefore,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
@@ -131,7 +134,7 @@ export function requestTimeout(ex: number, slot: number): void {
 export function requestAwait(ex: number, bits: number): void {
   const down = exDown[ex];
   exFlags[ex] = ExFlag.Http;
-  exRequests[ex] = 0;
+  accountsBegin(ex);
   exKept[ex] = NONE;
   slotBody[down] = Body.Head;
   slotScanned[down] = 0;
@@ -139,10 +142,17 @@ export function requestAwait(ex: number, bits: number): void {
   headEvent(ex, down, bits);
 }
 
+/** Nothing is known yet of a connection whose requests are told one by one. */
+function accountsBegin(ex: number): void {
+  exRequests[ex] = 0;
+  exOpenedMs[ex] = exStartMs[ex];
+  exUpBefore[ex] = exDownBefore[ex] = 0;
+}
+
 /** A client's connection is refused before any request of it could be read, with the reason's status. */
 export function requestRefuse(ex: number, reason: Reason, detail: number): void {
   exFlags[ex] = ExFlag.Http;
-  exRequests[ex] = 0;
+  accountsBegin(ex);
   exKept[ex] = NONE;
   slotBody[exDown[ex]] = Body.Ended;
   refuse(ex, reason, REASONS[reason].status, detail, false);

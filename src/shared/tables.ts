@@ -79,7 +79,7 @@ export const SLOTS = {
   slotUnreadBytes: [Uint16Array, 1], // how many they are
   slotScanned: [Uint16Array, 1], // how many of them are known not to hold the end that is waited for
   slotServer: [Uint32Array, 1], // a server's connection that is kept: the server
-  slotSinceMs: [Float64Array, 1], // since when it is kept
+  slotSinceMs: [Float64Array, 1], // of a server's connection: since when it is kept; else when it was begun
 } as const satisfies Layout;
 
 /** What an exchange is doing. */
@@ -160,6 +160,7 @@ export const EXCHANGES = {
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
   exStartMs: [Float64Array, 1], // clock at the start
+  exSeenMs: [Float64Array, 1], // clock at the last event of one of its ends
   // HTTP only: touched by nobody else.
   exFlags: [Uint16Array, 1], // ExFlag
   exRoute: [Uint32Array, 1], // the route that was taken, or NONE
@@ -172,6 +173,9 @@ export const EXCHANGES = {
   exHostEnd: [Uint16Array, 1],
   exInterim: [Uint8Array, 1], // 1xx heads forwarded so far
   exRequests: [Uint32Array, 1], // requests of this client's connection so far
+  exOpenedMs: [Float64Array, 1], // clock at the connection's start
+  exUpBefore: [Float64Array, 1], // bytes of the requests and answers before; raised when it is back in Head
+  exDownBefore: [Float64Array, 1],
   exUpBytes: [Float64Array, 1], // of this request and its answer
   exDownBytes: [Float64Array, 1],
   exNext: [Uint32Array, 1], // in the queue

@@ -7,10 +7,13 @@ import type { CertificateStatus } from "../../src/control/certificates/store.ts"
 import { Directory } from "../../src/control/directory.ts";
 import { HealthHistory } from "../../src/control/health_history.ts";
 import { Output } from "../../src/control/output.ts";
+import { Recent } from "../../src/control/recent.ts";
 import type { Phase, ReactorView, Sight } from "../../src/control/sight.ts";
 import { Field, LogRing } from "../../src/shared/log_ring.ts";
 import { makeShared, openShared } from "../../src/shared/servers.ts";
+import { makeTable } from "../../src/shared/columns.ts";
 import { makeStats, openStats } from "../../src/shared/stats.ts";
+import { EXCHANGES, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 
 export const LISTENER = 3;
 export const UPSTREAM = 2;
@@ -73,6 +76,10 @@ export interface Fixture {
   readonly reactors: (ReactorView & { readonly log: LogRing })[];
   readonly kept: Kept;
   phase: Phase;
+  /** The reactors' clock. */
+  nowMs: number;
+  /** Peer records by room and slot: `1 7`. */
+  readonly peers: Map<string, Uint8Array>;
 }
 
 interface FixtureOptions {
@@ -102,11 +109,21 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     room,
     role: room === 3 ? "health" as const : "reactor" as const,
     stats: openStats(makeStats()),
+    ...makeTables(),
     worker: {},
     log: new LogRing(LogRing.make()),
   }));
+  let nowMs = 1_000_000;
+  const recent = new Recent(reactors, () => nowMs);
   const fixture: Fixture = {
     phase: "ready",
+    get nowMs() {
+      return nowMs;
+    },
+    set nowMs(ms) {
+      nowMs = ms;
+    },
+    peers: new Map(),
     reactors,
     kept,
     sight: {
@@ -114,9 +131,14 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       phase: () => fixture.phase,
       generation: () => 5,
       published: () => undefined,
-      clockMs: () => 100_000,
       maxConnections: 1000,
       reactors,
+      clockMs: () => nowMs,
+      peerOf: (room, slot, into) => {
+        const peer = fixture.peers.get(`${room} ${slot}`);
+        if (peer !== undefined) into.set(peer);
+        return peer !== undefined;
+      },
       deaths: () => 1,
       shared: openShared(makeShared()),
       directory,
@@ -125,11 +147,25 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       certificates: () => options.certificates ?? [],
       acme: () => options.acme,
       presented: () => [],
+      recent: () => recent.view(),
       log,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },
   };
   return fixture;
+}
+
+/** Rows of a reactor's tables. */
+export const ROWS = 64;
+
+function makeTables(): Pick<ReactorView, "sizes" | "tables"> {
+  const sizes = { slots: ROWS, exchanges: ROWS, timers: ROWS, pipes: 1 };
+  const tables = {
+    slots: makeTable(SLOTS, ROWS),
+    exchanges: makeTable(EXCHANGES, ROWS),
+    timers: makeTable(TIMERS, ROWS),
+  };
+  return { sizes, tables };
 }
 
 /** Pushes a record into a ring, as a reactor does; false when the ring is full. */

@@ -82,7 +82,7 @@ export function readAdmin(input: string): Reading<Admin> {
 }
 
 /** What an HTTP Authorization field can carry. The text itself is never repeated. */
-function readToken(input: string): Reading<string> {
+export function readToken(input: string): Reading<string> {
   if (input === "") return refused("empty", "write the token");
   if (input.length > TOKEN_CHARACTERS_MAX) {
     return refused(`longer than ${TOKEN_CHARACTERS_MAX} characters`, "choose a shorter token");
