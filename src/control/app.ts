@@ -23,6 +23,7 @@ import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
+import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -99,6 +100,7 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
+  #drains: Drains | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
   #recent: Recent | undefined;
@@ -259,6 +261,7 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
+    this.#drains = new Drains(this.#directory, this.#reactors.shared);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
@@ -310,6 +313,7 @@ export class App {
       peerOf,
       deaths: () => reactors.deaths,
       shared: reactors.shared,
+      drains: this.#drains!,
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
@@ -337,6 +341,7 @@ export class App {
     );
     for (const warning of warnings) this.#log.warn("config", warning);
     this.#plan = plan;
+    this.#drains?.apply();
     return plan;
   }
 

@@ -174,8 +174,9 @@ export class Reactors {
   }
 
   clearServer(number: number): void {
-    const { serverVerdict, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
+    const { serverVerdict, serverDrained, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
     serverVerdict[number] = Verdict.Unchecked;
+    serverDrained[number] = 0;
     serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
     for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }

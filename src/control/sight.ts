@@ -11,6 +11,7 @@ import type { CertificateStatus } from "./certificates/store.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
+import type { Drains } from "./drains.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { Log } from "./log.ts";
@@ -71,6 +72,8 @@ export interface Sight {
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
+  /** Who gets nothing new. */
+  readonly drains: Drains;
   readonly directory: Directory;
   readonly health: HealthHistory;
   /** Every host name of the configuration, by name. */

@@ -4,6 +4,7 @@ import type { AcmeStatus } from "../../src/control/acme/acme.ts";
 import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
 import type { CertificateStatus } from "../../src/control/certificates/store.ts";
+import { Drains } from "../../src/control/drains.ts";
 import { Directory } from "../../src/control/directory.ts";
 import { HealthHistory } from "../../src/control/health_history.ts";
 import { Output } from "../../src/control/output.ts";
@@ -113,6 +114,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     worker: {},
     log: new LogRing(LogRing.make()),
   }));
+  const shared = openShared(makeShared());
   let nowMs = 1_000_000;
   const recent = new Recent(reactors, () => nowMs);
   const fixture: Fixture = {
@@ -140,7 +142,8 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
         return peer !== undefined;
       },
       deaths: () => 1,
-      shared: openShared(makeShared()),
+      shared,
+      drains: new Drains(directory, shared),
       directory,
       health: new HealthHistory(),
       names: new Map(),
