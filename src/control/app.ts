@@ -27,7 +27,14 @@ import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
-import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
+import {
+  closeListeners,
+  datagramsLost,
+  ListenError,
+  openListeners,
+  type Socket,
+  stopListeners,
+} from "./listeners.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
@@ -311,6 +318,7 @@ export class App {
       reactors: reactors.all,
       clockMs: controlClockMs,
       peerOf,
+      datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       drains: this.#drains!,
@@ -420,10 +428,11 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
-    stopListeners(this.#sockets);
+    const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
+    stopListeners(streams);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
-    closeListeners(this.#sockets);
-    this.#sockets = [];
+    closeListeners(streams);
+    this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them
   }
 
   /** Gives everything back, as far as it was taken. */
@@ -436,6 +445,8 @@ export class App {
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);
+      closeListeners(this.#sockets);
+      this.#sockets = [];
     } else if (this.#sockets.length > 0) {
       closeListeners(this.#sockets);
       this.#sockets = [];

@@ -27,7 +27,7 @@ import {
   type StatsMemory,
   UPSTREAM_STATS,
 } from "../shared/stats.ts";
-import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
+import { EXCHANGES, FLOWS, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
 import { type LostConnection, settle } from "./settle.ts";
@@ -178,6 +178,7 @@ export class Reactors {
     serverVerdict[number] = Verdict.Unchecked;
     serverDrained[number] = 0;
     serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
+    this.shared.serverAvoided[number] = 0;
     for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }
 
@@ -339,5 +340,6 @@ function makeTables(sizes: TableSizes): TableMemory {
     slots: makeTable(SLOTS, sizes.slots),
     exchanges: makeTable(EXCHANGES, sizes.exchanges),
     timers: makeTable(TIMERS, sizes.timers),
+    flows: makeTable(FLOWS, sizes.slots),
   };
 }

@@ -8,8 +8,11 @@ import { Count, type Stats } from "../shared/stats.ts";
 import {
   ExFlag,
   ExState,
+  FlowFlag,
   openExchanges,
+  openFlows,
   openSlots,
+  SlotState,
   type TableMemory,
   type TableSizes,
 } from "../shared/tables.ts";
@@ -29,6 +32,8 @@ export interface LostConnection {
   readonly peer: Uint8Array;
   readonly upBytes: number;
   readonly downBytes: number;
+  /** Of a session of datagrams: how many came from its client, and from its server. */
+  readonly datagrams?: { readonly up: number; readonly down: number };
   /** What is known of its request, if it is one of HTTP. */
   readonly http?: RequestRecord;
 }
@@ -42,7 +47,14 @@ export interface DeadReactor {
 }
 
 /** What a reactor has now; its replacement has nothing. */
-const GAUGES = [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken, Count.Idle, Count.ExchangesEnd];
+const GAUGES = [
+  Count.PipesOpen,
+  Count.BlocksTaken,
+  Count.SlotsTaken,
+  Count.Idle,
+  Count.ExchangesEnd,
+  Count.FlowsEnd,
+];
 
 /** Reads what a dead reactor was doing from its tables, and takes it out of its gauges and out of the places
  * at servers that reactors share. */
@@ -65,7 +77,6 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
     if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
     const openedMs = http ? exchanges.exOpenedMs[ex] : exchanges.exStartMs[ex];
     countLost(stats, exchanges.exListener[ex], Math.max(0, clockMs() - openedMs));
-    const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,
       listener: exchanges.exListener[ex],
@@ -73,12 +84,13 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
       server: idle ? NONE : exchanges.exServer[ex],
       tried: idle ? 0 : exchanges.exTried[ex],
       durationMs: Math.max(0, clockMs() - exchanges.exStartMs[ex]),
-      peer: known ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES),
+      peer: peerOf(reactor.room, down),
       upBytes: http ? exchanges.exUpBytes[ex] : slots.slotMovedBytes[down],
       downBytes: http ? exchanges.exDownBytes[ex] : up === NONE ? 0 : slots.slotMovedBytes[up],
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
+  lost.push(...flowsOf(reactor, slots.slotState, shared));
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
@@ -95,6 +107,42 @@ function countLost(stats: Stats, listener: number, lifeMs: number): void {
   stats.listenerEnded[listener * REASON_COUNT + Reason.ReactorDied]++;
   stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
   stats.listenerLifeMs[listener] += lifeMs;
+}
+
+/** Sessions of datagrams: rows by slot. */
+function flowsOf(
+  { room, sizes, tables, stats }: DeadReactor,
+  slotState: Uint8Array,
+  shared: Shared,
+): LostConnection[] {
+  const flows = openFlows(tables.flows, sizes.slots), lost: LostConnection[] = [];
+  for (let slot = 1; slot < sizes.slots; slot++) {
+    if (slotState[slot] !== SlotState.Flow) continue;
+    if (flows.flowFlags[slot] & FlowFlag.Placed) {
+      Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+      Atomics.sub(shared.upstreamInUse, flows.flowUpstream[slot], 1);
+    }
+    countLost(stats, flows.flowListener[slot], Math.max(0, clockMs() - flows.flowStartMs[slot]));
+    lost.push({
+      room,
+      listener: flows.flowListener[slot],
+      upstream: flows.flowUpstream[slot],
+      server: flows.flowServer[slot],
+      tried: flows.flowTried[slot],
+      durationMs: Math.max(0, clockMs() - flows.flowStartMs[slot]),
+      peer: peerOf(room, slot),
+      upBytes: flows.flowUpBytes[slot],
+      downBytes: flows.flowDownBytes[slot],
+      datagrams: { up: flows.flowUpDatagrams[slot], down: flows.flowDownDatagrams[slot] },
+    });
+  }
+  return lost;
+}
+
+/** Who the client of a slot was; all zero: nobody knows. */
+function peerOf(room: number, slot: number): Uint8Array {
+  const isKnown = sys.peer_of(room, slot, ARENA_SCRATCH) === 0;
+  return isKnown ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES);
 }
 
 /** What a request had come to. The time in the queue of one that was still in it ends now. */

@@ -69,6 +69,8 @@ export interface Sight {
   readonly clockMs: () => number;
   /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
   readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
+  /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
+  readonly datagramsLost: () => number;
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;

@@ -98,14 +98,15 @@ export function entries<T>(numbers: ReadonlySet<number>, byNumber: ReadonlyMap<n
 }
 
 function totalsOf(
-  { reactors, shared, directory, maxConnections, log, accessLog, deaths }: Sight,
+  { reactors, shared, directory, maxConnections, log, accessLog, deaths, datagramsLost }: Sight,
 ): TotalsStatus {
   const ended = REASONS.flatMap(({ name }, reason) => {
     const count = sum(reactors, "ended", reason);
     return count === 0 ? [] : [[name, count] as const];
   });
   const all = [...directory.current.listeners];
-  const bytes = (column: "listenerUpBytes" | "listenerDownBytes") =>
+  type Column = "listenerUpBytes" | "listenerDownBytes" | "listenerUpDatagrams" | "listenerDownDatagrams";
+  const moved = (column: Column) =>
     all.reduce((total, listener) => total + sum(reactors, column, listener), 0);
   return {
     connections: {
@@ -117,9 +118,19 @@ function totalsOf(
       total: sumCount(reactors, Count.Opened),
     },
     bytes: {
-      up: bytes("listenerUpBytes"),
-      down: bytes("listenerDownBytes"),
+      up: moved("listenerUpBytes"),
+      down: moved("listenerDownBytes"),
       spliced: sumCount(reactors, Count.SplicedBytes),
+    },
+    datagrams: {
+      up: moved("listenerUpDatagrams"),
+      down: moved("listenerDownDatagrams"),
+      dropped: {
+        cut: sumCount(reactors, Count.DatagramsCut),
+        unsent: sumCount(reactors, Count.DatagramsUnsent),
+        refused: sumCount(reactors, Count.DatagramsRefused),
+        full: datagramsLost(),
+      },
     },
     ended: Object.fromEntries(ended),
     requests: sumCount(reactors, Count.Requests),
@@ -175,6 +186,10 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
     refused: Object.fromEntries(refusalsOf(reactors, number)),
     requests: sum(reactors, "listenerRequests", number),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },
+    datagrams: {
+      up: sum(reactors, "listenerUpDatagrams", number),
+      down: sum(reactors, "listenerDownDatagrams", number),
+    },
   };
 }
 

@@ -72,6 +72,16 @@ export interface Bytes {
 export interface TotalsStatus {
   readonly connections: { readonly now: number; readonly max: number; readonly total: number };
   readonly bytes: Bytes & { readonly spliced: number };
+  readonly datagrams: Bytes & {
+    /** Not forwarded: the kernel had to cut them; they could not be sent; their client got no session; the receive
+     * buffers of listening sockets were full. */
+    readonly dropped: {
+      readonly cut: number;
+      readonly unsent: number;
+      readonly refused: number;
+      readonly full: number;
+    };
+  };
   /** How connections ended, by reason; reasons that never came are left out. */
   readonly ended: Readonly<Record<string, number>>;
   /** Requests, connects to servers, requests on a connection that was kept, requests sent once more. */
@@ -112,12 +122,14 @@ export interface ListenerStatus {
   readonly name: string;
   readonly bind: string;
   readonly upstream: string;
+  /** For datagrams: sessions. */
   readonly connections: { readonly now: number; readonly total: number };
   /** Connections that were turned away before anything was done for them, by reason; reasons that never came are left
    * out. */
   readonly refused: Readonly<Record<string, number>>;
   readonly requests: number;
   readonly bytes: Bytes;
+  readonly datagrams: Bytes;
 }
 
 export interface UpstreamStatus {

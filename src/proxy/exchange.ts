@@ -7,7 +7,7 @@ import { ASK_MS, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
-import { Protocol } from "../plan/plan.ts";
+import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
 import { isHashed } from "../policy/balance.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
@@ -87,11 +87,11 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
-  exDown[ex] = down;
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
   exStartMs[ex] = exSeenMs[ex] = clockMs();
+  exDown[ex] = down; // the last: who reads the table meanwhile takes the rest for its own
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
@@ -380,7 +380,8 @@ export function exchangeProbe(probe: number): boolean {
   exFirst[ex] = probe;
   exStartMs[ex] = clockMs();
   exGeneration[ex] = planHold();
-  const result = connectTo(ex, plan, plan.probeAddressAt[probe]);
+  const isDatagram = plan.probeKind[probe] === ProbeKind.Datagram;
+  const result = connectTo(ex, plan, plan.probeAddressAt[probe], isDatagram);
   if (result !== 0 && result !== -EINPROGRESS) {
     exchangeEnd(ex, reasonOf(-result), -result);
     return true;

@@ -133,8 +133,8 @@ export function requestTimeout(ex: number, slot: number): void {
 /** A client's connection has its slot: its first request is awaited. */
 export function requestAwait(ex: number, bits: number): void {
   const down = exDown[ex];
-  exFlags[ex] = ExFlag.Http;
   accountsBegin(ex);
+  exFlags[ex] = ExFlag.Http;
   exKept[ex] = NONE;
   slotBody[down] = Body.Head;
   slotScanned[down] = 0;
@@ -151,8 +151,8 @@ function accountsBegin(ex: number): void {
 
 /** A client's connection is refused before any request of it could be read, with the reason's status. */
 export function requestRefuse(ex: number, reason: Reason, detail: number): void {
-  exFlags[ex] = ExFlag.Http;
   accountsBegin(ex);
+  exFlags[ex] = ExFlag.Http;
   exKept[ex] = NONE;
   slotBody[exDown[ex]] = Body.Ended;
   refuse(ex, reason, REASONS[reason].status, detail, false);

@@ -34,6 +34,11 @@ export const enum Count {
   /** TLS handshakes that were done, with clients and with servers. */
   Handshakes,
   ServerHandshakes,
+  /** Datagrams that were not forwarded: the kernel had to cut them; there was no room to send them, or they could not
+   * be sent; their client got no session, or its session ended first. */
+  DatagramsCut,
+  DatagramsUnsent,
+  DatagramsRefused,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,
@@ -42,6 +47,8 @@ export const enum Count {
   Idle,
   /** First row of the exchanges that was never used: who lists connections looks no further. */
   ExchangesEnd,
+  /** One more than the last slot that was ever a session of datagrams. */
+  FlowsEnd,
   Length,
 }
 
@@ -58,6 +65,8 @@ export const LISTENER_STATS = {
   listenerUpBytes: [Float64Array, 1], // read from clients
   listenerDownBytes: [Float64Array, 1], // read from servers
   listenerRequests: [Float64Array, 1], // requests that ended
+  listenerUpDatagrams: [Float64Array, 1],
+  listenerDownDatagrams: [Float64Array, 1],
   listenerAnswers: [Float64Array, ANSWER_CLASSES], // by the first digit of their status; 0: none was sent
   listenerEnded: [Float64Array, REASON_COUNT], // connections and requests, by why they ended
   listenerLives: [Float64Array, LIFE_BUCKETS], // connections that ended, by how long they lived

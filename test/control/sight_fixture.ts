@@ -14,7 +14,7 @@ import { Field, LogRing } from "../../src/shared/log_ring.ts";
 import { makeShared, openShared } from "../../src/shared/servers.ts";
 import { makeTable } from "../../src/shared/columns.ts";
 import { makeStats, openStats } from "../../src/shared/stats.ts";
-import { EXCHANGES, SLOTS, TIMERS } from "../../src/shared/tables.ts";
+import { EXCHANGES, FLOWS, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 
 export const LISTENER = 3;
 export const UPSTREAM = 2;
@@ -152,6 +152,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       presented: () => [],
       recent: () => recent.view(),
       log,
+      datagramsLost: () => 0,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },
   };
@@ -167,6 +168,7 @@ function makeTables(): Pick<ReactorView, "sizes" | "tables"> {
     slots: makeTable(SLOTS, ROWS),
     exchanges: makeTable(EXCHANGES, ROWS),
     timers: makeTable(TIMERS, ROWS),
+    flows: makeTable(FLOWS, ROWS),
   };
   return { sizes, tables };
 }

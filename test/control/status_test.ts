@@ -83,6 +83,7 @@ test("statusOf sums counters over reactors", () => {
     refused: { limit_reached: 3 },
     requests: 0,
     bytes: { up: 101, down: 0 },
+    datagrams: { up: 0, down: 0 },
   }]);
   equal(status.upstreams[0].servers[1].connections.failed, 3);
   deepEqual(

@@ -6,6 +6,7 @@ import type { ConnectionsAnswer, ConnectionView } from "../../src/control/connec
 import { BlackHole } from "../support/black_hole.ts";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
+import { Datagrams } from "../support/datagrams.ts";
 import { run, type Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as httpOk } from "../support/http_origin.ts";
@@ -173,6 +174,39 @@ describe("a row", () => {
       for (const client of [one, two]) client.end();
       for (const client of [one, two]) strictEqual(await client.ending(), "fin");
     });
+  });
+});
+
+describe("a session of datagrams", () => {
+  it("is a row like any other, and is gone when it is over", async () => {
+    using server = await Datagrams.echo();
+    await withSluice(
+      [...ALONE, "--udp-idle", "1s", `udp://127.0.0.1:0=${server.address}`],
+      async (sluice) => {
+        using client = await Datagrams.open();
+        using other = await Datagrams.open("127.0.0.1");
+        strictEqual(await client.ask("hello", sluice.port()), "hello");
+        strictEqual(await other.ask("twelve bytes", sluice.port()), "twelve bytes");
+        const row = await rowOf(sluice, "one of them", (row) => row.client === client.address);
+        const { opened, age_seconds, idle_seconds, reactor, ...rest } = row;
+        ok(Math.abs(Date.parse(opened) - Date.now()) < 5_000 && reactor >= 1);
+        ok(age_seconds < 5 && idle_seconds <= age_seconds);
+        deepStrictEqual(rest, {
+          client: client.address,
+          listener: "udp://127.0.0.1:0",
+          upstream: "udp://127.0.0.1:0",
+          server: server.address,
+          protocol: "udp",
+          state: "open",
+          bytes: { up: 5, down: 5 },
+          rates: null,
+          requests: null,
+        });
+        const sorted = await ask(sluice, "?sort=bytes&rates=on");
+        deepStrictEqual(sorted.matched, sorted.connections!.length);
+        await until("their end", async () => (await ask(sluice)).total === 0);
+      },
+    );
   });
 });
 

@@ -119,7 +119,7 @@ export const VERBS: readonly Verb[] = [
     name: "explain",
     summary: "what would become of a connection or a request, step by step, and why",
     usage: [
-      "-c FILE tcp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--alpn PROTOCOL] [--from IP[:PORT]]",
+      "-c FILE tcp://HOST:PORT|udp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--alpn PROTOCOL] [--from IP[:PORT]]",
       "-c FILE [METHOD] URL [-H 'NAME: VALUE']... [--from IP[:PORT]]",
       "... --from PROXY --proxied IP[:PORT]|local",
       "--live [--admin URL] ...",
@@ -264,7 +264,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "drain",
-    summary: "a server of the running Sluice gets nothing new, what it has goes on; --undo: it does again",
+    summary: "a server of the running Sluice gets nothing new, what it has goes on; or --undo",
     usage: ["ADDRESS|TARGET|HOST [--upstream NAME] [--undo]"],
     flags: [
       { ...UPSTREAM, description: "only that of this upstream; else of all that have it", many: undefined },

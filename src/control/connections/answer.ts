@@ -8,7 +8,7 @@ import type { Column, GroupColumn } from "./columns.ts";
 import type { Query } from "./query.ts";
 import { Rates, type Sample } from "./rates.ts";
 import { copyOf, DOINGS, type Row, SPOKEN } from "./row.ts";
-import { scan, type Scanned } from "./scan.ts";
+import { othersTurn, ROWS_PER_SLICE, scan, type Scanned } from "./scan.ts";
 import { Best, comparing, filterOf, type Keyed, keyOf } from "./select.ts";
 
 /** Bytes each way: up is what clients send. */
@@ -95,7 +95,12 @@ async function list(sight: Sight, query: Query, sample: Sample | undefined): Pro
     if (isAsked(row)) best.push({ key: key(row), order: matched++, row: copyOf(row) });
   });
   const epochMs = Date.now() - scanned.atMs;
-  const connections = best.take().map(({ row }) => viewOf(sight, row, scanned.atMs, epochMs, sample));
+  const connections: ConnectionView[] = [];
+  for (const { row } of best.take()) {
+    if (connections.push(viewOf(sight, row, scanned.atMs, epochMs, sample)) % ROWS_PER_SLICE === 0) {
+      await othersTurn();
+    }
+  }
   return { ...headOf(query, scanned, matched, connections.length, matched, sample), connections };
 }
 

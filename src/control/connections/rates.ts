@@ -1,7 +1,7 @@
 // Rates of connections: what each had moved a moment ago, against what it has moved now. One sample at a time is
 // kept, for everybody who asks meanwhile; nothing is kept when nobody asks.
 import type { Sight } from "../sight.ts";
-import type { Row } from "./row.ts";
+import { type Row, Speaks } from "./row.ts";
 import { scan } from "./scan.ts";
 
 /** How long what is measured may be apart. */
@@ -21,8 +21,8 @@ export class Sample {
     const moved = new Map<number, Moved>();
     const startMs = sight.clockMs();
     await scan(sight, (row) => {
-      let table = moved.get(row.room);
-      if (table === undefined) moved.set(row.room, table = new Moved());
+      let table = moved.get(tableOf(row));
+      if (table === undefined) moved.set(tableOf(row), table = new Moved());
       table.note(row);
     });
     return new Sample((startMs + sight.clockMs()) / 2, moved);
@@ -30,9 +30,14 @@ export class Sample {
 
   /** Bytes that a connection has moved since, in a second; NaN for one that is not known. */
   since(row: Row, nowMs: number, column: "upBytes" | "downBytes"): number {
-    const before = this.#moved.get(row.room)?.of(row, column) ?? (row.openedMs >= this.atMs ? 0 : NaN);
+    const before = this.#moved.get(tableOf(row))?.of(row, column) ?? (row.openedMs >= this.atMs ? 0 : NaN);
     return Math.max(0, row[column] - before) * 1_000 / Math.max(1, nowMs - this.atMs);
   }
+}
+
+/** A number for the table that a row is in. */
+function tableOf({ room, speaks }: Row): number {
+  return speaks === Speaks.Udp ? -room : room;
 }
 
 /** What the connections of one table had moved, by their places. */

@@ -36,10 +36,11 @@ export const DOINGS: readonly (readonly [name: string, text: string])[] = [
 export const enum Speaks {
   Tcp,
   Http,
+  Udp,
 }
 
 /** By Speaks. */
-export const SPOKEN: readonly string[] = ["tcp", "http"];
+export const SPOKEN: readonly string[] = ["tcp", "http", "udp"];
 
 /** One connection. A source fills the same object for each; whoever keeps one copies it. */
 export interface Row {

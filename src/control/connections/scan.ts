@@ -2,6 +2,7 @@
 // never wait for it. Scans take turns: what one needs is bounded, and so is what all of them need.
 import type { Sight } from "../sight.ts";
 import { exchangesOf } from "./exchanges.ts";
+import { flowsOf } from "./flows.ts";
 import { emptyRow, type Row, Seen, type Source } from "./row.ts";
 
 /** Rows read before others have their turn. */
@@ -20,9 +21,15 @@ export interface Scanned {
 
 /** Every table that has connections. */
 export function sourcesOf(sight: Sight): Source[] {
-  return sight.reactors.filter(({ role }) => role === "reactor").map((reactor) =>
-    exchangesOf(reactor, sight.peerOf)
-  );
+  return sight.reactors.filter(({ role }) => role === "reactor").flatMap((reactor) => [
+    exchangesOf(reactor, sight.peerOf),
+    flowsOf(reactor, sight.peerOf),
+  ]);
+}
+
+/** The control plane's other work goes on. */
+export function othersTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Calls `take` for each connection, always with the same object. */
@@ -32,7 +39,7 @@ export async function scan(sight: Sight, take: (row: Row) => void): Promise<Scan
   for (const { read, end, isCurrent } of sourcesOf(sight)) {
     for (let at = 1; isCurrent() && at < end(); at++) {
       if (++rows % ROWS_PER_SLICE === 0) {
-        await new Promise((resolve) => setImmediate(resolve));
+        await othersTurn();
         if (!isCurrent()) break;
       }
       const seen = read(at, row);

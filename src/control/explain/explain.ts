@@ -22,6 +22,7 @@ import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
 import { connection } from "./connection.ts";
+import { datagram } from "./datagrams.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
 import type {
   AnswerView,
@@ -79,7 +80,8 @@ function withoutSecrets<T>(value: T, hide: Hide): T {
 }
 
 function answerTo(world: World, question: Question): Explanation | { problems: ConfigProblem[] } {
-  const found = findListener(world, question.to, question.text);
+  const isDatagram = question.kind === "connection" && question.datagram;
+  const found = findListener(world, question.to, question.text, isDatagram);
   if ("problems" in found) return found;
   const empty = emptyExplanation(world, question), { phase } = world.state;
   if (phase === "draining" || phase === "stopped") {
@@ -102,8 +104,12 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
     return { ...known, timeouts, decision: begun.decision };
   }
+  if (isDatagram) return { ...known, ...datagram(world, entry) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
-    return { ...known, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
+    return {
+      ...known,
+      ...connection(world, entry, { alpn: [], datagram: false, ...question, kind: "connection" }),
+    };
   }
   if (question.kind === "request") return { ...known, ...request(world, entry, question) };
   const isSecure = world.plan.listenerTls[entry.number] !== NONE;
@@ -267,7 +273,7 @@ function toUpstream(
   if (upstream === NONE) {
     return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
   }
-  const balanced = balance(world, upstream, inputs.head), { view, server, full } = balanced;
+  const balanced = balance(world, upstream, { head: inputs.head }), { view, server, full } = balanced;
   const limited = view.servers.some(({ max_connections: most }) => most !== null);
   const known: Partial<Explanation> = {
     upstream: view,

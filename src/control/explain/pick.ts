@@ -35,19 +35,26 @@ export interface Pick {
   readonly turns: ReadonlyMap<number, number>;
   /** Positions that were drawn. */
   readonly drawn: readonly number[];
+  /** Whether a server is passed over as long as another one can be had. */
+  readonly isAvoided: (server: number) => boolean;
 }
 
 /** Turns that are looked ahead for rules that go in turns. */
 const TURNS_TOLD_MAX = 4_096;
 
 /** The pick of a client; `head`: of its request, if it is one. */
-export function pickOf(world: World, upstream: number, head: Head | undefined): Pick {
+export function pickOf(
+  world: World,
+  upstream: number,
+  head: Head | undefined,
+  isAvoided: (server: number) => boolean,
+): Pick {
   const { plan, shared, nowMs } = world, candidates = candidatesFor(plan);
   refreshCandidates(candidates, upstream, shared, nowMs);
   const first = plan.upstreamFirst[upstream], count = candidates.count[upstream];
   const places = new Map<number, number>();
   for (let at = first; at < first + count; at++) places.set(candidates.member[at], at);
-  const none = { candidates, places, order: [], chosen: undefined, turns: new Map(), drawn: [] };
+  const none = { candidates, places, order: [], chosen: undefined, turns: new Map(), drawn: [], isAvoided };
   if (count === 0) return none;
   const cursor = Atomics.load(shared.upstreamCursor, upstream), key = keyOf(world, upstream, head, cursor);
   const member = pick(candidates, upstream, shared, cursor, key, nowMs);
@@ -61,7 +68,8 @@ export function pickOf(world: World, upstream: number, head: Head | undefined): 
     candidates,
     places,
     order,
-    chosen: chosenOf(world, upstream, order),
+    chosen: chosenOf(world, upstream, order, isAvoided) ?? chosenOf(world, upstream, order, () => false),
+    isAvoided,
     turns: turnsOf(candidates, upstream, cursor),
     drawn: drawn.map((at) => candidates.member[at]),
   };
@@ -78,12 +86,20 @@ function keyOf({ plan }: World, upstream: number, head: Head | undefined, cursor
 }
 
 /** The first that has a place; a backup has none for who waits for others. */
-function chosenOf(world: World, upstream: number, order: readonly number[]): number | undefined {
+function chosenOf(
+  world: World,
+  upstream: number,
+  order: readonly number[],
+  isAvoided: (server: number) => boolean,
+): number | undefined {
   const { plan, shared } = world;
-  for (let at = 0; at < order.length; at++) {
-    const server = serverOf(world, upstream, order[at]);
-    if (at > 0 && isSpare(plan, upstream, server, shared)) return undefined;
-    if (hasPlace(world, server)) return order[at];
+  let isCrowded = false;
+  for (const member of order) {
+    const server = serverOf(world, upstream, member);
+    if (isCrowded && isSpare(plan, upstream, server, shared)) return undefined;
+    if (isAvoided(server)) continue;
+    if (hasPlace(world, server)) return member;
+    isCrowded = true;
   }
   return undefined;
 }
@@ -131,13 +147,14 @@ export function whyPicked(world: World, upstream: number, member: number, pick: 
   if (!isUsable(plan, server, shared)) return "not a candidate: it has weight 0";
   if (!pick.places.has(member)) return "not a candidate: a backup, and others are there";
   if (!hasPlace(world, server)) return "passed over: all its connections are in use";
-  const before = isChosen && nth > 0 ? "those before it have no place" : undefined;
+  if (pick.isAvoided(server) && !isChosen) return "passed over: datagrams to it met nobody a moment ago";
+  const before = isChosen && nth > 0 ? "those before it are passed over" : undefined;
   const said = isChosen ? "chosen" : "not chosen";
   switch (plan.upstreamBalance[upstream] as Balance) {
     case Balance.RoundRobin: {
       if (isChosen) {
         return `chosen: ${
-          before === undefined ? "its turn is now" : "those whose turn is before have no place"
+          before === undefined ? "its turn is now" : "those whose turn is before are passed over"
         }`;
       }
       const turn = pick.turns.get(member);

@@ -29,13 +29,24 @@ export interface Balanced {
 const SERVERS_TOLD_MAX = 256;
 const THEN_MAX = 16;
 
-/** `head`: of the request that it is for, if it is one. */
-export function balance(world: World, upstream: number, head?: Head): Balanced {
+/** What an upstream is asked for. */
+export interface Wanted {
+  /** Of the request that it is for, if it is one. */
+  readonly head?: Head;
+  /** Whether a server is passed over as long as another one can be had. */
+  readonly isAvoided?: (server: number) => boolean;
+}
+
+export function balance(
+  world: World,
+  upstream: number,
+  { head, isAvoided = () => false }: Wanted = {},
+): Balanced {
   const { plan, shared, directory, config } = world;
   const entry = directory.upstreams.get(upstream)!;
   const first = plan.upstreamFirst[upstream], count = plan.upstreamCount[upstream];
   const numbers = [...plan.upstreamMember.subarray(first, first + count)];
-  const pick = pickOf(world, upstream, head), { order, chosen } = pick;
+  const pick = pickOf(world, upstream, head, isAvoided), { order, chosen } = pick;
   const servers = toldOf(numbers.length, order, chosen).map((member) =>
     serverView(world, directory.servers.get(numbers[member])!, upstream, member, pick)
   );

@@ -17,7 +17,7 @@ export interface World {
   /** What the Plan was compiled from. */
   readonly config: Config;
   readonly directory: Directory;
-  readonly shared: Standing & Pick<Shared, "upstreamCursor" | "upstreamWaiting">;
+  readonly shared: Standing & Pick<Shared, "serverAvoided" | "upstreamCursor" | "upstreamWaiting">;
   /** The reactors' clock. */
   readonly nowMs: number;
   readonly health: HealthHistory;
@@ -39,7 +39,9 @@ export function placeOf(world: World, path: Path): Place {
 export function timeoutsWritten(raw: unknown): ReadonlySet<string> {
   const written = new Set<string>();
   const look = (path: Path): void => {
-    for (const name of keysAt(raw, [...path, "timeouts"])) written.add(pathText([...path, "timeouts", name]));
+    for (const section of ["timeouts", "udp"]) {
+      for (const name of keysAt(raw, [...path, section])) written.add(pathText([...path, section, name]));
+    }
   };
   look(["defaults"]);
   for (const section of ["listeners", "upstreams"]) {

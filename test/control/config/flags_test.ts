@@ -312,8 +312,8 @@ test("problems name the argument and the remedy", () => {
       "no certificate",
     ],
     [
-      ["udp://:53=a:1"],
-      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp://, tls://, http://, https:// or unix:",
+      ["udp://:53=unix:/a"],
+      'udp://:53=unix:/a: "unix:/a" is a unix socket, and listener "udp://:53" is for udp://; write HOST:PORT',
       "later",
     ],
     [
@@ -510,7 +510,11 @@ test("problems name the argument and the remedy", () => {
       "a slip",
     ],
     [[L, "--health", "http"], '--health: unknown value "http"; write off or tcp', "it is --health-http"],
-    [[L, "--health", "on"], '--health: unknown value "on"; did you mean "tcp"?', "no such word"],
+    [
+      [L, "--health", "on"],
+      '--health: unknown value "on"; leave it out, or write off or tcp',
+      "no such word",
+    ],
     [
       [L, "--health-send", "a\\q", "--health-expect", "b"],
       '--health-send: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',
