@@ -3,7 +3,7 @@ import { ARENA_EVENTS, ARENA_SCRATCH, PEER_BYTES } from "../base/limits.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 
 /** The reactors' clock, CLOCK_MONOTONIC in milliseconds. A poll tells it; nothing else happens in this one. */
-export function controlClockMs(): number {
+export function monotonicMs(): number {
   sys.poll(ARENA_EVENTS, 1, 0);
   return clockMs();
 }

@@ -31,6 +31,7 @@ export function metricsText(sight: Sight): string {
     ...ofNames(sight),
     ...ofCertificates(sight),
     ...ofAcme(sight),
+    ...ofLists(sight),
     ...ofConnections(sight),
     ...ofReactors(sight),
   ];
@@ -330,6 +331,20 @@ function ofAcme({ acme }: Sight): Family[] {
   return [orders, problem];
 }
 
+function ofLists({ lists }: Sight): Family[] {
+  const size = new Family("gauge", "sluice_list_entries", "Entries of a file of addresses that is in use.");
+  const problem = new Family(
+    "gauge",
+    "sluice_list_problem",
+    "1 while a file of addresses cannot be used as it is now, and what was read before stays in use.",
+  );
+  for (const { file, entries, problem: why } of lists()) {
+    size.set({ file }, entries);
+    problem.set({ file }, why === undefined ? 0 : 1);
+  }
+  return [size, problem];
+}
+
 function ofConnections(
   { reactors, shared, maxConnections, deaths, accessLog, datagramsLost }: Sight,
 ): Family[] {
@@ -378,6 +393,11 @@ function ofConnections(
     ),
     handshakes,
     dropped,
+    total(
+      Count.SourcesFull,
+      "sluice_sources_uncounted_total",
+      "Connections let in without limits of their source, since the table of sources had no place for it.",
+    ),
     total(Count.Requests, "sluice_requests_total", "Requests that began."),
     total(Count.Connects, "sluice_connects_total", "Connections to servers that were begun."),
     total(Count.Reused, "sluice_reused_total", "Requests that got a connection that was kept."),

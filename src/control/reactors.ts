@@ -18,6 +18,7 @@ import {
   type SharedMemory,
   Verdict,
 } from "../shared/servers.ts";
+import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
 import {
   LISTENER_STATS,
   makeStats,
@@ -86,7 +87,9 @@ export interface Reactor {
 export class Reactors {
   readonly all: Reactor[];
   readonly shared: Shared;
+  readonly sources: Sources;
   readonly #sharedMemory: SharedMemory = makeShared();
+  readonly #sourcesMemory: SourcesMemory;
   readonly #options: ReactorOptions;
   readonly #events: ReactorEvents;
   #plan!: Plan;
@@ -103,6 +106,8 @@ export class Reactors {
     this.#options = options;
     this.#events = events;
     this.shared = openShared(this.#sharedMemory);
+    this.#sourcesMemory = makeSources(options.connections, anySeed());
+    this.sources = openSources(this.#sourcesMemory);
     this.all = Array.from(
       { length: options.reactors + 1 },
       (_, index) => makeReactor(index + 1, index < options.reactors ? "reactor" : "health", options),
@@ -173,6 +178,15 @@ export class Reactors {
     for (const { stats } of this.all) clear(UPSTREAM_STATS, stats, number);
   }
 
+  /** Whether nobody is counted for a limiter (shared/sources.ts). */
+  isIdleLimiter(limiter: number): boolean {
+    return Atomics.load(this.sources.sourceConnections, limiter) === 0;
+  }
+
+  clearLimiter(limiter: number): void {
+    Atomics.store(this.sources.sourceNew, limiter, 0);
+  }
+
   clearServer(number: number): void {
     const { serverVerdict, serverDrained, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
     serverVerdict[number] = Verdict.Unchecked;
@@ -218,11 +232,12 @@ export class Reactors {
       tables: reactor.tables,
       stats: reactor.statsMemory,
       shared: this.#sharedMemory,
+      sources: this.#sourcesMemory,
       log: reactor.logMemory,
       logState: this.#options.logState,
       asks: reactor.asksMemory,
       plan: this.#plan.memory,
-      seed: Math.floor(Math.random() * 0xffffffff) | 1,
+      seed: anySeed(),
       listeners: this.#listeners.get(room) ?? [],
     };
     const { port1, port2 } = new MessageChannel();
@@ -249,7 +264,7 @@ export class Reactors {
   /** Settles the accounts of a dead Worker and starts its replacement. */
   #died(reactor: Reactor, error: string): void {
     const { room } = reactor;
-    const lost = settle(reactor, this.shared);
+    const lost = settle(reactor, this.shared, this.sources);
     const clients = sys.reap(room);
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
@@ -290,6 +305,10 @@ function clear(layout: Layout, stats: Stats, row: number): void {
     const column = stats[name as keyof Stats];
     for (let at = row * perRow; at < (row + 1) * perRow; at++) if (column[at] !== 0) column[at] = 0;
   }
+}
+
+function anySeed(): number {
+  return crypto.getRandomValues(new Int32Array(1))[0] | 1;
 }
 
 /** Waits for what another thread will make true. */

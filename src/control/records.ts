@@ -6,7 +6,7 @@ import { DETAILS } from "../proto/detail.ts";
 import { Field, HEARD_UNIT, type LogRing, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import type { AccessLog } from "./access_log.ts";
-import { controlClockMs } from "./control_room.ts";
+import { monotonicMs } from "./control_room.ts";
 import { formatAddress } from "./config/address.ts";
 import type { Directory } from "./directory.ts";
 import { tellAcceptPaused, tellAcceptResumed, tellBug, tellHealth } from "./events.ts";
@@ -51,7 +51,7 @@ export class Records {
 
   constructor(options: RecordsOptions) {
     this.#options = options;
-    this.#monotonicMs = options.monotonicMs ?? controlClockMs;
+    this.#monotonicMs = options.monotonicMs ?? monotonicMs;
   }
 
   /** Drains from now on until `signal` is aborted; what comes after that is `drainNow`'s. */

@@ -2,7 +2,17 @@
 import { Reason, REASON_COUNT, REASONS } from "../shared/reason.ts";
 import { type ReactorView, sum } from "./sight.ts";
 
-const REFUSALS: readonly Reason[] = [Reason.LimitReached, Reason.OutOfResources, Reason.ProxyUntrusted];
+const REFUSALS: readonly Reason[] = [
+  Reason.Denied,
+  Reason.NotAllowed,
+  Reason.SourceLimit,
+  Reason.SourceRate,
+  Reason.ListenerLimit,
+  Reason.ListenerRate,
+  Reason.LimitReached,
+  Reason.OutOfResources,
+  Reason.ProxyUntrusted,
+];
 
 /** Why clients of a listener were refused, and how many; reasons that never came are left out. */
 export function refusalsOf(

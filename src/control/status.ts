@@ -62,6 +62,12 @@ function toldOf(sight: Sight): Told {
       names: names.flatMap((asked) => sight.names.get(asked) ?? []).map(nameOf),
     })),
     certificates: sight.certificates().map(certificateOf),
+    lists: sight.lists().map(({ file, entries, readAtMs, problem }) => ({
+      file,
+      entries,
+      read: time(readAtMs),
+      problem: problem ?? null,
+    })),
     acme: acmeOf(sight.acme()),
     recent: sight.recent(),
   };

@@ -17,6 +17,8 @@ export interface Status {
   readonly listeners: readonly ListenerStatus[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly certificates: readonly CertificateView[];
+  /** The files of addresses that listeners' lists name. */
+  readonly lists: readonly ListView[];
   /** Null: none are issued to us. */
   readonly acme: AcmeView | null;
   /** What happened in the last minutes. */
@@ -44,6 +46,16 @@ export interface AcmeView {
     /** When the next attempt comes, or the renewal. */
     readonly next: string | null;
   }[];
+}
+
+/** A file of a list. */
+export interface ListView {
+  readonly file: string;
+  readonly entries: number;
+  /** When what is in use was read. */
+  readonly read: string;
+  /** Why the file as it is now is not used; null: it is. */
+  readonly problem: string | null;
 }
 
 /** A certificate in use. */

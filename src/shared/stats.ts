@@ -39,6 +39,8 @@ export const enum Count {
   DatagramsCut,
   DatagramsUnsent,
   DatagramsRefused,
+  /** Connections whose source found no row in the table of sources: let in without limits of its own. */
+  SourcesFull,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,

@@ -13,6 +13,7 @@ import type { Phase, ReactorView, Sight } from "../../src/control/sight.ts";
 import { Field, LogRing } from "../../src/shared/log_ring.ts";
 import { makeShared, openShared } from "../../src/shared/servers.ts";
 import { makeTable } from "../../src/shared/columns.ts";
+import { makeSources, openSources } from "../../src/shared/sources.ts";
 import { makeStats, openStats } from "../../src/shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 
@@ -144,6 +145,8 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       deaths: () => 1,
       shared,
       drains: new Drains(directory, shared),
+      sources: openSources(makeSources(1, 1)),
+      lists: () => [],
       directory,
       health: new HealthHistory(),
       names: new Map(),

@@ -1,6 +1,7 @@
 // Both ends of asking the process that runs: what /explain answers, and the client that asks it.
 import { askJson, type Door } from "../admin_client.ts";
 import type { ConfigProblem } from "../config/errors.ts";
+import { monotonicMs } from "../control_room.ts";
 import type { Sight } from "../sight.ts";
 import { explain } from "./explain.ts";
 import type { Explanation } from "./explanation.ts";
@@ -16,7 +17,7 @@ export function explainLive(
   const published = sight.published();
   if (published === undefined) return undefined;
   const { plan, config, written, hide } = published;
-  const { directory, shared, health, presented: certificates } = sight;
+  const { directory, shared, sources, health, presented: certificates } = sight;
   const state = {
     source: "running",
     generation: sight.generation(),
@@ -29,7 +30,8 @@ export function explainLive(
       config,
       directory,
       shared,
-      nowMs: sight.clockMs(),
+      sources,
+      monotonicMs: monotonicMs(),
       health,
       certificates,
       state,

@@ -49,7 +49,7 @@ export function pickOf(
   head: Head | undefined,
   isAvoided: (server: number) => boolean,
 ): Pick {
-  const { plan, shared, nowMs } = world, candidates = candidatesFor(plan);
+  const { plan, shared, monotonicMs: nowMs } = world, candidates = candidatesFor(plan);
   refreshCandidates(candidates, upstream, shared, nowMs);
   const first = plan.upstreamFirst[upstream], count = candidates.count[upstream];
   const places = new Map<number, number>();
@@ -133,7 +133,7 @@ function turnsOf(candidates: Candidates, upstream: number, cursor: number): Map<
 
 /** What the rule compares, of a candidate: in use by weight, milliseconds, or null where it compares nothing. */
 export function scoreOf(world: World, upstream: number, member: number, pick: Pick): number | null {
-  const { plan, shared, nowMs } = world, at = pick.places.get(member);
+  const { plan, shared, monotonicMs: nowMs } = world, at = pick.places.get(member);
   const rule = plan.upstreamBalance[upstream];
   if (at === undefined || !(goesByDraw(world, upstream) || rule === Balance.LeastConnections)) return null;
   const cost = costOf(pick.candidates, upstream, at, shared, nowMs);

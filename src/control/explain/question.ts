@@ -14,10 +14,10 @@ export interface ConnectionQuestion {
   /** Where the client connects to; a name, or all addresses, stands for whatever listens on the port. */
   readonly to: Address;
   readonly from: IpAddress;
-  /** Whether it is no connection, but the datagram that begins a session: udp://. */
-  readonly datagram: boolean;
   /** Whom the PROXY header tells that comes first; local: that of the proxy's own connection; null: none comes. */
   readonly proxied: IpAddress | "local" | null;
+  /** Whether it is no connection, but the datagram that begins a session: udp://. */
+  readonly datagram: boolean;
   /** Whether it is said to come by TLS: tls://. */
   readonly secure: boolean;
   /** The name that its client asks for by TLS, in lower case; null: none. */

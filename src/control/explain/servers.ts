@@ -97,7 +97,7 @@ function serverView(
   member: number,
   pick: Pick,
 ): ServerView {
-  const { plan, shared, health, nowMs } = world, { number, address, target, probe } = entry;
+  const { plan, shared, health, monotonicMs: nowMs } = world, { number, address, target, probe } = entry;
   const verdict: Verdict = shared.serverVerdict[number];
   const known = probe === NONE ? undefined : health.of(probe);
   const most = plan.serverConnectionsMax[number];

@@ -3,6 +3,7 @@
 import type { Plan } from "../../plan/plan.ts";
 import type { Standing } from "../../policy/candidates.ts";
 import type { Shared } from "../../shared/servers.ts";
+import type { Sources } from "../../shared/sources.ts";
 import type { Presented } from "../certificates/presented.ts";
 import type { Config } from "../config/schema.ts";
 import { type Path, valueAt } from "../config/finding.ts";
@@ -18,8 +19,9 @@ export interface World {
   readonly config: Config;
   readonly directory: Directory;
   readonly shared: Standing & Pick<Shared, "serverAvoided" | "upstreamCursor" | "upstreamWaiting">;
-  /** The reactors' clock. */
-  readonly nowMs: number;
+  /** Who is counted for what, and when that is (CLOCK_MONOTONIC in milliseconds). */
+  readonly sources: Sources;
+  readonly monotonicMs: number;
   readonly health: HealthHistory;
   /** Those of a listener, in its order. */
   readonly certificates: (listener: string) => readonly Presented[];

@@ -8,7 +8,7 @@ import { DOINGS, emptyRow } from "../../../src/control/connections/row.ts";
 import { ROWS_PER_SLICE, scan } from "../../../src/control/connections/scan.ts";
 import { Best } from "../../../src/control/connections/select.ts";
 import { makeTable } from "../../../src/shared/columns.ts";
-import { EXCHANGES, ExState, SLOTS } from "../../../src/shared/tables.ts";
+import { EXCHANGES, ExState, FLOWS, SLOTS, TIMERS } from "../../../src/shared/tables.ts";
 import { type Fixture, makeFixture, SERVERS } from "../sight_fixture.ts";
 import { connect, type Given, tablesOf } from "./tables.ts";
 
@@ -226,16 +226,21 @@ test("of many rows the best are kept, and never many more than they are", () => 
   ok(most > 0 && most <= 2 * 10 + 64, `${most} at once`);
 });
 
+/** Gives a reactor tables with so many exchanges. */
+function enlarge(reactor: Fixture["reactors"][number], exchanges: number): void {
+  const sizes = { ...reactor.sizes, slots: 2 * exchanges + 2, exchanges, timers: 2 * exchanges + 2 };
+  const tables = {
+    slots: makeTable(SLOTS, sizes.slots),
+    exchanges: makeTable(EXCHANGES, exchanges),
+    timers: makeTable(TIMERS, sizes.timers),
+    flows: makeTable(FLOWS, sizes.slots),
+  };
+  Object.assign(reactor, { sizes, tables });
+}
+
 test("a scan reads a bounded number of rows before others have their turn", async () => {
   const fixture = makeFixture(), [reactor] = fixture.reactors, rows = 10_001;
-  Object.assign(reactor, {
-    sizes: { ...reactor.sizes, slots: 2 * rows + 2, exchanges: rows },
-    tables: {
-      ...reactor.tables,
-      slots: makeTable(SLOTS, 2 * rows + 2),
-      exchanges: makeTable(EXCHANGES, rows),
-    },
-  });
+  enlarge(reactor, rows);
   const peers = fixture.peers as Map<string, Uint8Array>;
   for (let number = 1; number < rows; number++) connect(fixture, number);
   equal(peers.size, rows - 1);
@@ -259,14 +264,7 @@ test("a scan reads a bounded number of rows before others have their turn", asyn
 test("a scan leaves a table whose reactor died, and goes on with the next", async () => {
   const fixture = makeFixture(), rows = ROWS_PER_SLICE * 2;
   const [reactor] = fixture.reactors;
-  Object.assign(reactor, {
-    sizes: { ...reactor.sizes, slots: 2 * rows + 2, exchanges: rows },
-    tables: {
-      ...reactor.tables,
-      slots: makeTable(SLOTS, 2 * rows + 2),
-      exchanges: makeTable(EXCHANGES, rows),
-    },
-  });
+  enlarge(reactor, rows);
   for (let number = 1; number < rows; number++) connect(fixture, number);
   connect(fixture, 1, {}, 1);
   let seen = 0, others = 0;
