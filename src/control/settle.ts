@@ -70,7 +70,10 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
     const state = exchanges.exState[ex];
     if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
     sourceGive(sources, exchanges.exSource[ex]);
-    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+    if (exchanges.exFlags[ex] & ExFlag.Placed) {
+      Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+      Atomics.sub(shared.upstreamInUse, exchanges.exUpstream[ex], 1);
+    }
     if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
@@ -119,7 +122,10 @@ function flowsOf(
   const flows = openFlows(tables.flows, sizes.slots), lost: LostConnection[] = [];
   for (let slot = 1; slot < sizes.slots; slot++) {
     if (slotState[slot] !== SlotState.Flow) continue;
-    if (flows.flowFlags[slot] & FlowFlag.Placed) Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+    if (flows.flowFlags[slot] & FlowFlag.Placed) {
+      Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+      Atomics.sub(shared.upstreamInUse, flows.flowUpstream[slot], 1);
+    }
     countLost(stats, flows.flowListener[slot], Math.max(0, clockMs() - flows.flowStartMs[slot]));
     lost.push({
       room,

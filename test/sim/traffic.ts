@@ -26,7 +26,15 @@ import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limi
 import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, type GuardSpec, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import {
+  buildPlan,
+  type GuardSpec,
+  ipAddress,
+  type PlanSpec,
+  someBalance,
+  type TlsSpec,
+  unixAddress,
+} from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
 import type { Socket } from "./socket.ts";
@@ -38,6 +46,7 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 const TLS_SALT = 0x715;
+const BALANCE_SALT = 0xba1;
 const LIMITS_SALT = 0x11f1;
 const GUARD_SALT = 0x6a7d;
 
@@ -152,6 +161,7 @@ export class Traffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
       guard: this.#someGuard(random.fork(GUARD_SALT)),
     };
     this.#plan = buildPlan(this.#spec);
