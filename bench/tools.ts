@@ -70,6 +70,7 @@ const TOOLS = {
   sink: [],
   echo: [],
   chatter: [],
+  flood: [],
 };
 
 /** Path of one of our C tools, from the root. */
