@@ -70,6 +70,7 @@ const TOOLS = {
   sink: [],
   echo: [],
   chatter: [],
+  datagrams: [],
   flood: [],
 };
 

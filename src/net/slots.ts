@@ -16,6 +16,7 @@ export let slotHold: Uint32Array;
 export let slotHoldFrom: Uint16Array;
 export let slotHoldBytes: Uint32Array;
 export let slotTookKiB: Uint16Array;
+export let slotFullMs: Float64Array;
 export let slotMovedBytes: Float64Array;
 export let slotBody: Uint8Array;
 export let slotPhase: Uint8Array;
@@ -41,6 +42,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotHoldFrom,
     slotHoldBytes,
     slotTookKiB,
+    slotFullMs,
     slotMovedBytes,
     slotBody,
     slotPhase,
@@ -57,11 +59,12 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
 
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
 export const SLOT_NEXT: readonly number[] = [
-  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open),
+  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open) | (1 << SlotState.Flow),
   /* Connecting */ (1 << SlotState.Handshake) | (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Handshake */ (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Open */ (1 << SlotState.Handshake) | (1 << SlotState.Idle) | (1 << SlotState.Closing),
   /* Idle */ (1 << SlotState.Open) | (1 << SlotState.Closing),
+  /* Flow */ 1 << SlotState.Closing,
   /* Closing */ 1 << SlotState.Free,
 ];
 
@@ -72,7 +75,7 @@ export function slotSetState(slot: number, next: SlotState): void {
 }
 
 /** Takes a free slot in the given state; NONE when all are taken. */
-export function takeSlot(state: SlotState.Connecting | SlotState.Open): number {
+export function takeSlot(state: SlotState.Connecting | SlotState.Open | SlotState.Flow): number {
   const slot = rows.take();
   if (slot !== NONE) slotSetState(slot, state);
   return slot;
@@ -91,6 +94,7 @@ export function giveSlot(slot: number): void {
   slotTookKiB[slot] = 0;
   slotBody[slot] = 0;
   if (slotScanned[slot] !== 0) slotScanned[slot] = 0; // untouched by plain connections
+  if (slotFullMs[slot] !== 0) slotFullMs[slot] = 0;
   rows.give(slot);
 }
 

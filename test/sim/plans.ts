@@ -56,12 +56,19 @@ export interface PlanSpec {
   readonly listeners: readonly {
     readonly upstream: number;
     readonly idleMs: number;
+    /** 0: no limit. */
+    readonly silenceMs?: number;
+    readonly stallMs?: number;
+    readonly halfMs?: number;
     readonly http?: HttpListenerSpec;
   }[];
   /** Numbered from 1. */
   readonly upstreams: readonly {
     readonly servers: readonly number[];
     readonly connectMs: number;
+    readonly silenceMs?: number;
+    readonly stallMs?: number;
+    readonly queueMs?: number;
     readonly http?: HttpUpstreamSpec;
   }[];
   /** In use at once at each server; 0: no limit. */
@@ -152,7 +159,10 @@ export function buildPlan(spec: PlanSpec): Plan {
   addresses.forEach((record, server) => {
     if (record !== undefined) plan.serverAddressAt[server] = put(record, ADDRESS_BYTES);
   });
-  listeners.forEach(({ upstream, idleMs, http }, index) => {
+  listeners.forEach(({ upstream, idleMs, silenceMs = 0, stallMs = 0, halfMs = 0, http }, index) => {
+    plan.listenerSilenceMs[index + 1] = silenceMs;
+    plan.listenerWriteStallMs[index + 1] = stallMs;
+    plan.listenerHalfClosedMs[index + 1] = halfMs;
     plan.socketListener[index] = index + 1;
     plan.listenerUpstream[index + 1] = upstream;
     plan.listenerProtocol[index + 1] = http === undefined ? Protocol.Tcp : Protocol.Http;
@@ -163,7 +173,10 @@ export function buildPlan(spec: PlanSpec): Plan {
   plan.serverAuthorityAt.fill(authorityAt);
   plan.serverAuthorityBytes.fill(AUTHORITY.length);
   let member = 0;
-  upstreams.forEach(({ servers, connectMs, http }, index) => {
+  upstreams.forEach(({ servers, connectMs, silenceMs = 0, stallMs = 0, queueMs = 0, http }, index) => {
+    plan.upstreamSilenceMs[index + 1] = silenceMs;
+    plan.upstreamWriteStallMs[index + 1] = stallMs;
+    plan.upstreamQueueMs[index + 1] = queueMs;
     if (http !== undefined) writeHttpUpstream(plan, index + 1, http);
     plan.upstreamFirst[index + 1] = member;
     plan.upstreamCount[index + 1] = servers.length;
@@ -227,6 +240,7 @@ function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec)
   plan.listenerClientIdleMs[listener] = http.clientIdleMs;
   plan.listenerRequestHeadMs[listener] = http.requestHeadMs;
   plan.listenerBodyStallMs[listener] = http.bodyStallMs;
+  plan.listenerWriteStallMs[listener] = http.bodyStallMs;
   plan.listenerExchangeMs[listener] = http.exchangeMs;
   plan.listenerForwarded[listener] = http.forwarded;
   plan.listenerProxyStatus[listener] = ProxyStatus.Own;
@@ -235,6 +249,7 @@ function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec)
 function writeHttpUpstream(plan: Plan, upstream: number, http: HttpUpstreamSpec): void {
   plan.upstreamAnswerMs[upstream] = http.answerMs;
   plan.upstreamServerIdleMs[upstream] = http.serverIdleMs;
+  plan.upstreamWriteStallMs[upstream] = http.serverIdleMs;
   plan.upstreamQueueMs[upstream] = http.queueMs;
   plan.upstreamKeepMax[upstream] = http.keepMax;
   plan.upstreamKeepMs[upstream] = http.keepMs;

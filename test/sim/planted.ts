@@ -129,8 +129,8 @@ export const PLANTED: readonly Planted[] = [
     name: "a Plan is never given back",
     file: exchange,
     edits: [[
-      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  tunnelBegin(ex);",
-      "  exGeneration[ex] = 0;\n  tunnelBegin(ex);",
+      "  tunnelBegin(ex);\n  planGive(exGeneration[ex]);\n",
+      "  tunnelBegin(ex);\n",
     ]],
   },
   {
