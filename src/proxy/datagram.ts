@@ -32,6 +32,7 @@ import {
   flowResponses,
   flowServer,
   flowSocket,
+  flowSource,
   flowStartMs,
   flowTried,
   flowUpBytes,
@@ -49,6 +50,7 @@ import { isSpare } from "../policy/candidates.ts";
 import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
@@ -68,8 +70,9 @@ import {
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
+import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, countEnded, plan, room, shared, stats } from "./context.ts";
+import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
@@ -187,6 +190,8 @@ function forward(socket: number, from: number, came: number): number {
 /** A flow for the client whose datagram's record is at `at`; NONE: it gets none, which is counted. */
 function begin(socket: number, at: number): number {
   const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
+  const refusal = admitted(listener, (at + DatagramAt.Client) * 4, false);
+  if (refusal !== Reason.None) return refuse(listener, at, refusal, 0);
   if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
   if (isFull()) {
     const oldest = flowOldest();
@@ -208,6 +213,8 @@ function begin(socket: number, at: number): number {
   }
   flowFind(arenaInts, at, socket); // who gave way may have moved what was found
   flowPut(slot, arenaInts, at, socket);
+  flowSource[slot] = admittedSource;
+  charged();
   if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
   flowListener[slot] = listener;
   flowUpstream[slot] = upstream;
@@ -302,6 +309,7 @@ function placeAddresses(addressAt: number, at: number): void {
 }
 
 function refuse(listener: number, at: number, reason: Reason, errno: number): number {
+  unadmit();
   countEnded(listener, reason);
   recordRefused(listener, (at + DatagramAt.Client) * 4, reason, errno);
   return NONE;
@@ -442,6 +450,8 @@ export function flowBug(slot: number): void {
 function flowEnd(slot: number, reason: Reason, errno: number): void {
   const server = flowServer[slot];
   flowRemove(slot);
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
   closeSlot(slot, false);
   stats.listenerCurrent[flowListener[slot]]--;
   stats.serverCurrent[server]--;

@@ -220,6 +220,7 @@ export const FLOWS = {
   flowServer: [Uint32Array, 1],
   flowTried: [Uint16Array, 1], // servers tried or passed over
   flowFlags: [Uint8Array, 1], // FlowFlag
+  flowSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
   flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
   flowUpDatagrams: [Float64Array, 1],
