@@ -12,6 +12,7 @@ import {
   ProbeKind,
   Protocol,
   ProxyStatus,
+  TRUSTED_BYTES,
 } from "../../src/plan/plan.ts";
 
 /** What runs look at: a line of a connection, and one of a request. */
@@ -70,6 +71,15 @@ export interface PlanSpec {
   readonly probes: readonly ProbeSpec[];
   /** Who speaks TLS; nobody if not given. */
   readonly tls?: TlsSpec;
+  /** Who speaks the PROXY protocol; nobody if not given. */
+  readonly proxy?: ProxySpec;
+}
+
+/** By number: listeners whose clients begin with a PROXY header, and what upstreams are told (SendProxy). */
+export interface ProxySpec {
+  readonly listeners: ReadonlySet<number>;
+  readonly upstreams: ReadonlyMap<number, number>;
+  readonly headerMs: number;
 }
 
 /** By number: listeners whose clients speak TLS, servers that do. */
@@ -120,7 +130,8 @@ export function buildPlan(spec: PlanSpec): Plan {
     probes: probes.length + 1,
     probeMembers: probes.length,
     arenaBytes: arena.bytes + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length +
-      SERVER_NAME.length,
+      SERVER_NAME.length + TRUSTED_BYTES,
+    trusted: 1,
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
@@ -177,8 +188,22 @@ export function buildPlan(spec: PlanSpec): Plan {
   });
   const nameAt = put(SERVER_NAME);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
+  plan.trustedAt[0] = put(ALL_CLIENTS);
+  if (spec.proxy !== undefined) writeProxy(plan, spec.proxy);
   checkPlan(plan);
   return plan;
+}
+
+/** 10.0.0.0/8 */
+const ALL_CLIENTS = new Uint8Array(TRUSTED_BYTES);
+ALL_CLIENTS.set([4, 8, 0, 0, 10]);
+
+function writeProxy(plan: Plan, { listeners, upstreams, headerMs }: ProxySpec): void {
+  for (const listener of listeners) {
+    plan.listenerProxyCount[listener] = 1;
+    if (plan.listenerHandshakeMs[listener] === 0) plan.listenerHandshakeMs[listener] = headerMs;
+  }
+  for (const [upstream, sends] of upstreams) plan.upstreamSendProxy[upstream] = sends;
 }
 
 function writeTls(plan: Plan, { listeners, servers, handshakeMs }: TlsSpec, nameAt: number): void {

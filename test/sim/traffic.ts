@@ -1,6 +1,6 @@
 // Clients and servers with a reactor between them: what they say, how they misbehave, what the control
 // plane changes meanwhile; and what both must have seen in the end.
-import type { Plan } from "../../src/plan/plan.ts";
+import { type Plan, SendProxy } from "../../src/plan/plan.ts";
 import { exDown, exState, exUp } from "../../src/proxy/exchanges.ts";
 import { RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
@@ -21,13 +21,14 @@ import {
 } from "../../src/sys/errno.ts";
 import { arenaBytes, sys } from "../../src/sys/sys.ts";
 import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
+import { PROXIED, sealed, v2 } from "../proto/proxy_fixture.ts";
 import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import { buildPlan, ipAddress, type PlanSpec, type ProxySpec, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
-import type { Socket } from "./socket.ts";
+import { Socket } from "./socket.ts";
 
 export const CONNECTIONS = 50;
 const ARRIVE_WITHIN_MS = 2_000;
@@ -36,6 +37,9 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 const TLS_SALT = 0x715;
+const PROXY_SALT = 0x9407;
+/** The least that a socket takes in before which a header must be whole: as Linux has it, not a byte. */
+const HEADER_ROOM = 256;
 
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
@@ -87,6 +91,8 @@ export class Traffic implements Scenario {
   readonly #dice: Dice;
   /** What TLS is about has chances of its own: runs without are as they were before there was any. */
   readonly #tls: Random;
+  /** The same of PROXY headers. */
+  readonly #proxy: Random;
   /** Nothing changes on the way. */
   readonly #steady: boolean;
   #plan: Plan;
@@ -98,6 +104,7 @@ export class Traffic implements Scenario {
     this.#random = random;
     this.#dice = new Dice(random);
     this.#tls = random.fork(TLS_SALT);
+    this.#proxy = random.fork(PROXY_SALT);
     this.#steady = random.oneIn(2);
     this.maxConnections = random.pick([3, 20, 200, 200]);
     this.blocks = random.pick([1, 2, 6, BLOCKS_MAX - 1, BLOCKS_MAX - 1]);
@@ -134,6 +141,7 @@ export class Traffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      proxy: this.#someProxy(upstreams),
     };
     this.#plan = buildPlan(this.#spec);
   }
@@ -149,6 +157,24 @@ export class Traffic implements Scenario {
       servers: some(this.#servers.length),
       handshakeMs: random.pick([300, 2_000]),
     };
+  }
+
+  /** In a third of the runs some are behind a proxy, or before servers who want to know of their clients. */
+  #someProxy(upstreams: number): ProxySpec | undefined {
+    const random = this.#proxy;
+    if (!random.oneIn(3)) return undefined;
+    const some = (count: number) =>
+      Array.from({ length: count }, (_, index) => index + 1).filter(() => random.oneIn(2));
+    const sends = [SendProxy.V1, SendProxy.V2, SendProxy.V2 | SendProxy.Checksum];
+    return {
+      listeners: new Set(some(this.listeners.length)),
+      upstreams: new Map(some(upstreams).map((upstream) => [upstream, random.pick(sends)])),
+      headerMs: random.pick([300, 5_000]),
+    };
+  }
+
+  #isIntroduced(listener: number): boolean {
+    return this.#spec.proxy?.listeners.has(listener + 1) === true;
   }
 
   plan(): Plan {
@@ -209,12 +235,17 @@ export class Traffic implements Scenario {
     const random = this.#random;
     const dialogue = this.#dice.dialogue();
     const { up, down, client } = dialogue;
-    const socket = this.#dice.socket(dialogue, false);
-    socket.fate = someFate(this.#tls);
+    let socket = this.#dice.socket(dialogue, false);
+    const fate = someFate(this.#tls), listener = random.pick(this.listeners);
+    const isIntroduced = this.#isIntroduced(listener);
+    if (isIntroduced) socket = new Socket(Math.max(HEADER_ROOM, socket.rxMax), socket.txMax, false);
+    socket.fate = fate;
+    const peer = new Peer(`client ${number}`, socket, up, down, client, this.#run.clock, random);
+    if (isIntroduced) peer.preamble = introductionOf(number, this.#proxy.oneIn(2));
     const connection: Connection = {
       number,
-      listener: random.pick(this.listeners),
-      client: new Peer(`client ${number}`, socket, up, down, client, this.#run.clock, random),
+      listener,
+      client: peer,
       dialogue,
       tried: new Set(),
       server: undefined,
@@ -293,6 +324,8 @@ export class Traffic implements Scenario {
     const { dialogue: { up, down, server }, number } = connection;
     const random = this.#random;
     const peer = new Peer(`server of ${number}`, socket, down, up, server, this.#run.clock, random);
+    const sends = this.#spec.proxy?.upstreams.get(this.#spec.listeners[connection.listener].upstream) ?? 0;
+    peer.greeting = greetingOf(number, sends, this.#isIntroduced(connection.listener));
     peer.start(random.oneIn(4) ? random.below(500) : 0);
     if (connection.attempts.at(-1) === socket) connection.server = peer; // else it was given up already
   }
@@ -327,6 +360,12 @@ export class Traffic implements Scenario {
     if (connection.reason === Reason.TunnelIdle) this.#checkIdle(connection);
     if (this.#run.stage !== "running") connection.endedByUs = true;
     const { client, server } = connection;
+    if (reason === Reason.Finished && this.#isIntroduced(connection.listener)) {
+      must(
+        told.client === `${INTRODUCED}:${connection.number}`,
+        `connection ${connection.number}: of somebody else`,
+      );
+    }
     must(told.up_bytes <= client.sent, `connection ${connection.number}: read more than was sent`);
     if (server !== undefined) {
       must(told.down_bytes <= server.sent, `connection ${connection.number}: read more than was sent`);
@@ -439,6 +478,7 @@ export class Traffic implements Scenario {
     if (reason === Reason.Bug || reason === Reason.None) return;
     const isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
     if (isSealed && client.socket.session?.open !== true) return; // it came no further than its handshake
+    if (this.#isIntroduced(listener) && tried.size === 0) return; // no further than its header
     const { servers } = this.#spec.upstreams[this.#spec.listeners[listener].upstream - 1];
     const slotsWereShort = this.sizes.slots < 2 * CONNECTIONS;
     must(
@@ -458,6 +498,30 @@ export class Traffic implements Scenario {
     this.#random.shuffle(all);
     return all.slice(0, this.#random.oneIn(15) ? 0 : this.#random.between(1, all.length));
   }
+}
+
+/** Whom headers tell; its port is the connection's number. */
+const INTRODUCED = "192.0.2.1";
+const TO = "198.51.100.7";
+const ADDRESSES = [192, 0, 2, 1, 198, 51, 100, 7];
+
+/** The header that a client begins with, of either version. */
+function introductionOf(number: number, isOld: boolean): Uint8Array {
+  return isOld
+    ? new TextEncoder().encode(`PROXY TCP4 ${INTRODUCED} ${TO} ${number} 443\r\n`)
+    : v2(PROXIED, 0x11, [...ADDRESSES, number >> 8, number & 255, 1, 187]);
+}
+
+/** What a server hears first of such a client; of another nothing is known here but that it has one. */
+function greetingOf(number: number, sends: number, isIntroduced: boolean): Uint8Array {
+  if (sends === SendProxy.Off) return new Uint8Array(0);
+  if (sends === SendProxy.V1) {
+    return isIntroduced ? introductionOf(number, true) : new TextEncoder().encode("PROXY UNKNOWN\r\n");
+  }
+  const write = (sends & SendProxy.Checksum) === 0 ? v2 : sealed;
+  return isIntroduced
+    ? write(PROXIED, 0x11, [...ADDRESSES, number >> 8, number & 255, 1, 187])
+    : write(PROXIED, 0, []);
 }
 
 /** No server was reached, as far as Sluice could know: one may have answered in the moment of giving up. */
