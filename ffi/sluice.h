@@ -84,6 +84,7 @@ SL_API int32_t sl_option(int32_t slot, int32_t option, int32_t value);
 SL_API int32_t sl_client(int32_t slot, uint32_t off);
 SL_API int32_t sl_introduce(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_introduction(int32_t slot, uint32_t off, int32_t bytes);
+SL_API int32_t sl_introducer(int32_t slot, uint32_t off);
 SL_API int32_t sl_sockname(int32_t slot, uint32_t off);
 SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 

@@ -49,6 +49,7 @@ export const SYMBOLS = {
   client: [["i32", "u32"], "i32"],
   introduce: [["i32", "u32", "i32"], "i32"], // slot, introduction, its length
   introduction: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
+  introducer: [["i32", "u32"], "i32"],
   sockname: [["i32", "u32"], "i32"],
   peername: [["i32", "u32"], "i32"],
 

@@ -53,6 +53,8 @@ export interface Row {
   peer: Uint8Array;
   /** What a proxy told of its client. */
   introduction: Uint8Array | undefined;
+  /** Who did. */
+  introducer: Uint8Array | undefined;
   room: number;
   /** 0: nobody has a slot for it yet. */
   slot: number;
@@ -191,6 +193,7 @@ export class FakeKernel {
       socket,
       peer,
       introduction: undefined,
+      introducer: undefined,
       listener,
       room: this.me,
       slot: 0,

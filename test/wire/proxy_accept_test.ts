@@ -5,7 +5,7 @@ import { after, describe, it } from "node:test";
 import { IP4, IP6, latin1, LOCAL, PATHS, PROXIED, sealed, tlv, v2 } from "../proto/proxy_fixture.ts";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
-import type { Sluice } from "../support/executable.ts";
+import type { AccessLine, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as answerOk } from "../support/http_origin.ts";
 import { HttpPeer, statusOf, valuesOf } from "../support/http_peer.ts";
@@ -38,18 +38,25 @@ async function withTcp(test: (sluice: Sluice) => Promise<void>, options: Options
   }, test);
 }
 
+type Told = AccessLine & { readonly proxy?: string };
+
 /** The client of the only connection, which said something to the echo behind a header. */
 async function clientTold(sluice: Sluice, header: Uint8Array, where?: Where): Promise<string | null> {
   const count = sluice.records.length + 1;
+  let own = "";
   {
     using client = await Peer.connect(where ?? sluice.port());
     await client.send(header);
     strictEqual(await client.ask("hello"), "hello");
     client.end();
     await client.ending();
+    own = client.address;
   }
-  const record = (await sluice.ended(count))[count - 1];
+  const record: Told = (await sluice.ended(count))[count - 1];
   strictEqual(record.reason, "finished");
+  const isUnix = typeof where === "object",
+    itself = record.client === own || (isUnix && record.client === "unix:");
+  if (!isUnix) strictEqual(record.proxy, itself ? undefined : own);
   deepStrictEqual([record.up_bytes, record.down_bytes], [5, 5]); // the header is none of the client's bytes
   return record.client;
 }
