@@ -3,13 +3,14 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <unistd.h>
 
 
 /* Options of sl_option, by number: what crosses is ours, not the platform's. */
 enum { OPTION_NODELAY, OPTION_KEEPALIVE, OPTION_KEEPIDLE, OPTION_KEEPINTVL, OPTION_KEEPCNT,
-       OPTION_USER_TIMEOUT, OPTION_SNDBUF, OPTION_RCVBUF, OPTION_QUICKACK, OPTION_COUNT };
+       OPTION_USER_TIMEOUT, OPTION_SNDBUF, OPTION_RCVBUF, OPTION_QUICKACK, OPTION_UDP_GRO, OPTION_COUNT };
 
 /* Starts a connection for <slot> to the address record at <address_off>: socket(2), connect(2), and
  * registration. Returns 0 when it is already there (unix sockets), -EINPROGRESS while it is on its way
@@ -41,7 +42,7 @@ int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
         return result;
     }
     sl_fds[fd].pieces = address.ss_family == AF_UNIX;
-    int error = sl_fd_register(fd, my_index, slot, gen, -1);
+    int error = sl_fd_register(fd, my_index, slot, gen, -1, EVERYTHING);
     if (error != 0) {
         close(fd);
         return error;
@@ -166,6 +167,7 @@ int32_t sl_option(int32_t slot, int32_t option, int32_t value)
         [OPTION_SNDBUF] = { SOL_SOCKET, SO_SNDBUF },
         [OPTION_RCVBUF] = { SOL_SOCKET, SO_RCVBUF },
         [OPTION_QUICKACK] = { IPPROTO_TCP, TCP_QUICKACK },
+        [OPTION_UDP_GRO] = { SOL_UDP, UDP_GRO },
     };
     CHECK_SLOT(slot);
     CHECK(option >= 0 && option < OPTION_COUNT && me->slots[slot] != 0);

@@ -57,6 +57,9 @@ export const enum Reason {
   ProxyMalformed,
   ProxyTooLong,
   ProxyTimeout,
+  SessionDone,
+  SessionIdle,
+  SessionUnanswered,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -426,6 +429,27 @@ export const REASONS: readonly ReasonText[] = [
     type: "connection_read_timeout",
     text: "the proxy before us took too long to send its PROXY header",
     reset: true,
+    status: 0,
+  },
+  {
+    name: "session_done",
+    type: null,
+    text: "the server sent as many answers as its sessions have",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "session_idle",
+    type: null,
+    text: "neither side sent a datagram for the session's idle time",
+    reset: false,
+    status: 0,
+  },
+  {
+    name: "session_unanswered",
+    type: "connection_read_timeout",
+    text: "the server answered nothing within the session's idle time",
+    reset: false,
     status: 0,
   },
 ];

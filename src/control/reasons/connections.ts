@@ -83,6 +83,7 @@ export const CONNECTION_HELP = {
       "it listens on its loopback address only",
       "a firewall answers with a reset (REJECT)",
       "of a unix socket: the file is not there, or its queue is full",
+      "of UDP: the server's machine said by ICMP that nobody listens there; new sessions pass it over for 10 s",
     ],
     look: [
       "`->`: the server; there: `ss -ltnp`; from here: `nc -vz HOST PORT`",
@@ -182,7 +183,9 @@ export const CONNECTION_HELP = {
   },
   [Reason.LimitReached]: {
     means: "A connection was accepted, and its reactor had no row left in its tables for it. At " +
-      "`max-connections` itself nobody is refused: accepting pauses, and clients wait in the kernel's queue.",
+      "`max-connections` itself nobody is refused: accepting pauses, and clients wait in the kernel's queue. " +
+      "Datagrams cannot wait: there the oldest session that its server has not answered gives way, and " +
+      "without one the newcomer's datagram is dropped.",
     causes: [
       "`max-connections`, or the limit on file descriptors which it is cut to, is too low for the load",
       "kept connections to servers fill the table",

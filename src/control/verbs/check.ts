@@ -96,10 +96,10 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
     },
   });
   await discovery.start(namesOf(config));
-  for (const { path, address } of places) {
+  for (const { path, address, datagrams = false } of places) {
     if (!path.includes("bind") && path[0] !== "admin") continue;
     for (const literal of discovery.resolve(address)) {
-      const flaw = addressFlaw(literal);
+      const flaw = addressFlaw(literal, datagrams);
       if (flaw !== undefined) warn(path, flaw.what, flaw.remedy, !flaw.inUse);
     }
   }
@@ -123,14 +123,16 @@ const WITHOUT: Readonly<Record<string, string>> = {
 };
 
 /** Every address of a configuration, with its place. */
-function* addressesOf(config: Config): Generator<{ path: Path; address: Address }> {
+function* addressesOf(config: Config): Generator<{ path: Path; address: Address; datagrams?: boolean }> {
   const { to } = config.log.access;
   if (to.kind === "syslog") yield { path: ["log", "access", "to"], address: to.address };
   if (config.admin.kind !== "off" && !config.admin.byDefault) {
     yield { path: ["admin"], address: config.admin.address };
   }
   for (const [name, { bind }] of Object.entries(config.listeners)) {
-    for (const [at, { address }] of bind.entries()) yield { path: ["listeners", name, "bind", at], address };
+    for (const [at, { address, protocol }] of bind.entries()) {
+      yield { path: ["listeners", name, "bind", at], address, datagrams: protocol === "udp" };
+    }
   }
   for (const [name, { servers }] of Object.entries(config.upstreams)) {
     for (const [at, { address }] of servers.entries()) {
