@@ -98,6 +98,7 @@ export function writeListener(
   plan.listenerUpstream[number] = upstream;
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
   plan.listenerTls[number] = profile;
+  plan.listenerPort[number] = port;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
   const proxies = trusted.proxies.get(name) ?? NOBODY;
   plan.listenerProxyFirst[number] = proxies.first;
@@ -115,7 +116,6 @@ export function writeListener(
     return;
   }
   plan.listenerProtocol[number] = Protocol.Http;
-  plan.listenerPort[number] = port;
   plan.listenerClientIdleMs[number] = timeouts["client-idle"];
   plan.listenerRequestHeadMs[number] = timeouts["request-head"];
   plan.listenerBodyStallMs[number] = timeouts["body-stall"];
