@@ -79,6 +79,7 @@ test("statusOf sums counters over reactors", () => {
     bind: "[::]:9000",
     upstream: "app",
     connections: { now: 1, total: 15 },
+    refused: {},
     bytes: { up: 101, down: 0 },
   }]);
   equal(status.upstreams[0].servers[1].connections.failed, 3);
