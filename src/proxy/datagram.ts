@@ -132,9 +132,20 @@ export function datagramsFrom(socket: number): void {
   for (let budget = BATCHES_PER_TURN; budget > 0; budget--) {
     const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
     if (came <= 0) return;
-    for (let at = 0; at < came;) at = forward(socket, at, came);
+    askedEnd = came;
+    for (askedNext = 0; askedNext < came;) askedNext = forward(socket, askedNext, came);
     if (came < DATAGRAMS_PER_CALL) return;
   }
+}
+
+/** Records of the batch that is being forwarded: those from the next one on are not looked at yet. */
+let askedNext = 0;
+let askedEnd = 0;
+
+/** A broken promise ended the turn of a listening socket: what was left of its batch is dropped. */
+export function datagramsGiveUp(): void {
+  count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
+  askedNext = askedEnd = 0;
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */

@@ -38,6 +38,7 @@ import {
   datagramsDrain,
   datagramsFlush,
   datagramsFrom,
+  datagramsGiveUp,
   datagramsOpen,
   datagramsWatch,
   flowBug,
@@ -153,6 +154,7 @@ function datagrams(socket: number): void {
     datagramsFrom(socket);
   } catch (error) {
     contain(servedFlow, NONE, error);
+    datagramsGiveUp();
   }
 }
 

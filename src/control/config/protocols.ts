@@ -82,9 +82,9 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
   return [
     ...(listener.to === undefined ? [error([...path, "to"], "missing", "write UPSTREAM")] : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
-    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
+    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 

@@ -159,9 +159,7 @@ function whyText(
   if (!hasRoom) return "passed over: all its connections are in use";
   if (avoided && !chosen) return "passed over: datagrams to it met nobody a moment ago";
   if (chosen) {
-    return first
-      ? "chosen: its turn is now"
-      : "chosen: those whose turn is before have no place, or are passed over";
+    return first ? "chosen: its turn is now" : "chosen: those whose turn is before are passed over";
   }
   return `not chosen: its turn comes ${turn} later`;
 }

@@ -497,7 +497,11 @@ test("problems name the argument and the remedy", () => {
       "a slip",
     ],
     [[L, "--health", "http"], '--health: unknown value "http"; write off or tcp', "it is --health-http"],
-    [[L, "--health", "on"], '--health: unknown value "on"; did you mean "tcp"?', "no such word"],
+    [
+      [L, "--health", "on"],
+      '--health: unknown value "on"; leave it out, or write off or tcp',
+      "no such word",
+    ],
     [
       [L, "--health-send", "a\\q", "--health-expect", "b"],
       '--health-send: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',
