@@ -158,6 +158,7 @@ const COLUMNS = {
   // its name for as long as connections may hang on its number.
   listenerNameAt: "listeners",
   listenerNameBytes: "listeners",
+  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
   listenerTls: "listeners", // the profile that its clients' TLS goes by (ffi/sluice.h); 0: plain
@@ -174,7 +175,6 @@ const COLUMNS = {
   listenerResponses: "listeners", // answers expected for each datagram of a client; below 0: any number
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
-  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
   listenerClientIdleMs: "listeners",
   listenerRequestHeadMs: "listeners",
   listenerBodyStallMs: "listeners",

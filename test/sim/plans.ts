@@ -14,6 +14,7 @@ import {
   ProbeKind,
   Protocol,
   ProxyStatus,
+  TRUSTED_BYTES,
 } from "../../src/plan/plan.ts";
 import type { Random } from "./random.ts";
 
@@ -86,6 +87,15 @@ export interface PlanSpec {
   readonly tls?: TlsSpec;
   /** What clients may have; nothing is counted if not given. */
   readonly guard?: GuardSpec;
+  /** Who speaks the PROXY protocol; nobody if not given. */
+  readonly proxy?: ProxySpec;
+}
+
+/** By number: listeners whose clients begin with a PROXY header, and what upstreams are told (SendProxy). */
+export interface ProxySpec {
+  readonly listeners: ReadonlySet<number>;
+  readonly upstreams: ReadonlyMap<number, number>;
+  readonly headerMs: number;
 }
 
 /** Of each listener; 0: no limit. */
@@ -164,7 +174,8 @@ export function buildPlan(spec: PlanSpec): Plan {
     probes: probes.length + 1,
     probeMembers: probes.length,
     arenaBytes: arena.bytes + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length +
-      SERVER_NAME.length,
+      SERVER_NAME.length + TRUSTED_BYTES,
+    trusted: 1,
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
@@ -240,8 +251,22 @@ export function buildPlan(spec: PlanSpec): Plan {
   const nameAt = put(SERVER_NAME);
   if (spec.guard !== undefined) writeGuards(plan, spec.guard);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
+  plan.trustedAt[0] = put(ALL_CLIENTS);
+  if (spec.proxy !== undefined) writeProxy(plan, spec.proxy);
   checkPlan(plan);
   return plan;
+}
+
+/** 10.0.0.0/8 */
+const ALL_CLIENTS = new Uint8Array(TRUSTED_BYTES);
+ALL_CLIENTS.set([4, 8, 0, 0, 10]);
+
+function writeProxy(plan: Plan, { listeners, upstreams, headerMs }: ProxySpec): void {
+  for (const listener of listeners) {
+    plan.listenerProxyCount[listener] = 1;
+    if (plan.listenerHandshakeMs[listener] === 0) plan.listenerHandshakeMs[listener] = headerMs;
+  }
+  for (const [upstream, sends] of upstreams) plan.upstreamSendProxy[upstream] = sends;
 }
 
 function writeGuards({ guards }: Plan, { connections, perSource }: GuardSpec): void {

@@ -160,11 +160,14 @@ function ofUpstream(
 /** Servers that get datagrams. */
 function ofDatagramServers(
   name: string,
-  { servers, tls }: Config["upstreams"][string],
+  { servers, tls, "send-proxy": told }: Config["upstreams"][string],
   udp: string,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
+  const isOld = told?.version === "v1";
+  const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
+  const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -176,10 +179,9 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
-  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
+  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return [...findings, ...forOld];
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
-  return [...findings, error([...path, "tls"], what, "leave it out")];
+  return [...findings, ...forOld, error([...path, "tls"], what, "leave it out")];
 }
 
 /** Servers that get connections. */
