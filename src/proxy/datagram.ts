@@ -199,7 +199,6 @@ function begin(socket: number, at: number): number {
     giveUntouchedSlot(slot);
     return refuse(listener, at, failedBy, failedErrno);
   }
-  flowFind(arenaInts, at, socket); // who gave way may have moved what was found
   flowPut(slot, arenaInts, at, socket);
   if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
   flowListener[slot] = listener;
