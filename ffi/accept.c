@@ -3,7 +3,7 @@
  * Listening sockets belong to the process: the control plane opens and closes them, a reactor only
  * watches them, so no death of a thread loses a queue. A connection between sl_accept and sl_adopt
  * is a token (opaque to TypeScript); its row in fds[] says which room it was handed to. */
-#include "room.h"
+#include "socket.h"
 
 #include <linux/filter.h>
 #include <netinet/in.h>
@@ -36,9 +36,13 @@ static int stale(const struct sockaddr_storage *address, socklen_t length)
 
 /* Opens listening socket <listener> on the address record at <address_off>: socket(2), bind(2),
  * listen(2). An IPv6 wildcard is dual-stack. TCP_NODELAY is set here, once: accepted sockets inherit
- * it. <flags> 1: SO_REUSEPORT. Returns 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as bind does. */
-int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog)
+ * it. <flags> 1: SO_REUSEPORT; 2: only tries, and closes again. <socket>: its settings (0: none), which accepted
+ * sockets inherit. Returns 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as bind does, and what an option fails by
+ * (see sl_socket_flaw). */
+int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket)
 {
+    const struct sl_socket *of = sl_socket_get(socket);
+    CHECK(of != NULL || socket == 0);
     CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) == 0 && backlog > 0);
     CHECK_ARENA(address_off, SL_ADDRESS_BYTES);
     struct sockaddr_storage address;
@@ -47,14 +51,16 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
     CHECK(!(flags & LISTEN_DRY) || address.ss_family != AF_UNIX);
 
     int family = address.ss_family, on = 1, off = 0;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd == -1)
-        return -errno;
+    int fd = sl_socket_make(of, family), made_path = 0;
+    if (fd < 0)
+        return fd;
     if ((family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
         (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1) ||
         ((flags & LISTEN_REUSEPORT) && family != AF_UNIX &&
          setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == -1) ||
         (family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1))
+        goto failed;
+    if (of != NULL && (errno = -sl_socket_listens(of, fd, family)) != 0)
         goto failed;
     if (bind(fd, (struct sockaddr *)&address, length) == -1) {
         if (errno != EADDRINUSE)
@@ -70,13 +76,11 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
         close(fd);
         return 0;
     }
-    if (listen(fd, backlog) == -1) {
-        int error = errno;
-        if (family == AF_UNIX)
-            unlink(((struct sockaddr_un *)&address)->sun_path);
-        errno = error;
+    made_path = family == AF_UNIX;
+    if (made_path && of != NULL && (errno = -sl_socket_owns(of, ((struct sockaddr_un *)&address)->sun_path)) != 0)
         goto failed;
-    }
+    if (listen(fd, backlog) == -1)
+        goto failed;
     struct stat status;
     made[listener].inode = 0;
     if (family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0)
@@ -85,6 +89,8 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
     return 0;
 failed:;
     int error = errno;
+    if (made_path)
+        unlink(((struct sockaddr_un *)&address)->sun_path);
     close(fd);
     return -error;
 }
@@ -167,13 +173,38 @@ int32_t sl_accept(int32_t listener)
         return -EMFILE;
     }
     struct sl_fd *f = &sl_fds[fd];
-    f->listener = (int16_t)listener, f->slot = 0;
+    f->listener = (int16_t)listener, f->slot = 0, f->source = 0;
     f->serial = SERIAL_HELD; /* not registered yet: a reap finds and closes it */
     atomic_store(&f->room, (int16_t)my_index);
     sl_fd_seen(fd);
     sl_address_write(&address, length, f->peer, SL_PEER_BYTES);
     f->pieces = address.ss_family == AF_UNIX;
     return fd;
+}
+
+/* Writes the peer record of a token, as accept(2) told it: no system call. */
+int32_t sl_caller(int32_t token, uint32_t off)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    CHECK_ARENA(off, SL_PEER_BYTES);
+    memcpy(me->arena + off, sl_fds[token].peer, SL_PEER_BYTES);
+    return 0;
+}
+
+/* Keeps with a token the row of who it is counted for, until it has a slot: the room that takes it in must
+ * know, and it may wait there for longer than that room's thread lives. */
+int32_t sl_charge(int32_t token, int32_t source)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    sl_fds[token].source = source;
+    return 0;
+}
+
+/* What sl_charge was told of a token; 0: nothing. */
+int32_t sl_charged(int32_t token)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    return sl_fds[token].source;
 }
 
 /* Hands an accepted connection to <room>, the caller's own or another's, by adding it to that room's

@@ -9,6 +9,8 @@ import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
+import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
+import { sourcesRest } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
@@ -34,12 +36,14 @@ import {
   type Socket,
   stopListeners,
 } from "./listeners.ts";
+import { Lists } from "./lists.ts";
+import { openSettings, OwnerError, settingFindings } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
-import { Records } from "./records.ts";
-import { type Phase, type Sight, sum } from "./sight.ts";
+import { monotonicMs, Records } from "./records.ts";
+import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { type Status, statusOf } from "./status.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
@@ -97,6 +101,7 @@ export class App {
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
   readonly #certificates: Certificates;
+  readonly #lists: Lists;
   #issuing: Issuing | undefined;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
@@ -113,6 +118,8 @@ export class App {
   #toldDropped = 0;
   #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
+  #restTimer: ReturnType<typeof setInterval> | undefined;
+  #toldUncounted = 0;
   #finish!: (status: number) => void;
 
   /** The exit status, once everything has ended. */
@@ -136,6 +143,7 @@ export class App {
     this.#hide = hide;
     this.#log = Log.open(config.log);
     this.#certificates = new Certificates(this.#log);
+    this.#lists = new Lists(config, this.#log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
@@ -230,6 +238,7 @@ export class App {
     const reactors = config.reactors === "auto"
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
+    this.#openSettings(config, tell);
     this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
     const capacity = this.#capacity(fds, reactors);
     const logState = this.#accessLog.stateMemory;
@@ -273,9 +282,15 @@ export class App {
     this.#releaseTimer = setInterval(() => {
       this.#releaseNumbers();
       this.#tellDropped();
+      this.#tellUncounted();
     }, RELEASE_EVERY_MS);
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
+    this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
+    this.#restTimer = setInterval(
+      () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
+      BUCKET_REST_MS,
+    );
     for (const { bind, upstream } of this.listeners) {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
@@ -310,6 +325,8 @@ export class App {
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
+      sources: reactors.sources,
+      lists: () => this.#lists.status(),
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
@@ -321,6 +338,24 @@ export class App {
     };
   }
 
+  /** What sockets are made with; what of it does not work here ends a start, or is told. */
+  #openSettings(config: Config, tell: Tell): void {
+    let numbers;
+    try {
+      numbers = openSettings(config);
+    } catch (error) {
+      if (error instanceof OwnerError) {
+        throw new ListenError(`${error.message}; write one of those, or a number`);
+      }
+      throw error;
+    }
+    const findings = settingFindings(config, numbers);
+    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
+    const errors = lines("error");
+    if (errors.length > 0) throw new StartError(errors, 1);
+    for (const line of lines("warning")) this.#log.warn("sockets", line);
+  }
+
   #compile(): Plan {
     const { plan, warnings } = compile(
       {
@@ -330,6 +365,7 @@ export class App {
         resolve: this.#discovery.resolve,
         patternOf: patternNumber,
         acmeThumbprint: this.#issuing?.thumbprint,
+        listFiles: this.#lists.files,
       },
       this.#identities,
       this.#directory,
@@ -379,7 +415,7 @@ export class App {
   /** Numbers of what is gone are given again once nobody works by them and nothing hangs on them. */
   #releaseNumbers(): void {
     const reactors = this.#reactors!, oldest = reactors.oldestGeneration;
-    const { listeners, upstreams, servers, probes } = this.#identities;
+    const { listeners, upstreams, servers, probes, limiters } = this.#identities;
     const idle = (column: "listenerCurrent" | "serverCurrent") => (number: number) =>
       sum(reactors.all, column, number) === 0;
     for (const number of listeners.release(oldest, idle("listenerCurrent"))) {
@@ -393,6 +429,9 @@ export class App {
     const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
     const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
     for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
+    for (const number of limiters.release(oldest, (limiter) => reactors.isIdleLimiter(limiter))) {
+      reactors.clearLimiter(number);
+    }
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
   }
@@ -410,6 +449,19 @@ export class App {
     this.#toldDropped = dropped;
   }
 
+  /** Connections whose source found no row: more sources than the table has are at it at once. */
+  #tellUncounted(): void {
+    const uncounted = sumCount(this.#reactors!.all, Count.SourcesFull),
+      more = uncounted - this.#toldUncounted;
+    if (more > 0) {
+      const came = `${
+        counted(more, "connection")
+      } came from sources that found no place in the table of sources`;
+      this.#log.warn("limits", `${came}: they are let in without limits of their own`, { uncounted: more });
+    }
+    this.#toldUncounted = uncounted;
+  }
+
   async #stopAccepting(reactors: Reactors): Promise<void> {
     const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
     stopListeners(streams);
@@ -424,6 +476,8 @@ export class App {
     this.#certificates.close();
     await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
+    clearInterval(this.#restTimer);
+    this.#lists.close();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);

@@ -2,13 +2,16 @@
 // starts and no death of a Worker loses a queue. Reactors only watch them.
 import { accessSync, constants, lstatSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX } from "../base/limits.ts";
+import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX, NONE } from "../base/limits.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { LISTEN_DRY, LISTEN_REUSEPORT, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
+import { socketNumbers } from "./config/compile_sockets.ts";
+import { shown } from "./config/errors.ts";
 import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
+import { settingFlaw } from "./sockets.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
 export const BACKLOG = 65_535;
@@ -26,15 +29,19 @@ export class ListenError extends Error {
 }
 
 /** Opens every listener of a configuration, or none: on the first failure those already open are
- * closed again. @throws ListenError */
+ * closed again. The settings of their sockets are open. @throws ListenError */
 export function openListeners(
   config: Config,
   reactors: number,
   resolve: (address: Address) => readonly LiteralAddress[],
 ): Socket[] {
-  const open: Socket[] = [];
+  const open: Socket[] = [], numbers = socketNumbers(config);
   try {
     for (const [name, listener] of Object.entries(config.listeners)) {
+      const how = {
+        number: numbers.listeners.get(name) ?? NONE,
+        backlog: listener.socket.backlog ?? BACKLOG,
+      };
       for (const bind of listener.bind) {
         const addresses = resolve(bind.address);
         if (addresses.length === 0) {
@@ -43,7 +50,7 @@ export function openListeners(
         for (const address of addresses) {
           const datagrams = bind.protocol === "udp";
           const isSet = datagrams || (config.accept === "reuseport" && address.kind === "ip");
-          openCopies(open, name, bind.text, address, isSet ? reactors : 1, datagrams);
+          openCopies(open, name, bind.text, address, isSet ? reactors : 1, { ...how, datagrams });
         }
       }
     }
@@ -74,10 +81,16 @@ export interface AddressFlaw {
   readonly what: string;
   readonly remedy: string;
   readonly inUse: boolean;
+  /** The key under `socket` that it is about; without it, the address. */
+  readonly key?: string;
 }
 
-/** Why an address could not be listened on now, found without listening. In use may mean: by the running Sluice. */
-export function addressFlaw(address: LiteralAddress, datagrams: boolean): AddressFlaw | undefined {
+/** Why an address could not be listened on now with settings `number`, found without listening. In use may mean: by
+ * the running Sluice. */
+export function addressFlaw(
+  address: LiteralAddress,
+  { number = NONE, datagrams = false }: { readonly number?: number; readonly datagrams?: boolean } = {},
+): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {
     const [what, ...remedy] = text.split("; ");
@@ -93,8 +106,10 @@ export function addressFlaw(address: LiteralAddress, datagrams: boolean): Addres
   arenaBytes.set(record, ARENA_SCRATCH);
   const result = datagrams
     ? sys.udp_listen(LISTENERS_MAX - 1, ARENA_SCRATCH, UDP_DRY)
-    : sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG);
+    : sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG, number);
   if (result === 0) return undefined;
+  const setting = number === NONE || datagrams ? undefined : settingFlaw(-result);
+  if (setting !== undefined) return { ...setting, inUse: false };
   if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address, datagrams));
   return {
     what: "the address is in use now, maybe by the running Sluice",
@@ -139,7 +154,11 @@ function openCopies(
   bind: string,
   address: LiteralAddress,
   copies: number,
-  datagrams: boolean,
+  { number, backlog, datagrams }: {
+    readonly number: number;
+    readonly backlog: number;
+    readonly datagrams: boolean;
+  },
 ): void {
   let record = addressRecord(bind, address);
   for (let reactor = 0; reactor < copies; reactor++) {
@@ -150,8 +169,14 @@ function openCopies(
     arenaBytes.set(record, ARENA_SCRATCH);
     const result = datagrams
       ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
-      : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, BACKLOG);
-    if (result < 0) throw new ListenError(`${bind}: ${listenProblem(-result, address, datagrams)}`);
+      : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
+    if (result < 0) {
+      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result);
+      const why = flaw === undefined
+        ? listenProblem(-result, address, datagrams)
+        : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
+      throw new ListenError(`${bind}: ${why}`);
+    }
     const told = sys.listener_address(socket, ARENA_SCRATCH);
     const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
     const port = address.kind === "ip"

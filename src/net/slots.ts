@@ -16,6 +16,7 @@ export let slotHold: Uint32Array;
 export let slotHoldFrom: Uint16Array;
 export let slotHoldBytes: Uint32Array;
 export let slotTookKiB: Uint16Array;
+export let slotFullMs: Float64Array;
 export let slotMovedBytes: Float64Array;
 export let slotBody: Uint8Array;
 export let slotPhase: Uint8Array;
@@ -41,6 +42,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotHoldFrom,
     slotHoldBytes,
     slotTookKiB,
+    slotFullMs,
     slotMovedBytes,
     slotBody,
     slotPhase,
@@ -92,6 +94,7 @@ export function giveSlot(slot: number): void {
   slotTookKiB[slot] = 0;
   slotBody[slot] = 0;
   if (slotScanned[slot] !== 0) slotScanned[slot] = 0; // untouched by plain connections
+  if (slotFullMs[slot] !== 0) slotFullMs[slot] = 0;
   rows.give(slot);
 }
 

@@ -4,6 +4,7 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { checkGuards, GUARDS, type Guards, type GuardsSizes } from "./guards.ts";
 import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
@@ -116,6 +117,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly lines?: LogLinesSizes;
   /** Without it no listener chooses by the name that TLS clients ask for. */
   readonly sni?: SniSizes;
+  /** Without it everybody may come in. */
+  readonly guards?: GuardsSizes;
 };
 
 /** Of nothing. */
@@ -139,6 +142,9 @@ const COLUMNS = {
   // Proxies that a PROXY header is expected from, refused is everybody else: trustedAt[first .. first + count).
   listenerProxyFirst: "listeners",
   listenerProxyCount: "listeners", // 0: no header is expected
+  listenerWriteStallMs: "listeners", // a client that takes nothing of what is held for it; 0: no limit
+  listenerHalfClosedMs: "listeners", // a tunnel of which one direction has ended; 0: no limit
+  listenerSilenceMs: "listeners", // no HTTP: silence while it is the client's turn; 0: no limit of its own
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
   // For datagrams.
   listenerFlowIdleMs: "listeners", // a session without a datagram for so long is ended
@@ -171,6 +177,8 @@ const COLUMNS = {
   upstreamAnswerMs: "upstreams",
   upstreamServerIdleMs: "upstreams", // a body's server that says nothing for so long
   upstreamQueueMs: "upstreams",
+  upstreamWriteStallMs: "upstreams", // a server that takes nothing of what is held for it; 0: no limit
+  upstreamSilenceMs: "upstreams", // no HTTP: silence while it is the server's turn; 0: no limit of its own
   upstreamKeepMax: "upstreams", // idle connections kept by each reactor for each server
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamSendProxy: "upstreams", // SendProxy
@@ -187,6 +195,7 @@ const COLUMNS = {
   serverTls: "servers", // the profile; 0: plain
   serverTlsNameAt: "servers", // whom its certificate must be for
   serverTlsNameBytes: "servers",
+  serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
@@ -195,6 +204,7 @@ const COLUMNS = {
   probeSendProxy: "probes", // as that of an upstream
   probeTlsNameAt: "probes",
   probeTlsNameBytes: "probes",
+  probeSocket: "probes", // as that of a server
   probeFirst: "probes",
   probeCount: "probes",
   probeIntervalMs: "probes",
@@ -219,6 +229,7 @@ export type Plan =
     readonly pages: Pages;
     readonly lines: LogLines;
     readonly sni: Sni;
+    readonly guards: Guards;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
@@ -247,12 +258,14 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
-  const arenaAt = sniAt + partBytes(SNI, sizes.sni);
+  const guardsAt = sniAt + partBytes(SNI, sizes.sni);
+  const arenaAt = guardsAt + partBytes(GUARDS, sizes.guards);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
   makePart(memory, sniAt, SNI, sizes.sni);
+  makePart(memory, guardsAt, GUARDS, sizes.guards);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -279,10 +292,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(LOG_LINES, lines.sizes);
   const sni = openPart(memory, at, SNI);
   at += partBytes(SNI, sni.sizes);
+  const guards = openPart(memory, at, GUARDS);
+  at += partBytes(GUARDS, guards.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, sni, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, guards, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -296,6 +311,7 @@ export function checkPlan(plan: Plan): void {
   checkPages(plan.pages, plan.arenaBytes);
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
   checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
+  checkGuards(plan.guards);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
     "plan: a share of the access log that is none",
@@ -328,7 +344,7 @@ function checkListener(plan: Plan, listener: number): void {
   if (protocol !== Protocol.Http) return;
   assert(
     plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
-      plan.listenerBodyStallMs[listener] > 0,
+      plan.listenerBodyStallMs[listener] > 0 && plan.listenerWriteStallMs[listener] > 0,
     "plan: an HTTP listener without deadlines",
   );
   assert(

@@ -3,9 +3,10 @@
 import { NONE } from "../base/limits.ts";
 import { slotHold } from "../net/slots.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
 import { closeSlot } from "./close.ts";
-import { planGive, planOf, stats } from "./context.ts";
+import { planGive, planOf, sources, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
@@ -14,6 +15,7 @@ import {
   exListener,
   exReason,
   exSetState,
+  exSource,
   exState,
   exUp,
   exUpstream,
@@ -24,6 +26,7 @@ import { probeEnded } from "./probe.ts";
 import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
 import { record } from "./record.ts";
+import { isRefusal, refusesByReset } from "./refusals.ts";
 import { freshEx, setFresh } from "./wire_h1.ts";
 
 /** Reasons by which what is left is closed with a reset, by code: no string is looked at on the path. */
@@ -69,10 +72,13 @@ export function settle(ex: number): void {
     if (freshEx === ex) setFresh(NONE);
     forget(ex);
     stats.listenerCurrent[exListener[ex]]--;
+    sourceGive(sources, exSource[ex]);
+    exSource[ex] = NONE;
     if (up !== NONE) leave(ex);
     else givePlace(ex, true); // granted, and not used
   }
-  const reset = isReset[exReason[ex]] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
+  const resets = isRefusal(exReason[ex]) ? refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;
+  const reset = resets || slotHold[down] !== NONE || slotHold[up] !== NONE;
   closeSlot(up, reset);
   closeSlot(down, reset);
   giveExchange(ex);

@@ -11,13 +11,15 @@ import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
+import { PER_LINE } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ENOBUFS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
+import { readmitted } from "./admission.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
+import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
   handshakeAccept,
@@ -35,11 +37,15 @@ import {
   exGeneration,
   exIdleTicks,
   exListener,
+  exQueuedMs,
   exReason,
   exServer,
   exSetState,
+  exSource,
   exStartMs,
   exState,
+  exTried,
+  exUnqueuedMs,
   exUp,
   exUpstream,
   takeExchange,
@@ -55,6 +61,7 @@ import {
 } from "./introduction.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
+import { queueLook, queueTell } from "./queue.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
 import {
   forwardEvent,
@@ -68,15 +75,18 @@ import {
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
 import { connectedSlot, connectTo } from "./server.ts";
-import { tunnelBegin, tunnelRun } from "./tunnel.ts";
+import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
+import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
-/** A client's connection has its slot. `bits` came with the newcomer. */
-export function exchangeOpen(down: number, listener: number, bits: number): void {
+/** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
+export function exchangeOpen(down: number, listener: number, bits: number, source: number): void {
   const proxied = plan.listenerProxyCount[listener] !== 0;
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
+  exSource[ex] = source;
+  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
@@ -99,7 +109,9 @@ function firstState(listener: number): ExState.Handshake | ExState.Head | ExStat
 /** The PROXY header of a proxy before us has come so far. */
 function introducing(ex: number, how: Introduced): void {
   if (how === Introduced.Failed) return exchangeEnd(ex, introducedReason, introducedDetail);
-  if (how !== Introduced.Done) return;
+  if (how === Introduced.Waiting) return;
+  const refusal = how === Introduced.Done ? readmitted(ex) : Reason.None;
+  if (refusal !== Reason.None) return exchangeEnd(ex, refusal, 0);
   const down = exDown[ex];
   timerClear(down);
   exSetState(ex, firstState(exListener[ex]));
@@ -204,7 +216,8 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
-  reached(ex, reachFirst(ex));
+  if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0; // of who had this row before
+  reached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
@@ -228,7 +241,7 @@ export function exchangeEvent(slot: number, bits: number): void {
       if (slotFlags[slot] & SlotFlag.Asked) return askerEvent(ex, bits);
       return slotState[slot] === SlotState.Handshake ? shaken(ex, handshakeGo(slot)) : choose(ex);
     case ExState.Queue:
-      return queueEvent(ex, slot, bits);
+      return exFlags[ex] & ExFlag.Http ? queueEvent(ex, slot, bits) : waitingClientEvent(ex, slot, bits);
     case ExState.Answer:
       return answerEvent(ex, slot, bits);
     case ExState.Linger:
@@ -247,12 +260,14 @@ export function exchangeTimeout(slot: number): void {
   const ex = slotEx[slot];
   switch (exState[ex]) {
     case ExState.Connect:
-      if (slot === exDown[ex] && exDown[ex] !== NONE) return requestTimeout(ex, slot);
+      if (slot === exDown[ex] && slot !== NONE) {
+        return exFlags[ex] & ExFlag.Http ? requestTimeout(ex, slot) : undefined; // that of the queue, which is over
+      }
       return slotState[slot] === SlotState.Handshake
         ? connectFailed(ex, Reason.ServerHandshakeTimeout, 0)
         : connectFailed(ex, Reason.ConnectionTimeout, ETIMEDOUT);
     case ExState.Tunnel:
-      return exchangeEnd(ex, Reason.TunnelIdle, 0);
+      return tunnelTimeout(ex, slot);
     case ExState.Introduction:
       return exchangeEnd(ex, Reason.ProxyTimeout, 0);
     case ExState.Handshake:
@@ -260,6 +275,8 @@ export function exchangeTimeout(slot: number): void {
       return exchangeEnd(ex, Reason.HandshakeTimeout, 0);
     case ExState.Probe:
       return exchangeEnd(ex, Reason.NoAnswer, ETIMEDOUT);
+    case ExState.Queue:
+      return exFlags[ex] & ExFlag.Http ? requestTimeout(ex, slot) : queueTimeout(ex);
     default:
       return requestTimeout(ex, slot);
   }
@@ -274,9 +291,30 @@ function reached(ex: number, how: Reached): void {
     case Reached.Waiting:
       return;
     case Reached.Full:
-      return exchangeEnd(ex, Reason.QueueFull, 0);
+      if (!stand(ex)) exchangeEnd(ex, Reason.QueueFull, 0);
+      return;
     default:
+      tellPlace(ex);
       return exchangeEnd(ex, exReason[ex], exErrno[ex]);
+  }
+}
+
+/** The place at a server that failed is free, and nobody was told. */
+function tellPlace(ex: number): void {
+  if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
+}
+
+/** A connection has waited for a place long enough, or looks for one itself. */
+function queueTimeout(ex: number): void {
+  switch (standTimeout(ex)) {
+    case Stood.Waiting:
+      return;
+    case Stood.Again:
+      return reached(ex, reachFirst(ex));
+    case Stood.TooLong:
+      return exchangeEnd(ex, Reason.QueueTimeout, 0);
+    case Stood.Nobody:
+      return exchangeEnd(ex, Reason.DestinationUnavailable, 0);
   }
 }
 
@@ -324,7 +362,7 @@ function connectFailed(ex: number, reason: Reason, errno: number): void {
   reached(ex, reachNext(ex));
 }
 
-/** The client, while its server is being connected: its bytes wait in the kernel, its end of stream is
+/** The client, while its server is being connected or waited for: its bytes wait in the kernel, its end of stream is
  * passed on later; only a reset ends the wait, or the end of one that waits for an answer. */
 function waitingClientEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
@@ -332,7 +370,8 @@ function waitingClientEvent(ex: number, down: number, bits: number): void {
   if (exFlags[ex] & ExFlag.Http && bits & Ready.Fin && leftUs(ex, down)) {
     return exchangeEnd(ex, Reason.ClientGone, 0);
   }
-  if (exUp[ex] === NONE) reached(ex, reachNext(ex)); // many servers failed at once: its turn has come again
+  if (exState[ex] === ExState.Queue) return;
+  if (exUp[ex] === NONE) reached(ex, reachNext(ex)); // granted a place, or many servers failed at once
 }
 
 /** The server's connection is there, and no Plan is needed any more. */
@@ -343,11 +382,13 @@ function connected(ex: number): void {
     exSetState(ex, ExState.Probe);
     return probed(ex, probeConnected(ex));
   }
+  tellPlace(ex);
+  if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;
-  tunnelBegin(ex);
   tunnelRun(ex, down, 0);
   // A server that speaks first: its bytes may have come with the very event that said "connected".
   if (exState[ex] === ExState.Tunnel && exUp[ex] === up) tunnelRun(ex, up, 0);
@@ -365,7 +406,7 @@ export function exchangeProbe(probe: number): boolean {
   exStartMs[ex] = clockMs();
   exGeneration[ex] = planHold();
   const isDatagram = plan.probeKind[probe] === ProbeKind.Datagram;
-  const result = connectTo(ex, plan, plan.probeAddressAt[probe], isDatagram);
+  const result = connectTo(ex, plan, plan.probeAddressAt[probe], plan.probeSocket[probe], isDatagram);
   if (result !== 0 && result !== -EINPROGRESS) {
     exchangeEnd(ex, reasonOf(-result), -result);
     return true;

@@ -8,6 +8,7 @@ import { ExState, openExchanges } from "../shared/tables.ts";
 export let exState: Uint8Array;
 export let exReason: Uint8Array;
 export let exErrno: Uint16Array;
+export let exSource: Uint32Array;
 export let exTried: Uint16Array;
 export let exListener: Uint16Array;
 export let exDown: Uint32Array;
@@ -17,8 +18,15 @@ export let exServer: Uint32Array;
 export let exFirst: Uint32Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
+export let exIdleReason: Uint8Array;
+export let exTunnelTicks: Uint32Array;
+export let exClientTicks: Uint32Array;
+export let exServerTicks: Uint32Array;
+export let exHalfTicks: Uint32Array;
+export let exDownStallTicks: Uint32Array;
+export let exUpStallTicks: Uint32Array;
 export let exStartMs: Float64Array;
-export let exFlags: Uint16Array;
+export let exFlags: Uint32Array;
 export let exRoute: Uint32Array;
 export let exStatus: Uint16Array;
 export let exKept: Uint32Array;
@@ -45,6 +53,7 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exState,
     exReason,
     exErrno,
+    exSource,
     exTried,
     exListener,
     exDown,
@@ -54,6 +63,13 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exFirst,
     exGeneration,
     exIdleTicks,
+    exIdleReason,
+    exTunnelTicks,
+    exClientTicks,
+    exServerTicks,
+    exHalfTicks,
+    exDownStallTicks,
+    exUpStallTicks,
     exStartMs,
     exFlags,
     exRoute,

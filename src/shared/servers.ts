@@ -37,6 +37,7 @@ const REACTORS = {
   reactorHanded: [Int32Array, PER_LINE], // connections added to its epoll set
   reactorEnded: [Int32Array, PER_LINE], // connections it has closed
   reactorWaiting: [Int32Array, PER_LINE], // exchanges that wait for a place at a server
+  reactorCharging: [Int32Array, PER_LINE], // the source of a connection that it has not handed over yet
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
 } as const satisfies Layout;

@@ -72,6 +72,7 @@ export const SLOTS = {
   slotHoldFrom: [Uint16Array, 1], // where they begin (blocks)
   slotHoldBytes: [Uint32Array, 1], // how many they are
   slotTookKiB: [Uint16Array, 1], // what its sink took since it was last full: how much to splice next
+  slotFullMs: [Float64Array, 1], // when its sink last took something, while it is full; 0: it is not
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
   slotBody: [Uint8Array, 1], // Body
   slotPhase: [Uint8Array, 1], // of a chunked body: where in its framing it is
@@ -141,6 +142,8 @@ export const enum ExFlag {
   Granted = 16384,
   /** The client waits for leave to send its body (100-continue): the server's turn, until either speaks. */
   Expects = 32768,
+  /** A tunnel whose client or server has a limit of its own: whose turn it is must be known. */
+  Turns = 65536,
 }
 
 /** One row per connection through us, or per health check under way. */
@@ -148,6 +151,7 @@ export const EXCHANGES = {
   exState: [Uint8Array, 1], // ExState
   exReason: [Uint8Array, 1], // Reason: why it ended
   exErrno: [Uint16Array, 1], // the errno behind the reason, or 0
+  exSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   exTried: [Uint16Array, 1], // servers tried or passed over so far
   exListener: [Uint16Array, 1], // the listener it came through
   exDown: [Uint32Array, 1], // the client's end, or NONE (a probe); on a free row the next free one
@@ -157,9 +161,16 @@ export const EXCHANGES = {
   exFirst: [Uint32Array, 1], // the upstream's member that was picked first (a probe: its number)
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
+  exIdleReason: [Uint8Array, 1], // Reason by which it is ended then
+  exTunnelTicks: [Uint32Array, 1], // Turns: what exIdleTicks is where nobody has less
+  exClientTicks: [Uint32Array, 1], // Turns: while it is the client's turn; 0: no limit of its own
+  exServerTicks: [Uint32Array, 1], // Turns: while it is the server's
+  exHalfTicks: [Uint32Array, 1], // once one direction has ended
+  exDownStallTicks: [Uint32Array, 1], // for which the client may take nothing of what is held for it
+  exUpStallTicks: [Uint32Array, 1], // the server, likewise
   exStartMs: [Float64Array, 1], // clock at the start
   // HTTP only: touched by nobody else.
-  exFlags: [Uint16Array, 1], // ExFlag
+  exFlags: [Uint32Array, 1], // ExFlag
   exRoute: [Uint32Array, 1], // the route that was taken, or NONE
   exStatus: [Uint16Array, 1], // of the answer; 0: none yet
   exKept: [Uint32Array, 1], // where in the arena the request's head is kept, or NONE

@@ -26,18 +26,21 @@ export const SYMBOLS = {
   hear: [["i32", "i32"], "i32"], // slot, on
   poll: [["u32", "i32", "i32"], "i32"], // offset of the events, how many, timeout ms
 
-  listen: [["i32", "u32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog
+  listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
   listener_stop: [["i32"], "i32"],
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
   accept: [["i32"], "i32"], // listener -> token
+  caller: [["i32", "u32"], "i32"], // token, offset
+  charge: [["i32", "i32"], "i32"], // token, source
+  charged: [["i32"], "i32"], // token -> source
   hand: [["i32", "i32"], "i32"], // token, room
   newcomer: [["i32"], "i32"], // token -> listener
   adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation
   refuse: [["i32", "i32"], "i32"], // token, reset
 
-  connect: [["i32", "u32", "u32"], "i32"], // slot, generation, address offset
+  connect: [["i32", "u32", "u32", "i32"], "i32"], // slot, generation, address offset, how
   outcome: [["i32"], "i32"],
   recv: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   peek: [["i32", "u32", "i32"], "i32"],
@@ -59,6 +62,13 @@ export const SYMBOLS = {
   udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
+
+  socket_open: [["i32"], "i32"], // settings
+  socket_set: [["i32", "i32", "i32"], "i32"], // settings, option, value
+  socket_source: [["i32", "u32"], "i32"], // settings, address offset
+  socket_device: [["i32", "u32", "i32"], "i32"], // settings, name, its length
+  socket_try: [["i32", "i32"], "i32"], // settings, family
+  socket_flaw: [[], "i32"],
 
   pipe_open: [["i32", "i32"], "i32"], // pipe, bytes
   pipe_close: [["i32"], "i32"],
@@ -151,6 +161,23 @@ export const TLS_STORE_SYMBOLS = [
   "tls_error",
 ] as const;
 
+/** What the control plane says of sockets, likewise. */
+export const SOCKET_STORE_SYMBOLS = [
+  "socket_open",
+  "socket_set",
+  "socket_source",
+  "socket_device",
+  "socket_try",
+  "socket_flaw",
+] as const;
+
+/** Behind the number of settings in `connect`'s how, as ffi/sluice.h has them. */
+export const HOW_SOCKET = 0x7fff;
+/** The client's address record lies behind the server's: the connection is to come from there. */
+export const HOW_CLIENT = 1 << 16;
+/** What is to be sent comes at once. */
+export const HOW_SPEAKS = 1 << 17;
+
 /** `profile_open`: whose profile it is. */
 export const enum ProfileKind {
   Listener,
@@ -216,7 +243,7 @@ export interface Provider {
   arena(room: number, bytes: number): ArrayBuffer;
 }
 
-/** Options of `option`, in the order of ffi/sock.c. */
+/** Options of `option` (up to QuickAck) and of `socket_set`, in the order of ffi/socket.h. */
 export const enum SocketOption {
   NoDelay,
   KeepAlive,
@@ -228,6 +255,17 @@ export const enum SocketOption {
   RcvBuf,
   QuickAck,
   UdpGro,
+  DeferAccept,
+  FastOpen,
+  FastOpenConnect,
+  V6Only,
+  Transparent,
+  Mptcp,
+  Mode,
+  Uid,
+  Gid,
+  Device,
+  Source,
 }
 
 /** What `machine` tells, in the order of ffi/machine.c. */
@@ -247,6 +285,9 @@ export const enum MachineFact {
   OpenAt2,
   ReadNoWait,
   KernelTls,
+  Mptcp,
+  Transparent,
+  Device,
 }
 
 /** TIME_ERROR of adjtimex(2). */

@@ -79,6 +79,7 @@ test("statusOf sums counters over reactors", () => {
     bind: "[::]:9000",
     upstream: "app",
     connections: { now: 1, total: 15 },
+    refused: {},
     bytes: { up: 101, down: 0 },
     datagrams: { up: 0, down: 0 },
   }]);

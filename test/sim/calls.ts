@@ -42,6 +42,7 @@ import {
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
   type Provider,
+  SOCKET_STORE_SYMBOLS,
   type SymbolName,
   TLS_STORE_SYMBOLS,
   TlsFact,
@@ -127,7 +128,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS]) {
+  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS, ...SOCKET_STORE_SYMBOLS]) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -158,7 +159,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
     try {
       kernel.check(!kernel.sweeping || mayEnd, "a socket was closed before the end of the turn");
       kernel.check(
-        kernel.held === 0 || name === "hand" || name === "refuse",
+        kernel.held === 0 || ["caller", "charge", "hand", "refuse"].includes(name),
         "an accepted connection was left lying",
       );
       const result = call(a, b, c, d);
@@ -182,7 +183,13 @@ function stage(error: Error): Error {
 
 type Fake = Omit<
   Kernel,
-  (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS | typeof TLS_STORE_SYMBOLS | typeof DATAGRAM_SYMBOLS)[number]
+  (
+    | typeof LIBRARY_SYMBOLS
+    | typeof LOG_SYMBOLS
+    | typeof TLS_STORE_SYMBOLS
+    | typeof DATAGRAM_SYMBOLS
+    | typeof SOCKET_STORE_SYMBOLS
+  )[number]
 >;
 
 function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
@@ -417,6 +424,18 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       kernel.accepted++;
       return kernel.held = row.fd;
     },
+    caller(token, off) {
+      checkArena(off, PEER_BYTES);
+      arena.set(kernel.token(token).peer, off);
+      return 0;
+    },
+    charge(token, source) {
+      const row = kernel.token(token);
+      kernel.check(!row.registered, `token ${token} was handed on already`);
+      row.source = source;
+      return 0;
+    },
+    charged: (token) => kernel.token(token).source,
     hand(token, room) {
       const row = kernel.token(token);
       kernel.check(room > 0, "room 0 is no reactor");
@@ -444,7 +463,8 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return 0;
     },
 
-    connect(slot, gen, addressOff) {
+    connect(slot, gen, addressOff, how) {
+      kernel.check(how === 0, "no settings were made");
       const room = kernel.freeSlot(slot, gen), record = address(addressOff);
       kernel.check([1, 4, 6].includes(record[0]), "no family");
       if (kernel.fdCount >= weather.fds) return -EMFILE;
@@ -492,16 +512,22 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, bytes);
       kernel.check(bytes > 0, "sends nothing");
       kernel.check(!row.shut, "sends behind its own end of stream");
-      if (row.socket.session !== undefined) return row.socket.session.send(arena.slice(off, off + bytes));
+      if (row.socket.session !== undefined) {
+        const taken = row.socket.session.send(arena.slice(off, off + bytes));
+        if (taken > 0) row.socket.tookMs = clock.nowMs;
+        return taken;
+      }
       const room = row.socket.room();
       if (room < 0) return room;
       if (row.socket.tx.length === 0 && room >= bytes) { // nothing is in the way
         row.socket.send(arena.slice(off, off + bytes), false);
+        row.socket.tookMs = clock.nowMs;
         return bytes;
       }
       if (isSpurious(row)) return -EAGAIN;
       const taken = shortened(Math.min(room, bytes));
       row.socket.send(arena.slice(off, off + taken), taken < bytes);
+      row.socket.tookMs = clock.nowMs;
       return taken;
     },
     shutdown(slot) {
@@ -651,6 +677,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       if (room < 0) return room;
       if (isSpurious(row)) return -EAGAIN;
       const most = Math.min(bytes, inside.length), taken = shortened(Math.min(room, most));
+      row.socket.tookMs = clock.nowMs;
       return inside.take(taken, (view) => row.socket.send(view, taken < most));
     },
   };

@@ -6,6 +6,7 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
+import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
@@ -53,6 +54,7 @@ interface Places {
   readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
+  readonly guards: PlacedGuards;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
@@ -80,7 +82,9 @@ export function compile(
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const places = placeBytes(arena, parts, input, directory);
+  const limiterOf = (listener: string): number => numbers.take("limiters", listener);
+  const places = placeBytes(arena, parts, input, directory, limiterOf);
+  directory.listFiles = places.guards.files;
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
@@ -100,8 +104,9 @@ export function compile(
 function placeBytes(
   arena: ArenaWriter,
   parts: Parts,
-  { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
+  { config, patternOf, sockets, acmeThumbprint = "", listFiles = config["list-files"] }: CompileInput,
   directory: Directory,
+  limiterOf: (listener: string) => number,
 ): Places {
   const { servers, probes } = parts, upstreams = upstreamNumbers(parts.upstreams);
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
@@ -131,6 +136,7 @@ function placeBytes(
     lines,
     routes,
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
+    guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -165,7 +171,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes, sni }: Places,
+  { trusted, pages, lines, routes, sni, guards }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -179,6 +185,7 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     sni: sni.sizes,
+    guards: guards.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
     arenaBytes,
@@ -191,7 +198,7 @@ function writeListeners(
   plan: Plan,
   { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
-  { trusted, https, pages, routes, sni, logNames }: Places,
+  { trusted, https, pages, routes, sni, guards, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -212,6 +219,7 @@ function writeListeners(
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
   sni.fill(plan.sni);
+  guards.fill(plan.guards);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
     plan.routing.routeNameAt[route] = at;
@@ -228,10 +236,13 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamConnectMs[number] = timeouts.connect;
     plan.upstreamAnswerMs[number] = timeouts.answer;
     plan.upstreamServerIdleMs[number] = timeouts["server-idle"];
+    plan.upstreamSilenceMs[number] = timeouts.silence;
+    plan.upstreamWriteStallMs[number] = timeouts["write-stall"];
     plan.upstreamQueueMs[number] = timeouts.queue;
-    const sends = sendProxyBits(configured["send-proxy"]);
+    const sends = sendProxyBits(configured["send-proxy"]),
+      owned = sends !== 0 || configured.source === "client";
     plan.upstreamSendProxy[number] = sends;
-    plan.upstreamKeepMax[number] = sends === 0 ? most : 0; // a connection that is told whose it is, is no other's
+    plan.upstreamKeepMax[number] = owned ? 0 : most; // a connection that is told whose it is, is no other's
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
@@ -240,8 +251,9 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
 }
 
 function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
-  servers.forEach(({ number, upstream, configured, session }, index) => {
+  servers.forEach(({ number, upstream, configured, session, socket }, index) => {
     const { addressAt, base, authority, logName, tlsName } = places.servers[index];
+    plan.serverSocket[number] = socket;
     plan.serverTls[number] = session.profile;
     plan.serverTlsNameAt[number] = tlsName.at;
     plan.serverTlsNameBytes[number] = tlsName.bytes;
@@ -264,9 +276,10 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session, sends, datagrams }, index) => {
+  probes.forEach(({ number, check, servers, session, sends, datagrams, socket }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
     plan.probeSendProxy[number] = sends;
+    plan.probeSocket[number] = socket;
     plan.probeTls[number] = session.profile;
     plan.probeTlsNameAt[number] = tlsName.at;
     plan.probeTlsNameBytes[number] = tlsName.bytes;

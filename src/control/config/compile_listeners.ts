@@ -97,6 +97,8 @@ export function writeListener(
   plan.listenerNameBytes[number] = logName.bytes;
   plan.listenerUpstream[number] = upstream;
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
+  plan.listenerWriteStallMs[number] = timeouts["write-stall"];
+  plan.listenerHalfClosedMs[number] = timeouts["half-closed"];
   plan.listenerTls[number] = profile;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
   const proxies = trusted.proxies.get(name) ?? NOBODY;
@@ -112,6 +114,7 @@ export function writeListener(
   }
   if (protocol === "tcp") {
     plan.listenerProtocol[number] = Protocol.Tcp;
+    plan.listenerSilenceMs[number] = timeouts["client-idle"];
     return;
   }
   plan.listenerProtocol[number] = Protocol.Http;

@@ -13,10 +13,12 @@ import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
+import { probeSocketOf, socketNumbers, socketOf } from "./compile_sockets.ts";
 import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { onlyByDatagrams, upstreamsOf } from "./leads.ts";
+import type { ListFiles } from "./list_files.ts";
 import { sendProxyBits } from "./proxy_schema.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
@@ -40,6 +42,8 @@ export class Identities {
   readonly upstreams = new Numbers(UPSTREAMS_MAX);
   readonly servers = new Numbers(SERVERS_MAX);
   readonly probes = new Numbers(PROBES_MAX);
+  /** Configured listeners that count their connections: rows of shared/sources.ts. */
+  readonly limiters = new Numbers(LISTENERS_MAX);
 }
 
 export interface CompileInput {
@@ -53,6 +57,8 @@ export interface CompileInput {
   /** Of the ACME account's key (RFC 8555 section 8.1), where certificates are had by themselves: every HTTP listener
    * answers challenges with it. */
   readonly acmeThumbprint?: string;
+  /** What the files of lists hold now; as they were when the configuration was read if not given. */
+  readonly listFiles?: ListFiles;
 }
 
 /** Something that does not fit: told, and left out. */
@@ -71,6 +77,8 @@ export interface Server {
   readonly address: LiteralAddress;
   readonly configured: ConfiguredServer;
   readonly session: ServerSession;
+  /** See Plan, serverSocket. */
+  readonly socket: number;
 }
 
 export interface Probe {
@@ -85,6 +93,7 @@ export interface Probe {
   readonly session: ServerSession;
   /** How it says that it is nobody's (SendProxy). */
   readonly sends: number;
+  readonly socket: number;
 }
 
 /** What a generation is made of, numbered. */
@@ -112,6 +121,7 @@ export class Numbering {
     upstreams: new Set<string>(),
     servers: new Set<string>(),
     probes: new Set<string>(),
+    limiters: new Set<string>(),
   };
 
   constructor(identities: Identities) {
@@ -127,7 +137,7 @@ export class Numbering {
 
   /** Ends the identity of everything that this generation did not take. */
   retain(generation: number): void {
-    for (const kind of ["listeners", "upstreams", "servers", "probes"] as const) {
+    for (const kind of ["listeners", "upstreams", "servers", "probes", "limiters"] as const) {
       this.#identities[kind].retain(this.#kept[kind], generation);
     }
   }
@@ -137,7 +147,7 @@ export class Numbering {
 export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
   const { input, numbers, directory, warnings } = compiling;
   const upstreams: Upstream[] = [], servers: Server[] = [];
-  const profiles = profileNumbers(input.config);
+  const profiles = profileNumbers(input.config), sockets = socketNumbers(input.config);
   const probes = new Map<string, Probe>();
   const byDatagrams = onlyByDatagrams(Object.values(input.config.listeners));
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
@@ -153,7 +163,8 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       if (server === NONE) continue;
       members.push(server);
       const session = sessionOf(profiles, name, configured, target);
-      const placed = { number: server, upstream: number, address, configured: target, session };
+      const socket = socketOf(sockets, name, configured);
+      const placed = { number: server, upstream: number, address, configured: target, session, socket };
       servers.push(placed);
       const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed, {
         sendsProxy: sendProxyBits(configured["send-proxy"]),
@@ -274,7 +285,7 @@ function addProbe(
   probes: Map<string, Probe>,
   numbers: Numbering,
   check: HealthCheck,
-  { number: server, configured: target, address, session }: Server,
+  { number: server, configured: target, address, session, socket: how }: Server,
   { sendsProxy, datagrams }: { readonly sendsProxy: number; readonly datagrams: boolean },
 ): number {
   const { http, interval, timeout, fall, rise } = check;
@@ -283,8 +294,19 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
+  const socket = probeSocketOf(how);
   const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
-  const asked = [sends, session.profile, session.name, datagrams, check.tcp, hex(send), expect, statuses];
+  const asked = [
+    sends,
+    session.profile,
+    session.name,
+    datagrams,
+    socket,
+    check.tcp,
+    hex(send),
+    expect,
+    statuses,
+  ];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -293,7 +315,7 @@ function addProbe(
   }
   const number = numbers.take("probes", key);
   if (number !== NONE) {
-    probes.set(key, { number, check, address, send, datagrams, session, sends, servers: [server] });
+    probes.set(key, { number, check, address, send, datagrams, session, sends, socket, servers: [server] });
   }
   return number;
 }

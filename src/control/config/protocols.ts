@@ -1,16 +1,16 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
-import { NOT_SUPPORTED, quoted } from "./errors.ts";
+import { quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./leads.ts";
 import type { Config } from "./schema.ts";
 
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
-const UPSTREAM_TIMEOUTS_HTTP = ["answer", "queue"];
+const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
 const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle"];
-const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "queue"];
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
@@ -73,7 +73,6 @@ function ofListener(name: string, listener: Config["listeners"][string], raw: un
       : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, [...path, "timeouts"], LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
-    ...written(raw, [...path, "timeouts"], ["client-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -99,6 +98,19 @@ export function isRedirectAlone(listener: Config["listeners"][string]): boolean 
 export function schemeOf({ protocol, tls }: Config["listeners"][string]["bind"][number]): string {
   if (protocol === "udp") return "udp://";
   return protocol === "http" ? (tls ? "https://" : "http://") : tls ? "tls://" : "tcp://";
+}
+
+/** Timeouts that hold without HTTP where they are set, and whose defaults are for HTTP: where nobody has set them they
+ * must not be written, or they would. */
+export function silentDefaults({ listeners, upstreams }: Config): Path[] {
+  const tcp = Object.entries(listeners).filter(([, { bind }]) => bind[0].protocol === "tcp");
+  const used = new Set(tcp.flatMap(([, listener]) => upstreamsOf(listener)));
+  return [
+    ...tcp.map(([name]) => ["listeners", name, "timeouts", "client-idle"]),
+    ...Object.keys(upstreams).filter((name) => used.has(name)).map((
+      name,
+    ) => ["upstreams", name, "timeouts", "server-idle"]),
+  ];
 }
 
 /** A server as somebody wrote it. */
@@ -186,7 +198,7 @@ function ofStreamServers(
     return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
   });
   if (tcp === undefined) return [...overTls, ...pooled];
-  const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
+  const findings = upstream.servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
     if (/^https?:\/\//.test(text) || base !== "") {
@@ -195,7 +207,6 @@ function ofStreamServers(
         error(given, what, `write ${text.startsWith("https:") ? "tls://" : ""}${addressText(address)}`),
       );
     }
-    if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
   if (http !== undefined) return [...overTls, ...findings, ...pooled];
@@ -203,6 +214,5 @@ function ofStreamServers(
     ...findings,
     ...written(raw, path, ["keep-alive"], FOR_HTTP),
     ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
-    ...written(raw, [...path, "timeouts"], ["server-idle"], `for tcp:// it is ${NOT_SUPPORTED}`),
   ];
 }

@@ -21,15 +21,18 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
 import { healthByDefault } from "./health_schema.ts";
 import { onlyByDatagrams } from "./leads.ts";
+import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { proxies } from "./proxy_schema.ts";
 import { route } from "./route_schema.ts";
-import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
+import { listenerSocket } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
 import { readFilePath } from "./tls_values.ts";
 import { udp } from "./udp_schema.ts";
@@ -122,13 +125,12 @@ const defaults = z.strictObject({
       exchange: defaultTimeout("exchange"),
       answer: defaultTimeout("answer"),
       "server-idle": defaultTimeout("server-idle"),
+      "write-stall": defaultTimeout("write-stall"),
+      "half-closed": defaultTimeout("half-closed"),
       queue: defaultTimeout("queue"),
       handshake: defaultTimeout("handshake"),
     }).prefault({}),
-    {
-      description: "timeouts of every listener and upstream that has no own",
-      later: ["write-stall", "half-closed"],
-    },
+    { description: "timeouts of every listener and upstream that has no own" },
   ),
 });
 
@@ -176,6 +178,12 @@ const listener = z.strictObject({
     placeholder: "CIDR",
     example: "10.0.0.0/8",
   }),
+  allow,
+  deny,
+  limits: key(limits.prefault({}), {
+    description: "how many connections clients may have, and how fast",
+    later: ["bandwidth", "bandwidth-per-connection", "bandwidth-per-source"],
+  }),
   "accept-proxy": key(proxies.optional(), {
     description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
     placeholder: "CIDR",
@@ -192,6 +200,9 @@ const listener = z.strictObject({
     description: "what Sluice says when there is no answer to forward, in place of its own words",
     placeholder: "STATUS: { html: TEXT }",
   }),
+  socket: key(listenerSocket.prefault({}), {
+    description: "what its sockets are made with; those that are accepted inherit it",
+  }),
   timeouts: key(
     z.strictObject({
       "tunnel-idle": key(duration(IDLE_MS).optional(), {
@@ -204,9 +215,11 @@ const listener = z.strictObject({
       "request-head": ownTimeout("request-head"),
       "body-stall": ownTimeout("body-stall"),
       exchange: ownTimeout("exchange"),
+      "write-stall": ownTimeout("write-stall", undefined, stallOf("client")),
+      "half-closed": ownTimeout("half-closed"),
       handshake: ownTimeout("handshake"),
     }).prefault({}),
-    { description: "timeouts of this listener", later: ["half-closed", "write-stall"] },
+    { description: "timeouts of this listener" },
   ),
 });
 
@@ -279,9 +292,6 @@ const file = key(
           description: "a listener, by name",
           short: "bind",
           later: [
-            "allow",
-            "deny",
-            "limits",
             "on-remove",
             "forward-proxy",
             "ban",
@@ -320,7 +330,10 @@ function inherit(config: z.output<typeof file>) {
   const listeners = Object.entries(config.listeners).map(([name, listener]) => {
     const own = {
       "tunnel-idle": listener.timeouts["tunnel-idle"] ?? timeouts["tunnel-idle"],
-      "client-idle": listener.timeouts["client-idle"] ?? timeouts["client-idle"],
+      "client-idle": listener.timeouts["client-idle"] ??
+        (listener.bind[0].protocol === "http" ? timeouts["client-idle"] : 0),
+      "write-stall": listener.timeouts["write-stall"] ?? timeouts["write-stall"],
+      "half-closed": listener.timeouts["half-closed"] ?? timeouts["half-closed"],
       "request-head": listener.timeouts["request-head"] ?? timeouts["request-head"],
       "body-stall": listener.timeouts["body-stall"] ?? timeouts["body-stall"],
       exchange: listener.timeouts.exchange ?? timeouts.exchange,
@@ -339,6 +352,9 @@ function inherit(config: z.output<typeof file>) {
       connect: upstream.timeouts.connect ?? timeouts.connect,
       answer: upstream.timeouts.answer ?? timeouts.answer,
       "server-idle": upstream.timeouts["server-idle"] ?? timeouts["server-idle"],
+      /** The same without HTTP, where the default has no say; 0: no limit. */
+      silence: upstream.timeouts["server-idle"] ?? 0,
+      "write-stall": upstream.timeouts["write-stall"] ?? timeouts["write-stall"],
       queue: upstream.timeouts.queue ?? timeouts.queue,
     };
     const health = upstream.health ?? healthByDefault(byDatagrams.has(name));
@@ -366,6 +382,7 @@ export const configSchema = file.transform(inherit);
 export type Config = z.output<typeof configSchema> & {
   readonly admin: Admin;
   readonly "page-files": PageFiles;
+  readonly "list-files": ListFiles;
 };
 
 /** A documented key: its path with `*` for a name or an index, its documentation, default and schema. */

@@ -210,7 +210,7 @@ test("LISTENs of HTTP share a port that the kernel chooses unless they ask for t
   ]);
 });
 
-test("flags of HTTP hold for its listeners and upstreams, not for TCP beside them", () => {
+test("flags about silence hold for HTTP and TCP, and the defaults for HTTP alone", () => {
   const { listeners, upstreams } = good([
     ...["--client-idle", "5s", "--server-idle", "6s", L, "http://:1/a=a:1", "--server-idle", "7s"],
     ...["http://:1=b:1", "--client-idle", "8s"],
@@ -218,7 +218,10 @@ test("flags of HTTP hold for its listeners and upstreams, not for TCP beside the
   equal(listeners["http://:1"].timeouts["client-idle"], 8_000, "one of its groups has its own");
   equal(upstreams["http://:1/a"].timeouts["server-idle"], 7_000, "its own");
   equal(upstreams["http://:1"].timeouts["server-idle"], 6_000, "the shared one");
-  equal(listeners["tcp://:9000"].timeouts["client-idle"], 60_000, "the default");
+  equal(listeners["tcp://:9000"].timeouts["client-idle"], 5_000, "the shared one");
+  const without = good([L, "http://:1=a:1"]);
+  equal(without.listeners["tcp://:9000"].timeouts["client-idle"], 0, "no limit without HTTP");
+  equal(without.listeners["http://:1"].timeouts["client-idle"], 60_000, "the default");
 });
 
 test("flags of UDP hold for its listeners, those of connections for the others", () => {
@@ -325,14 +328,9 @@ test("problems name the argument and the remedy", () => {
       "later",
     ],
     [
-      [L, "--client-idle", "5s"],
-      "--client-idle: for tcp:// it is not supported in this version; leave it out",
-      "HTTP's",
-    ],
-    [
-      ["--server-idle", "5s", L, L2],
-      "--server-idle: for tcp:// it is not supported in this version; leave it out",
-      "HTTP's, told once",
+      [L, "--client-idle", "99ms"],
+      '--client-idle: "99ms" is too small; write a value from 100ms to 7d',
+      "a reactor's tick",
     ],
     [
       ["tcp://:1=http://a:1/b"],
@@ -343,11 +341,6 @@ test("problems name the argument and the remedy", () => {
       ["tcp://:1=a:1/b"],
       'tcp://:1=a:1/b: "a:1/b" is for HTTP, and listener "tcp://:1" is for tcp://; write a:1',
       "with or without its scheme",
-    ],
-    [
-      ["tcp://:1=a:1;max-connections=3"],
-      "tcp://:1=a:1;max-connections=3: for tcp:// max-connections is not supported in this version; leave it out",
-      "HTTP's",
     ],
     [
       ["http://:1=a:1", "http://:1/=b:1"],
@@ -666,12 +659,12 @@ test("problems name the argument and the remedy", () => {
 
 test("all problems come at once, in the order of the arguments", () => {
   deepEqual(
-    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "::1", "tcp=b", "--health-fall=0"]),
+    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "x", "tcp=b", "--health-fall=0"]),
     [
       '--reactors: "x" is no whole number; write auto or a number from 1 to 64',
       'tcp://:1=a: "a" has no port; write a:PORT',
       '--helth: unknown flag; did you mean "--health"?',
-      "--allow: not supported in this version; leave it out",
+      '--allow: "x" is no prefix of IP addresses; write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix',
       'tcp=b: "tcp" has no scheme; write http://:PORT or tcp://:PORT',
       'tcp=b: "b" has no port; write b:PORT',
       '--health-fall: "0" is too small; write a value from 1 to 100',
