@@ -32,6 +32,7 @@ import {
   flowResponses,
   flowServer,
   flowSocket,
+  flowSource,
   flowStartMs,
   flowTried,
   flowUpBytes,
@@ -42,8 +43,10 @@ import {
 import { Ready, runAgain } from "../net/ready.ts";
 import { giveUntouchedSlot, slotFlags, slotGen, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
+import { guardOf } from "../plan/guards.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
@@ -63,8 +66,9 @@ import {
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
+import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, room, shared, stats } from "./context.ts";
+import { count, plan, room, shared, sources, stats } from "./context.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
@@ -140,6 +144,7 @@ let askedEnd = 0;
 export function datagramsGiveUp(): void {
   count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
   askedNext = askedEnd = 0;
+  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit();
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
@@ -183,6 +188,19 @@ function forward(socket: number, from: number, came: number): number {
 function begin(socket: number, at: number): number {
   const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
   if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
+  const guarded = guardOf(plan.guards, listener) !== NONE;
+  if (guarded) {
+    const reason = admitted(listener, (at + DatagramAt.Client) * 4, false);
+    if (reason !== Reason.None) return refuse(listener, at, reason, 0);
+  }
+  const slot = beginAdmitted(socket, listener, upstream, at);
+  if (guarded && slot === NONE) unadmit();
+  return slot;
+}
+
+/** The same for a client that lists and limits have let in. */
+function beginAdmitted(socket: number, listener: number, upstream: number, at: number): number {
+  const source = admittedSource;
   if (isFull()) {
     const oldest = flowOldest();
     if (oldest === NONE) return refuse(listener, at, Reason.LimitReached, 0);
@@ -205,6 +223,10 @@ function begin(socket: number, at: number): number {
   flowUpstream[slot] = upstream;
   flowServer[slot] = reachedServer;
   flowTried[slot] = reachedTried;
+  if (guardOf(plan.guards, listener) !== NONE) {
+    flowSource[slot] = source;
+    charged();
+  }
   flowResponses[slot] = plan.listenerResponses[listener];
   flowIdleTicks[slot] = tickAt(plan.listenerFlowIdleMs[listener]);
   flowStartMs[slot] = clockMs();
@@ -422,6 +444,8 @@ function flowEnd(slot: number, reason: Reason, errno: number): void {
     givePlaceBack(server);
     queueWake(flowUpstream[slot]);
   }
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
   stats.ended[reason]++;
   recordFlow(slot, reason, errno);
 }

@@ -210,6 +210,7 @@ export const FLOWS = {
   flowListener: [Uint16Array, 1],
   flowUpstream: [Uint16Array, 1],
   flowServer: [Uint32Array, 1],
+  flowSource: [Uint32Array, 1], // whom it is counted for (shared/sources.ts), or NONE
   flowTried: [Uint16Array, 1], // servers tried or passed over
   flowFlags: [Uint8Array, 1], // FlowFlag
   flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended

@@ -31,6 +31,7 @@ import { LogRing } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
+import { makeSources } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, SlotState, TIMERS } from "../../src/shared/tables.ts";
 import {
@@ -314,6 +315,7 @@ function run(seed: number): void {
       flows: makeTable(FLOWS, SLOTS_ROWS),
     },
     stats,
+    sources: makeSources(1, 1),
     shared: memory,
     log,
     logState: LogState.make(),

@@ -101,7 +101,9 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
   if (isDatagram) {
     placeClient(question, certified);
-    return { ...empty, listener: listenerView(world, entry), ...datagram(world, entry) };
+    const { view, refusal } = admission(world, entry, "own");
+    const known = { ...empty, listener: listenerView(world, entry), admission: view };
+    return { ...known, ...datagram(world, entry, refusal) };
   }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
