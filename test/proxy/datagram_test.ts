@@ -317,6 +317,7 @@ function run(seed: number): void {
     stats,
     sources: makeSources(1, 1),
     shared: memory,
+    sources: makeSources(CONNECTIONS, seed),
     log,
     logState: LogState.make(),
     plan: planFor(responses, places).memory,
