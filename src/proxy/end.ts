@@ -1,9 +1,9 @@
 // The end of an exchange, whatever came before: what it held is given back, accounts are settled, its
 // slots are marked to be closed.
 import { NONE } from "../base/limits.ts";
-import { slotHold } from "../net/slots.ts";
+import { slotFlags, slotHold } from "../net/slots.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
-import { ExFlag, ExState } from "../shared/tables.ts";
+import { ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { closeSlot } from "./close.ts";
 import { planGive, planOf, stats } from "./context.ts";
 import {
@@ -20,6 +20,7 @@ import {
   giveExchange,
 } from "./exchanges.ts";
 import { forgetHead } from "./kept_head.ts";
+import { paceLeave } from "./pace.ts";
 import { probeEnded } from "./probe.ts";
 import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
@@ -69,6 +70,7 @@ export function settle(ex: number): void {
     if (freshEx === ex) setFresh(NONE);
     forget(ex);
     stats.listenerCurrent[exListener[ex]]--;
+    if (slotFlags[down] & SlotFlag.Shaped) paceLeave(down);
     if (up !== NONE) leave(ex);
     else givePlace(ex, true); // granted, and not used
   }

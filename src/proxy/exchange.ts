@@ -3,7 +3,7 @@
 // is the same without a client. What a request goes through is told in request.ts; together they are the
 // only files that know what happens next, every step is somebody else's.
 import { assert, unreachable } from "../base/assert.ts";
-import { ASK_MS, NONE } from "../base/limits.ts";
+import { ASK_MS, DELAY_MS_MAX, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
@@ -18,6 +18,7 @@ import { clockMs, sys } from "../sys/sys.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
+import { isOver } from "./deadlines.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
   handshakeAccept,
@@ -45,6 +46,7 @@ import {
   takeExchange,
 } from "./exchanges.ts";
 import { helloChoose, helloDetail, helloReason } from "./hello.ts";
+import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
@@ -78,6 +80,7 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
+  paceBegin(ex);
   if (!secure) return begin(ex, bits);
   timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
   readyAdd(down, bits);
@@ -211,6 +214,8 @@ export function exchangeEvent(slot: number, bits: number): void {
 export function exchangeTimeout(slot: number): void {
   if (slotState[slot] === SlotState.Idle) return poolTimeout(slot);
   const ex = slotEx[slot];
+  // Who waits because we keep bytes back is not to blame: when those have gone it has its time again.
+  if (isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) return timerSet(slot, clockMs() + DELAY_MS_MAX);
   switch (exState[ex]) {
     case ExState.Connect:
       if (slot === exDown[ex] && exDown[ex] !== NONE) return requestTimeout(ex, slot);

@@ -18,6 +18,7 @@ export let exFirst: Uint32Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exStartMs: Float64Array;
+export let exMeters: Int32Array;
 export let exFlags: Uint16Array;
 export let exRoute: Uint32Array;
 export let exStatus: Uint16Array;
@@ -55,6 +56,7 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exGeneration,
     exIdleTicks,
     exStartMs,
+    exMeters,
     exFlags,
     exRoute,
     exStatus,

@@ -4,6 +4,7 @@
 // at, and what the sink took of it is skipped; from a source with TLS by reads of two records.
 // Back-pressure is one rule: a source is not read while its sink is full, except to top up the pipe that
 // is held for it by as much as the sink last took.
+// A source that is shaped is read as far as pace.ts lends it bytes, and parked when nothing is left to lend.
 // Knows nothing of what the bytes mean but where their message ends (body.ts tells), nor of what happens
 // then.
 import { assert } from "../base/assert.ts";
@@ -42,6 +43,7 @@ import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
 import { bodyRefusal, bodySpliced, bodyTake } from "./body.ts";
 import { count } from "./context.ts";
+import { paceLend, pacePay } from "./pace.ts";
 
 const KIB = 1_024;
 const KIB_MAX = 65_535;
@@ -76,11 +78,25 @@ export let pumpProgress = false;
  * and framing that is taken out, is read, and is none of it. */
 export let pumpBody = 0;
 
+/** The value of slotMovedBytes at which the source that is served has had its turn, or what it was lent. */
+let stop = 0;
+
 /** Serves the direction from `from` to its peer, within a turn's budget. */
 export function pump(from: number): Pumped {
-  const to = slotPeer[from];
   pumpProgress = false;
   pumpBody = 0;
+  if (!(slotFlags[from] & SlotFlag.Shaped)) {
+    stop = slotMovedBytes[from] + TURN_BYTES;
+    return move(from, slotPeer[from]);
+  }
+  const asks = slotBody[from] !== Body.Ended && readable(from) && slotReady[slotPeer[from]] & Ready.Out;
+  stop = slotMovedBytes[from] + (asks ? paceLend(from) : 0);
+  const pumped = move(from, slotPeer[from]);
+  pacePay(from);
+  return pumped;
+}
+
+function move(from: number, to: number): Pumped {
   const movedBefore = slotMovedBytes[from];
   for (;;) {
     if (slotHold[from] !== NONE) {
@@ -97,10 +113,7 @@ export function pump(from: number): Pumped {
       if (slotFlags[from] & SlotFlag.Finished) return passFin(from, to);
       if (!(slotReady[from] & Ready.In) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
     }
-    if (slotMovedBytes[from] - movedBefore >= TURN_BYTES) {
-      runAgain(from);
-      return Pumped.Waiting;
-    }
+    if (slotMovedBytes[from] >= stop && !goesOn(from, movedBefore)) return Pumped.Waiting;
     const bulk = slotFlags[from] & SlotFlag.Bulk && !(slotFlags[from] & SlotFlag.Sealed) && splices(from);
     const filled = bulk && slotFlags[to] & SlotFlag.Sealed
       ? copyWide(from, to)
@@ -113,6 +126,23 @@ export function pump(from: number): Pumped {
       : copyPeeked(from, to);
     if (filled !== Pumped.Moved) return filled;
   }
+}
+
+/** Whether a source is read further in this turn: a shaped one that was lent more. Else its turn comes again, or its
+ * delay is over. */
+function goesOn(from: number, movedBefore: number): boolean {
+  if (slotFlags[from] & SlotFlag.Parked) return false;
+  if (slotFlags[from] & SlotFlag.Shaped && slotMovedBytes[from] - movedBefore < TURN_BYTES) {
+    stop = slotMovedBytes[from] + paceLend(from);
+    return stop > slotMovedBytes[from];
+  }
+  runAgain(from);
+  return false;
+}
+
+/** Of `most` bytes as many as may be read now. */
+function within(from: number, most: number): number {
+  return slotFlags[from] & SlotFlag.Shaped ? Math.min(most, stop - slotMovedBytes[from]) | 0 : most;
 }
 
 /** What an end of stream means to a body. After a reset it is none. */
@@ -177,7 +207,7 @@ function copyBody(from: number, to: number): Pumped {
 /** The same when there is no place for a leftover: bytes stay in the kernel until the sink took them. */
 function copyPeeked(from: number, to: number): Pumped {
   count(Count.Peeked);
-  const seen = sys.peek(from, ARENA_RECEIVE, RECEIVE_BYTES);
+  const seen = sys.peek(from, ARENA_RECEIVE, within(from, RECEIVE_BYTES));
   if (seen <= 0) return sourceSays(from, seen);
   const sent = sys.send(to, ARENA_RECEIVE, seen, 0);
   if (sent === -EAGAIN) {
@@ -203,7 +233,8 @@ function skip(from: number, sent: number): number {
 
 /** As much as there is, and as a session takes. What it does not take stays in the kernel, and needs no place. */
 function copyWide(from: number, to: number): Pumped {
-  const most = slotBody[from] === Body.Length ? Math.min(WIDE_BYTES, slotBodyLeft[from]) : WIDE_BYTES;
+  const wide = within(from, WIDE_BYTES);
+  const most = slotBody[from] === Body.Length ? Math.min(wide, slotBodyLeft[from]) : wide;
   const seen = sys.peek(from, ARENA_WIDE, most);
   if (seen <= 0) return sourceSays(from, seen);
   let sent = 0, taken = 0;
@@ -223,7 +254,7 @@ function copyWide(from: number, to: number): Pumped {
     readyClear(to, Ready.Out);
     return Pumped.Waiting; // what it did not take comes again the same way
   }
-  if (seen < RECEIVE_BYTES) slotFlags[from] &= ~SlotFlag.Bulk; // small messages have come back
+  if (seen < RECEIVE_BYTES && seen < most) slotFlags[from] &= ~SlotFlag.Bulk; // small messages have come back
   if (seen === most || slotBody[from] !== Body.Raw) return Pumped.Moved;
   return shortRead(from);
 }
@@ -231,7 +262,7 @@ function copyWide(from: number, to: number): Pumped {
 /** One splice from the source into the empty pipe it holds. */
 function fillPipe(from: number, movedBefore: number): Pumped {
   const pipe = slotHold[from];
-  const read = sys.splice_in(from, pipe, spliceLength(from, pipe));
+  const read = sys.splice_in(from, pipe, within(from, spliceLength(from, pipe)));
   if (read > 0) {
     spliced(from, read);
     return Pumped.Moved;
@@ -248,7 +279,7 @@ function fillPipe(from: number, movedBefore: number): Pumped {
  * from it, and the source is read again when the pipe is empty. */
 function topUp(from: number): void {
   const pipe = slotHold[from];
-  const room = spliceLength(from, pipe) - slotHoldBytes[from];
+  const room = within(from, spliceLength(from, pipe) - slotHoldBytes[from]);
   if (room <= 0 || !(slotReady[from] & Ready.In) || !splices(from)) return;
   const read = sys.splice_in(from, pipe, room);
   if (read > 0) return spliced(from, read);
@@ -333,7 +364,8 @@ function drain(from: number, to: number): Pumped {
 
 /** How much is read at once: a leftover of it fits a block. */
 function readBytes(from: number): number {
-  return slotFlags[from] & SlotFlag.Bulk && slotFlags[from] & SlotFlag.Sealed ? BLOCK_BYTES : RECEIVE_BYTES;
+  const bulk = slotFlags[from] & SlotFlag.Bulk && slotFlags[from] & SlotFlag.Sealed;
+  return within(from, bulk ? BLOCK_BYTES : RECEIVE_BYTES);
 }
 
 /** From here on by splice, where both sockets can; else by more at once. */

@@ -1,6 +1,6 @@
 // What all reactors share about upstreams and servers: verdicts of the health checks, cursors of the
 // round robin, and how many connections were handed to and ended by each reactor.
-import { REACTORS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
+import { LISTENERS_MAX, REACTORS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
 
 /** What the health checks say of a server. It counts as up until they have said something. */
@@ -39,6 +39,12 @@ const REACTORS = {
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
 } as const satisfies Layout;
 
+/** By listener, two meters far apart (shared/meters.ts): what comes from its clients, and what goes to them. A
+ * configured listener that is bound to several addresses has those of the first. Any reactor moves them, atomically. */
+const LISTENERS = {
+  listenerMeters: [Int32Array, 2 * PER_LINE],
+} as const satisfies Layout;
+
 /** One row. */
 const VERSIONS = {
   verdictVersion: [Int32Array, 1], // raised, atomically, after any verdict changed
@@ -51,6 +57,7 @@ export interface SharedMemory {
   readonly places: SharedArrayBuffer;
   readonly versions: SharedArrayBuffer;
   readonly upstreams: SharedArrayBuffer;
+  readonly listeners: SharedArrayBuffer;
   readonly reactors: SharedArrayBuffer;
 }
 
@@ -59,6 +66,7 @@ export type Shared =
   & Columns<typeof PLACES>
   & Columns<typeof VERSIONS>
   & Columns<typeof UPSTREAMS>
+  & Columns<typeof LISTENERS>
   & Columns<typeof REACTORS>;
 
 export function makeShared(): SharedMemory {
@@ -67,6 +75,7 @@ export function makeShared(): SharedMemory {
     places: makeTable(PLACES, SERVERS_MAX),
     versions: makeTable(VERSIONS, 1),
     upstreams: makeTable(UPSTREAMS, UPSTREAMS_MAX),
+    listeners: makeTable(LISTENERS, LISTENERS_MAX),
     reactors: makeTable(REACTORS, REACTOR_ROWS),
   };
 }
@@ -77,6 +86,7 @@ export function openShared(memory: SharedMemory): Shared {
     ...openTable(PLACES, memory.places, SERVERS_MAX),
     ...openTable(VERSIONS, memory.versions, 1),
     ...openTable(UPSTREAMS, memory.upstreams, UPSTREAMS_MAX),
+    ...openTable(LISTENERS, memory.listeners, LISTENERS_MAX),
     ...openTable(REACTORS, memory.reactors, REACTOR_ROWS),
   };
 }

@@ -9,6 +9,7 @@ import { ArenaWriter, type Span } from "./arena.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
+import { type PlacedPaces, placePaces } from "./compile_paces.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import { type PlacedSni, placeSni, type SniOwner } from "./compile_sni.ts";
 import { toldOfTls } from "./compile_tls.ts";
@@ -52,6 +53,7 @@ interface Places {
   readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
+  readonly paces: PlacedPaces;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
@@ -79,7 +81,7 @@ export function compile(
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const places = placeBytes(arena, parts, input, directory);
+  const places = placeBytes(arena, parts, input, directory, identities.listeners.end);
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
@@ -101,6 +103,7 @@ function placeBytes(
   parts: Parts,
   { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
   directory: Directory,
+  listenersEnd: number,
 ): Places {
   const { servers, probes } = parts, upstreams = upstreamNumbers(parts.upstreams);
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
@@ -130,6 +133,7 @@ function placeBytes(
     lines,
     routes,
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
+    paces: placePaces([...parts.listeners.values()], listenersEnd),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -164,7 +168,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes, sni }: Places,
+  { trusted, pages, lines, routes, sni, paces }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -178,6 +182,7 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     sni: sni.sizes,
+    paces: paces.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
     arenaBytes,
@@ -190,7 +195,7 @@ function writeListeners(
   plan: Plan,
   { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
-  { trusted, https, pages, routes, sni, logNames }: Places,
+  { trusted, https, pages, routes, sni, paces, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -211,6 +216,7 @@ function writeListeners(
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
   sni.fill(plan.sni);
+  paces.fill(plan.paces);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
     plan.routing.routeNameAt[route] = at;

@@ -21,6 +21,7 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
@@ -181,6 +182,10 @@ const listener = z.strictObject({
     description: "what Sluice says when there is no answer to forward, in place of its own words",
     placeholder: "STATUS: { html: TEXT }",
   }),
+  limits: key(z.strictObject(BANDWIDTHS).prefault({}), {
+    description: "how much of this listener anybody may have",
+    later: ["connections", "connections-per-source", "new-connections-per-source"],
+  }),
   timeouts: key(
     z.strictObject({
       "tunnel-idle": key(duration(IDLE_MS).optional(), {
@@ -271,7 +276,6 @@ const file = key(
             "accept-proxy",
             "allow",
             "deny",
-            "limits",
             "on-remove",
             "udp",
             "forward-proxy",

@@ -1,0 +1,82 @@
+// How fast the bytes of listeners may go, as rows of the Plan.
+import {
+  METER_UNITS_PER_MS,
+  NONE,
+  QUANTUM_BYTES_MAX,
+  QUANTUM_BYTES_MIN,
+} from "../../base/limits.ts";
+import { PACE_ROWS, PaceOf, type Paces, type PacesSizes, PaceWay } from "../../plan/paces.ts";
+import type { Bandwidth, Pace } from "./bandwidth_schema.ts";
+import type { NumberedListener } from "./compile_listeners.ts";
+import type { Config } from "./schema.ts";
+
+type Limits = Config["listeners"][string]["limits"];
+
+export interface PlacedPaces {
+  /** Undefined: nothing is limited. */
+  readonly sizes: PacesSizes | undefined;
+  fill(paces: Paces): void;
+}
+
+/** A quantum is what comes in so long, or a segment if that is more; but no more than comes in a tenth of a second,
+ * than a pipe holds, and than half of the burst. So 64 kB/s go smoothly, and 1 Gbit/s in pieces that are worth it. */
+const QUANTUM_MS = 5;
+const SLOW_QUANTUM_MS = 100;
+/** Both of a rate are kept in 32 bits. */
+const WHOLE_MAX = 2 ** 31 - 1;
+const WINDOWS_MS = [1_000, 100, 10, 1];
+
+/** Rows for the listeners that are limited. Those of one name share what they have together. `end`: behind the highest
+ * number of a listener. */
+export function placePaces(listeners: readonly NumberedListener[], end: number): PlacedPaces {
+  const owners = new Map<string, number>();
+  for (const { name, number } of listeners) owners.set(name, Math.min(number, owners.get(name) ?? number));
+  const limited = listeners.filter(({ configured }) =>
+    Object.values(bandwidthsOf(configured.limits)).some((bandwidth) => bandwidth !== undefined)
+  );
+  return {
+    sizes: limited.length === 0 ? undefined : { listeners: end, paces: 1 + limited.length * PACE_ROWS },
+    fill: (paces) =>
+      limited.forEach(({ number, name, configured }, index) => {
+        const first = 1 + index * PACE_ROWS;
+        paces.listenerPace[number] = first;
+        paces.listenerPaceOwner[number] = owners.get(name) ?? NONE;
+        const bandwidths = bandwidthsOf(configured.limits);
+        fillWay(paces, first + PaceWay.FromClient * PaceOf.Length, bandwidths.map((given) => given?.up));
+        fillWay(paces, first + PaceWay.ToClient * PaceOf.Length, bandwidths.map((given) => given?.down));
+      }),
+  };
+}
+
+/** By PaceOf. */
+function bandwidthsOf(limits: Limits): readonly (Bandwidth | undefined)[] {
+  return [limits["bandwidth-per-connection"], limits["bandwidth-per-source"], limits.bandwidth];
+}
+
+function fillWay(paces: Paces, first: number, given: readonly (Pace | undefined)[]): void {
+  const present = given.filter((pace) => pace !== undefined);
+  const quantum = Math.min(...present.map(quantumOf));
+  given.forEach((pace, of) => {
+    if (pace === undefined) return;
+    const { bytes, ms } = wholeRate(pace), units = pace.burst * ms / bytes * METER_UNITS_PER_MS;
+    paces.paceBytes[first + of] = bytes;
+    paces.paceMs[first + of] = ms;
+    paces.paceMost[first + of] = Math.round(units);
+    paces.paceQuantum[first + of] = quantum;
+  });
+  paces.paceQuantum[first] = present.length === 0 ? 0 : quantum;
+}
+
+/** The bytes that are worth waiting for. */
+export function quantumOf({ rate: { amount, windowMs }, burst }: Pace): number {
+  const perMs = amount / windowMs;
+  const smooth = Math.min(QUANTUM_BYTES_MIN, perMs * SLOW_QUANTUM_MS);
+  const wanted = Math.min(Math.max(perMs * QUANTUM_MS, smooth), burst / 2, QUANTUM_BYTES_MAX);
+  return Math.max(1, Math.floor(wanted));
+}
+
+function wholeRate({ rate: { amount, windowMs } }: Pace): { bytes: number; ms: number } {
+  if (amount <= WHOLE_MAX) return { bytes: amount, ms: windowMs };
+  const ms = WINDOWS_MS.find((ms) => amount * ms / windowMs <= WHOLE_MAX) ?? 1;
+  return { bytes: Math.round(amount * ms / windowMs), ms };
+}
