@@ -26,6 +26,7 @@ import { checkConnection } from "./http_outcome.ts";
 import { MessageDice, type Request } from "./http_messages.ts";
 import { HttpServer, type ServerWorld } from "./http_server.ts";
 import type { Weather } from "./kernel.ts";
+import { type Limits, someLimits } from "./paced.ts";
 import { Trouble } from "./peer.ts";
 import { someFate } from "./dice.ts";
 import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
@@ -42,6 +43,10 @@ const BACKLOG = 40;
 const TICKS_MS = 250;
 const FORWARDED_BITS = 18;
 const TLS_SALT = 0x715;
+const PACE_SALT = 0xace;
+/** Bytes per second of a connection that is limited: a few of its messages. */
+const PACE_LEAST = 0.5;
+const PACE_MOST = 50;
 
 const TROUBLES = [Trouble.Reset, Trouble.Reset, Trouble.Reset, Trouble.Vanish, Trouble.Close, Trouble.Stall];
 
@@ -217,6 +222,7 @@ export class HttpTraffic implements Scenario {
       listeners: [{
         upstream: 1,
         idleMs: random.pick([0, 2_000]),
+        limits: this.#someLimits(),
         http: {
           clientIdleMs: ms(),
           requestHeadMs: ms(),
@@ -241,6 +247,11 @@ export class HttpTraffic implements Scenario {
       probes: [],
       tls: this.#someTls(),
     };
+  }
+
+  #someLimits(): Limits {
+    const messageBytes = this.#isSmall ? 3_000 : 100_000;
+    return someLimits(this.#random.fork(PACE_SALT), PACE_LEAST * messageBytes, PACE_MOST * messageBytes);
   }
 
   /** In a third of the runs some speak TLS. */

@@ -1,6 +1,7 @@
 // Plans for the runs, from a few lines of what they say.
 import { ADDRESS_BYTES } from "../../src/base/limits.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
+import { type LimitedListener, placePaces } from "../../src/control/config/compile_paces.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
 import {
@@ -55,6 +56,8 @@ export interface PlanSpec {
   readonly listeners: readonly {
     readonly upstream: number;
     readonly idleMs: number;
+    /** How fast its bytes may go; as fast as they can if not given. */
+    readonly limits?: LimitedListener["configured"]["limits"];
     readonly http?: HttpListenerSpec;
   }[];
   /** Numbered from 1. */
@@ -110,6 +113,10 @@ export function buildPlan(spec: PlanSpec): Plan {
   const { listeners, upstreams, addresses, probes } = spec;
   const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
   const arena = new ArenaWriter(), lines = placeLines(arena, LINES, true);
+  const limited = listeners.map(({ limits = {} }, index) => {
+    return { number: index + 1, name: `listener ${index + 1}`, configured: { limits } };
+  });
+  const paces = placePaces(limited, listeners.length + 1);
   const plan = makePlan(spec.generation, {
     ...NO_SIZES,
     sockets: listeners.length,
@@ -124,9 +131,11 @@ export function buildPlan(spec: PlanSpec): Plan {
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
+    paces: paces.sizes,
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
+  paces.fill(plan.paces);
   let at = arena.bytes;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
     plan.arena.set(bytes, at);

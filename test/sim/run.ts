@@ -10,12 +10,14 @@ import {
 } from "../../src/base/limits.ts";
 import { BugError } from "../../src/base/assert.ts";
 import { blocksTaken, giveBlock, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
+import { delaysCheck, delaysWaiting } from "../../src/net/delays.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { plansHeld } from "../../src/proxy/context.ts";
 import { exchangesTaken, exUpstream } from "../../src/proxy/exchanges.ts";
+import { pacesCheck } from "../../src/proxy/pace.ts";
 import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
@@ -125,6 +127,7 @@ export class Memory {
     ) {
       column.fill(0, 0, NUMBERS_MAX);
     }
+    openShared(this.shared).listenerMeters.fill(0, 0, NUMBERS_MAX * 2 * PER_LINE);
     openAsks(this.asks).askState.fill(0);
   }
 }
@@ -301,6 +304,8 @@ export class Run {
     pipesCheck();
     timersCheck();
     tunnelsCheck();
+    delaysCheck();
+    pacesCheck();
     this.#drainLog();
     this.#scenario.turned?.(this);
     this.#watchForBusyLoop();
@@ -407,6 +412,7 @@ export class Run {
     must(slotsTaken() === 0, "a slot was not given back");
     must(pipesTaken() === 0 && pipesOpenCount() === 0, "a pipe was not given back");
     must(plansHeld() === 0, "a Plan was not given back");
+    must(delaysWaiting() === 0, "a slot is parked that is gone");
     if (this.#scenario.role === "reactor") must(timersArmed() === 0, "a timer was not given back");
     for (const room of [ROOM, OTHER_ROOM]) {
       const at = room * PER_LINE;

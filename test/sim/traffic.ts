@@ -23,6 +23,7 @@ import { arenaBytes, sys } from "../../src/sys/sys.ts";
 import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
 import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
+import { checkPace, someLimits } from "./paced.ts";
 import { Peer, Trouble } from "./peer.ts";
 import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
@@ -36,6 +37,10 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 const TLS_SALT = 0x715;
+const PACE_SALT = 0xace;
+/** Bytes per second of a connection that is limited. */
+const PACE_LEAST = 40_000;
+const PACE_MOST = 4_000_000;
 
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
@@ -55,6 +60,7 @@ interface Connection {
   /** The sockets of its server's side that were given up, or are not yet there. */
   attempts: Socket[];
   adopted: boolean;
+  adoptedMs: number;
   /** It was open when its reactor died. */
   died: boolean;
   /** It was there when all were told to end. */
@@ -124,9 +130,12 @@ export class Traffic implements Scenario {
     });
     const idleMs = random.pick([0, 0, 1_500, 4_000]);
     const upstreams = random.oneIn(2) ? 1 : 2;
+    const pace = random.fork(PACE_SALT);
     this.#spec = {
       generation: 1,
-      listeners: this.listeners.map((index) => ({ upstream: 1 + index % upstreams, idleMs })),
+      listeners: this.listeners.map((index) => {
+        return { upstream: 1 + index % upstreams, idleMs, limits: someLimits(pace, PACE_LEAST, PACE_MOST) };
+      }),
       upstreams: Array.from({ length: upstreams }, () => ({
         servers: this.#someServers(),
         connectMs: random.pick([200, 1_000, 3_000]),
@@ -220,6 +229,7 @@ export class Traffic implements Scenario {
       server: undefined,
       attempts: [],
       adopted: false,
+      adoptedMs: 0,
       died: false,
       endedByUs: false,
       reason: Reason.None,
@@ -240,6 +250,7 @@ export class Traffic implements Scenario {
   adopted(socket: Socket, slot: number): void {
     const connection = this.connections.find(({ client }) => client.socket === socket)!;
     connection.adopted = true;
+    connection.adoptedMs = this.#run.clock.nowMs;
     this.#bySlot.set(slot, connection);
   }
 
@@ -353,6 +364,29 @@ export class Traffic implements Scenario {
   }
 
   // ---- what must have come of it ----
+
+  turned(run: Run): void {
+    this.#spec.listeners.forEach(({ limits = {} }, listener) => {
+      const { "bandwidth-per-connection": each, bandwidth: all } = limits;
+      if ((each ?? all) === undefined) return;
+      let up = 0, down = 0, firstMs = Infinity;
+      for (const connection of this.connections) {
+        if (connection.listener !== listener || !connection.adopted) continue;
+        const { number, client, server, adoptedMs } = connection;
+        const ms = run.clock.nowMs - adoptedMs, told = `connection ${number}`;
+        firstMs = Math.min(firstMs, adoptedMs);
+        up += server?.received ?? 0;
+        // What a server said before it broke is delivered at once.
+        if (server === undefined || server.resetSent || server.vanished) continue;
+        down += client.received;
+        checkPace(told, each?.up, server.received, ms);
+        checkPace(told, each?.down, client.received, ms);
+      }
+      if (firstMs === Infinity) return;
+      checkPace(`listener ${listener + 1}`, all?.up, up, run.clock.nowMs - firstMs);
+      checkPace(`listener ${listener + 1}`, all?.down, down, run.clock.nowMs - firstMs);
+    });
+  }
 
   isThrough(run: Run): boolean {
     if (this.connections.every(({ client }) => client.socket.closed)) return true;

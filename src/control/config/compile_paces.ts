@@ -7,10 +7,19 @@ import {
 } from "../../base/limits.ts";
 import { PACE_ROWS, PaceOf, type Paces, type PacesSizes, PaceWay } from "../../plan/paces.ts";
 import type { Bandwidth, Pace } from "./bandwidth_schema.ts";
-import type { NumberedListener } from "./compile_listeners.ts";
 import type { Config } from "./schema.ts";
 
-type Limits = Config["listeners"][string]["limits"];
+type Limits = Pick<
+  Config["listeners"][string]["limits"],
+  "bandwidth-per-connection" | "bandwidth-per-source" | "bandwidth"
+>;
+
+/** A listener with a number; several may be of one name. */
+export interface LimitedListener {
+  readonly number: number;
+  readonly name: string;
+  readonly configured: { readonly limits: Limits };
+}
 
 export interface PlacedPaces {
   /** Undefined: nothing is limited. */
@@ -28,7 +37,7 @@ const WINDOWS_MS = [1_000, 100, 10, 1];
 
 /** Rows for the listeners that are limited. Those of one name share what they have together. `end`: behind the highest
  * number of a listener. */
-export function placePaces(listeners: readonly NumberedListener[], end: number): PlacedPaces {
+export function placePaces(listeners: readonly LimitedListener[], end: number): PlacedPaces {
   const owners = new Map<string, number>();
   for (const { name, number } of listeners) owners.set(name, Math.min(number, owners.get(name) ?? number));
   const limited = listeners.filter(({ configured }) =>
