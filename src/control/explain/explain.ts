@@ -21,6 +21,7 @@ import type { Route } from "../config/route_schema.ts";
 import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
+import { bandwidthOf } from "./bandwidth.ts";
 import { connection } from "./connection.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
 import type {
@@ -95,7 +96,11 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     };
   }
   placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
-  const known = { ...empty, listener: listenerView(world, entry) };
+  const known = {
+    ...empty,
+    listener: listenerView(world, entry),
+    bandwidth: bandwidthOf(world, entry.name),
+  };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
     return { ...known, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
   }
@@ -130,6 +135,7 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
     forwarded: null,
     answer: null,
     upstream: null,
+    bandwidth: [],
     timeouts: [],
   };
 }
