@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SL_ABI 3            /* raised with every change of a function's meaning */
+#define SL_ABI 4            /* raised with every change of a function's meaning */
 #define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
 #define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
 #define SL_LISTENERS_MAX 4096
@@ -66,6 +66,9 @@ SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_close(int32_t listener);
 SL_API int32_t sl_watch(int32_t listener, int32_t on);
 SL_API int32_t sl_accept(int32_t listener);
+SL_API int32_t sl_caller(int32_t token, uint32_t off);
+SL_API int32_t sl_charge(int32_t token, int32_t source);
+SL_API int32_t sl_charged(int32_t token);
 SL_API int32_t sl_hand(int32_t token, int32_t room);
 SL_API int32_t sl_newcomer(int32_t token);
 SL_API int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen);

@@ -9,6 +9,8 @@ import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
+import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
+import { sourcesRest } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
@@ -27,12 +29,13 @@ import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
 import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
+import { Lists } from "./lists.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
-import { Records } from "./records.ts";
-import { type Phase, type Sight, sum } from "./sight.ts";
+import { monotonicMs, Records } from "./records.ts";
+import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { type Status, statusOf } from "./status.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
@@ -90,6 +93,7 @@ export class App {
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
   readonly #certificates: Certificates;
+  readonly #lists: Lists;
   #issuing: Issuing | undefined;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
@@ -106,6 +110,8 @@ export class App {
   #toldDropped = 0;
   #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
+  #restTimer: ReturnType<typeof setInterval> | undefined;
+  #toldUncounted = 0;
   #finish!: (status: number) => void;
 
   /** The exit status, once everything has ended. */
@@ -129,6 +135,7 @@ export class App {
     this.#hide = hide;
     this.#log = Log.open(config.log);
     this.#certificates = new Certificates(this.#log);
+    this.#lists = new Lists(config, this.#log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
@@ -266,9 +273,15 @@ export class App {
     this.#releaseTimer = setInterval(() => {
       this.#releaseNumbers();
       this.#tellDropped();
+      this.#tellUncounted();
     }, RELEASE_EVERY_MS);
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
+    this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
+    this.#restTimer = setInterval(
+      () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
+      BUCKET_REST_MS,
+    );
     for (const { bind, upstream } of this.listeners) {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
@@ -302,6 +315,8 @@ export class App {
       reactors: reactors.all,
       deaths: () => reactors.deaths,
       shared: reactors.shared,
+      sources: reactors.sources,
+      lists: () => this.#lists.status(),
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
@@ -322,6 +337,7 @@ export class App {
         resolve: this.#discovery.resolve,
         patternOf: patternNumber,
         acmeThumbprint: this.#issuing?.thumbprint,
+        listFiles: this.#lists.files,
       },
       this.#identities,
       this.#directory,
@@ -371,7 +387,7 @@ export class App {
   /** Numbers of what is gone are given again once nobody works by them and nothing hangs on them. */
   #releaseNumbers(): void {
     const reactors = this.#reactors!, oldest = reactors.oldestGeneration;
-    const { listeners, upstreams, servers, probes } = this.#identities;
+    const { listeners, upstreams, servers, probes, limiters } = this.#identities;
     const idle = (column: "listenerCurrent" | "serverCurrent") => (number: number) =>
       sum(reactors.all, column, number) === 0;
     for (const number of listeners.release(oldest, idle("listenerCurrent"))) {
@@ -385,6 +401,9 @@ export class App {
     const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
     const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
     for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
+    for (const number of limiters.release(oldest, (limiter) => reactors.isIdleLimiter(limiter))) {
+      reactors.clearLimiter(number);
+    }
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
   }
@@ -402,6 +421,19 @@ export class App {
     this.#toldDropped = dropped;
   }
 
+  /** Connections whose source found no row: more sources than the table has are at it at once. */
+  #tellUncounted(): void {
+    const uncounted = sumCount(this.#reactors!.all, Count.SourcesFull),
+      more = uncounted - this.#toldUncounted;
+    if (more > 0) {
+      const came = `${
+        counted(more, "connection")
+      } came from sources that found no place in the table of sources`;
+      this.#log.warn("limits", `${came}: they are let in without limits of their own`, { uncounted: more });
+    }
+    this.#toldUncounted = uncounted;
+  }
+
   async #stopAccepting(reactors: Reactors): Promise<void> {
     stopListeners(this.#sockets);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
@@ -415,6 +447,8 @@ export class App {
     this.#certificates.close();
     await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
+    clearInterval(this.#restTimer);
+    this.#lists.close();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);

@@ -54,6 +54,8 @@ export class Directory {
   readonly probes = new Map<number, ProbeEntry>();
   /** Names of the routes of the present generation: their numbers are no identities. */
   routes: ReadonlyMap<number, string> = new Map();
+  /** Files of lists by the numbers that the entries of the present generation have of them. */
+  listFiles: ReadonlyMap<number, string> = new Map();
   /** Numbers of the present generation. */
   readonly current = {
     listeners: new Set<number>(),

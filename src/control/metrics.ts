@@ -7,7 +7,7 @@ import { unready } from "./directory.ts";
 import { processUsage } from "./process_usage.ts";
 import { Family } from "./prometheus.ts";
 import { type Sight, sum, sumCount } from "./sight.ts";
-import { entries, runtime } from "./status.ts";
+import { entries, refusalsOf, runtime } from "./status.ts";
 import { VERSION } from "./version.ts";
 
 /** Of health checks alone: no connection ends with them. */
@@ -26,6 +26,7 @@ export function metricsText(sight: Sight): string {
     ...ofNames(sight),
     ...ofCertificates(sight),
     ...ofAcme(sight),
+    ...ofLists(sight),
     ...ofConnections(sight),
     ...ofReactors(sight),
   ].join("");
@@ -87,8 +88,14 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
     "sluice_listener_requests_total",
     "Requests that ended, by the class of their answer's status; none: no answer was sent.",
   );
+  const refused = new Family(
+    "counter",
+    "sluice_listener_refused_total",
+    "Connections that lists and limits did not let in, by reason.",
+  );
   for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
     const labels = { listener: name, bind };
+    for (const [reason, count] of refusalsOf(reactors, number)) refused.set({ ...labels, reason }, count);
     opened.set(labels, sum(reactors, "listenerOpened", number));
     current.set(labels, sum(reactors, "listenerCurrent", number));
     bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
@@ -100,7 +107,7 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
       if (value > 0) requests.set({ ...labels, status }, value);
     }
   }
-  return [opened, current, bytes, requests];
+  return [opened, current, bytes, requests, refused];
 }
 
 function ofServers({ reactors, directory, shared }: Sight): Family[] {
@@ -197,6 +204,20 @@ function ofAcme({ acme }: Sight): Family[] {
   return [orders, problem];
 }
 
+function ofLists({ lists }: Sight): Family[] {
+  const size = new Family("gauge", "sluice_list_entries", "Entries of a file of addresses that is in use.");
+  const problem = new Family(
+    "gauge",
+    "sluice_list_problem",
+    "1 while a file of addresses cannot be used as it is now, and what was read before stays in use.",
+  );
+  for (const { file, entries, problem: why } of lists()) {
+    size.set({ file }, entries);
+    problem.set({ file }, why === undefined ? 0 : 1);
+  }
+  return [size, problem];
+}
+
 function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): Family[] {
   const ended = new Family(
     "counter",
@@ -224,6 +245,11 @@ function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): 
       "Connects that were tried again with another server.",
     ),
     handshakes,
+    total(
+      Count.SourcesFull,
+      "sluice_sources_uncounted_total",
+      "Connections let in without limits of their source, since the table of sources had no place for it.",
+    ),
     total(Count.Requests, "sluice_requests_total", "Requests that began."),
     total(Count.Connects, "sluice_connects_total", "Connections to servers that were begun."),
     total(Count.Reused, "sluice_reused_total", "Requests that got a connection that was kept."),

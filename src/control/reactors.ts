@@ -18,7 +18,8 @@ import {
   type SharedMemory,
   Verdict,
 } from "../shared/servers.ts";
-import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
+import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
+import { makeStats, openStats, REFUSALS, type Stats, type StatsMemory } from "../shared/stats.ts";
 import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
@@ -78,7 +79,9 @@ export interface Reactor {
 export class Reactors {
   readonly all: Reactor[];
   readonly shared: Shared;
+  readonly sources: Sources;
   readonly #sharedMemory: SharedMemory = makeShared();
+  readonly #sourcesMemory: SourcesMemory;
   readonly #options: ReactorOptions;
   readonly #events: ReactorEvents;
   #plan!: Plan;
@@ -95,6 +98,8 @@ export class Reactors {
     this.#options = options;
     this.#events = events;
     this.shared = openShared(this.#sharedMemory);
+    this.#sourcesMemory = makeSources(options.connections, anySeed());
+    this.sources = openSources(this.#sourcesMemory);
     this.all = Array.from(
       { length: options.reactors + 1 },
       (_, index) => makeReactor(index + 1, index < options.reactors ? "reactor" : "health", options),
@@ -162,7 +167,17 @@ export class Reactors {
       for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) {
         stats[column][number] = 0;
       }
+      stats.listenerRefused.fill(0, number * REFUSALS, (number + 1) * REFUSALS);
     }
+  }
+
+  /** Whether nobody is counted for a limiter (shared/sources.ts). */
+  isIdleLimiter(limiter: number): boolean {
+    return Atomics.load(this.sources.sourceConnections, limiter) === 0;
+  }
+
+  clearLimiter(limiter: number): void {
+    Atomics.store(this.sources.sourceNew, limiter, 0);
   }
 
   clearServer(number: number): void {
@@ -210,11 +225,12 @@ export class Reactors {
       tables: reactor.tables,
       stats: reactor.statsMemory,
       shared: this.#sharedMemory,
+      sources: this.#sourcesMemory,
       log: reactor.logMemory,
       logState: this.#options.logState,
       asks: reactor.asksMemory,
       plan: this.#plan.memory,
-      seed: Math.floor(Math.random() * 0xffffffff) | 1,
+      seed: anySeed(),
       listeners: this.#listeners.get(room) ?? [],
     };
     const { port1, port2 } = new MessageChannel();
@@ -241,7 +257,7 @@ export class Reactors {
   /** Settles the accounts of a dead Worker and starts its replacement. */
   #died(reactor: Reactor, error: string): void {
     const { room } = reactor;
-    const lost = settle(reactor, this.shared);
+    const lost = settle(reactor, this.shared, this.sources);
     const clients = sys.reap(room);
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
@@ -274,6 +290,10 @@ export class Reactors {
     }
     if (!inTime) throw new ReactorError(`a Worker did not start within ${BIRTH_DEADLINE_MS / 1_000} s`);
   }
+}
+
+function anySeed(): number {
+  return crypto.getRandomValues(new Int32Array(1))[0] | 1;
 }
 
 /** Waits for what another thread will make true. */

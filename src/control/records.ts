@@ -52,7 +52,7 @@ export class Records {
 
   constructor(options: RecordsOptions) {
     this.#options = options;
-    this.#monotonicMs = options.monotonicMs ?? controlClockMs;
+    this.#monotonicMs = options.monotonicMs ?? monotonicMs;
   }
 
   /** Drains from now on until `signal` is aborted; what comes after that is `drainNow`'s. */
@@ -197,8 +197,9 @@ function clientOf(peer: Uint8Array): string {
   return peer[0] === 0 ? "" : formatAddress(peer, 0);
 }
 
-/** The control room's clock is told by each of its polls; nothing else happens in this one. */
-function controlClockMs(): number {
+/** CLOCK_MONOTONIC in milliseconds. The control room's clock is told by each of its polls; nothing else happens in
+ * this one. */
+export function monotonicMs(): number {
   sys.poll(ARENA_EVENTS, 1, 0);
   return clockMs();
 }

@@ -3,6 +3,7 @@
 import { ARENA_EVENTS, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE, type Shared } from "../shared/servers.ts";
+import { sourceGive, type Sources, sourcesUnlock } from "../shared/sources.ts";
 import { Count, type Stats } from "../shared/stats.ts";
 import {
   ExFlag,
@@ -40,16 +41,19 @@ export interface DeadReactor {
   readonly stats: Stats;
 }
 
-/** Reads what a dead reactor was doing from its tables, and takes it out of its gauges and out of the places
- * at servers that reactors share. */
-export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
+/** Reads what a dead reactor was doing from its tables, and takes it out of its gauges, out of the places at
+ * servers and out of the counts of sources that reactors share. */
+export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): LostConnection[] {
   const exchanges = openExchanges(reactor.tables.exchanges, reactor.sizes.exchanges);
   const slots = openSlots(reactor.tables.slots, reactor.sizes.slots);
   const lost: LostConnection[] = [];
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
+  sourcesUnlock(sources, reactor.room);
+  sourceGive(sources, Atomics.exchange(shared.reactorCharging, reactor.room * PER_LINE, NONE)); // on its way to a reactor
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
     if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
+    sourceGive(sources, exchanges.exSource[ex]);
     if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
     if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];

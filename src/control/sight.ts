@@ -1,6 +1,7 @@
 // What status, metrics and the admin API look at: the running process, seen by a reader. Counters are
 // per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
 import type { Shared } from "../shared/servers.ts";
+import type { Sources } from "../shared/sources.ts";
 import type { Count, Stats } from "../shared/stats.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
@@ -12,6 +13,7 @@ import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
+import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
@@ -48,6 +50,9 @@ export interface Sight {
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
+  readonly sources: Sources;
+  /** The files of lists. */
+  readonly lists: () => readonly ListStatus[];
   readonly directory: Directory;
   readonly health: HealthHistory;
   /** Every host name of the configuration, by name. */

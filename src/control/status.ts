@@ -1,9 +1,9 @@
 // The state of the process as one plain object, as /status shows it. Names are in snake case, as in the
 // log; times are RFC 3339, durations in seconds; "up" is what clients send, "down" what servers send.
 import process from "node:process";
-import { REASONS } from "../shared/reason.ts";
+import { Reason, REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
-import { Count } from "../shared/stats.ts";
+import { Count, REFUSALS } from "../shared/stats.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
@@ -28,6 +28,8 @@ export interface Status {
   readonly listeners: readonly ListenerStatus[];
   readonly upstreams: readonly UpstreamStatus[];
   readonly certificates: readonly CertificateView[];
+  /** The files of addresses that listeners' lists name. */
+  readonly lists: readonly ListView[];
   /** Null: none are issued to us. */
   readonly acme: AcmeView | null;
 }
@@ -51,6 +53,16 @@ export interface AcmeView {
     /** When the next attempt comes, or the renewal. */
     readonly next: string | null;
   }[];
+}
+
+/** A file of a list. */
+export interface ListView {
+  readonly file: string;
+  readonly entries: number;
+  /** When what is in use was read. */
+  readonly read: string;
+  /** Why the file as it is now is not used; null: it is. */
+  readonly problem: string | null;
 }
 
 /** A certificate in use. */
@@ -120,6 +132,8 @@ export interface ListenerStatus {
   readonly bind: string;
   readonly upstream: string;
   readonly connections: { readonly now: number; readonly total: number };
+  /** Connections that lists and limits did not let in, by reason; reasons that never came are left out. */
+  readonly refused: Readonly<Record<string, number>>;
   readonly bytes: Bytes;
 }
 
@@ -203,6 +217,12 @@ export function statusOf(sight: Sight): Status {
       names: names.flatMap((asked) => sight.names.get(asked) ?? []).map(nameOf),
     })),
     certificates: sight.certificates().map(certificateOf),
+    lists: sight.lists().map(({ file, entries, readAtMs, problem }) => ({
+      file,
+      entries,
+      read: time(readAtMs),
+      problem: problem ?? null,
+    })),
     acme: acmeOf(sight.acme()),
   };
 }
@@ -312,8 +332,20 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
       now: sum(reactors, "listenerCurrent", number),
       total: sum(reactors, "listenerOpened", number),
     },
+    refused: Object.fromEntries(refusalsOf(reactors, number)),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },
   };
+}
+
+/** Why connections of a listener were not let in, and how many; reasons that never came are left out. */
+export function refusalsOf(
+  reactors: readonly ReactorView[],
+  listener: number,
+): [reason: string, count: number][] {
+  return REASONS.slice(Reason.Denied, Reason.Denied + REFUSALS).flatMap(({ name }, kind) => {
+    const count = sum(reactors, "listenerRefused", listener * REFUSALS + kind);
+    return count === 0 ? [] : [[name, count] as [string, number]];
+  });
 }
 
 function serverOf(

@@ -2,14 +2,13 @@
 // listener together, from clients and to them. Filled by control/config/compile_paces.ts, read by proxy/pace.ts.
 // Row 0 is nobody. A listener that is limited has six rows, at its listenerPace and behind: see `paceRow`.
 import { assert } from "../base/assert.ts";
-import { LISTENERS_MAX, METER_MS_MAX, METER_UNITS_PER_MS, NONE, QUANTUM_BYTES_MAX } from "../base/limits.ts";
+import { METER_MS_MAX, METER_UNITS_PER_MS, NONE, QUANTUM_BYTES_MAX } from "../base/limits.ts";
 import type { Part, Sizes } from "./part.ts";
 
 export const PACES = {
   tables: ["listeners", "paces"],
   columns: {
     listenerPace: "listeners", // its first row; NONE: nothing of it is limited
-    listenerPaceOwner: "listeners", // the listener whose meters count for all of its name
     // So many bytes in so many milliseconds; 0 bytes: no limit.
     paceBytes: "paces",
     paceMs: "paces",
@@ -50,12 +49,11 @@ export function paceRow({ listenerPace }: Paces, listener: number, way: PaceWay)
 export function checkPaces(paces: Paces): void {
   const { sizes } = paces;
   for (let listener = 0; listener < sizes.listeners; listener++) {
-    const first = paces.listenerPace[listener], owner = paces.listenerPaceOwner[listener];
+    const first = paces.listenerPace[listener];
     assert(
       first === NONE || (first > NONE && first + PACE_ROWS <= sizes.paces),
       "plan: how fast a listener's bytes may go is out of range",
     );
-    assert(first === NONE || (owner > NONE && owner < LISTENERS_MAX), "plan: meters of no listener");
   }
   for (let row = 1; row < sizes.paces; row++) {
     if (paces.paceBytes[row] === 0) continue;

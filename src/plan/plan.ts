@@ -4,6 +4,7 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { checkGuards, GUARDS, type Guards, type GuardsSizes } from "./guards.ts";
 import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
 import { checkPaces, PACES, type Paces, type PacesSizes } from "./paces.ts";
@@ -103,6 +104,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly sni?: SniSizes;
   /** Without it bytes of no listener are limited. */
   readonly paces?: PacesSizes;
+  /** Without it everybody may come in. */
+  readonly guards?: GuardsSizes;
 };
 
 /** Of nothing. */
@@ -199,6 +202,7 @@ export type Plan =
     readonly lines: LogLines;
     readonly sni: Sni;
     readonly paces: Paces;
+    readonly guards: Guards;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
@@ -227,13 +231,15 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
-  const pacesAt = sniAt + partBytes(SNI, sizes.sni);
+  const guardsAt = sniAt + partBytes(SNI, sizes.sni);
+  const pacesAt = guardsAt + partBytes(GUARDS, sizes.guards);
   const arenaAt = pacesAt + partBytes(PACES, sizes.paces);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
   makePart(memory, sniAt, SNI, sizes.sni);
+  makePart(memory, guardsAt, GUARDS, sizes.guards);
   makePart(memory, pacesAt, PACES, sizes.paces);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
@@ -261,12 +267,14 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(LOG_LINES, lines.sizes);
   const sni = openPart(memory, at, SNI);
   at += partBytes(SNI, sni.sizes);
+  const guards = openPart(memory, at, GUARDS);
+  at += partBytes(GUARDS, guards.sizes);
   const paces = openPart(memory, at, PACES);
   at += partBytes(PACES, paces.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, sni, paces, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, guards, paces, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -281,6 +289,7 @@ export function checkPlan(plan: Plan): void {
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
   checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
   checkPaces(plan.paces);
+  checkGuards(plan.guards);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
     "plan: a share of the access log that is none",

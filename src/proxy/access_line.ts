@@ -109,9 +109,9 @@ export function accessLine(ex: number, plan: Plan): boolean {
   return put(ex, plan, Line.Tcp);
 }
 
-/** The same of a newcomer that got no exchange. Nobody knows its address, and it said nothing. */
+/** The same of a newcomer that got no exchange, and said nothing. Its address record, or one of nobody, is in the
+ * scratch page. */
 export function refusedLine(from: number, why: Reason, plan: Plan): boolean {
-  arenaBytes[ARENA_SCRATCH] = 0;
   listener = from;
   reason = why;
   errno =

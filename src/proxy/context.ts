@@ -8,12 +8,14 @@ import { LogRing } from "../shared/log_ring.ts";
 import { LogState } from "../shared/log_state.ts";
 import type { WorkerBirth } from "../shared/mailbox.ts";
 import { openShared, type Shared } from "../shared/servers.ts";
+import { openSources, type Sources } from "../shared/sources.ts";
 import { Count, openStats, type Stats } from "../shared/stats.ts";
 
 export let room: number;
 export let plan: Plan;
 export let stats: Stats;
 export let shared: Shared;
+export let sources: Sources;
 export let log: LogRing;
 
 /** Exchanges that hold the current Plan, and older Plans with theirs. */
@@ -25,6 +27,7 @@ export function contextOpen(birth: WorkerBirth): void {
   plan = openPlan(birth.plan);
   stats = openStats(birth.stats);
   shared = openShared(birth.shared);
+  sources = openSources(birth.sources);
   log = new LogRing(birth.log, new LogState(birth.logState));
   holders = 0;
   older = [];

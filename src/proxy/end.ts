@@ -3,9 +3,10 @@
 import { NONE } from "../base/limits.ts";
 import { slotFlags, slotHold } from "../net/slots.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { closeSlot } from "./close.ts";
-import { planGive, planOf, stats } from "./context.ts";
+import { planGive, planOf, sources, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
@@ -14,6 +15,7 @@ import {
   exListener,
   exReason,
   exSetState,
+  exSource,
   exState,
   exUp,
   exUpstream,
@@ -71,6 +73,8 @@ export function settle(ex: number): void {
     forget(ex);
     stats.listenerCurrent[exListener[ex]]--;
     if (slotFlags[down] & SlotFlag.Shaped) paceLeave(down);
+    sourceGive(sources, exSource[ex]);
+    exSource[ex] = NONE;
     if (up !== NONE) leave(ex);
     else givePlace(ex, true); // granted, and not used
   }

@@ -11,13 +11,14 @@ import { Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
+import { PER_LINE } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ENOBUFS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
+import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
 import { isOver } from "./deadlines.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
@@ -39,6 +40,7 @@ import {
   exReason,
   exServer,
   exSetState,
+  exSource,
   exStartMs,
   exState,
   exUp,
@@ -64,8 +66,8 @@ import { answerEvent, lingerEvent } from "./request_end.ts";
 import { connectedSlot, connectTo } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
-/** A client's connection has its slot. `bits` came with the newcomer. */
-export function exchangeOpen(down: number, listener: number, bits: number): void {
+/** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
+export function exchangeOpen(down: number, listener: number, bits: number, source: number): void {
   const profile = plan.listenerTls[listener], chooses = chooserOf(plan.sni, listener) !== NONE;
   const http = plan.listenerProtocol[listener] === Protocol.Http;
   const secure = profile !== NONE || chooses;
@@ -73,6 +75,8 @@ export function exchangeOpen(down: number, listener: number, bits: number): void
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
+  exSource[ex] = source;
+  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);

@@ -8,6 +8,7 @@ import { ExState, openExchanges } from "../shared/tables.ts";
 export let exState: Uint8Array;
 export let exReason: Uint8Array;
 export let exErrno: Uint16Array;
+export let exSource: Uint32Array;
 export let exTried: Uint16Array;
 export let exListener: Uint16Array;
 export let exDown: Uint32Array;
@@ -46,6 +47,7 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exState,
     exReason,
     exErrno,
+    exSource,
     exTried,
     exListener,
     exDown,

@@ -28,11 +28,10 @@ import {
 } from "../net/slots.ts";
 import { PaceOf, paceRow, PaceWay } from "../plan/paces.ts";
 import { METER_WORDS, meterFill, meterLevel, meterTake } from "../shared/meters.ts";
-import { PER_LINE } from "../shared/servers.ts";
 import { SlotFlag } from "../shared/tables.ts";
 import { clockMs } from "../sys/sys.ts";
-import { plan, shared } from "./context.ts";
-import { exDown, exListener, exMeters, exUp } from "./exchanges.ts";
+import { plan, sources } from "./context.ts";
+import { exDown, exListener, exMeters, exSource, exUp } from "./exchanges.ts";
 
 /** With so much owed to others before it, a quantum is a small one: many share a meter, and all shall have a part. */
 const CROWDED_UNITS = 20 * METER_UNITS_PER_MS;
@@ -43,12 +42,19 @@ const places = new Int32Array(PaceOf.Length);
 
 /** Looks at one way of an exchange; false: nothing of it is limited. */
 function look(ex: number, way: PaceWay): boolean {
-  const listener = exListener[ex];
-  row = paceRow(plan.paces, listener, way);
+  row = paceRow(plan.paces, exListener[ex], way);
   if (row === NONE) return false;
-  places[PaceOf.Connection] = (ex * PaceWay.Length + way) * METER_WORDS;
-  places[PaceOf.Listener] = (plan.paces.listenerPaceOwner[listener] * PaceWay.Length + way) * PER_LINE;
+  const source = exSource[ex], limiter = sources.sourceLimiter[source];
+  places[PaceOf.Connection] = placeOf(ex, way);
+  const ofAll = limiter === NONE ? source : limiter;
+  places[PaceOf.Source] = source === ofAll ? NONE : placeOf(source, way);
+  places[PaceOf.Listener] = ofAll === NONE ? NONE : placeOf(ofAll, way);
   return true;
+}
+
+/** Where a row's meter of one way is: of the exchange's own, and of who it is counted for (shared/sources.ts). */
+function placeOf(who: number, way: PaceWay): number {
+  return (who * PaceWay.Length + way) * METER_WORDS;
 }
 
 function lookAt(slot: number): boolean {
@@ -59,7 +65,7 @@ function lookAt(slot: number): boolean {
 export function paceBegin(ex: number): void {
   if (paceRow(plan.paces, exListener[ex], PaceWay.FromClient) === NONE) return;
   for (let way = 0; way < PaceWay.Length; way++) {
-    meterFill(exMeters, (ex * PaceWay.Length + way) * METER_WORDS, clockMs());
+    meterFill(exMeters, placeOf(ex, way), clockMs());
   }
   paceJoin(exDown[ex]);
 }
@@ -169,7 +175,7 @@ function bytesLeft(): number {
   const { paceBytes, paceMs } = plan.paces;
   let left = TURN_BYTES;
   for (let of = 0; of < PaceOf.Length; of++) {
-    if (paceBytes[row + of] === 0) continue;
+    if (!isMetered(of)) continue;
     const ms = levelOf(of) / METER_UNITS_PER_MS;
     left = Math.min(left, Math.floor(ms * paceBytes[row + of] / paceMs[row + of]));
   }
@@ -181,7 +187,7 @@ function msUntil(bytes: number): number {
   const { paceBytes, paceMs } = plan.paces;
   let most = 0;
   for (let of = 0; of < PaceOf.Length; of++) {
-    if (paceBytes[row + of] === 0) continue;
+    if (!isMetered(of)) continue;
     const ms = bytes * paceMs[row + of] / paceBytes[row + of];
     most = Math.max(most, ms - levelOf(of) / METER_UNITS_PER_MS);
   }
@@ -192,7 +198,7 @@ function msUntil(bytes: number): number {
 function take(bytes: number): void {
   const { paceBytes, paceMs, paceMost } = plan.paces;
   for (let of = 0; of < PaceOf.Length; of++) {
-    if (paceBytes[row + of] === 0) continue;
+    if (!isMetered(of)) continue;
     const units = bytes * paceMs[row + of] * METER_UNITS_PER_MS / paceBytes[row + of];
     // Rounded by chance, so that no rounding adds up.
     meterTake(metersOf(of), places[of], clockMs(), paceMost[row + of], Math.floor(units + random()) | 0);
@@ -201,12 +207,17 @@ function take(bytes: number): void {
 
 /** In units of time; 0 of what is not limited. */
 function levelOf(of: PaceOf): number {
-  if (plan.paces.paceBytes[row + of] === 0) return 0;
+  if (!isMetered(of)) return 0;
   return meterLevel(metersOf(of), places[of], clockMs(), plan.paces.paceMost[row + of]);
 }
 
+/** Whether a limit is set, and there is who it is counted for: nobody's source is a client of a unix socket. */
+function isMetered(of: PaceOf): boolean {
+  return plan.paces.paceBytes[row + of] !== 0 && (of === PaceOf.Connection || places[of] !== NONE);
+}
+
 function metersOf(of: PaceOf): Int32Array {
-  return of === PaceOf.Connection ? exMeters : shared.listenerMeters;
+  return of === PaceOf.Connection ? exMeters : sources.sourceMeters;
 }
 
 /** Who is parked waits for its delay, and for nothing else. For tests. */

@@ -11,6 +11,9 @@ export const METER_WORDS = 2;
 /** Untouched for so long it is full. */
 const FORGET_S = 2 * METER_MS_MAX / 1_000;
 
+/** Untouched for so long, and not in debt, it may be another's. */
+const REST_S = 2;
+
 const SECOND_MS = 1_000;
 
 /** A clock's milliseconds as a meter's time. */
@@ -26,6 +29,14 @@ function second(ms: number): number {
 export function meterFill(words: Int32Array, at: number, nowMs: number): void {
   Atomics.store(words, at, meterTime(nowMs - METER_MS_MAX));
   Atomics.store(words, at + 1, second(nowMs));
+}
+
+/** Whether a meter would not be missed: it is not in debt, and was not touched for a while, in which bursts of most
+ * rates come together again. */
+export function meterIsIdle(words: Int32Array, at: number, nowMs: number): boolean {
+  const idle = (second(nowMs) - Atomics.load(words, at + 1)) | 0;
+  const owes = (Atomics.load(words, at) - meterTime(nowMs)) | 0;
+  return idle > FORGET_S || (idle > REST_S && owes <= 0);
 }
 
 /** What a meter that holds at most `most` has at `nowMs`, in units of time; below 0: so long until it has anything. */

@@ -1,6 +1,6 @@
 // What all reactors share about upstreams and servers: verdicts of the health checks, cursors of the
 // round robin, and how many connections were handed to and ended by each reactor.
-import { LISTENERS_MAX, REACTORS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
+import { REACTORS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
 
 /** What the health checks say of a server. It counts as up until they have said something. */
@@ -35,14 +35,9 @@ const REACTORS = {
   reactorHanded: [Int32Array, PER_LINE], // connections added to its epoll set
   reactorEnded: [Int32Array, PER_LINE], // connections it has closed
   reactorWaiting: [Int32Array, PER_LINE], // exchanges that wait for a place at a server
+  reactorCharging: [Int32Array, PER_LINE], // the source of a connection that it has not handed over yet
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
-} as const satisfies Layout;
-
-/** By listener, two meters far apart (shared/meters.ts): what comes from its clients, and what goes to them. A
- * configured listener that is bound to several addresses has those of the first. Any reactor moves them, atomically. */
-const LISTENERS = {
-  listenerMeters: [Int32Array, 2 * PER_LINE],
 } as const satisfies Layout;
 
 /** One row. */
@@ -57,7 +52,6 @@ export interface SharedMemory {
   readonly places: SharedArrayBuffer;
   readonly versions: SharedArrayBuffer;
   readonly upstreams: SharedArrayBuffer;
-  readonly listeners: SharedArrayBuffer;
   readonly reactors: SharedArrayBuffer;
 }
 
@@ -66,7 +60,6 @@ export type Shared =
   & Columns<typeof PLACES>
   & Columns<typeof VERSIONS>
   & Columns<typeof UPSTREAMS>
-  & Columns<typeof LISTENERS>
   & Columns<typeof REACTORS>;
 
 export function makeShared(): SharedMemory {
@@ -75,7 +68,6 @@ export function makeShared(): SharedMemory {
     places: makeTable(PLACES, SERVERS_MAX),
     versions: makeTable(VERSIONS, 1),
     upstreams: makeTable(UPSTREAMS, UPSTREAMS_MAX),
-    listeners: makeTable(LISTENERS, LISTENERS_MAX),
     reactors: makeTable(REACTORS, REACTOR_ROWS),
   };
 }
@@ -86,7 +78,6 @@ export function openShared(memory: SharedMemory): Shared {
     ...openTable(PLACES, memory.places, SERVERS_MAX),
     ...openTable(VERSIONS, memory.versions, 1),
     ...openTable(UPSTREAMS, memory.upstreams, UPSTREAMS_MAX),
-    ...openTable(LISTENERS, memory.listeners, LISTENERS_MAX),
     ...openTable(REACTORS, memory.reactors, REACTOR_ROWS),
   };
 }

@@ -2,7 +2,7 @@
 // Doubles, so that a sum never wraps; a torn read cannot happen (aligned 64-bit stores).
 import { LISTENERS_MAX, SERVERS_MAX } from "../base/limits.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
-import { REASON_COUNT } from "./reason.ts";
+import { Reason, REASON_COUNT } from "./reason.ts";
 
 /** Counters of a reactor that belong to no listener and no server. */
 export const enum Count {
@@ -33,6 +33,8 @@ export const enum Count {
   /** TLS handshakes that were done, with clients and with servers. */
   Handshakes,
   ServerHandshakes,
+  /** Connections whose source found no row in the table of sources: let in without limits of its own. */
+  SourcesFull,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,
@@ -48,6 +50,9 @@ export const REASON_COUNTS = { ended: [Float64Array, 1] } as const satisfies Lay
 /** Classes of statuses: none, 1xx, ... 5xx; what is beyond counts as 5xx. */
 export const ANSWER_CLASSES = 6;
 
+/** Reasons for which a connection is not let in, from Denied on. */
+export const REFUSALS = Reason.ListenerRate - Reason.Denied + 1;
+
 /** By listener number. */
 export const LISTENER_STATS = {
   listenerOpened: [Float64Array, 1],
@@ -55,6 +60,7 @@ export const LISTENER_STATS = {
   listenerUpBytes: [Float64Array, 1], // read from clients
   listenerDownBytes: [Float64Array, 1], // read from servers
   listenerRequests: [Float64Array, 1], // requests that ended
+  listenerRefused: [Float64Array, REFUSALS], // connections that were not let in, by their reason from Denied on
   listenerAnswers: [Float64Array, ANSWER_CLASSES], // by the first digit of their status; 0: none was sent
 } as const satisfies Layout;
 

@@ -151,6 +151,7 @@ export const EXCHANGES = {
   exState: [Uint8Array, 1], // ExState
   exReason: [Uint8Array, 1], // Reason: why it ended
   exErrno: [Uint16Array, 1], // the errno behind the reason, or 0
+  exSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   exTried: [Uint16Array, 1], // servers tried or passed over so far
   exListener: [Uint16Array, 1], // the listener it came through
   exDown: [Uint32Array, 1], // the client's end, or NONE (a probe); on a free row the next free one

@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 3;
+export const ABI = 4;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -32,6 +32,9 @@ export const SYMBOLS = {
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
   accept: [["i32"], "i32"], // listener -> token
+  caller: [["i32", "u32"], "i32"], // token, offset
+  charge: [["i32", "i32"], "i32"], // token, source
+  charged: [["i32"], "i32"], // token -> source
   hand: [["i32", "i32"], "i32"], // token, room
   newcomer: [["i32"], "i32"], // token -> listener
   adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation

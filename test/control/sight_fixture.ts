@@ -10,6 +10,7 @@ import { Output } from "../../src/control/output.ts";
 import type { Phase, ReactorView, Sight } from "../../src/control/sight.ts";
 import { Field, LogRing } from "../../src/shared/log_ring.ts";
 import { makeShared, openShared } from "../../src/shared/servers.ts";
+import { makeSources, openSources } from "../../src/shared/sources.ts";
 import { makeStats, openStats } from "../../src/shared/stats.ts";
 
 export const LISTENER = 3;
@@ -116,6 +117,8 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       reactors,
       deaths: () => 1,
       shared: openShared(makeShared()),
+      sources: openSources(makeSources(1, 1)),
+      lists: () => [],
       directory,
       health: new HealthHistory(),
       names: new Map(),

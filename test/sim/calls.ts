@@ -154,7 +154,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
     try {
       kernel.check(!kernel.sweeping || mayEnd, "a socket was closed before the end of the turn");
       kernel.check(
-        kernel.held === 0 || name === "hand" || name === "refuse",
+        kernel.held === 0 || ["caller", "charge", "hand", "refuse"].includes(name),
         "an accepted connection was left lying",
       );
       const result = call(a, b, c, d);
@@ -407,6 +407,18 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       kernel.accepted++;
       return kernel.held = row.fd;
     },
+    caller(token, off) {
+      checkArena(off, PEER_BYTES);
+      arena.set(kernel.token(token).peer, off);
+      return 0;
+    },
+    charge(token, source) {
+      const row = kernel.token(token);
+      kernel.check(!row.registered, `token ${token} was handed on already`);
+      row.source = source;
+      return 0;
+    },
+    charged: (token) => kernel.token(token).source,
     hand(token, room) {
       const row = kernel.token(token);
       kernel.check(room > 0, "room 0 is no reactor");

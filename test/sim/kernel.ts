@@ -57,6 +57,8 @@ export interface Row {
   gen: number;
   /** Which accepted it; -1: a connection of ours. */
   readonly listener: number;
+  /** Who a newcomer is counted for. */
+  source: number;
   /** With the epoll set of its room. */
   registered: boolean;
   /** On that set's ready list. */
@@ -189,6 +191,7 @@ export class FakeKernel {
       socket,
       peer,
       listener,
+      source: 0,
       room: this.me,
       slot: 0,
       gen: 0,

@@ -16,7 +16,7 @@ export function someLimits(random: Random, least: number, most: number): Limits 
   if (!random.oneIn(4)) return {};
   const some = (factor: number): Bandwidth | undefined =>
     random.oneIn(2) ? someBandwidth(random, least * factor, most * factor) : undefined;
-  return { "bandwidth-per-connection": some(1), bandwidth: some(8) };
+  return { "bandwidth-per-connection": some(1), "bandwidth-per-source": some(8), bandwidth: some(8) };
 }
 
 function someBandwidth(random: Random, least: number, most: number): Bandwidth {

@@ -4,6 +4,7 @@ import { ArenaWriter } from "../../src/control/config/arena.ts";
 import { type LimitedListener, placePaces } from "../../src/control/config/compile_paces.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
+import { Tracks } from "../../src/plan/guards.ts";
 import {
   ACCESS_SHARE_ALL,
   checkPlan,
@@ -116,7 +117,7 @@ export function buildPlan(spec: PlanSpec): Plan {
   const limited = listeners.map(({ limits = {} }, index) => {
     return { number: index + 1, name: `listener ${index + 1}`, configured: { limits } };
   });
-  const paces = placePaces(limited, listeners.length + 1);
+  const paces = placePaces(limited);
   const plan = makePlan(spec.generation, {
     ...NO_SIZES,
     sockets: listeners.length,
@@ -132,10 +133,12 @@ export function buildPlan(spec: PlanSpec): Plan {
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
     paces: paces.sizes,
+    ...(paces.sizes === undefined ? {} : { guards: guardsSizes(listeners.length + 1) }),
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
   paces.fill(plan.paces);
+  if (paces.sizes !== undefined) writeGuards(plan);
   let at = arena.bytes;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
     plan.arena.set(bytes, at);
@@ -188,6 +191,20 @@ export function buildPlan(spec: PlanSpec): Plan {
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
   checkPlan(plan);
   return plan;
+}
+
+function guardsSizes(rows: number) {
+  return { listeners: rows, guards: rows, lists: 1, nodes: 1, entries: 1 };
+}
+
+/** Everybody may come in, and is counted: each listener and each address by itself. */
+function writeGuards({ listeners, guards }: Plan): void {
+  for (let listener = 1; listener < listeners; listener++) {
+    guards.listenerGuard[listener] = guards.guardLimiter[listener] = listener;
+    guards.guardTracks[listener] = Tracks.Sources;
+    guards.guardPrefix4[listener] = 32;
+    guards.guardPrefix6[listener] = 128;
+  }
 }
 
 function writeTls(plan: Plan, { listeners, servers, handshakeMs }: TlsSpec, nameAt: number): void {

@@ -27,6 +27,7 @@ import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
+import { makeSources, openSources } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import {
   EXCHANGES,
@@ -110,6 +111,7 @@ export class Memory {
   readonly library: Provider;
   readonly stats = makeStats();
   readonly shared = makeShared();
+  readonly sources = makeSources(1, 1);
   readonly log = LogRing.make();
   readonly logState = LogState.make();
   readonly asks = makeAsks();
@@ -127,7 +129,8 @@ export class Memory {
     ) {
       column.fill(0, 0, NUMBERS_MAX);
     }
-    openShared(this.shared).listenerMeters.fill(0, 0, NUMBERS_MAX * 2 * PER_LINE);
+    const { sourceHash, sourceConnections, sourceMeters, sourceNew } = openSources(this.sources);
+    for (const column of [sourceHash, sourceConnections, sourceMeters, sourceNew]) column.fill(0);
     openAsks(this.asks).askState.fill(0);
   }
 }
@@ -250,6 +253,7 @@ export class Run {
       tables: this.#tables,
       stats: this.#memory.stats,
       shared: this.#memory.shared,
+      sources: this.#memory.sources,
       log: this.#memory.log,
       logState: this.#memory.logState,
       asks: this.#memory.asks,

@@ -32,11 +32,6 @@ export const FLAGS: readonly Flag[] = KEYS.flatMap((key) => {
 export const FLAGS_LATER: readonly string[] = [
   "--accept-proxy",
   "--send-proxy",
-  "--allow",
-  "--deny",
-  "--max-connections-per-source",
-  "--new-connections-per-source",
-  "--bandwidth-per-connection",
   "--udp-idle",
   "--responses",
 ];

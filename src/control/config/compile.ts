@@ -6,6 +6,7 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
+import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
@@ -54,6 +55,7 @@ interface Places {
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
   readonly paces: PlacedPaces;
+  readonly guards: PlacedGuards;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
@@ -81,7 +83,9 @@ export function compile(
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const places = placeBytes(arena, parts, input, directory, identities.listeners.end);
+  const limiterOf = (listener: string): number => numbers.take("limiters", listener);
+  const places = placeBytes(arena, parts, input, directory, limiterOf);
+  directory.listFiles = places.guards.files;
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
@@ -101,9 +105,9 @@ export function compile(
 function placeBytes(
   arena: ArenaWriter,
   parts: Parts,
-  { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
+  { config, patternOf, sockets, acmeThumbprint = "", listFiles = config["list-files"] }: CompileInput,
   directory: Directory,
-  listenersEnd: number,
+  limiterOf: (listener: string) => number,
 ): Places {
   const { servers, probes } = parts, upstreams = upstreamNumbers(parts.upstreams);
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
@@ -133,7 +137,8 @@ function placeBytes(
     lines,
     routes,
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
-    paces: placePaces([...parts.listeners.values()], listenersEnd),
+    paces: placePaces([...parts.listeners.values()]),
+    guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -168,7 +173,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes, sni, paces }: Places,
+  { trusted, pages, lines, routes, sni, guards, paces }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -183,6 +188,7 @@ function emptyPlan(
     routing: routes.sizes,
     sni: sni.sizes,
     paces: paces.sizes,
+    guards: guards.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
     arenaBytes,
@@ -195,7 +201,7 @@ function writeListeners(
   plan: Plan,
   { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
-  { trusted, https, pages, routes, sni, paces, logNames }: Places,
+  { trusted, https, pages, routes, sni, guards, paces, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -217,6 +223,7 @@ function writeListeners(
   routes.fill(plan.routing);
   sni.fill(plan.sni);
   paces.fill(plan.paces);
+  guards.fill(plan.guards);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
     plan.routing.routeNameAt[route] = at;

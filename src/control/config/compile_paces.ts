@@ -35,25 +35,25 @@ const SLOW_QUANTUM_MS = 100;
 const WHOLE_MAX = 2 ** 31 - 1;
 const WINDOWS_MS = [1_000, 100, 10, 1];
 
-/** Rows for the listeners that are limited. Those of one name share what they have together. `end`: behind the highest
- * number of a listener. */
-export function placePaces(listeners: readonly LimitedListener[], end: number): PlacedPaces {
-  const owners = new Map<string, number>();
-  for (const { name, number } of listeners) owners.set(name, Math.min(number, owners.get(name) ?? number));
-  const limited = listeners.filter(({ configured }) =>
-    Object.values(bandwidthsOf(configured.limits)).some((bandwidth) => bandwidth !== undefined)
-  );
+/** Rows for the configured listeners that are limited: all addresses of one have the same. */
+export function placePaces(listeners: Iterable<LimitedListener>): PlacedPaces {
+  const all = [...listeners], firsts = new Map<string, number>(), given: Limits[] = [];
+  for (const { name, configured: { limits } } of all) {
+    const isLimited = bandwidthsOf(limits).some((bandwidth) => bandwidth !== undefined);
+    if (!firsts.has(name)) firsts.set(name, isLimited ? 1 + (given.push(limits) - 1) * PACE_ROWS : NONE);
+  }
+  const end = Math.max(...all.map(({ number }) => number + 1));
   return {
-    sizes: limited.length === 0 ? undefined : { listeners: end, paces: 1 + limited.length * PACE_ROWS },
-    fill: (paces) =>
-      limited.forEach(({ number, name, configured }, index) => {
-        const first = 1 + index * PACE_ROWS;
-        paces.listenerPace[number] = first;
-        paces.listenerPaceOwner[number] = owners.get(name) ?? NONE;
-        const bandwidths = bandwidthsOf(configured.limits);
-        fillWay(paces, first + PaceWay.FromClient * PaceOf.Length, bandwidths.map((given) => given?.up));
-        fillWay(paces, first + PaceWay.ToClient * PaceOf.Length, bandwidths.map((given) => given?.down));
-      }),
+    sizes: given.length === 0 ? undefined : { listeners: end, paces: 1 + given.length * PACE_ROWS },
+    fill: (paces) => {
+      if (given.length === 0) return;
+      for (const { number, name } of all) paces.listenerPace[number] = firsts.get(name) ?? NONE;
+      given.forEach((limits, index) => {
+        const first = 1 + index * PACE_ROWS, bandwidths = bandwidthsOf(limits);
+        fillWay(paces, first + PaceWay.FromClient * PaceOf.Length, bandwidths.map((one) => one?.up));
+        fillWay(paces, first + PaceWay.ToClient * PaceOf.Length, bandwidths.map((one) => one?.down));
+      });
+    },
   };
 }
 

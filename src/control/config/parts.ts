@@ -15,6 +15,7 @@ import type { NumberedListener } from "./compile_listeners.ts";
 import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
+import type { ListFiles } from "./list_files.ts";
 import { upstreamsOf } from "./route_specs.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
@@ -38,6 +39,8 @@ export class Identities {
   readonly upstreams = new Numbers(UPSTREAMS_MAX);
   readonly servers = new Numbers(SERVERS_MAX);
   readonly probes = new Numbers(PROBES_MAX);
+  /** Configured listeners that count their connections: rows of shared/sources.ts. */
+  readonly limiters = new Numbers(LISTENERS_MAX);
 }
 
 export interface CompileInput {
@@ -51,6 +54,8 @@ export interface CompileInput {
   /** Of the ACME account's key (RFC 8555 section 8.1), where certificates are had by themselves: every HTTP listener
    * answers challenges with it. */
   readonly acmeThumbprint?: string;
+  /** What the files of lists hold now; as they were when the configuration was read if not given. */
+  readonly listFiles?: ListFiles;
 }
 
 /** Something that does not fit: told, and left out. */
@@ -106,6 +111,7 @@ export class Numbering {
     upstreams: new Set<string>(),
     servers: new Set<string>(),
     probes: new Set<string>(),
+    limiters: new Set<string>(),
   };
 
   constructor(identities: Identities) {
@@ -121,7 +127,7 @@ export class Numbering {
 
   /** Ends the identity of everything that this generation did not take. */
   retain(generation: number): void {
-    for (const kind of ["listeners", "upstreams", "servers", "probes"] as const) {
+    for (const kind of ["listeners", "upstreams", "servers", "probes", "limiters"] as const) {
       this.#identities[kind].retain(this.#kept[kind], generation);
     }
   }

@@ -21,8 +21,9 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
-import { BANDWIDTHS } from "./bandwidth_schema.ts";
+import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
+import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { route } from "./route_schema.ts";
@@ -172,6 +173,11 @@ const listener = z.strictObject({
     placeholder: "CIDR",
     example: "10.0.0.0/8",
   }),
+  allow,
+  deny,
+  limits: key(limits.prefault({}), {
+    description: "how many connections clients may have, and how fast",
+  }),
   forwarded: key(forwarded, { description: "what servers are told of the client" }),
   "proxy-status": key(z.enum(["on", "off", "all"]).prefault("on"), {
     description:
@@ -181,10 +187,6 @@ const listener = z.strictObject({
   "error-pages": key(errorPages, {
     description: "what Sluice says when there is no answer to forward, in place of its own words",
     placeholder: "STATUS: { html: TEXT }",
-  }),
-  limits: key(z.strictObject(BANDWIDTHS).prefault({}), {
-    description: "how much of this listener anybody may have",
-    later: ["connections", "connections-per-source", "new-connections-per-source"],
   }),
   timeouts: key(
     z.strictObject({
@@ -274,8 +276,6 @@ const file = key(
           short: "bind",
           later: [
             "accept-proxy",
-            "allow",
-            "deny",
             "on-remove",
             "udp",
             "forward-proxy",
@@ -355,6 +355,7 @@ export const configSchema = file.transform(inherit);
 export type Config = z.output<typeof configSchema> & {
   readonly admin: Admin;
   readonly "page-files": PageFiles;
+  readonly "list-files": ListFiles;
 };
 
 /** A documented key: its path with `*` for a name or an index, its documentation, default and schema. */

@@ -3,6 +3,7 @@
 import { Refusal, REFUSALS } from "../../proto/refusal.ts";
 import { TLS_FAULTS } from "../../proto/tls_fault.ts";
 import { Reason, REASONS, type ReasonText } from "../../shared/reason.ts";
+import { ADMISSION_HELP } from "./admission.ts";
 import { CONNECTION_HELP } from "./connections.ts";
 import type { ReasonHelp } from "./help.ts";
 import { REQUEST_HELP } from "./requests.ts";
@@ -12,6 +13,7 @@ const HELP: Readonly<Record<Reason, ReasonHelp>> = {
   ...CONNECTION_HELP,
   ...REQUEST_HELP,
   ...TLS_HELP,
+  ...ADMISSION_HELP,
 };
 
 /** A reason with all that is known of it. */
