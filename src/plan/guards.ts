@@ -14,8 +14,22 @@ export const enum Tracks {
   Sources,
 }
 
+/** Words of a node and of an entry: each lies in one line of the cache, mostly. */
+export const NODE_WORDS = 2;
+export const ENTRY_WORDS = 8;
+
+export const enum EntryAt {
+  Bits,
+  /** Four words; an IPv4 address has one. */
+  Ip,
+  /** Which file has it, as the directory numbers them; 0: it is in the configuration itself. */
+  File = 5,
+  /** Of the file. */
+  Line,
+}
+
 export const GUARDS = {
-  tables: ["listeners", "guards", "lists", "nodes", "entries"],
+  tables: ["listeners", "guards", "lists", "nodeWords", "entryWords"],
   columns: {
     listenerGuard: "listeners", // NONE: everybody may come in
     // A guard: that of a configured listener, whatever addresses it has. 0 of what is counted: no limit.
@@ -38,19 +52,12 @@ export const GUARDS = {
     listRoot4: "lists",
     listRoot6: "lists",
     listUnix: "lists",
-    // A node of a trie. Less than 0: the entry -nodeWhat; 0: nothing is below it. Else `nodeWhat & 0xff` is where in
-    // an address to look next, `nodeWhat >> 8` how many bits there (they lie in one word of 32), and they choose
-    // one of the nodes from nodeNext on.
-    nodeWhat: "nodes",
-    nodeNext: "nodes",
-    // An entry: a prefix, none of which is in another one of its list. An IPv4 address is in the first word.
-    entryBits: "entries",
-    entryIp0: "entries",
-    entryIp1: "entries",
-    entryIp2: "entries",
-    entryIp3: "entries",
-    entryFile: "entries", // which file has it, as the directory numbers them; 0: it is in the configuration itself
-    entryLine: "entries", // of the file
+    // A node of a trie, NODE_WORDS: what it is, and the first of those below it. Less than 0: the entry of that
+    // number; 0: nothing is below it. Else `what & 0xff` is where in an address to look next, `what >> 8` how many
+    // bits there (they lie in one word of 32), and they choose one of the nodes from the second word on.
+    node: "nodeWords",
+    // An entry, ENTRY_WORDS by EntryAt: a prefix, none of which is in another one of its list.
+    entry: "entryWords",
   },
 } as const;
 type GuardsTable = typeof GUARDS.tables[number];
@@ -70,11 +77,12 @@ export function checkGuards(guards: Guards): void {
   inRange(guards.guardDeny, sizes.lists);
   inRange(guards.guardAllow, sizes.lists);
   inRange(guards.guardLimiter, LISTENERS_MAX);
-  inRange(guards.listRoot4, sizes.nodes);
-  inRange(guards.listRoot6, sizes.nodes);
-  inRange(guards.listUnix, sizes.entries);
+  const nodes = sizes.nodeWords / NODE_WORDS, entries = sizes.entryWords / ENTRY_WORDS;
+  inRange(guards.listRoot4, nodes);
+  inRange(guards.listRoot6, nodes);
+  inRange(guards.listUnix, entries);
   for (let guard = 1; guard < sizes.guards; guard++) checkGuard(guards, guard);
-  for (let node = 1; node < sizes.nodes; node++) checkNode(guards, node);
+  for (let node = 1; node < nodes; node++) checkNode(guards, node, nodes, entries);
 }
 
 function checkGuard(guards: Guards, guard: number): void {
@@ -98,12 +106,12 @@ function checkGuard(guards: Guards, guard: number): void {
 }
 
 /** Who goes down a trie comes to its end: each node looks further on in the address than the one before. */
-function checkNode({ sizes, nodeWhat, nodeNext }: Guards, node: number): void {
-  const what = nodeWhat[node];
-  if (what <= 0) return assert(-what < sizes.entries, "plan: a node names an entry that is not there");
-  const from = what & 0xff, bits = what >> 8, next = nodeNext[node];
+function checkNode({ node: words }: Guards, node: number, nodes: number, entries: number): void {
+  const what = words[node * NODE_WORDS], next = words[node * NODE_WORDS + 1];
+  if (what <= 0) return assert(-what < entries, "plan: a node names an entry that is not there");
+  const from = what & 0xff, bits = what >> 8;
   assert(bits > 0 && (from & 31) + bits <= 32 && from + bits <= 128, "plan: a node looks outside of a word");
-  assert(next > NONE && next + 2 ** bits <= sizes.nodes, "plan: nodes of a list are out of range");
+  assert(next > NONE && next + 2 ** bits <= nodes, "plan: nodes of a list are out of range");
   assert(next > node, "plan: nodes of a list go round in circles");
 }
 

@@ -2,7 +2,7 @@
 // LC-tries", 1999) in flat columns. Its nodes look only at the bits in which entries differ, many at once where there
 // are many; the one entry that is left is compared whole. A list of 100,000 takes some three nodes.
 import { NONE } from "../base/limits.ts";
-import type { Guards } from "../plan/guards.ts";
+import { ENTRY_WORDS, EntryAt, type Guards, NODE_WORDS } from "../plan/guards.ts";
 
 const UNIX = 1;
 const V4 = 4;
@@ -23,36 +23,36 @@ export function listFind(guards: Guards, list: number, record: Uint8Array, at: n
   );
 }
 
-function find4({ nodeWhat, nodeNext, entryBits, entryIp0 }: Guards, root: number, ip: number): number {
-  let node = root, what = nodeWhat[node];
+function find4({ node: nodes, entry: entries }: Guards, root: number, ip: number): number {
+  let at = root * NODE_WORDS, what = nodes[at];
   while (what > 0) {
-    node = nodeNext[node] + ((ip << (what & 31)) >>> (32 - (what >> 8)));
-    what = nodeWhat[node];
+    at = (nodes[at + 1] + ((ip << (what & 31)) >>> (32 - (what >> 8)))) * NODE_WORDS;
+    what = nodes[at];
   }
-  const entry = -what;
-  return entry !== NONE && differs(ip, entryIp0[entry], entryBits[entry]) ? NONE : entry;
+  const entry = -what, word = entry * ENTRY_WORDS;
+  return entry !== NONE && differs(ip, entries[word + EntryAt.Ip], entries[word]) ? NONE : entry;
 }
 
 function find6(
-  guards: Guards,
+  { node: nodes, entry: entries }: Guards,
   root: number,
   ip0: number,
   ip1: number,
   ip2: number,
   ip3: number,
 ): number {
-  const { nodeWhat, nodeNext } = guards;
-  let node = root, what = nodeWhat[node];
+  let at = root * NODE_WORDS, what = nodes[at];
   while (what > 0) {
     const from = what & 0xff;
     const word = from < 64 ? (from < 32 ? ip0 : ip1) : from < 96 ? ip2 : ip3;
-    node = nodeNext[node] + ((word << (from & 31)) >>> (32 - (what >> 8)));
-    what = nodeWhat[node];
+    at = (nodes[at + 1] + ((word << (from & 31)) >>> (32 - (what >> 8)))) * NODE_WORDS;
+    what = nodes[at];
   }
-  const entry = -what, bits = guards.entryBits[entry];
+  const entry = -what;
   if (entry === NONE) return NONE;
-  return differs(ip0, guards.entryIp0[entry], bits) || differs(ip1, guards.entryIp1[entry], bits - 32) ||
-      differs(ip2, guards.entryIp2[entry], bits - 64) || differs(ip3, guards.entryIp3[entry], bits - 96)
+  const word = entry * ENTRY_WORDS, ip = word + EntryAt.Ip, bits = entries[word];
+  return differs(ip0, entries[ip], bits) || differs(ip1, entries[ip + 1], bits - 32) ||
+      differs(ip2, entries[ip + 2], bits - 64) || differs(ip3, entries[ip + 3], bits - 96)
     ? NONE
     : entry;
 }

@@ -5,11 +5,12 @@
 
 /** 5 us: a rate of RATE_PER_SECOND_MAX takes two of them for each event. */
 export const TICKS_PER_MS = 200;
-/** A bucket is full again after at most so long. Ticks wrap at 2^32 (5.9 hours); what seems to be further ahead than
- * this lies in the past. */
+/** A bucket is full again after at most so long. */
 export const BUCKET_MS_MAX = 3_600_000;
+/** What seems to be further ahead than this lies in the past. Ticks wrap at 2^32, after 5.9 hours: a word that nobody
+ * has touched for 4.4 hours begins to look like one ahead. */
 const TICKS_MAX = 1 << 30;
-/** Words that were not touched for longer than this may be misread: they are looked through more often. */
+/** So often are words made to rest. */
 export const BUCKET_REST_MS = 3_600_000;
 
 /** Milliseconds of CLOCK_MONOTONIC as ticks, not wrapped. */
@@ -17,12 +18,16 @@ export function ticksAt(ms: number): number {
   return Math.floor(ms * TICKS_PER_MS);
 }
 
-/** Events that are missing in a bucket of one event for each `everyTicks`. Its levels are whole numbers of events on
- * a grid in time, so that no rounding adds up: a bucket of `burst` lets exactly so many through at once. */
+/** A level's tick is rounded up, by half an event at most. */
+const ROUNDED_UP = 0.25;
+
+/** The level of a bucket that gets one event each `everyTicks` (2 at least): the number, counted from tick 0 on, of the
+ * last event that it has given. Levels are whole numbers on a grid in time, so that no rounding adds up: exactly
+ * `burst` events come through at once, and in any time at most one more than the rate and the burst say. */
 function levelOf(word: number, nowTicks: number, everyTicks: number): number {
   const now = Math.floor(nowTicks / everyTicks), ahead = (word - nowTicks) | 0;
   if (word === 0 || ahead <= 0 || ahead > TICKS_MAX) return now;
-  return Math.max(now, Math.round((nowTicks + ahead) / everyTicks));
+  return Math.max(now, Math.floor((nowTicks + ahead) / everyTicks + ROUNDED_UP));
 }
 
 /** Whether a bucket of `burst` events has one left. Takes nothing. */
@@ -48,7 +53,7 @@ export function bucketTake(
   for (;;) {
     const word = Atomics.load(words, at), level = levelOf(word, nowTicks, everyTicks);
     if (level + 1 > nowTicks / everyTicks + burst) return false;
-    const full = Math.round((level + 1) * everyTicks) | 0;
+    const full = Math.ceil((level + 1) * everyTicks) | 0; // not down: it lies ahead
     if (Atomics.compareExchange(words, at, word, full === 0 ? 1 : full) === word) return true;
   }
 }

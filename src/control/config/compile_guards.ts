@@ -1,6 +1,13 @@
 // Who may come in at listeners, as the tables of a Plan (plan/guards.ts).
 import { NONE } from "../../base/limits.ts";
-import { type Guards, type GuardsSizes, Tracks } from "../../plan/guards.ts";
+import {
+  ENTRY_WORDS,
+  EntryAt,
+  type Guards,
+  type GuardsSizes,
+  NODE_WORDS,
+  Tracks,
+} from "../../plan/guards.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
 import type { Limits, ListEntry } from "./limits_schema.ts";
 import { ListEntries } from "./list_entries.ts";
@@ -99,8 +106,8 @@ class Placing {
     return {
       guards: this.#guards.length + 1,
       lists: this.#lists.length + 1,
-      nodes: this.#nodes,
-      entries: this.#entries,
+      nodeWords: this.#nodes * NODE_WORDS,
+      entryWords: this.#entries * ENTRY_WORDS,
     };
   }
 
@@ -217,16 +224,17 @@ function fillList(guards: Guards, row: number, { trie, nodes, entries }: PlacedL
   guards.listRoot6[row] = nodeAt(trie.root6);
   guards.listUnix[row] = trie.unix === NO_NODE ? NONE : entries + trie.unix;
   trie.nodeWhat.forEach((what, node) => {
-    guards.nodeWhat[nodes + node] = what < 0 ? what + 1 - entries : what;
-    guards.nodeNext[nodes + node] = what > 0 ? nodes + trie.nodeNext[node] : NONE;
+    const at = (nodes + node) * NODE_WORDS;
+    guards.node[at] = what < 0 ? what + 1 - entries : what;
+    guards.node[at + 1] = what > 0 ? nodes + trie.nodeNext[node] : NONE;
   });
-  guards.entryBits.set(trie.entryBits, entries);
-  guards.entryFile.set(trie.entryFile, entries);
-  guards.entryLine.set(trie.entryLine, entries);
   for (let entry = 0; entry < trie.entryBits.length; entry++) {
-    guards.entryIp0[entries + entry] = trie.entryIp[4 * entry];
-    guards.entryIp1[entries + entry] = trie.entryIp[4 * entry + 1];
-    guards.entryIp2[entries + entry] = trie.entryIp[4 * entry + 2];
-    guards.entryIp3[entries + entry] = trie.entryIp[4 * entry + 3];
+    const at = (entries + entry) * ENTRY_WORDS;
+    guards.entry[at + EntryAt.Bits] = trie.entryBits[entry];
+    for (let word = 0; word < 4; word++) {
+      guards.entry[at + EntryAt.Ip + word] = trie.entryIp[4 * entry + word];
+    }
+    guards.entry[at + EntryAt.File] = trie.entryFile[entry];
+    guards.entry[at + EntryAt.Line] = trie.entryLine[entry];
   }
 }

@@ -147,21 +147,21 @@ export const limits = z.strictObject({
     ...countDoc(CONNECTIONS),
   }),
   "connections-per-source": key(perSource.optional(), {
-    description: "connections of one client address, or of one prefix, at once",
+    description: "connections of one client address at once",
     flag: "--max-connections-per-source",
     defaultText: "no limit",
     short: "count",
     ...countDoc(CONNECTIONS),
   }),
   "new-connections": key(newOfListener.optional(), {
-    description: "new connections to the listener: a rate, or one with its burst",
+    description: "new connections to the listener: a rate",
     placeholder: "RATE",
     example: "1000/s",
     defaultText: "no limit",
     short: "rate",
   }),
   "new-connections-per-source": key(newOfSource.optional(), {
-    description: "new connections of one client address, or of one prefix: a rate, or one with its burst",
+    description: "new connections of one client address: a rate",
     flag: "--new-connections-per-source",
     placeholder: "RATE",
     example: "50/s",
@@ -200,9 +200,5 @@ function list(description: string, flag: string) {
   });
 }
 
-export const allow = list(
-  `whose connections are taken, all others are refused: prefixes, and files with one on each line; "unix" is who ` +
-    `comes through a unix socket`,
-  "--allow",
-);
-export const deny = list("whose connections are refused, whatever allow says: likewise", "--deny");
+export const allow = list("takes connections from these addresses alone", "--allow");
+export const deny = list("refuses connections from these addresses, whatever allow says", "--deny");

@@ -23,6 +23,14 @@ export class ListEntries {
     this.ip[this.#more(4, bits, line)] = ip;
   }
 
+  /** @param groups eight of 16 bits */
+  add6(groups: Uint16Array, bits: number, line: number): void {
+    const at = this.#more(6, bits, line);
+    for (let word = 0; word < 4; word++) {
+      this.ip[at + word] = groups[2 * word] * 65_536 + groups[2 * word + 1];
+    }
+  }
+
   #more(family: number, bits: number, line: number): number {
     if (this.count === this.bits.length) this.#grow();
     const entry = this.count++;
@@ -68,7 +76,7 @@ export function readList(text: string): ListEntries | { readonly flaws: readonly
   for (let at = 0; at < text.length && flaws.length < FLAWS_MAX;) {
     line++;
     const newline = text.indexOf("\n", at), end = newline < 0 ? text.length : newline;
-    if (!add4(entries, text, at, end, line)) {
+    if (!add4(entries, text, at, end, line) && !add6(entries, text, at, end, line)) {
       const flaw = addAny(entries, text.slice(at, Math.min(end, at + LINE_CHARACTERS_MAX)), line);
       if (flaw !== undefined) flaws.push(flaw);
     }
@@ -107,17 +115,72 @@ function add4(entries: ListEntries, text: string, from: number, end: number, lin
     ip = ip * 256 + value;
     if (part < 3 && text.charCodeAt(at++) !== DOT) return false;
   }
-  let bits = 32;
-  if (at < last) {
-    if (text.charCodeAt(at++) !== SLASH || last - at > 2 || last === at) return false;
-    if (last - at > 1 && text.charCodeAt(at) === ZERO) return false;
-    for (bits = 0; at < last; at++) {
-      const code = text.charCodeAt(at);
-      if (code < ZERO || code > NINE) return false;
-      bits = bits * 10 + code - ZERO;
-    }
-    if (bits > 32 || ip % 2 ** (32 - bits) !== 0) return false;
-  }
+  const bits = bitsAt(text, at, last, 32);
+  if (bits < 0 || ip % 2 ** (32 - bits) !== 0) return false;
   entries.add4(ip, bits, line);
+  return true;
+}
+
+/** The number behind the slash, `whole` without one; -1: it is none of 0 to `whole`. */
+function bitsAt(text: string, from: number, last: number, whole: number): number {
+  if (from === last) return whole;
+  const first = from + 1;
+  if (text.charCodeAt(from) !== SLASH || first === last || last - first > 3) return -1;
+  if (last - first > 1 && text.charCodeAt(first) === ZERO) return -1;
+  let bits = 0;
+  for (let at = first; at < last; at++) {
+    const code = text.charCodeAt(at);
+    if (code < ZERO || code > NINE) return -1;
+    bits = bits * 10 + code - ZERO;
+  }
+  return bits <= whole ? bits : -1;
+}
+
+const COLON = 0x3a, A = 0x61, F = 0x66, LOWER = 0x20;
+const groups = new Uint16Array(8);
+const MAPPED_GROUP = 0xffff;
+
+/** The next most usual, IPv6 in groups alone: `2001:db8::/32`. */
+function add6(entries: ListEntries, text: string, from: number, end: number, line: number): boolean {
+  const last = end > from && text.charCodeAt(end - 1) === CR ? end - 1 : end;
+  groups.fill(0);
+  let at = from, count = 0, gap = -1;
+  if (text.charCodeAt(at) === COLON) {
+    if (text.charCodeAt(++at) !== COLON) return false;
+    gap = 0;
+    at++;
+  }
+  while (at < last && text.charCodeAt(at) !== SLASH) {
+    if (count === 8) return false;
+    const begin = at;
+    let group = 0;
+    for (; at < last && at - begin < 4; at++) {
+      const code = text.charCodeAt(at), letter = code | LOWER;
+      if (code >= ZERO && code <= NINE) group = group * 16 + code - ZERO;
+      else if (letter >= A && letter <= F) group = group * 16 + letter - A + 10;
+      else break;
+    }
+    if (at === begin) return false;
+    groups[count++] = group;
+    if (at === last || text.charCodeAt(at) === SLASH) break;
+    if (text.charCodeAt(at++) !== COLON || at === last || text.charCodeAt(at) === SLASH) return false;
+    if (text.charCodeAt(at) !== COLON) continue;
+    if (gap >= 0) return false;
+    gap = count;
+    at++;
+  }
+  if (gap < 0 ? count !== 8 : count > 7) return false;
+  if (gap >= 0) {
+    groups.copyWithin(8 - (count - gap), gap, count);
+    groups.fill(0, gap, 8 - (count - gap));
+  }
+  const bits = bitsAt(text, at, last, 128);
+  const isMapped = groups[5] === MAPPED_GROUP && groups.subarray(0, 5).every((group) => group === 0);
+  if (bits < 0 || isMapped) return false;
+  for (let group = bits >> 4; group < 8; group++) {
+    const left = Math.max(0, bits - 16 * group);
+    if ((groups[group] & (0xffff >> left)) !== 0) return false;
+  }
+  entries.add6(groups, bits, line);
   return true;
 }

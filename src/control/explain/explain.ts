@@ -21,6 +21,7 @@ import type { Route } from "../config/route_schema.ts";
 import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
+import { admission } from "./admission.ts";
 import { bandwidthOf } from "./bandwidth.ts";
 import { connection } from "./connection.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
@@ -96,21 +97,20 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     };
   }
   placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
-  const known = {
-    ...empty,
-    listener: listenerView(world, entry),
-    bandwidth: bandwidthOf(world, entry.name),
-  };
+  const { view, refusal } = admission(world, entry);
+  const known = { ...empty, listener: listenerView(world, entry), admission: view };
+  if (refusal !== undefined) return { ...known, decision: refusal };
+  const served = { ...known, bandwidth: bandwidthOf(world, entry.name) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
-    return { ...known, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
+    return { ...served, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
   }
-  if (question.kind === "request") return { ...known, ...request(world, entry, question) };
+  if (question.kind === "request") return { ...served, ...request(world, entry, question) };
   const isSecure = world.plan.listenerTls[entry.number] !== NONE;
   const ask = question.to.kind === "unix"
     ? "which explain asks of TCP listeners alone"
     : `ask with [METHOD] ${isSecure ? "https" : "http"}://HOST/PATH`;
   return {
-    ...known,
+    ...served,
     tls: isSecure ? tlsView(world, entry, question.sni) : null,
     timeouts: requestTimeouts(world, entry),
     decision: decide(
@@ -126,6 +126,7 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
     state,
     decision: decide("nobody", ""),
     listener: null,
+    admission: null,
     tls: null,
     elsewhere: [],
     request: null,

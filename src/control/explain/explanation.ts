@@ -7,6 +7,8 @@ export interface Explanation {
   readonly decision: Decision;
   /** Who takes the connection; null: nobody does. */
   readonly listener: ListenerView | null;
+  /** What the listener's lists and limits say; null: it has none. */
+  readonly admission: AdmissionView | null;
   /** Of the client's connection; null: it has none, or there is nothing that would be told. */
   readonly tls: TlsView | null;
   /** Where something listens, when nothing does where the question leads to. */
@@ -82,6 +84,27 @@ export interface ListenerView extends Place {
   readonly name: string;
   readonly bind: string;
   readonly protocol: "tcp" | "tls" | "http" | "https";
+}
+
+/** Whether a client is let in. */
+export interface AdmissionView {
+  readonly admitted: boolean;
+  /** The address or prefix that it is counted for; null: no source has limits there, or it is nobody's. */
+  readonly source: string | null;
+  /** What was asked, in order, up to what refuses it. */
+  readonly steps: readonly AdmissionStep[];
+}
+
+export interface AdmissionStep extends Place {
+  readonly name:
+    | "deny"
+    | "allow"
+    | "connections-per-source"
+    | "new-connections-per-source"
+    | "connections"
+    | "new-connections";
+  readonly passed: boolean;
+  readonly text: string;
 }
 
 /** The TLS of a client's connection. */

@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { addressText } from "../config/address.ts";
 import { type ConfigProblem, shown } from "../config/errors.ts";
 import type { Admin } from "../config/schema.ts";
+import { monotonicMs } from "../records.ts";
 import type { Sight } from "../sight.ts";
 import { explain } from "./explain.ts";
 import type { Explanation } from "./explanation.ts";
@@ -35,7 +36,7 @@ export function explainLive(
   const published = sight.published();
   if (published === undefined) return undefined;
   const { plan, config, written, hide } = published;
-  const { directory, shared, health, presented: certificates } = sight;
+  const { directory, shared, sources, health, presented: certificates } = sight;
   const state = {
     source: "running",
     generation: sight.generation(),
@@ -43,7 +44,20 @@ export function explainLive(
     phase: sight.phase(),
   } as const;
   return explain(
-    { plan, config, directory, shared, health, certificates, state, written, hide, whereIs: () => null },
+    {
+      plan,
+      config,
+      directory,
+      shared,
+      sources,
+      monotonicMs: monotonicMs(),
+      health,
+      certificates,
+      state,
+      written,
+      hide,
+      whereIs: () => null,
+    },
     question,
   );
 }

@@ -4,6 +4,7 @@ import { shown } from "../config/errors.ts";
 import { counted, formatDuration } from "../config/units.ts";
 import { paceText } from "./bandwidth.ts";
 import type {
+  AdmissionView,
   AnswerView,
   BandwidthView,
   ClientView,
@@ -32,6 +33,7 @@ export function explanationText(explanation: Explanation): string {
     decision.text,
     stateText(state),
     ...(listener === null ? [] : [`listener: ${listenerText(listener)}`]),
+    ...(explanation.admission === null ? [] : admissionLines(explanation.admission)),
     ...(explanation.elsewhere.length === 0 ? [] : ["listeners:"]),
     ...explanation.elsewhere.map((other) => `  ${listenerText(other)}`),
     ...(tls === null ? [] : tlsLines(tls)),
@@ -62,6 +64,13 @@ function placed({ key, where }: Place): string {
 
 function listenerText(listener: ListenerView): string {
   return `${shown(listener.name)}, ${listener.protocol} on ${listener.bind} (${placed(listener)})`;
+}
+
+function admissionLines({ admitted, steps }: AdmissionView): string[] {
+  return [
+    `the client is ${admitted ? "let in" : "refused"}:`,
+    ...steps.map((step) => `  ${step.passed ? "+" : "-"} ${step.name}: ${step.text} (${placed(step)})`),
+  ];
 }
 
 function tlsLines(tls: TlsView): string[] {

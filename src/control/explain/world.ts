@@ -2,6 +2,7 @@
 // nothing but a configuration.
 import type { Plan } from "../../plan/plan.ts";
 import type { Shared } from "../../shared/servers.ts";
+import type { Sources } from "../../shared/sources.ts";
 import type { Presented } from "../certificates/presented.ts";
 import type { Config } from "../config/schema.ts";
 import { type Path, valueAt } from "../config/finding.ts";
@@ -20,6 +21,9 @@ export interface World {
     Shared,
     "serverVerdict" | "serverInUse" | "upstreamCursor" | "upstreamWaiting"
   >;
+  /** Who is counted for what, and when that is (CLOCK_MONOTONIC in milliseconds). */
+  readonly sources: Sources;
+  readonly monotonicMs: number;
   readonly health: HealthHistory;
   /** Those of a listener, in its order. */
   readonly certificates: (listener: string) => readonly Presented[];

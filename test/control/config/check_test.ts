@@ -40,6 +40,7 @@ test("the shortest configuration gets every default", () => {
     admin: { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true },
     log: { level: "info", format: "text", access: { to: { kind: "stderr" }, format: "text", sample: 1 } },
     "page-files": new Map(),
+    "list-files": new Map(),
     "drain-timeout": 30_000,
     "max-connections": { most: 100_000, byDefault: true },
     defaults: {
@@ -81,6 +82,7 @@ test("the shortest configuration gets every default", () => {
         },
         "proxy-status": "on",
         "error-pages": {},
+        limits: { refuse: "reset" },
         timeouts: {
           "tunnel-idle": 3_600_000,
           "client-idle": 60_000,
@@ -324,9 +326,9 @@ test("checkConfig says what is wrong, and where", () => {
       "no form of it",
     ],
     [
-      listener({ limits: {} }),
-      "listeners/db/limits",
-      '"limits" is not supported in this version',
+      listener({ ban: [] }),
+      "listeners/db/ban",
+      '"ban" is not supported in this version',
       "known, later",
     ],
     [

@@ -105,6 +105,7 @@ describe("examples/sluice.yaml", () => {
   const files = Object.fromEntries(Object.entries(given).map(([name, path]) => [name, readFileSync(path)]));
   files["own.pem"] = Buffer.concat([readFileSync(own.cert), readFileSync(own.key)]);
   files["tickets.key"] = randomBytes(160);
+  files["/etc/sluice/deny.txt"] = Buffer.from("198.51.100.0/24\n");
   const surroundings = among(files);
   const { findings } = checkConfig(raw, surroundings);
 

@@ -648,12 +648,12 @@ test("problems name the argument and the remedy", () => {
 
 test("all problems come at once, in the order of the arguments", () => {
   deepEqual(
-    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "::1", "tcp=b", "--health-fall=0"]),
+    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "x", "tcp=b", "--health-fall=0"]),
     [
       '--reactors: "x" is no whole number; write auto or a number from 1 to 64',
       'tcp://:1=a: "a" has no port; write a:PORT',
       '--helth: unknown flag; did you mean "--health"?',
-      "--allow: not supported in this version; leave it out",
+      '--allow: "x" is no prefix of IP addresses; write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix',
       'tcp=b: "tcp" has no scheme; write http://:PORT or tcp://:PORT',
       'tcp=b: "b" has no port; write b:PORT',
       '--health-fall: "0" is too small; write a value from 1 to 100',
