@@ -194,7 +194,7 @@ export function buildPlan(spec: PlanSpec): Plan {
 }
 
 function guardsSizes(rows: number) {
-  return { listeners: rows, guards: rows, lists: 1, nodes: 1, entries: 1 };
+  return { listeners: rows, guards: rows, lists: 1, nodeWords: 1, entryWords: 1 };
 }
 
 /** Everybody may come in, and is counted: each listener and each address by itself. */

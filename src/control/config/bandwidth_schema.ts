@@ -19,7 +19,7 @@ export interface Bandwidth {
 }
 
 /** Bytes per second. */
-const BYTES_PER_SECOND: Range = { min: 1_000, max: 100e9 };
+const BYTES_PER_SECOND: Range = { min: 1_000, max: 100 * 2 ** 30 };
 const RANGE = `${formatSize(BYTES_PER_SECOND.min)}/s to ${formatSize(BYTES_PER_SECOND.max)}/s`;
 const BURST_BYTES: Range = { min: 1, max: 2 ** 40 };
 /** What of its rate a burst is by default. */
@@ -62,7 +62,7 @@ const fields = z.strictObject({
   const least = Math.max(...rates.map((rate) => bytesIn(rate, BURST_MS_MIN)));
   const most = Math.min(...rates.map((rate) => bytesIn(rate, METER_MS_MAX)), BURST_BYTES.max);
   const flaw = burst < least
-    ? ["less than comes in 10ms", `write at least ${formatSize(least)}`]
+    ? ["less than comes in 10ms", `write at least ${formatSize(rounded(least))}`]
     : burst > most
     ? ["more than comes in an hour", `write at most ${formatSize(most)}`]
     : undefined;
@@ -70,6 +70,11 @@ const fields = z.strictObject({
   const [message, remedy] = flaw;
   context.addIssue({ code: "custom", path: ["burst"], message, params: { remedy } });
 }).transform(({ down, up, burst }): Bandwidth => ({ down: paceOf(down, burst), up: paceOf(up, burst) }));
+
+/** A size that is easily written: of more than a KiB whole ones. */
+function rounded(bytes: number): number {
+  return bytes < 1_024 ? bytes : Math.ceil(bytes / 1_024) * 1_024;
+}
 
 function bytesIn({ amount, windowMs }: Rate, ms: number): number {
   return Math.ceil(amount * ms / windowMs);

@@ -107,13 +107,15 @@ export function readRate(text: string, range: Range): Reading<Rate> {
 export function readByteRate(text: string, range: Range): Reading<Rate> {
   const meant = byteRateMeant(text);
   if (meant !== undefined) return refused(`${quoted(text)} is no rate of bytes`, `write ${meant}`);
-  const reading = rate(text, "10MiB/s or 500kB/s", (amount) => readSize(amount, ANY_SIZE));
-  if (!reading.ok) {
-    const [amount] = text.split("/"), plain = readSize(amount, ANY_SIZE);
-    // A window was forgotten, or a unit: what is said of the size holds for the whole.
-    if (plain.ok && !text.includes("/")) return refused(reading.what, `write ${text}/s`);
-    return plain.ok ? reading : refused(reading.what, reading.remedy.replace(/(\d[kKMGT]?i?B)\b/g, "$1/s"));
+  if (["off", "no", "none", "unlimited"].includes(text)) {
+    return refused(`${quoted(text)} is no rate`, "leave it out for no limit");
   }
+  const reading = rate(text, "10MiB/s or 500kB/s", (amount) => {
+    const size = readSize(amount, ANY_SIZE);
+    // What is said of a size holds for the whole.
+    return size.ok ? size : refused(size.what, size.remedy.replace(/(\d[kKMGT]?i?B)\b/g, "$1/s"));
+  });
+  if (!reading.ok) return readSize(text, ANY_SIZE).ok ? refused(reading.what, `write ${text}/s`) : reading;
   const { amount, windowMs } = reading.value;
   const inRange = within(text, amount * SECOND_MS / windowMs, range, (bytes) => `${formatSize(bytes)}/s`);
   return inRange.ok ? reading : inRange;
