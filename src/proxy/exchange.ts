@@ -219,7 +219,9 @@ export function exchangeTimeout(slot: number): void {
   if (slotState[slot] === SlotState.Idle) return poolTimeout(slot);
   const ex = slotEx[slot];
   // Who waits because we keep bytes back is not to blame: when those have gone it has its time again.
-  if (isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) return timerSet(slot, clockMs() + DELAY_MS_MAX);
+  if (isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) {
+    return timerSet(slot, clockMs() + DELAY_MS_MAX);
+  }
   switch (exState[ex]) {
     case ExState.Connect:
       if (slot === exDown[ex] && exDown[ex] !== NONE) return requestTimeout(ex, slot);

@@ -7,13 +7,7 @@
 // burst, and takes megabytes from us first.
 // Heads are read whole and counted behind: the next one waits until they are paid for.
 import { assert, assertTable } from "../base/assert.ts";
-import {
-  DELAY_MS_MAX,
-  METER_UNITS_PER_MS,
-  NONE,
-  SPLICE_LEAST_BYTES,
-  TURN_BYTES,
-} from "../base/limits.ts";
+import { DELAY_MS_MAX, METER_UNITS_PER_MS, NONE, SPLICE_LEAST_BYTES, TURN_BYTES } from "../base/limits.ts";
 import { random } from "../base/random.ts";
 import { delayClear, delayIsSet, delaySet } from "../net/delays.ts";
 import { Ready, readyMute } from "../net/ready.ts";
@@ -225,6 +219,9 @@ export function pacesCheck(): void {
   for (let slot = 1; slot < slotsEnd(); slot++) {
     const parked = (slotFlags[slot] & SlotFlag.Parked) !== 0;
     assertTable(parked === delayIsSet(slot), "pace: a slot is parked without a delay, or has one without");
-    assertTable(!parked || (slotFlags[slot] & SlotFlag.Shaped) !== 0, "pace: parked a slot that is not shaped");
+    assertTable(
+      !parked || (slotFlags[slot] & SlotFlag.Shaped) !== 0,
+      "pace: parked a slot that is not shaped",
+    );
   }
 }

@@ -23,7 +23,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "no again-list after a budget",
     file: pump,
-    edits: [["      runAgain(from);\n", ""]],
+    edits: [["  runAgain(from);\n  return false;\n", "  return false;\n"]],
   },
   {
     name: "no generation check at the door",

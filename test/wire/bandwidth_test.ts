@@ -173,7 +173,9 @@ describe("bandwidth of a connection", () => {
   }
 
   async function http(bytes: number, limits: object): Promise<void> {
-    await using origin = await HttpOrigin.listen(({ body }) => answerOk("b".repeat(body.length > 0 ? 2 : bytes)));
+    await using origin = await HttpOrigin.listen(({ body }) =>
+      answerOk("b".repeat(body.length > 0 ? 2 : bytes))
+    );
     const config = {
       listeners: { it: { bind: "http://127.0.0.1:0", to: "app", limits } },
       upstreams: { app: { servers: [origin.address], health: "off", "keep-alive": KEPT } },
@@ -204,11 +206,12 @@ describe("bandwidth that is shared", () => {
       });
       await withConfig(limited(server.address, { [key]: { down: "2MB/s" } }), async (sluice) => {
         const clients = await Promise.all(Array.from({ length: 4 }, () => Peer.connect(sluice.port())));
-        const startMs = performance.now(), times = await Promise.all(clients.map(async (client) => {
-          strictEqual(await readStream(client), each);
-          client.end();
-          return performance.now() - startMs;
-        }));
+        const startMs = performance.now(),
+          times = await Promise.all(clients.map(async (client) => {
+            strictEqual(await readStream(client), each);
+            client.end();
+            return performance.now() - startMs;
+          }));
         assertPace(Math.max(...times), 4 * each, 2_000_000);
         ok(Math.min(...times) > 0.6 * Math.max(...times), `they took ${times.join(", ")} ms`);
         await sluice.ended(4);

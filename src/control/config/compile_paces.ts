@@ -1,10 +1,5 @@
 // How fast the bytes of listeners may go, as rows of the Plan.
-import {
-  METER_UNITS_PER_MS,
-  NONE,
-  QUANTUM_BYTES_MAX,
-  QUANTUM_BYTES_MIN,
-} from "../../base/limits.ts";
+import { METER_UNITS_PER_MS, NONE, QUANTUM_BYTES_MAX, QUANTUM_BYTES_MIN } from "../../base/limits.ts";
 import { PACE_ROWS, PaceOf, type Paces, type PacesSizes, PaceWay } from "../../plan/paces.ts";
 import type { Bandwidth, Pace } from "./bandwidth_schema.ts";
 import type { Config } from "./schema.ts";

@@ -10,7 +10,12 @@ const LIMITS = [
   ["bandwidth", "listener"],
 ] as const;
 
-const WINDOWS: Readonly<Record<number, string>> = { 1_000: "s", 60_000: "m", 3_600_000: "h", 86_400_000: "d" };
+const WINDOWS: Readonly<Record<number, string>> = {
+  1_000: "s",
+  60_000: "m",
+  3_600_000: "h",
+  86_400_000: "d",
+};
 
 /** The limits of a listener that are set, the narrowest first. */
 export function bandwidthOf(world: World, listener: string): BandwidthView[] {
