@@ -251,7 +251,10 @@ export class HttpTraffic implements Scenario {
 
   #someLimits(): Limits {
     const messageBytes = this.#isSmall ? 3_000 : 100_000;
-    return someLimits(this.#random.fork(PACE_SALT), PACE_LEAST * messageBytes, PACE_MOST * messageBytes);
+    return someLimits(this.#random.fork(PACE_SALT), PACE_LEAST * messageBytes, PACE_MOST * messageBytes, [
+      1,
+      8,
+    ]);
   }
 
   /** In a third of the runs some speak TLS. */

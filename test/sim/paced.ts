@@ -11,12 +11,18 @@ const SECOND_MS = 1_000;
 const TOLERANCE = 1.02;
 const SLACK_BYTES = 4_096;
 
-/** In a quarter of the runs something is limited: rates from `least` to `most` bytes per second. */
-export function someLimits(random: Random, least: number, most: number): Limits {
+/** In a quarter of the runs something is limited: rates of a connection from `least` to `most` bytes per second, and
+ * what some have together is so many times as much. */
+export function someLimits(random: Random, least: number, most: number, times: readonly number[]): Limits {
   if (!random.oneIn(4)) return {};
+  const together = random.pick(times);
   const some = (factor: number): Bandwidth | undefined =>
     random.oneIn(2) ? someBandwidth(random, least * factor, most * factor) : undefined;
-  return { "bandwidth-per-connection": some(1), "bandwidth-per-source": some(8), bandwidth: some(8) };
+  return {
+    "bandwidth-per-connection": some(1),
+    "bandwidth-per-source": some(together),
+    bandwidth: some(together),
+  };
 }
 
 function someBandwidth(random: Random, least: number, most: number): Bandwidth {

@@ -104,7 +104,10 @@ export class Steady implements Scenario {
   #somePace(): Pace {
     const share = this.#random.below(1_000) / 1_000;
     const amount = Math.floor(RATE_LEAST * (RATE_MOST / RATE_LEAST) ** share) * this.#count;
-    return { rate: { amount, windowMs: SECOND_MS }, burst: Math.ceil(amount / this.#random.pick([10, 10, 25])) };
+    return {
+      rate: { amount, windowMs: SECOND_MS },
+      burst: Math.ceil(amount / this.#random.pick([10, 10, 25])),
+    };
   }
 
   plan(): Plan {
@@ -195,11 +198,16 @@ export class Steady implements Scenario {
       must(Math.min(...times) > 0, `a stream ${way} did not come to its end`);
       must(lastMs <= dueMs * TOLERANCE + LATE_MS, `${bytes} bytes ${way} took ${lastMs} ms, not ${dueMs}`);
       const firstMs = Math.min(...times);
-      must(bytes < BURSTS * burst || firstMs > lastMs / 2, `one had its bytes ${way} after ${firstMs} ms, another after ${lastMs}`);
-      const least = Math.min(...Object.values(this.#limits).map((one) => {
-        const own = one?.[way];
-        return own === undefined ? Infinity : quantumOf(own);
-      }));
+      must(
+        bytes < BURSTS * burst || firstMs > lastMs / 2,
+        `one had its bytes ${way} after ${firstMs} ms, another after ${lastMs}`,
+      );
+      const least = Math.min(
+        ...Object.values(this.#limits).map((one) => {
+          const own = one?.[way];
+          return own === undefined ? Infinity : quantumOf(own);
+        }),
+      );
       quanta += bytes / least;
     }
     const most = 2 * quanta + this.#count * TURNS_EACH + LASTS_MS / 4;

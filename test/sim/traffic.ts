@@ -134,7 +134,11 @@ export class Traffic implements Scenario {
     this.#spec = {
       generation: 1,
       listeners: this.listeners.map((index) => {
-        return { upstream: 1 + index % upstreams, idleMs, limits: someLimits(pace, PACE_LEAST, PACE_MOST) };
+        return {
+          upstream: 1 + index % upstreams,
+          idleMs,
+          limits: someLimits(pace, PACE_LEAST, PACE_MOST, [8]),
+        };
       }),
       upstreams: Array.from({ length: upstreams }, () => ({
         servers: this.#someServers(),
