@@ -163,13 +163,14 @@ function withoutPorts(command: string): string {
 }
 
 /**
- * Resolves once 127.0.0.1:`port` is listened on. Read from the kernel's table, not tried: a trial
+ * Resolves once 127.0.0.1:`port`, or that port of all addresses, is listened on. Read from the kernel's table, not tried: a trial
  * connection would reach the server behind the proxy, and iperf3 takes one for a test.
  */
 export async function listening(port: number, child: Child, withinMs = 10_000): Promise<void> {
-  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")} 00000000:0000 0A`;
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const listens = new RegExp(`(0100007F|00000000):${hex} 00000000:0000 0A`);
   const until = performance.now() + withinMs;
-  while (!readFileSync("/proc/net/tcp", "utf8").includes(address)) {
+  while (!listens.test(readFileSync("/proc/net/tcp", "utf8"))) {
     if (child.ended !== undefined) {
       const said = (child.written.stderr + child.written.stdout).trim().slice(-600);
       throw new Error(`ended by ${child.ended} before it listened: ${said}`);
@@ -215,4 +216,9 @@ export function memoryBytes(pid: number, field: "Rss" | "Private_Dirty"): number
     kib += Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]);
   }
   return kib * 1024;
+}
+
+/** What the kernel could still give out (MemAvailable, proc(5)): its own buffers count as taken. */
+export function availableBytes(): number {
+  return Number(/^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024;
 }

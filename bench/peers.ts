@@ -16,6 +16,8 @@ export type Place = {
   threads: number;
   sink?: number;
   certificate?: Certificate;
+  /** The ports of more origins. */
+  more?: readonly number[];
 };
 
 export type Proxy = {
@@ -210,6 +212,10 @@ function configure(template: string, place: Place, more: Record<string, string |
     ORIGIN: place.origin,
     THREADS: place.threads,
     UPSTREAMS: "",
+    ADDRESS: "127.0.0.1",
+    MORE: "",
+    LISTEN: "",
+    TO: `127.0.0.1:${place.origin}`,
     ...more,
   };
   const text = readFileSync(join(root, "bench/peers", template), "utf8")
@@ -338,6 +344,61 @@ export const nginxHttpsBulk = nginxHttpWith("nginx, https, 512k buffer", {
   tlsBuffer: "64k",
   bulk: NGINX_BULK,
 });
+
+/** Processes of a proxy that share one port, where one has too few files. */
+const PROCESSES = 3;
+
+function originsOf({ origin, more = [] }: Place): string[] {
+  return [origin, ...more].map((port) => `127.0.0.1:${port}`);
+}
+
+/** They end with the shell's group. */
+function several(command: string[]): string[] {
+  return ["sh", "-c", `${`${command.join(" ")} & `.repeat(PROCESSES)}wait`];
+}
+
+export const sluiceCrowd: Proxy = {
+  name: `sluice, ${PROCESSES} processes`,
+  column: "sluice",
+  missing: () => missingFile("dist/sluice"),
+  command(place) {
+    const [, ...rest] = sluiceArguments(place, "tcp", "off");
+    const listen = `tcp://0.0.0.0:${place.port}=${originsOf(place).join(",")}`;
+    return several(["dist/sluice", listen, "--accept", "reuseport", ...rest]);
+  },
+};
+
+export const haproxyCrowd: Proxy = {
+  name: `haproxy, ${PROCESSES} processes`,
+  column: "haproxy",
+  missing: () => undefined,
+  command(place) {
+    const [, ...more] = originsOf(place);
+    const path = configure("haproxy_tcp.cfg", place, {
+      ADDRESS: "0.0.0.0",
+      CONNECTIONS: connectionsMax,
+      MORE: more.map((origin, at) => `    server more${at} ${origin}`).join("\n"),
+    });
+    return several(["haproxy", "-db", "-q", "-f", path]);
+  },
+};
+
+export const nginxCrowd: Proxy = {
+  name: `nginx, ${PROCESSES} workers`,
+  column: "nginx",
+  missing: () => undefined,
+  command(place) {
+    const servers = originsOf(place).map((origin) => `server ${origin};`).join(" ");
+    return nginxCommand("nginx_stream.conf", { ...place, threads: PROCESSES }, {
+      STREAM_MODULE: streamModule,
+      BUFFER: "16k",
+      UPSTREAMS: `    upstream crowd { ${servers} }`,
+      ADDRESS: "0.0.0.0",
+      LISTEN: " reuseport",
+      TO: "crowd",
+    });
+  },
+};
 
 /** `end` ends all that was started with it. */
 export type Started = { child: Child; port: number; end(): Promise<void> };

@@ -15,7 +15,9 @@ import { buildTools, needPackages, root } from "./tools.ts";
 import { line as bulk } from "./lines/bulk.ts";
 import { line as churn } from "./lines/churn.ts";
 import { line as cpu } from "./lines/cpu.ts";
+import { line as crowd } from "./lines/crowd.ts";
 import { line as deno } from "./lines/deno.ts";
+import { line as echo } from "./lines/echo.ts";
 import { line as httpBrowser } from "./lines/http_browser.ts";
 import { line as httpBulk } from "./lines/http_bulk.ts";
 import { line as httpClose } from "./lines/http_close.ts";
@@ -36,7 +38,7 @@ import { line as tlsSmall } from "./lines/tls_small.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
-  ...[cpu, unpinned, latency, bulk, churn, idle, start, large, deno],
+  ...[cpu, unpinned, latency, bulk, churn, idle, echo, crowd, start, large, deno],
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
   ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
 ];

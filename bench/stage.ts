@@ -21,14 +21,18 @@ export function loadOf(quick: boolean): Load {
   return quick ? { seconds: 2, warmupSeconds: 2 } : { seconds: 5, warmupSeconds: 4 };
 }
 
+/** What is behind a proxy: it answers requests, or says back what it is told. */
+export type Origin = "origin" | "echo";
+
 /** Starts the origin, gives its port to `use`, and ends it. */
 export async function withOrigin<T>(
   core: number | undefined,
   seconds: number,
   use: (origin: number) => Promise<T>,
+  which: Origin = "origin",
 ): Promise<T> {
   const port = await freePort("ORIGIN");
-  const command = [tool("origin"), "--port", String(port), "--seconds", String(seconds)];
+  const command = [tool(which), "--port", String(port), "--seconds", String(seconds)];
   const child = start(command, { deadlineMs: (seconds + 5) * 1000, core });
   try {
     await listening(port, child);
@@ -41,7 +45,7 @@ export async function withOrigin<T>(
 /** Starts the origin and a proxy before it, gives the proxy's pid and port to `use`, ends both. */
 export function withProxy<T>(
   proxy: Proxy,
-  how: { pinned: boolean; threads: number; seconds: number; certificate?: Certificate },
+  how: { pinned: boolean; threads: number; seconds: number; certificate?: Certificate; origin?: Origin },
   use: (pid: number, port: number) => Promise<T>,
 ): Promise<T> {
   const loadCore = how.pinned ? LOAD_CORE : undefined;
@@ -58,7 +62,7 @@ export function withProxy<T>(
     } finally {
       await started.end();
     }
-  });
+  }, how.origin);
 }
 
 /** True if a request to the port is answered; false if it is refused or ended without an answer. */

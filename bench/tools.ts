@@ -68,6 +68,8 @@ const TOOLS = {
   transfer: TLS,
   handshake: TLS,
   sink: [],
+  echo: [],
+  chatter: [],
 };
 
 /** Path of one of our C tools, from the root. */

@@ -170,6 +170,7 @@ int32_t sl_accept(int32_t listener)
     atomic_store(&f->room, (int16_t)my_index);
     sl_fd_seen(fd);
     sl_address_write(&address, length, f->peer, SL_PEER_BYTES);
+    f->pieces = address.ss_family == AF_UNIX;
     return fd;
 }
 

@@ -67,7 +67,7 @@ int32_t sl_log_kind(int32_t fd)
 }
 
 /* Waits at most <timeout_ms> until <fd> can be written to: poll(2). Returns bits: 1 it takes something
- * or has an error to tell, 2 the other end is gone; 0 after the timeout. */
+ * or has an error to tell, 2 the other end is gone; 0 after the timeout. -1 is no fd: it only waits. */
 int32_t sl_log_ready(int32_t fd, int32_t timeout_ms)
 {
     CHECK(timeout_ms >= 0);

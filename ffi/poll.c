@@ -56,11 +56,11 @@ int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
             continue;
         } else if (sl_fds[low].slot == 0) {
             triple[0] = SL_NEWCOMER, triple[1] = (int32_t)low;
-            if (sl_fds[low].peer[0] == 1)
+            if (sl_fds[low].pieces)
                 triple[2] |= SL_PIECES;
         } else {
             triple[0] = sl_fds[low].slot, triple[1] = (int32_t)sl_fds[low].gen;
-            if (sl_fds[low].peer[0] == 1)
+            if (sl_fds[low].pieces)
                 triple[2] |= SL_PIECES;
             if (me->slots[triple[0]] & SLOT_TLS)
                 triple[2] = (int32_t)sl_tls_event(triple[0], (uint32_t)triple[2]);

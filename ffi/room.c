@@ -80,6 +80,7 @@ int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_
     r->pipes = map((size_t)pipes * sizeof *r->pipes);
     r->tls = map((size_t)slots * sizeof *r->tls);
     r->names = map((size_t)slots * sizeof *r->names);
+    r->introductions = map((size_t)slots * sizeof *r->introductions);
     r->contexts = map(SL_PROFILES_MAX * sizeof *r->contexts);
     r->ready = map(SL_PROFILES_MAX * sizeof *r->ready);
     r->sessions = map(SL_SERVERS_MAX * sizeof *r->sessions);
@@ -87,7 +88,7 @@ int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_
     r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event wake = { .events = EPOLLIN | EPOLLET, .data.u64 = tag(TAG_EVENTFD, 0) };
-    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->tls == NULL || r->names == NULL ||
+    if (r->slots == NULL || r->pipes == NULL || r->arena == NULL || r->tls == NULL || r->names == NULL || r->introductions == NULL ||
         r->contexts == NULL || r->ready == NULL || r->sessions == NULL || r->epoll_fd == -1 || r->event_fd == -1 ||
         epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->event_fd, &wake) == -1) {
         int error = errno == 0 ? ENOMEM : errno;
@@ -117,6 +118,7 @@ int32_t sl_room_close(int32_t room)
     sl_contexts_free(r);
     if (r->tls != NULL) munmap(r->tls, (size_t)r->slot_count * sizeof *r->tls);
     if (r->names != NULL) munmap(r->names, (size_t)r->slot_count * sizeof *r->names);
+    if (r->introductions != NULL) munmap(r->introductions, (size_t)r->slot_count * sizeof *r->introductions);
     if (r->contexts != NULL) munmap(r->contexts, SL_PROFILES_MAX * sizeof *r->contexts);
     if (r->ready != NULL) munmap(r->ready, SL_PROFILES_MAX * sizeof *r->ready);
     if (r->sessions != NULL) munmap(r->sessions, SL_SERVERS_MAX * sizeof *r->sessions);
@@ -193,6 +195,8 @@ int32_t sl_reap(int32_t room)
             sl_tls_end(r, slot, 1);
         if (r->slots[slot] & SLOT_NAMED)
             sl_name_forget(r, slot);
+        if (r->slots[slot] & SLOT_INTRODUCED)
+            sl_introduction_forget(r, slot);
         int32_t fd = r->slots[slot] - 1;
         clients += sl_fds[fd].listener >= 0;
         sl_close_fd(fd, 1);
@@ -309,7 +313,7 @@ void sl_fd_seen(int32_t fd)
 void sl_fd_forget(int32_t fd)
 {
     atomic_store(&sl_fds[fd].room, -1);
-    sl_fds[fd].serial = 0, sl_fds[fd].slot = 0, sl_fds[fd].peer[0] = 0;
+    sl_fds[fd].serial = 0, sl_fds[fd].slot = 0, sl_fds[fd].pieces = 0;
 }
 
 /* Forgets and closes an fd of a connection. A reset is close(2) after SO_LINGER of 0 seconds: unsent

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 struct sl_tls;
+struct sl_introduction;
 struct sl_ready;
 struct ssl_ctx_st;
 struct ssl_session_st;
@@ -31,9 +32,10 @@ struct sl_room {
     int32_t slot_count, pipe_count;
     uint32_t arena_bytes;
     uint8_t *arena;
-    int32_t *slots;        /* slot -> fd + 1, and SLOT_TLS or SLOT_NAMED; zero means none */
+    int32_t *slots;        /* slot -> fd + 1, and SLOT_TLS, SLOT_NAMED, SLOT_INTRODUCED; zero means none */
     struct sl_tls **tls;   /* slot -> its session; looked at only under SLOT_TLS */
     char **names;          /* slot -> the name its client asked for; only under SLOT_NAMED */
+    struct sl_introduction **introductions; /* slot -> what a proxy told of its client; only under SLOT_INTRODUCED */
     struct ssl_ctx_st **contexts;     /* profile -> what this room made of it */
     struct sl_ready **ready;          /* profile -> what its context is made of */
     struct sl_kept_session *sessions; /* server -> the session to resume */
@@ -51,6 +53,7 @@ struct sl_fd {
     _Atomic int16_t room; /* meaningful while serial is not 0 */
     int16_t listener; /* which accepted it; -1: a connection of ours */
     int32_t source;   /* a newcomer's: who it is counted for; see sl_charge */
+    uint8_t pieces;   /* 1: a unix socket, whoever its peer is said to be; see SL_PIECES */
     uint8_t peer[SL_PEER_BYTES];
 };
 
@@ -58,6 +61,8 @@ struct sl_fd {
 #define SLOT_TLS (1 << 30)
 /* The client's TLS is passed on as it is; the name it asked for is kept. */
 #define SLOT_NAMED (1 << 29)
+/* A PROXY header came with the client; what it told is kept. */
+#define SLOT_INTRODUCED (1 << 28)
 
 /* Serials that are no use of an fd number. */
 #define SERIAL_MAX 0xfffffff0u
@@ -84,7 +89,7 @@ static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)ser
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
 #define CHECK_SLOT(slot) CHECK(me != NULL && (slot) > 0 && (slot) < me->slot_count)
 /* Of an entry of slots[]; -1: there is none. */
-#define FD_IN(entry) (((entry) & ~(SLOT_TLS | SLOT_NAMED)) - 1)
+#define FD_IN(entry) (((entry) & ~(SLOT_TLS | SLOT_NAMED | SLOT_INTRODUCED)) - 1)
 #define FD(slot) FD_IN(me->slots[slot])
 #define CHECK_PIPE(pipe) CHECK(me != NULL && (pipe) > 0 && (pipe) < me->pipe_count)
 #define CHECK_ARENA(off, len) \
@@ -108,6 +113,8 @@ void sl_close_fd(int32_t fd, int32_t reset);
 /* address.c */
 socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address);
 void sl_address_write(const struct sockaddr_storage *address, socklen_t length, uint8_t *record, int32_t bytes);
+/* introduction.c */
+void sl_introduction_forget(struct sl_room *room, int32_t slot);
 /* pattern.c */
 void sl_pattern_leave(void);
 

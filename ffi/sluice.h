@@ -85,6 +85,8 @@ SL_API int32_t sl_shutdown(int32_t slot);
 SL_API int32_t sl_close(int32_t slot, int32_t reset);
 SL_API int32_t sl_option(int32_t slot, int32_t option, int32_t value);
 SL_API int32_t sl_client(int32_t slot, uint32_t off);
+SL_API int32_t sl_introduce(int32_t slot, uint32_t off, int32_t bytes);
+SL_API int32_t sl_introduction(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_sockname(int32_t slot, uint32_t off);
 SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 

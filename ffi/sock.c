@@ -40,7 +40,7 @@ int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
         close(fd);
         return result;
     }
-    sl_fds[fd].peer[0] = address.ss_family == AF_UNIX; /* see SL_PIECES */
+    sl_fds[fd].pieces = address.ss_family == AF_UNIX;
     int error = sl_fd_register(fd, my_index, slot, gen, -1);
     if (error != 0) {
         close(fd);
@@ -145,6 +145,8 @@ int32_t sl_close(int32_t slot, int32_t reset)
         sl_tls_end(me, slot, reset);
     if (me->slots[slot] & SLOT_NAMED)
         sl_name_forget(me, slot);
+    if (me->slots[slot] & SLOT_INTRODUCED)
+        sl_introduction_forget(me, slot);
     sl_close_fd(FD(slot), reset);
     me->slots[slot] = 0, me->slots_held--;
     return 0;
@@ -170,7 +172,8 @@ int32_t sl_option(int32_t slot, int32_t option, int32_t value)
     return setsockopt(FD(slot), options[option].level, options[option].name, &value, sizeof value) == -1 ? -errno : 0;
 }
 
-/* Writes the peer record of an accepted connection, as accept(2) told it: no system call. */
+/* Writes the peer record of an accepted connection, as accept(2) told it or the PROXY header that came with it
+ * (sl_introduce): no system call. */
 int32_t sl_client(int32_t slot, uint32_t off)
 {
     CHECK_SLOT(slot);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { FACT_NAME, FACT_VERSION, FACT_CIPHER, FACT_PROTOCOL, FACT_SUBJECT, FACT_ISSUER, FACT_SERIAL, FACT_FINGERPRINT,
-       FACT_CERTIFICATE, FACT_RESUMED, FACT_COUNT };
+       FACT_CERTIFICATE, FACT_RESUMED, FACT_COMMON_NAME, FACT_COUNT };
 
 static int32_t put(uint8_t *at, int32_t most, const void *from, size_t bytes)
 {
@@ -33,6 +33,19 @@ static int32_t put_name(uint8_t *at, int32_t most, const X509_NAME *name)
         length = put(at, most, text, bytes > 0 ? (size_t)bytes : 0);
     }
     BIO_free(out);
+    return length;
+}
+
+/* The last one, in UTF-8. */
+static int32_t put_common_name(uint8_t *at, int32_t most, const X509_NAME *name)
+{
+    int last = -1;
+    for (int next; (next = X509_NAME_get_index_by_NID(name, NID_commonName, last)) >= 0;)
+        last = next;
+    unsigned char *text = NULL;
+    int bytes = last < 0 ? 0 : ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)));
+    int32_t length = bytes > 0 ? put(at, most, text, (size_t)bytes) : 0;
+    OPENSSL_free(text);
     return length;
 }
 
@@ -97,7 +110,8 @@ void sl_name_forget(struct sl_room *room, int32_t slot)
 /* Writes a fact about the slot's session at <off>, at most <bytes>: 0 the name that was asked for (SNI), 1 the
  * version (TLSv1.3), 2 the cipher, 3 the protocol that was agreed on (ALPN); of the peer's certificate, if it
  * gave one that holds: 4 subject and 5 issuer (RFC 2253), 6 serial number, 7 SHA-256 fingerprint (hexadecimal),
- * 8 the certificate (RFC 9440); 9 "r" if the session was resumed. Returns the length; 0: there is none, or
+ * 8 the certificate (RFC 9440); 9 "r" if the session was resumed, 10 the
+ * common name of the subject (UTF-8). Returns the length; 0: there is none, or
  * the slot has no session; then only a name may be known (sl_tls_named). */
 int32_t sl_tls_fact(int32_t slot, int32_t which, uint32_t off, int32_t bytes)
 {
@@ -132,6 +146,7 @@ int32_t sl_tls_fact(int32_t slot, int32_t which, uint32_t off, int32_t bytes)
                      : which == FACT_ISSUER      ? put_name(at, bytes, X509_get_issuer_name(peer))
                      : which == FACT_SERIAL      ? put_serial(at, bytes, peer)
                      : which == FACT_FINGERPRINT ? put_fingerprint(at, bytes, peer)
+                     : which == FACT_COMMON_NAME ? put_common_name(at, bytes, X509_get_subject_name(peer))
                                                  : put_certificate(at, bytes, peer);
     ERR_clear_error();
     return length;

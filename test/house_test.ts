@@ -65,7 +65,7 @@ function read(path: string): Source {
     /\s\/\/ .*$/gm,
     "",
   );
-  const imports = [...uncommented.matchAll(/(?:\bfrom|\bimport\()\s*"([^"]+)"/g)].map(([, target]) =>
+  const imports = [...uncommented.matchAll(/(?:\bfrom|\bimport\()\s*"([^"\n]+)"/g)].map(([, target]) =>
     target.startsWith(".") ? relative(SRC, join(dirname(path), target)) : target
   );
   const room = below.includes("/") ? below.slice(0, below.indexOf("/")) : below.replace(/\.ts$/, "");

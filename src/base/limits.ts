@@ -131,6 +131,9 @@ export const HELLO_PEEK_BYTES = HELLO_BYTES_MAX + 5 * HELLO_RECORDS_MAX;
 export const SERVER_NAME_PLACE = 256;
 export const HELLO_SPARE_BYTES = SERVER_NAME_PLACE + HELLO_BYTES_MAX;
 
+/** Bytes of a PROXY header that are read, its fields (TLV) included; more is refused. nginx reads as many. */
+export const PROXY_BYTES_MAX = 4_096;
+
 /** Records between a reactor and the control plane. When full, records are dropped and counted. */
 export const LOG_RECORDS = 4_096;
 /** Bytes of whole lines on their way from a reactor to where the log goes, and of one line. When full, lines
@@ -203,6 +206,10 @@ assert(HELLO_PEEK_BYTES <= 2 * RECEIVE_BYTES, "limits: a whole hello must fit wh
 assert(
   HELLO_SPARE_BYTES <= PRINT_BYTES,
   "limits: what reading a hello needs must fit where heads are printed",
+);
+assert(
+  4 * PROXY_BYTES_MAX <= PRINT_BYTES && PROXY_BYTES_MAX <= RECEIVE_BYTES,
+  "limits: a PROXY header, what it tells and what is told of that must fit where heads are read and printed",
 );
 assert(LOG_LINE_BYTES_MAX <= PRINT_BYTES, "limits: a line of the log is printed where heads are");
 assert(TARGET_BYTES_MAX <= PATH_BYTES, "limits: a decoded path must fit its place");

@@ -23,7 +23,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "/metrics": "counters for Prometheus",
   "/status": "listeners, servers with their health, connections; JSON",
   "/explain":
-    "what becomes of ?to=URL&method=&from=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
+    "what becomes of ?to=URL&method=&from=&proxied=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
   "/healthz": "200 while the process works",
   "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
 };

@@ -45,7 +45,7 @@ export function tellHealth(
     const message = `${who} is down: ${cause}, ${checks(entry.fall)}`;
     log.write("warn", "health", message, { ...fields, verdict: "down" }, result.atMs);
   } else if (result.verdict === Verdict.Up && was === Verdict.Down) {
-    const downMs = result.atMs - (before?.sinceMs ?? result.atMs);
+    const downMs = result.clockMs - (before?.change?.cause.clockMs ?? result.clockMs);
     const message = `${who} is up again: ${passed(entry.rise)}, after ${seconds(downMs)} down`;
     log.write(
       "info",

@@ -5,7 +5,7 @@ import type { LogState } from "../shared/log_state.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { FdKind } from "../sys/symbols.ts";
 import { sys } from "../sys/sys.ts";
-import { AGAIN_MS, type Sink, WAIT_MS, WriteHealth } from "./log_sink.ts";
+import { AGAIN_MS, pause, type Sink, WAIT_MS, WriteHealth } from "./log_sink.ts";
 
 /** What one write to a pipe holds: others write to it too, and so much is never torn apart (pipe(7)). */
 const PIPE_WRITE_BYTES = 4_096;
@@ -50,7 +50,7 @@ export class FdSink implements Sink {
       const put = kind === FdKind.Socket ? sys.log_send : sys.log_write;
       const n = put(this.#fd, before, before.length, ring.lines, LOG_LINES_BYTES, from & MASK, length);
       if (n === -EAGAIN) {
-        this.#state.pause(AGAIN_MS); // it said it was ready
+        pause(this.#state, AGAIN_MS); // it said it was ready
         return false;
       }
       if (n < 0) return this.#lose(ring, end, -n);

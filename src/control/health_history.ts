@@ -9,6 +9,8 @@ export interface ProbeResult {
   readonly probe: number;
   /** Wall clock. */
   readonly atMs: number;
+  /** The same by the reactors' clock, which nobody sets. */
+  readonly clockMs: number;
   readonly reason: Reason;
   readonly errno: number;
   /** What came of an answer, if it failed by that; and the status or the Refusal that belongs to it, or 0. */

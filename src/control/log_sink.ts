@@ -1,6 +1,7 @@
 // What the log Worker writes to, whatever it is, and what it tells of how that goes.
 import type { LogRing } from "../shared/log_ring.ts";
 import type { LogState } from "../shared/log_state.ts";
+import { sys } from "../sys/sys.ts";
 
 /** A place that lines go to. */
 export interface Sink {
@@ -14,6 +15,15 @@ export interface Sink {
 export const WAIT_MS = 100;
 /** A place that says it is ready and takes nothing all the same is left alone for so long. */
 export const AGAIN_MS = 5;
+/** A pause of a Worker that is to leave. */
+const LEAVING_PAUSE_MS = 5;
+const NO_FD = -1;
+
+/** The Worker waits for `ms` of the clock that nobody sets. Atomics.wait goes by the wall clock: with that set back
+ * by an hour, it would wait for an hour. */
+export function pause(state: LogState, ms: number): void {
+  sys.log_ready(NO_FD, Math.ceil(state.leaving ? Math.min(ms, LEAVING_PAUSE_MS) : ms));
+}
 
 /** What the control plane is to know of the writing: failures at once, their end once it has lasted. */
 export class WriteHealth {

@@ -55,7 +55,7 @@ export class LogThread {
   }
 
   #replace(error: string): void {
-    const now = Date.now();
+    const now = performance.now();
     this.deaths++;
     this.#deathTimes = [...this.#deathTimes.filter((at) => now - at < MINUTE_MS), now];
     const tooMany = this.#deathTimes.length > DEATHS_PER_MINUTE_MAX;

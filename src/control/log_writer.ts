@@ -4,7 +4,7 @@
 import { LogRing } from "../shared/log_ring.ts";
 import { LogState } from "../shared/log_state.ts";
 import { FdSink } from "./fd_sink.ts";
-import type { Sink } from "./log_sink.ts";
+import { pause, type Sink } from "./log_sink.ts";
 import { type SyslogBirth, SyslogSink } from "./syslog_sink.ts";
 
 /** What the Worker is born with. */
@@ -37,7 +37,7 @@ export function writeLogs(birth: LogBirth): void {
     const round = writer.round();
     if (round === Round.Idle && leaving) break;
     if (round === Round.Idle) state.sleep(() => writer.hasLines, SLEEP_MS);
-    else if (round === Round.Wrote && !leaving) state.pause(GATHER_MS);
+    else if (round === Round.Wrote && !leaving) pause(state, GATHER_MS);
   }
   sink.close();
 }

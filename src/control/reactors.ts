@@ -265,7 +265,7 @@ export class Reactors {
     this.#wakeWaiting(); // the places that it had at servers are free
 
     this.deaths++;
-    const now = Date.now();
+    const now = performance.now();
     this.#deaths = [...this.#deaths.filter((at) => now - at < 60_000), now];
     if (this.#deaths.length > DEATHS_PER_MINUTE_MAX) {
       reactor.leaving = true;

@@ -178,6 +178,7 @@ export class Records {
     const result = {
       probe: numbers[Field.Server],
       atMs,
+      clockMs: numbers[Field.AtMs],
       reason: numbers[Field.Reason],
       errno: numbers[Field.Errno],
       heard: numbers[Field.Heard] % HEARD_UNIT,

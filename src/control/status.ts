@@ -201,7 +201,7 @@ export function statusOf(sight: Sight): Status {
     pid: process.pid,
     phase: sight.phase(),
     started: time(sight.startedAtMs),
-    uptime_seconds: Math.round((Date.now() - sight.startedAtMs) / 100) / 10,
+    uptime_seconds: Math.round(performance.now() / 100) / 10, // the wall clock may have been set since
     runtime: runtime(),
     generation: sight.generation(),
     totals: totalsOf(sight),

@@ -7,7 +7,7 @@ import type { LogState } from "../shared/log_state.ts";
 import { EAGAIN, ECONNREFUSED, EDESTADDRREQ, EMSGSIZE, ETIMEDOUT } from "../sys/errno.ts";
 import { FdReady } from "../sys/symbols.ts";
 import { sys } from "../sys/sys.ts";
-import { AGAIN_MS, type Sink, WAIT_MS, WriteHealth } from "./log_sink.ts";
+import { AGAIN_MS, pause, type Sink, WAIT_MS, WriteHealth } from "./log_sink.ts";
 
 export interface SyslogBirth {
   readonly kind: "syslog";
@@ -112,7 +112,7 @@ export class SyslogSink implements Sink {
         lineBytes - skip,
       );
       if (n === -EAGAIN) {
-        if (sys.log_ready(this.#fd, WAIT_MS) !== 0) this.#state.pause(AGAIN_MS); // it may only say that it is
+        if (sys.log_ready(this.#fd, WAIT_MS) !== 0) pause(this.#state, AGAIN_MS); // it may only say that it is
         return false;
       }
       if (n === -EMSGSIZE) this.#health.failed(EMSGSIZE, 1);
@@ -148,7 +148,7 @@ export class SyslogSink implements Sink {
   #connect(): boolean {
     const early = this.#triedAtMs + RETRY_MS - performance.now();
     if (early > 0) {
-      this.#state.pause(Math.min(early, WAIT_MS));
+      pause(this.#state, Math.min(early, WAIT_MS));
       return false;
     }
     this.#triedAtMs = performance.now();

@@ -68,6 +68,19 @@ export const enum ForwardedShift {
 /** accessShare of every line. */
 export const ACCESS_SHARE_ALL = 1 << 30;
 
+/** What a server is told of its client before the client's first byte (PROXY protocol): the version, and bits. */
+export const enum SendProxy {
+  Off,
+  V1,
+  V2,
+  /** The bits of the version. */
+  Version = 3,
+  /** Of version 2: a unique id, a checksum, what is known of the client's TLS. */
+  UniqueId = 4,
+  Checksum = 8,
+  Tls = 16,
+}
+
 /** Which answers carry Proxy-Status (RFC 9209). */
 export const enum ProxyStatus {
   Off,
@@ -125,7 +138,10 @@ const COLUMNS = {
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
   listenerTls: "listeners", // the profile that its clients' TLS goes by (ffi/sluice.h); 0: plain
-  listenerHandshakeMs: "listeners",
+  listenerHandshakeMs: "listeners", // for a client's TLS handshake, and for its PROXY header before that
+  // Proxies that a PROXY header is expected from, refused is everybody else: trustedAt[first .. first + count).
+  listenerProxyFirst: "listeners",
+  listenerProxyCount: "listeners", // 0: no header is expected
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
@@ -157,6 +173,7 @@ const COLUMNS = {
   upstreamQueueMs: "upstreams",
   upstreamKeepMax: "upstreams", // idle connections kept by each reactor for each server
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
+  upstreamSendProxy: "upstreams", // SendProxy
   upstreamMember: "members",
   // A server.
   serverNameAt: "servers", // its address, for the access log
@@ -175,6 +192,7 @@ const COLUMNS = {
   probeKind: "probes", // ProbeKind; None: not in use
   probeAddressAt: "probes",
   probeTls: "probes", // as those of a server
+  probeSendProxy: "probes", // as that of an upstream
   probeTlsNameAt: "probes",
   probeTlsNameBytes: "probes",
   probeFirst: "probes",
@@ -314,6 +332,7 @@ function checkListener(plan: Plan, listener: number): void {
     router === NONE || (router > NONE && router < plan.routing.sizes.routers),
     "plan: a listener names a router that is not there",
   );
+  checkPrefixes(plan, plan.listenerProxyFirst[listener], plan.listenerProxyCount[listener]);
   if (protocol !== Protocol.Http) return;
   assert(
     plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
@@ -333,7 +352,11 @@ function checkListener(plan: Plan, listener: number): void {
     plan.listenerTls[listener] === NONE || plan.listenerToHttps[listener] === 0,
     "plan: requests that came by https:// are sent there",
   );
-  const first = plan.listenerTrustedFirst[listener], count = plan.listenerTrustedCount[listener];
+  checkPrefixes(plan, plan.listenerTrustedFirst[listener], plan.listenerTrustedCount[listener]);
+}
+
+/** The prefixes of those whom a listener believes. */
+function checkPrefixes(plan: Plan, first: number, count: number): void {
   assert(
     first >= 0 && count >= 0 && first + count <= plan.trusted,
     "plan: whom a listener trusts is out of range",
@@ -357,6 +380,12 @@ function checkUpstream(plan: Plan, upstream: number): void {
     assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
     assert(plan.serverAddressAt[server] >= ARENA_FIRST, "plan: a server has no address");
   }
+  const sends = plan.upstreamSendProxy[upstream];
+  assert((sends & SendProxy.Version) <= SendProxy.V2, "plan: a version of the PROXY protocol that is none");
+  assert(
+    sends === SendProxy.Off || plan.upstreamKeepMax[upstream] === 0,
+    "plan: connections that are one client's are kept for others",
+  );
   assert(plan.upstreamKeepMs[upstream] >= -1, "plan: connections are kept for a time that is none");
   assert(plan.upstreamKeepMax[upstream] >= 0, "plan: a number of kept connections that is none");
 }

@@ -8,10 +8,17 @@ import { Reason } from "../shared/reason.ts";
 import type { Sources } from "../shared/sources.ts";
 import { listFind } from "./lists.ts";
 
-/** What a guard's lists say of the address in a peer record: Denied, NotAllowed or None. */
-export function listVerdict(guards: Guards, guard: number, record: Uint8Array, at: number): Reason {
+/** What a guard's lists say of the address in a peer record: Denied, NotAllowed or None. A proxy that will tell for
+ * whom it comes need not be in the allow list: `allow` is about whom it tells. */
+export function listVerdict(
+  guards: Guards,
+  guard: number,
+  record: Uint8Array,
+  at: number,
+  isProxy: boolean,
+): Reason {
   if (listFind(guards, guards.guardDeny[guard], record, at) !== NONE) return Reason.Denied;
-  const allow = guards.guardAllow[guard];
+  const allow = isProxy ? NONE : guards.guardAllow[guard];
   if (allow !== NONE && listFind(guards, allow, record, at) === NONE) return Reason.NotAllowed;
   return Reason.None;
 }

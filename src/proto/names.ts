@@ -2,7 +2,7 @@
 // but one leads to at most one candidate; only that one is compared.
 import { assertTable } from "../base/assert.ts";
 import { Name } from "./head.ts";
-import { ascii, likeText, lower, Octet, sameText } from "./octet.ts";
+import { ascii, likeText, Octet, sameText } from "./octet.ts";
 
 /** By Name, in lower case. */
 export const NAMES: readonly Uint8Array[] = [

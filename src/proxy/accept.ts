@@ -10,12 +10,12 @@ import {
   ACCEPTS_PER_TURN,
   ARENA_SCRATCH,
   NONE,
-  REFUSALS_TOLD,
 } from "../base/limits.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { guardOf } from "../plan/guards.ts";
+import { mayIntroduce } from "../policy/trust.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
-import { Reason, REASON_COUNT } from "../shared/reason.ts";
+import { Reason } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent } from "../shared/servers.ts";
 import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
@@ -28,6 +28,7 @@ import { count, log, plan, room, shared, sources, stats } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
+import { hasLine } from "./refusals.ts";
 
 /** Kept connections to servers that make room for a client when slots are short. */
 const SHRINK_AT_ONCE = 4;
@@ -47,9 +48,6 @@ let pausedUntilMs: number;
 let pauseTold: boolean;
 let lastPauseMs: number;
 let nextChoice: number;
-/** Refusals of the second under way, by reason. */
-const told = new Uint32Array(REASON_COUNT);
-let toldSecond = 0;
 
 export function acceptOpen(rooms: readonly number[], all: readonly number[], connections: number): void {
   handTo = rooms;
@@ -129,7 +127,9 @@ export function acceptFrom(socket: number): number {
 /** Asks a listener's guard about a connection. Who is refused costs nothing more: no slot, no reactor is woken. */
 function letIn(token: number, listener: number, guard: number): boolean {
   sys.caller(token, ARENA_SCRATCH);
-  const reason = admitted(listener, ARENA_SCRATCH, false);
+  const introduces = plan.listenerProxyCount[listener] !== 0 &&
+    mayIntroduce(plan, listener, arenaBytes, ARENA_SCRATCH);
+  const reason = admitted(listener, ARENA_SCRATCH, introduces);
   if (reason === Reason.None) {
     if (admittedSource !== NONE) sys.charge(token, admittedSource);
     return true;
@@ -196,11 +196,11 @@ function acceptRefuse(token: number, listener: number, source: number, reason: R
   stats.ended[reason]++;
 }
 
-/** Tells of a connection that got no slot; its address record is in the scratch page. A flood of them must not be one
- * of lines. What goes to the control plane is sampled there. */
+/** Tells of a connection that got no slot; its address record is in the scratch page. What goes to the control plane
+ * is sampled there. */
 function tellRefused(listener: number, reason: Reason): void {
   if (plan.accessAll !== 0) {
-    if (mayTell(reason) && !refusedLine(listener, reason, plan)) count(Count.LogDropped);
+    if (hasLine(reason) && !refusedLine(listener, reason, plan)) count(Count.LogDropped);
     return;
   }
   const row = log.begin(RecordKind.Access, clockMs());
@@ -209,14 +209,6 @@ function tellRefused(listener: number, reason: Reason): void {
   log.numbers[row + Field.Reason] = reason;
   log.setPeer(row, arenaBytes, ARENA_SCRATCH);
   log.push();
-}
-
-/** Whether a refusal is among the first of its reason in this second. */
-function mayTell(reason: Reason): boolean {
-  const second = Math.floor(clockMs() / 1_000);
-  if (second !== toldSecond) told.fill(0);
-  toldSecond = second;
-  return ++told[reason] <= REFUSALS_TOLD;
 }
 
 function isExhaustion(errno: number): boolean {

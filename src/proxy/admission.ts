@@ -1,7 +1,7 @@
 // Who is let in at a listener, by the address of the socket, and once more by the address that a PROXY header told.
 // policy/guard.ts decides; here it is counted, so that what was decided is what happens: the source's shard is held
 // meanwhile, and a listener's count and bucket, which all shards share, refuse by themselves what came too late.
-import { NONE } from "../base/limits.ts";
+import { ARENA_SCRATCH, NONE } from "../base/limits.ts";
 import { guardOf, type Guards, Tracks } from "../plan/guards.ts";
 import {
   listenerEveryTicks,
@@ -22,10 +22,11 @@ import {
   sourceTake,
   sourceUnlock,
 } from "../shared/sources.ts";
-import { Count, REFUSALS } from "../shared/stats.ts";
-import { arenaBytes, clockMs } from "../sys/sys.ts";
-import { count, plan, room, shared, sources, stats } from "./context.ts";
-import { exListener, exSource } from "./exchanges.ts";
+import { Count } from "../shared/stats.ts";
+import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
+import { count, plan, room, shared, sources } from "./context.ts";
+import { exDown, exListener, exSource } from "./exchanges.ts";
+import { countRefusal } from "./refusals.ts";
 
 /** Who the connection that was admitted last is counted for; NONE: nobody. */
 export let admittedSource: number = NONE;
@@ -41,7 +42,7 @@ export function admitted(listener: number, at: number, isProxy: boolean): Reason
   const { guards } = plan, guard = guardOf(guards, listener);
   admittedSource = NONE;
   if (guard === NONE) return Reason.None;
-  let verdict = listVerdict(guards, guard, arenaBytes, at);
+  let verdict = listVerdict(guards, guard, arenaBytes, at, isProxy);
   if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
     verdict = enter(guards, guard, at, isProxy, true);
   }
@@ -50,19 +51,20 @@ export function admitted(listener: number, at: number, isProxy: boolean): Reason
 }
 
 /**
- * The same for a client that is in, and of whom a PROXY header tells the address that is now in the arena at `at`: it
- * goes by the lists once more, and is its new source's instead of the old one's. Its listener has counted it before.
+ * The same for a client that is in, and of whom a PROXY header told another address: it goes by the lists once more,
+ * and is its new source's instead of the old one's. Its listener has counted it before.
  *
  * @returns None, or why it is refused: it is counted as it was, until its exchange ends.
  */
-export function readmitted(ex: number, at: number): Reason {
-  const { guards } = plan, guard = guardOf(guards, exListener[ex]);
+export function readmitted(ex: number): Reason {
+  const { guards } = plan, listener = exListener[ex], guard = guardOf(guards, listener);
   if (guard === NONE) return Reason.None;
-  let verdict = listVerdict(guards, guard, arenaBytes, at);
+  sys.client(exDown[ex], ARENA_SCRATCH);
+  let verdict = listVerdict(guards, guard, arenaBytes, ARENA_SCRATCH, false);
   if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
-    verdict = reenter(ex, guards, guard, at);
+    verdict = reenter(ex, guards, guard, ARENA_SCRATCH);
   }
-  if (verdict !== Reason.None) countRefusal(exListener[ex], verdict);
+  if (verdict !== Reason.None) countRefusal(listener, verdict);
   return verdict;
 }
 
@@ -76,10 +78,6 @@ function reenter(ex: number, guards: Guards, guard: number, at: number): Reason 
   if (isNew) sourceGive(sources, before);
   else if (before !== limiter) sourceExit(sources, before);
   return Reason.None;
-}
-
-function countRefusal(listener: number, reason: Reason): void {
-  stats.listenerRefused[listener * REFUSALS + reason - Reason.Denied]++;
 }
 
 /** The limiter that a row's connections are counted for: the row itself, or the one that it is a source of. */

@@ -27,6 +27,7 @@ import { probeEnded } from "./probe.ts";
 import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
 import { record } from "./record.ts";
+import { isRefusal, refusesByReset } from "./refusals.ts";
 import { freshEx, setFresh } from "./wire_h1.ts";
 
 /** Reasons by which what is left is closed with a reset, by code: no string is looked at on the path. */
@@ -78,7 +79,8 @@ export function settle(ex: number): void {
     if (up !== NONE) leave(ex);
     else givePlace(ex, true); // granted, and not used
   }
-  const reset = isReset[exReason[ex]] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
+  const resets = isRefusal(exReason[ex]) ? refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;
+  const reset = resets || slotHold[down] !== NONE || slotHold[up] !== NONE;
   closeSlot(up, reset);
   closeSlot(down, reset);
   giveExchange(ex);

@@ -16,6 +16,7 @@ import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ENOBUFS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
+import { readmitted } from "./admission.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
@@ -47,7 +48,15 @@ import {
   exUpstream,
   takeExchange,
 } from "./exchanges.ts";
+import { greet, greetErrno } from "./greeting.ts";
 import { helloChoose, helloDetail, helloReason } from "./hello.ts";
+import {
+  Introduced,
+  introducedDetail,
+  introducedReason,
+  introductionBegin,
+  introductionGo,
+} from "./introduction.ts";
 import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
@@ -68,10 +77,8 @@ import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
 export function exchangeOpen(down: number, listener: number, bits: number, source: number): void {
-  const profile = plan.listenerTls[listener], chooses = chooserOf(plan.sni, listener) !== NONE;
-  const http = plan.listenerProtocol[listener] === Protocol.Http;
-  const secure = profile !== NONE || chooses;
-  const ex = takeExchange(secure ? ExState.Handshake : http ? ExState.Head : ExState.Connect);
+  const proxied = plan.listenerProxyCount[listener] !== 0;
+  const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
   exDown[ex] = down;
@@ -84,12 +91,39 @@ export function exchangeOpen(down: number, listener: number, bits: number, sourc
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
-  paceBegin(ex);
-  if (!secure) return begin(ex, bits);
+  if (!proxied) return introduced(ex, bits);
   timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
   readyAdd(down, bits);
-  if (chooses) choose(ex);
-  else shaken(ex, handshakeAccept(down, profile));
+  introducing(ex, introductionBegin(down, listener));
+}
+
+/** What a client's exchange begins with, once it is known who the client is. */
+function firstState(listener: number): ExState.Handshake | ExState.Head | ExState.Connect {
+  if (plan.listenerTls[listener] !== NONE || chooserOf(plan.sni, listener) !== NONE) return ExState.Handshake;
+  return plan.listenerProtocol[listener] === Protocol.Http ? ExState.Head : ExState.Connect;
+}
+
+/** The PROXY header of a proxy before us has come so far. */
+function introducing(ex: number, how: Introduced): void {
+  if (how === Introduced.Failed) return exchangeEnd(ex, introducedReason, introducedDetail);
+  if (how === Introduced.Waiting) return;
+  const refusal = how === Introduced.Done ? readmitted(ex) : Reason.None;
+  if (refusal !== Reason.None) return exchangeEnd(ex, refusal, 0);
+  const down = exDown[ex];
+  timerClear(down);
+  exSetState(ex, firstState(exListener[ex]));
+  introduced(ex, slotReady[down]);
+}
+
+/** It is known who the client is. `bits`: as it was left. */
+function introduced(ex: number, bits: number): void {
+  paceBegin(ex);
+  if (exState[ex] !== ExState.Handshake) return begin(ex, bits);
+  const down = exDown[ex], listener = exListener[ex];
+  timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
+  readyAdd(down, bits);
+  if (chooserOf(plan.sni, listener) !== NONE) choose(ex);
+  else shaken(ex, handshakeAccept(down, plan.listenerTls[listener]));
 }
 
 /** A client whose hello says where it goes: it is passed on as it is, or its TLS ends here. */
@@ -196,6 +230,9 @@ export function exchangeEvent(slot: number, bits: number): void {
       return forwardEvent(ex, slot, bits);
     case ExState.Head:
       return headEvent(ex, slot, bits);
+    case ExState.Introduction:
+      readyAdd(slot, bits);
+      return introducing(ex, introductionGo(slot));
     case ExState.Handshake:
       readyAdd(slot, bits);
       if (slotFlags[slot] & SlotFlag.Asked) return askerEvent(ex, bits);
@@ -230,6 +267,8 @@ export function exchangeTimeout(slot: number): void {
         : connectFailed(ex, Reason.ConnectionTimeout, ETIMEDOUT);
     case ExState.Tunnel:
       return exchangeEnd(ex, Reason.TunnelIdle, 0);
+    case ExState.Introduction:
+      return exchangeEnd(ex, Reason.ProxyTimeout, 0);
     case ExState.Handshake:
       if (slotFlags[slot] & SlotFlag.Asked) return noCertificate(ex);
       return exchangeEnd(ex, Reason.HandshakeTimeout, 0);
@@ -264,10 +303,15 @@ function connectEvent(ex: number, up: number, bits: number): void {
   if (bits & Ready.Out) secured(ex);
 }
 
-/** The server's connection is there; its TLS, if it has one, is not. */
+/** The server's connection is there; it knows nothing of the client, and its TLS, if it has one, is not there. */
 function secured(ex: number): void {
-  const held = planOf(exGeneration[ex]), server = exServer[ex];
-  if (exDown[ex] === NONE) {
+  const held = planOf(exGeneration[ex]), server = exServer[ex], down = exDown[ex];
+  const sends = down === NONE ? held.probeSendProxy[exFirst[ex]] : held.upstreamSendProxy[exUpstream[ex]];
+  if (sends !== 0) {
+    const reason = greet(exUp[ex], down, sends);
+    if (reason !== Reason.None) return connectFailed(ex, reason, greetErrno);
+  }
+  if (down === NONE) {
     const probe = exFirst[ex], profile = held.probeTls[probe];
     if (profile === NONE) return connected(ex);
     const { probeTlsNameAt: at, probeTlsNameBytes: bytes } = held;

@@ -86,7 +86,8 @@ const to = (...states: ExState[]): number => states.reduce((mask, state) => mask
 
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
 export const EX_NEXT: readonly number[] = [
-  /* Free */ to(ExState.Handshake, ExState.Head, ExState.Connect),
+  /* Free */ to(ExState.Introduction, ExState.Handshake, ExState.Head, ExState.Connect),
+  /* Introduction */ to(ExState.Handshake, ExState.Head, ExState.Connect, ExState.Done),
   /* Handshake */ to(ExState.Head, ExState.Connect, ExState.Done),
   /* Head */ to(ExState.Connect, ExState.Answer, ExState.Done),
   /* Queue */ to(ExState.Connect, ExState.Answer, ExState.Done),
@@ -121,7 +122,9 @@ export function exSetState(ex: number, next: ExState): void {
 }
 
 /** Takes a row; NONE when all are taken. */
-export function takeExchange(state: ExState.Handshake | ExState.Head | ExState.Connect): number {
+export function takeExchange(
+  state: ExState.Introduction | ExState.Handshake | ExState.Head | ExState.Connect,
+): number {
   const ex = rows.take();
   if (ex !== NONE) exSetState(ex, state);
   return ex;

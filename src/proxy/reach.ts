@@ -77,7 +77,8 @@ export function reachFirst(ex: number): Reached {
 export function reachNext(ex: number): Reached {
   if (exFlags[ex] & ExFlag.Granted) {
     exFlags[ex] &= ~ExFlag.Granted;
-    if (!(exFlags[ex] & ExFlag.Repeated) && takeKept(ex)) return Reached.Connected;
+    const told = planOf(exGeneration[ex]).upstreamSendProxy[exUpstream[ex]] !== 0;
+    if (!(exFlags[ex] & ExFlag.Repeated) && !told && takeKept(ex)) return Reached.Connected;
     const reached = reachServer(ex);
     if (reached !== Reached.Nobody) return reached;
   }
@@ -120,7 +121,8 @@ function reach(ex: number, place: number): Reached {
     }
     if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
     exServer[ex] = server;
-    const mayBeKept = (exFlags[ex] & (ExFlag.Http | ExFlag.Repeated)) === ExFlag.Http;
+    const mayBeKept = (exFlags[ex] & (ExFlag.Http | ExFlag.Repeated)) === ExFlag.Http &&
+      held.upstreamSendProxy[upstream] === 0; // a connection that is one client's
     if (mayBeKept && takeKept(ex)) return Reached.Connected;
     const reached = reachServer(ex);
     if (reached !== Reached.Nobody) return reached;
@@ -160,7 +162,8 @@ function reachServer(ex: number): Reached {
   count(Count.Connects);
   stats.serverOpened[exServer[ex]]++;
   join(ex, connectedSlot);
-  if (result === 0 && held.serverTls[exServer[ex]] === NONE) return Reached.Connected;
+  const begins = held.serverTls[exServer[ex]] !== NONE || held.upstreamSendProxy[exUpstream[ex]] !== 0;
+  if (result === 0 && !begins) return Reached.Connected;
   timerSet(connectedSlot, clockMs() + held.upstreamConnectMs[exUpstream[ex]]);
   return Reached.Waiting;
 }

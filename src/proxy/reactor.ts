@@ -35,6 +35,7 @@ import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
 import { paceUnpark } from "./pace.ts";
@@ -70,6 +71,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   askingOpen(birth.asks);
   probesOpen(birth.sizes.slots);
   randomSeed(birth.seed);
+  greetingsOpen();
   leaving = false;
   timersLeft = false;
   delaysLeft = false;

@@ -29,6 +29,7 @@ import {
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
+import { hasLine } from "./refusals.ts";
 
 /** Reasons that are errors, by code. */
 const isError = Uint8Array.from(REASONS, (reason) => (reason.type === null ? 0 : 1));
@@ -62,7 +63,7 @@ export function record(ex: number): void {
   const held = exGeneration[ex] === 0 ? plan : planOf(exGeneration[ex]);
   const failed = isError[reason] === 1 || (http && exStatus[ex] >= STATUS_FAILED);
   if (held.accessAll !== 0) {
-    if (!failed && !isDrawn(held)) return;
+    if ((!failed && !isDrawn(held)) || !hasLine(reason)) return;
     sys.client(exDown[ex], ARENA_SCRATCH);
     if (!accessLine(ex, held)) count(Count.LogDropped);
     return;

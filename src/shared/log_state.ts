@@ -13,13 +13,8 @@ const enum Word {
   Failure,
   /** Raised when the address begins to change, and when it has changed: odd in between. */
   Address,
-  /** Never written: to wait at. */
-  Never,
   Length = 8,
 }
-
-/** A pause of a Worker that is to leave. */
-const LEAVING_PAUSE_MS = 5;
 
 const ADDRESS_AT = Word.Length * 4;
 const LOST_AT = ADDRESS_AT + ADDRESS_BYTES;
@@ -46,24 +41,17 @@ export class LogState {
     if (Atomics.exchange(this.#words, Word.Asleep, 0) !== 0) Atomics.notify(this.#words, Word.Asleep);
   }
 
-  /** The Worker sleeps until somebody wakes it, at most `timeoutMs`; not at all if `isWanted`. */
+  /** The Worker sleeps until somebody wakes it, at most `timeoutMs`; not at all if `isWanted`. Bun waits by the
+   * wall clock: while that is set back, nothing but being woken ends the sleep. */
   sleep(isWanted: () => boolean, timeoutMs: number): void {
     Atomics.store(this.#words, Word.Asleep, 1);
     if (!isWanted() && !this.leaving) Atomics.wait(this.#words, Word.Asleep, 1, timeoutMs);
     Atomics.store(this.#words, Word.Asleep, 0);
   }
 
-  /** The Worker waits, and only being told to leave shortens it. */
-  pause(ms: number): void {
-    if (Atomics.wait(this.#words, Word.Leave, 0, ms) === "not-equal") {
-      Atomics.wait(this.#words, Word.Never, 0, Math.min(ms, LEAVING_PAUSE_MS));
-    }
-  }
-
   /** Tells the Worker to write what is there and to leave. */
   leave(): void {
     Atomics.store(this.#words, Word.Leave, 1);
-    Atomics.notify(this.#words, Word.Leave);
     this.wake();
   }
 

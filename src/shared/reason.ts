@@ -52,6 +52,11 @@ export const enum Reason {
   ServerCertificateAuthority,
   ServerCertificate,
   ServerHandshakeTimeout,
+  ProxyUntrusted,
+  ProxyMissing,
+  ProxyMalformed,
+  ProxyTooLong,
+  ProxyTimeout,
   Denied,
   NotAllowed,
   SourceLimit,
@@ -62,7 +67,7 @@ export const enum Reason {
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
 export function tellsDetail(reason: Reason): boolean {
-  return reason === Reason.BadRequest || reason === Reason.BadAnswer ||
+  return reason === Reason.BadRequest || reason === Reason.BadAnswer || reason === Reason.ProxyMalformed ||
     (reason >= Reason.NotTls && reason <= Reason.ServerCertificate && reason !== Reason.Misdirected);
 }
 
@@ -393,6 +398,41 @@ export const REASONS: readonly ReasonText[] = [
     text: "the server took too long for its TLS handshake",
     reset: true,
     status: 504,
+  },
+  {
+    name: "proxy_untrusted",
+    type: "connection_terminated",
+    text: "the client is none of the proxies that a PROXY header is expected from",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "proxy_missing",
+    type: "connection_terminated",
+    text: "the proxy before us did not begin with a PROXY header",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "proxy_malformed",
+    type: "connection_terminated",
+    text: "the PROXY header is not one of version 1 or 2",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "proxy_too_long",
+    type: "connection_terminated",
+    text: "the PROXY header is longer than Sluice reads",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "proxy_timeout",
+    type: "connection_read_timeout",
+    text: "the proxy before us took too long to send its PROXY header",
+    reset: true,
+    status: 0,
   },
   {
     name: "denied",

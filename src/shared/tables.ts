@@ -92,6 +92,8 @@ export const SLOTS = {
 /** What an exchange is doing. */
 export const enum ExState {
   Free,
+  /** The PROXY header of the proxy before us is awaited. */
+  Introduction,
   /** A client's TLS handshake. */
   Handshake,
   /** A client's next request is awaited, or arriving. */

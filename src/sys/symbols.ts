@@ -50,6 +50,8 @@ export const SYMBOLS = {
   close: [["i32", "i32"], "i32"], // slot, reset
   option: [["i32", "i32", "i32"], "i32"], // slot, option, value
   client: [["i32", "u32"], "i32"],
+  introduce: [["i32", "u32", "i32"], "i32"], // slot, introduction, its length
+  introduction: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   sockname: [["i32", "u32"], "i32"],
   peername: [["i32", "u32"], "i32"],
 
@@ -165,6 +167,8 @@ export const enum TlsFact {
   /** The peer's certificate as RFC 9440 writes it. */
   Certificate,
   Resumed,
+  /** Of the subject. */
+  CommonName,
 }
 
 /** What `log_kind` says of an fd. */

@@ -281,6 +281,7 @@ test("the status that a check heard is a field of its line; a Refusal is none", 
   const result = {
     probe,
     atMs: NOW_MS,
+    clockMs: 0,
     reason: Reason.UnexpectedAnswer,
     errno: 0,
     durationMs: 1,

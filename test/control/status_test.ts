@@ -13,7 +13,7 @@ import { asks, expectOf, text } from "./checks_fixture.ts";
 import { CERTIFICATE, LISTENER, makeFixture, PROBES, SERVERS } from "./sight_fixture.ts";
 
 const AT_MS = Date.UTC(2026, 0, 2, 4, 0, 0);
-const RESULT = { durationMs: 1, streak: 0, errno: 0, heard: Heard.Nothing, heardNumber: 0 };
+const RESULT = { clockMs: 0, durationMs: 1, streak: 0, errno: 0, heard: Heard.Nothing, heardNumber: 0 };
 
 test("statusOf names the version, the process and the runtime", () => {
   const { sight } = makeFixture();
@@ -79,6 +79,7 @@ test("statusOf sums counters over reactors", () => {
     bind: "[::]:9000",
     upstream: "app",
     connections: { now: 1, total: 15 },
+    refused: {},
     bytes: { up: 101, down: 0 },
   }]);
   equal(status.upstreams[0].servers[1].connections.failed, 3);

@@ -19,6 +19,7 @@ describe("states", () => {
   it("of an exchange are those of the picture", () => {
     const names = [
       "Free",
+      "Introduction",
       "Handshake",
       "Head",
       "Queue",

@@ -534,6 +534,25 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       arena.set(kernel.slot(slot).peer, off);
       return 0;
     },
+    introduce(slot, off, bytes) {
+      const row = kernel.slot(slot);
+      checkArena(off, bytes);
+      kernel.check(
+        bytes >= PEER_BYTES && row.listener >= 0,
+        `slot ${slot} is no client with an introduction`,
+      );
+      if (random.oneIn(weather.scarce)) return -ENOMEM;
+      row.introduction = arena.slice(off, off + bytes);
+      row.peer = row.introduction.slice(0, PEER_BYTES);
+      return 0;
+    },
+    introduction(slot, off, bytes) {
+      const { introduction } = kernel.slot(slot);
+      checkArena(off, bytes);
+      if (introduction === undefined) return 0;
+      arena.set(introduction.subarray(0, bytes), off);
+      return introduction.length;
+    },
     sockname(slot, off) {
       kernel.slot(slot);
       checkArena(off, ADDRESS_BYTES);

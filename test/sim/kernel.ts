@@ -50,7 +50,9 @@ export interface Weather {
 export interface Row {
   readonly fd: number;
   readonly socket: Socket;
-  readonly peer: Uint8Array;
+  peer: Uint8Array;
+  /** What a proxy told of its client. */
+  introduction: Uint8Array | undefined;
   room: number;
   /** 0: nobody has a slot for it yet. */
   slot: number;
@@ -190,6 +192,7 @@ export class FakeKernel {
       fd,
       socket,
       peer,
+      introduction: undefined,
       listener,
       source: 0,
       room: this.me,

@@ -13,7 +13,10 @@ export class NameServer {
   readonly address: string = ADDRESS;
   /** IPv4 addresses by name; `"fail"`: the server has trouble of its own. */
   readonly names = new Map<string, readonly string[] | "fail">();
+  /** Questions so far. */
+  questions = 0;
   readonly #socket: Socket = createSocket("udp4");
+  #open = true;
 
   static async open(): Promise<NameServer> {
     const server = new NameServer();
@@ -23,6 +26,7 @@ export class NameServer {
     });
     await within("a name server to listen", bound);
     server.#socket.on("message", (question, { port, address }) => {
+      server.questions++;
       server.#socket.send(server.#answer(question), port, address);
     });
     return server;
@@ -58,7 +62,10 @@ export class NameServer {
     return Buffer.concat([head, ...records]);
   }
 
+  /** From now on nobody is there, which the kernel tells who asks. */
   [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
     this.#socket.close();
   }
 }

@@ -3,7 +3,8 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { command, type Sluice, withSluice } from "../support/executable.ts";
+import { withFiles } from "../support/etc_files.ts";
+import { type Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { NameServer } from "../support/name_server.ts";
 import { knock, Peer } from "../support/peer.ts";
@@ -12,14 +13,6 @@ import { until } from "../support/waiting.ts";
 
 const ALONE = ["--reactors", "1", "--health", "off"];
 const skip = process.getuid?.() !== 0 && "needs root, to give a process a hosts file of its own";
-
-/** Sluice with other files in the place of those in /etc, seen by it alone. */
-function withFiles(files: Readonly<Record<string, string>>): { command: string[] } {
-  const mounts = Object.entries(files).map(([etc, path]) => `mount --bind '${path}' /etc/${etc} && `).join(
-    "",
-  );
-  return { command: ["unshare", "-m", "sh", "-c", `${mounts}exec "$0" "$@"`, ...command("executable")] };
-}
 
 const addressesOf = async (sluice: Sluice) =>
   (await sluice.status()).upstreams[0].servers.map(({ address }) => address).sort();

@@ -89,15 +89,16 @@ export class Session {
     signal: AbortSignal,
     accept?: string,
   ): Promise<Answer> {
-    const account = await this.#registered();
+    const registering = this.#account ??= this.#known(), account = await this.#outcome(registering);
     try {
       return await this.#signed(asked, url, payload, { kid: account }, signal, accept);
     } catch (error) {
-      // The CA has lost it, or this is another CA under the same address: it gets to know the same key anew.
+      // The CA has lost it, or this is another CA under the same address: it gets to know the same key anew, once
+      // for all who asked meanwhile.
       if (!(error instanceof AcmeError) || error.type !== "accountDoesNotExist") throw error;
-      const now = await this.#registered().catch(() => account);
-      if (now === account) this.#account = this.#register();
-      return await this.#signed(asked, url, payload, { kid: await this.#registered() }, signal, accept);
+      if (this.#account === registering) this.#account = this.#register();
+      const now = await this.#outcome(this.#account ??= this.#known());
+      return await this.#signed(asked, url, payload, { kid: now }, signal, accept);
     }
   }
 
@@ -202,8 +203,8 @@ export class Session {
     };
   }
 
-  async #registered(): Promise<string> {
-    const registering = this.#account ??= this.#known();
+  /** The account's URL; a failure is forgotten, so that the next who asks tries again. */
+  async #outcome(registering: Promise<string>): Promise<string> {
     try {
       return await registering;
     } catch (error) {

@@ -28,6 +28,7 @@ import {
   type Parts,
   type Upstream,
 } from "./parts.ts";
+import { sendProxyBits } from "./proxy_schema.ts";
 import { routeSpecs } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 
@@ -241,7 +242,9 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamAnswerMs[number] = timeouts.answer;
     plan.upstreamServerIdleMs[number] = timeouts["server-idle"];
     plan.upstreamQueueMs[number] = timeouts.queue;
-    plan.upstreamKeepMax[number] = most;
+    const sends = sendProxyBits(configured["send-proxy"]);
+    plan.upstreamSendProxy[number] = sends;
+    plan.upstreamKeepMax[number] = sends === 0 ? most : 0; // a connection that is told whose it is, is no other's
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
@@ -274,8 +277,9 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session }, index) => {
+  probes.forEach(({ number, check, servers, session, sends }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
+    plan.probeSendProxy[number] = sends;
     plan.probeTls[number] = session.profile;
     plan.probeTlsNameAt[number] = tlsName.at;
     plan.probeTlsNameBytes[number] = tlsName.bytes;

@@ -24,12 +24,21 @@ export interface NumberedListener {
   readonly profile: number;
 }
 
-/** The trusted prefixes of every listener, in a row: those of one configured listener are there once. */
+/** The prefixes of those whom listeners believe, in a row: those of one configured listener are there once. */
 export interface Trusted {
   /** Offsets of records in the arena. */
   readonly at: readonly number[];
-  readonly spans: ReadonlyMap<string, { readonly first: number; readonly count: number }>;
+  /** By listener: whose fields are believed, and whose PROXY headers. */
+  readonly trusted: ReadonlyMap<string, Rows>;
+  readonly proxies: ReadonlyMap<string, Rows>;
 }
+
+interface Rows {
+  readonly first: number;
+  readonly count: number;
+}
+
+const NOBODY: Rows = { first: 0, count: 0 };
 
 const FAMILY = 0;
 const PREFIX_BITS = 1;
@@ -38,12 +47,17 @@ const IP = 4;
 /** Adds what listeners trust to the arena. */
 export function placeTrusted(arena: ArenaWriter, config: Config): Trusted {
   const at: number[] = [];
-  const spans = new Map<string, { first: number; count: number }>();
-  for (const [name, { trust }] of Object.entries(config.listeners)) {
-    spans.set(name, { first: at.length, count: trust.length });
-    for (const cidr of trust) at.push(arena.add(trustedRecord(cidr)));
-  }
-  return { at, spans };
+  const add = (cidrs: readonly Cidr[]): Rows => {
+    const first = at.length;
+    for (const cidr of cidrs) at.push(arena.add(trustedRecord(cidr)));
+    return { first, count: cidrs.length };
+  };
+  const listeners = Object.entries(config.listeners);
+  return {
+    at,
+    trusted: new Map(listeners.map(([name, { trust }]) => [name, add(trust)])),
+    proxies: new Map(listeners.map(([name, { "accept-proxy": proxies }]) => [name, add(proxies)])),
+  };
 }
 
 function trustedRecord({ family, bits, ip }: Cidr): Uint8Array {
@@ -83,6 +97,9 @@ export function writeListener(
   plan.listenerTunnelIdleMs[number] = timeouts["tunnel-idle"];
   plan.listenerTls[number] = profile;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
+  const proxies = trusted.proxies.get(name) ?? NOBODY;
+  plan.listenerProxyFirst[number] = proxies.first;
+  plan.listenerProxyCount[number] = proxies.count;
   if (configured.bind[0].protocol === "tcp") {
     plan.listenerProtocol[number] = Protocol.Tcp;
     return;
@@ -96,7 +113,7 @@ export function writeListener(
   plan.listenerForwarded[number] = forwardedBits(configured.forwarded) |
     certificateBits(configured, certified);
   plan.listenerProxyStatus[number] = proxyStatus(configured["proxy-status"]);
-  const { first, count } = trusted.spans.get(name) ?? { first: 0, count: 0 };
+  const { first, count } = trusted.trusted.get(name) ?? NOBODY;
   plan.listenerTrustedFirst[number] = first;
   plan.listenerTrustedCount[number] = count;
   writeHttps(plan, number, name, profile !== 0, https);

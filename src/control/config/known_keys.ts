@@ -66,6 +66,7 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   text: ["body"],
   timeout: ["idle"],
   "tls-handshake": ["handshake"],
+  "proxy-protocol": ["accept-proxy", "send-proxy"],
   unset: ["remove"],
   upstream: ["to"],
   uri: ["path", "http"],

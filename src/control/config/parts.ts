@@ -8,6 +8,7 @@ import {
   SERVERS_PER_UPSTREAM_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
+import { SendProxy } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
@@ -16,6 +17,7 @@ import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import type { ListFiles } from "./list_files.ts";
+import { sendProxyBits } from "./proxy_schema.ts";
 import { upstreamsOf } from "./route_specs.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
@@ -84,6 +86,8 @@ export interface Probe {
   readonly send: Uint8Array;
   readonly servers: number[];
   readonly session: ServerSession;
+  /** How it says that it is nobody's (SendProxy). */
+  readonly sends: number;
 }
 
 /** What a generation is made of, numbered. */
@@ -154,7 +158,9 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       const session = sessionOf(profiles, name, configured, target);
       const placed = { number: server, upstream: number, address, configured: target, session };
       servers.push(placed);
-      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed);
+      const probe = health === "off"
+        ? NONE
+        : addProbe(probes, numbers, health, placed, sendProxyBits(configured["send-proxy"]));
       directory.add("servers", {
         number: server,
         upstream: name,
@@ -266,6 +272,7 @@ function addProbe(
   numbers: Numbering,
   check: HealthCheck,
   { number: server, configured: target, address, session }: Server,
+  sendsProxy: number,
 ): number {
   const { http, interval, timeout, fall, rise } = check;
   const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
@@ -273,7 +280,8 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
-  const asked = [session.profile, session.name, check.tcp, hex(send), expect, statuses];
+  const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
+  const asked = [sends, session.profile, session.name, check.tcp, hex(send), expect, statuses];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -281,7 +289,7 @@ function addProbe(
     return known.number;
   }
   const number = numbers.take("probes", key);
-  if (number !== NONE) probes.set(key, { number, check, address, send, session, servers: [server] });
+  if (number !== NONE) probes.set(key, { number, check, address, send, session, sends, servers: [server] });
   return number;
 }
 

@@ -97,13 +97,16 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   if (users === undefined) return [];
+  const pooled = upstream["send-proxy"] === undefined
+    ? []
+    : written(raw, path, ["keep-alive"], "with send-proxy no connection is kept: it is one client's");
   const overTls = upstream.servers.flatMap(({ address }, at) => {
     const text = serverText(raw, name, at);
     if (!text.startsWith("tls://") || http === undefined) return [];
     const what = `${quoted(text)} is for TCP, and listener ${quoted(http)} is for http://`;
     return [error([...path, "servers", at], what, `write https://${addressText(address)}`)];
   });
-  if (tcp === undefined) return overTls;
+  if (tcp === undefined) return [...overTls, ...pooled];
   const findings = upstream.servers.flatMap(({ address, base, "max-connections": most }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     const told: Finding[] = [];
@@ -116,7 +119,7 @@ function ofUpstream(
     if (most !== 0) told.push(error(given, `for tcp:// max-connections is ${NOT_SUPPORTED}`, "leave it out"));
     return told;
   });
-  if (http !== undefined) return [...overTls, ...findings];
+  if (http !== undefined) return [...overTls, ...findings, ...pooled];
   return [
     ...findings,
     ...written(raw, path, ["keep-alive"], FOR_HTTP),

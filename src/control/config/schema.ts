@@ -26,6 +26,7 @@ import { type Listen, readListen } from "./listen.ts";
 import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
+import { proxies } from "./proxy_schema.ts";
 import { route } from "./route_schema.ts";
 import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
@@ -178,6 +179,12 @@ const listener = z.strictObject({
   limits: key(limits.prefault({}), {
     description: "how many connections clients may have, and how fast",
   }),
+  "accept-proxy": key(proxies.optional(), {
+    description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
+    placeholder: "CIDR",
+    flag: "--accept-proxy",
+    example: "10.0.0.0/8",
+  }),
   forwarded: key(forwarded, { description: "what servers are told of the client" }),
   "proxy-status": key(z.enum(["on", "off", "all"]).prefault("on"), {
     description:
@@ -275,7 +282,6 @@ const file = key(
           description: "a listener, by name",
           short: "bind",
           later: [
-            "accept-proxy",
             "on-remove",
             "udp",
             "forward-proxy",
@@ -299,7 +305,6 @@ const file = key(
             "protocol",
             "circuit-breaker",
             "concurrency",
-            "send-proxy",
             "on-remove",
           ],
         }),
@@ -322,7 +327,13 @@ function inherit(config: z.output<typeof file>) {
       exchange: listener.timeouts.exchange ?? timeouts.exchange,
       handshake: listener.timeouts.handshake ?? timeouts.handshake,
     };
-    return [name, { ...listener, trust: listener.trust ?? [], timeouts: own }] as const;
+    const proxies = listener["accept-proxy"] ?? [];
+    return [name, {
+      ...listener,
+      trust: listener.trust ?? [],
+      "accept-proxy": proxies,
+      timeouts: own,
+    }] as const;
   });
   const upstreams = Object.entries(config.upstreams).map(([name, upstream]) => {
     const own = {

@@ -16,7 +16,10 @@ const TIMEOUTS = {
   exchange: ["off", "longest time for a request and its answer as a whole"],
   answer: ["60s", "longest wait for the head of an HTTP server's answer"],
   "server-idle": ["60s", "longest silence of an HTTP server within the body of its answer"],
-  handshake: ["10s", "longest wait for a client to be done with its part of a TLS handshake"],
+  handshake: [
+    "10s",
+    "longest wait for a client to do its part of a TLS handshake, and for a PROXY header",
+  ],
   queue: ["5s", "longest wait for a server while all have the connections they may have"],
 } as const;
 

@@ -99,7 +99,7 @@ function ofCertificates(name: string, listener: Listener, raw: unknown): Finding
           "listen on https:// or tls://, or leave it out",
         ),
       ]),
-      ...(valueAt(raw, timeout) === undefined
+      ...(valueAt(raw, timeout) === undefined || listener["accept-proxy"].length > 0
         ? []
         : [error(timeout, "nothing here has TLS", "leave it out")]),
     ];

@@ -4,6 +4,7 @@ import { type Address, readTarget, SERVER_CONNECTIONS, type Target } from "./add
 import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
+import { sendProxy } from "./proxy_schema.ts";
 import { CONNECT_MS, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
 import { SERVER_TLS, upstreamTls } from "./tls_schema.ts";
 import { type Range, readDuration } from "./units.ts";
@@ -101,6 +102,13 @@ const fields = z.strictObject({
     description: "connections to HTTP servers that are kept for the next request; or off",
     placeholder: "off",
     short: "max-idle",
+  }),
+  "send-proxy": key(sendProxy.optional(), {
+    description: "tell servers by a PROXY header whose connection it is",
+    placeholder: "v1|v2",
+    flag: "--send-proxy",
+    example: "v2",
+    short: "version",
   }),
   tls: key(upstreamTls.optional(), {
     description: "TLS to all of the servers; https:// and tls:// servers imply it",

@@ -94,11 +94,17 @@ export const VERBS: readonly Verb[] = [
     usage: [
       "-c FILE tcp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--alpn PROTOCOL] [--from IP[:PORT]]",
       "-c FILE [METHOD] URL [-H 'NAME: VALUE']... [--from IP[:PORT]]",
+      "... --from PROXY --proxied IP[:PORT]|local",
       "--live [--admin URL] ...",
     ],
     flags: [
       CONFIG,
       { name: "--from", placeholder: "IP[:PORT]", description: "the client; 127.0.0.1 if not given" },
+      {
+        name: "--proxied",
+        placeholder: "IP[:PORT]|local",
+        description: "--from is a proxy before Sluice, and its PROXY header tells this client",
+      },
       {
         name: "--sni",
         placeholder: "NAME",

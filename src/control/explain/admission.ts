@@ -32,22 +32,27 @@ export interface Admission {
 
 const V4 = 4;
 
-export function admission(world: World, { name, number }: ListenerEntry): Admission {
+/** `how`: by the address of a proxy that tells for whom it comes, or by the one that it told, or by the client's own. */
+export function admission(
+  world: World,
+  { name, number }: ListenerEntry,
+  how: "proxy" | "told" | "own",
+): Admission {
   const { guards } = world.plan, guard = guardOf(guards, number);
   if (guard === NONE) return { view: null, refusal: undefined };
-  const source = sourceOf(world, guard), nowTicks = ticksAt(world.monotonicMs);
+  const source = how === "proxy" ? NOBODY : sourceOf(world, guard), nowTicks = ticksAt(world.monotonicMs);
   const steps: AdmissionStep[] = [];
   const step = (key: AdmissionStep["name"], passed: boolean, text: string): boolean => {
     const inner = key === "deny" || key === "allow" ? [key] : ["limits", key];
     steps.push({ name: key, passed, text, ...placeOf(world, ["listeners", name, ...inner]) });
     return passed;
   };
-  const reason = walk(world, guard, source, nowTicks, step);
+  const reason = walk(world, guard, source, nowTicks, how, step);
   const view = { source: source.text, admitted: reason === Reason.None, steps };
   if (reason === Reason.None) return { view, refusal: undefined };
   const { name: code, text } = REASONS[reason];
-  const how = guards.guardReset[guard] === 1 ? "is reset" : "is closed";
-  return { view, refusal: decide("refused", `the connection ${how} (${code}): ${text}`, { reason: code }) };
+  const end = guards.guardReset[guard] === 1 ? "is reset" : "is closed";
+  return { view, refusal: decide("refused", `the connection ${end} (${code}): ${text}`, { reason: code }) };
 }
 
 interface Source {
@@ -56,14 +61,23 @@ interface Source {
   readonly text: string | null;
 }
 
+const NOBODY: Source = { row: NONE, text: null };
+
+/** The client whose record is in the scratch page. */
+function clientText(): string {
+  const family = arenaBytes[ARENA_SCRATCH], bytes = family === V4 ? 4 : 16;
+  if (family === 1) return "unix";
+  return prefixText(arenaBytes.slice(ARENA_SCRATCH + 4, ARENA_SCRATCH + 4 + bytes), 8 * bytes);
+}
+
 /** Which row counts for the client, and what it stands for. */
 function sourceOf({ plan: { guards }, sources }: World, guard: number): Source {
-  if (guards.guardTracks[guard] !== Tracks.Sources) return { row: NONE, text: null };
+  if (guards.guardTracks[guard] !== Tracks.Sources) return NOBODY;
   const { guardPrefix4, guardPrefix6, guardLimiter } = guards,
     v4 = guardPrefix4[guard],
     v6 = guardPrefix6[guard];
   if (!sourceKey(sources, guardLimiter[guard], arenaBytes, ARENA_SCRATCH, v4, v6)) {
-    return { row: NONE, text: null };
+    return NOBODY;
   }
   const isV4 = arenaBytes[ARENA_SCRATCH] === V4, bits = isV4 ? v4 : v6;
   const ip = arenaBytes.slice(ARENA_SCRATCH + 4, ARENA_SCRATCH + (isV4 ? 8 : 20));
@@ -76,16 +90,19 @@ function walk(
   guard: number,
   source: Source,
   nowTicks: number,
+  how: "proxy" | "told" | "own",
   step: (key: AdmissionStep["name"], passed: boolean, text: string) => boolean,
 ): Reason {
   const { plan: { guards }, sources } = world, at = ARENA_SCRATCH;
-  const listed = listVerdict(guards, guard, arenaBytes, at);
+  const isProxy = how === "proxy", listed = listVerdict(guards, guard, arenaBytes, at, isProxy);
   for (
     const [key, list] of [["deny", guards.guardDeny[guard]], ["allow", guards.guardAllow[guard]]] as const
   ) {
-    if (list === NONE) continue;
+    if (list === NONE || (isProxy && key === "allow")) continue;
     const entry = listFind(guards, list, arenaBytes, at);
-    const text = entry === NONE ? "the address is not in it" : `the address is in ${entryText(world, entry)}`;
+    const text = entry === NONE
+      ? `${clientText()} is not in it`
+      : `${clientText()} is in ${entryText(world, entry)}`;
     if (!step(key, key === "deny" ? entry === NONE : entry !== NONE, text)) return listed;
   }
   if (source.text !== null) {
@@ -94,6 +111,7 @@ function walk(
       if (!step(key, passed, text)) return verdict;
     }
   }
+  if (how === "told") return Reason.None; // it was counted by then
   const verdict = listenerVerdict(guards, guard, sources, nowTicks);
   for (const [key, passed, text] of ofListener(world, guard, nowTicks, verdict)) {
     if (!step(key, passed, text)) return verdict;

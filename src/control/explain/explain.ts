@@ -21,7 +21,7 @@ import type { Route } from "../config/route_schema.ts";
 import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
-import { admission } from "./admission.ts";
+import { type Admission, admission } from "./admission.ts";
 import { bandwidthOf } from "./bandwidth.ts";
 import { connection } from "./connection.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
@@ -34,8 +34,9 @@ import type {
   LineView,
   TimeoutView,
 } from "./explanation.ts";
+import { type Begun, introduction } from "./introduction.ts";
 import { findListener, listenersOf, listenerView } from "./listener.ts";
-import { fromText, type Question, type RequestQuestion } from "./question.ts";
+import { clientOf, fromText, type Question, type RequestQuestion } from "./question.ts";
 import {
   forwardedHead,
   inputs,
@@ -96,10 +97,16 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
       decision: decide("nobody", `nobody listens on ${addressText(question.to)}`),
     };
   }
-  placeClient(question, world.config.listeners[entry.name].tls?.client.mode === "require");
-  const { view, refusal } = admission(world, entry);
-  const known = { ...empty, listener: listenerView(world, entry), admission: view };
+  const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
+  const begun = introduction(world, entry, question, certified);
+  if ("problems" in begun) return begun;
+  const { view, refusal } = letIn(world, entry, question, certified, begun);
+  const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view, admission: view };
   if (refusal !== undefined) return { ...known, decision: refusal };
+  if (begun.decision !== undefined) {
+    const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
+    return { ...known, timeouts, decision: begun.decision };
+  }
   const served = { ...known, bandwidth: bandwidthOf(world, entry.name) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
     return { ...served, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
@@ -120,6 +127,26 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   };
 }
 
+/** What lists and limits say: of who connects, and of whom it introduces. Leaves the client in the arena. */
+function letIn(
+  world: World,
+  entry: ListenerEntry,
+  question: Question,
+  certified: boolean,
+  { view: introduced, decision }: Begun,
+): Admission {
+  if (introduced === null) return admission(world, entry, "own");
+  placeClient({ ...question, proxied: null }, certified);
+  const first = admission(world, entry, introduced.by === null ? "own" : "proxy");
+  if (first.refusal !== undefined || decision !== undefined) return first;
+  placeClient(question, certified);
+  if (question.proxied === "local") return first;
+  const second = admission(world, entry, "told");
+  if (first.view === null || second.view === null) return second;
+  const steps = [...first.view.steps, ...second.view.steps];
+  return { view: { ...second.view, steps }, refusal: second.refusal };
+}
+
 function emptyExplanation({ state }: World, question: Question): Explanation {
   return {
     question: { text: question.text, from: fromText(question) },
@@ -127,6 +154,7 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
     decision: decide("nobody", ""),
     listener: null,
     admission: null,
+    introduction: null,
     tls: null,
     elsewhere: [],
     request: null,
@@ -384,7 +412,7 @@ function clientView(
     isIn(plan.arena, plan.trustedAt[first + at], arenaBytes, clientAt)
   );
   return {
-    ip: question.to.kind === "unix" ? "unix" : question.from.ip,
+    ip: clientOf(question)?.ip ?? "unix",
     trusted,
     by: trusted ? by?.text ?? null : null,
   };

@@ -9,6 +9,8 @@ export interface Explanation {
   readonly listener: ListenerView | null;
   /** What the listener's lists and limits say; null: it has none. */
   readonly admission: AdmissionView | null;
+  /** The PROXY header that the connection begins with; null: none is expected. */
+  readonly introduction: IntroductionView | null;
   /** Of the client's connection; null: it has none, or there is nothing that would be told. */
   readonly tls: TlsView | null;
   /** Where something listens, when nothing does where the question leads to. */
@@ -105,6 +107,16 @@ export interface AdmissionStep extends Place {
     | "new-connections";
   readonly passed: boolean;
   readonly text: string;
+}
+
+/** Whom a proxy introduces. */
+export interface IntroductionView {
+  /** Who connects. */
+  readonly proxy: string;
+  /** The prefix of accept-proxy that it is in; null: it is in none, and refused. */
+  readonly by: string | null;
+  /** Whom its header makes the client, itself for `local`; null: there is no header in the question. */
+  readonly client: string | null;
 }
 
 /** The TLS of a client's connection. */
@@ -239,6 +251,8 @@ export interface UpstreamView extends Place {
   readonly balance: "round-robin";
   /** Null: its servers are spoken to without TLS. */
   readonly tls: ServerTlsView | null;
+  /** The PROXY header that each server's connection begins with: `v2 with unique-id, crc32c`; null: none. */
+  readonly send_proxy: string | null;
   /** Requests and connections that wait for a place; of all reactors. */
   readonly waiting: number;
   readonly servers: readonly ServerView[];

@@ -68,16 +68,18 @@ export function askedOf(query: URLSearchParams): Asked {
     what: query.get("to") ?? "",
     method: query.get("method") ?? undefined,
     from: query.get("from") ?? undefined,
+    proxied: query.get("proxied") ?? undefined,
     sni: query.get("sni") ?? undefined,
     alpn: query.get("alpn") ?? undefined,
     headers: query.getAll("header"),
   };
 }
 
-function queryOf({ what, method, from, sni, alpn, headers }: Asked): string {
+function queryOf({ what, method, from, proxied, sni, alpn, headers }: Asked): string {
   const query = new URLSearchParams({ to: what });
   if (method !== undefined) query.set("method", method);
   if (from !== undefined) query.set("from", from);
+  if (proxied !== undefined) query.set("proxied", proxied);
   if (sni !== undefined) query.set("sni", sni);
   if (alpn !== undefined) query.set("alpn", alpn);
   for (const header of headers) query.append("header", header);

@@ -14,6 +14,8 @@ export interface ConnectionQuestion {
   /** Where the client connects to; a name, or all addresses, stands for whatever listens on the port. */
   readonly to: Address;
   readonly from: IpAddress;
+  /** Whom the PROXY header tells that comes first; local: that of the proxy's own connection; null: none comes. */
+  readonly proxied: IpAddress | "local" | null;
   /** Whether it is said to come by TLS: tls://. */
   readonly secure: boolean;
   /** The name that its client asks for by TLS, in lower case; null: none. */
@@ -27,6 +29,7 @@ export interface RequestQuestion {
   readonly text: string;
   readonly to: Address;
   readonly from: IpAddress;
+  readonly proxied: IpAddress | "local" | null;
   /** Whether it comes by https://. */
   readonly secure: boolean;
   /** The name that its client asks for by TLS: the URL's, if nobody says otherwise. */
@@ -46,6 +49,8 @@ export interface Asked {
   readonly what: string;
   readonly method?: string;
   readonly from?: string;
+  /** As `from`, or local. */
+  readonly proxied?: string;
   /** A name to be asked for by TLS, in place of the one in `what`. */
   readonly sni?: string;
   /** `PROTOCOL[,PROTOCOL]...`: what is offered behind TLS. */
@@ -71,6 +76,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
   };
   const { what, method, headers } = asked;
   const from = asked.from === undefined ? FROM : take("--from", readFrom(asked.from));
+  const proxied = asked.proxied === undefined ? null : take("--proxied", readProxied(asked.proxied));
   const isRequest = /^[^:/]*:\/\//.test(what) && !/^(tcp|tls):/.test(what);
   const sni = asked.sni === undefined ? undefined : take("--sni", readSni(asked.sni, what));
   const alpn = asked.alpn === undefined ? [] : take("--alpn", readProtocols(asked.alpn, isRequest));
@@ -83,16 +89,19 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
     if (headers.length > 0) {
       take("-H", refused("a connection has no fields", "ask with a URL, or leave it out"));
     }
-    return listen === undefined || from === undefined || problems.length > 0 ? { problems } : {
-      kind: "connection",
-      text: what + (asked.sni === undefined ? "" : ` for ${asked.sni}`) +
-        (asked.alpn === undefined ? "" : ` offering ${asked.alpn}`),
-      to: listen,
-      from,
-      secure: what.startsWith("tls:"),
-      sni: sni ?? (what.startsWith("tls:") ? nameOf(listen) : null),
-      alpn: alpn!,
-    };
+    return listen === undefined || from === undefined || proxied === undefined || problems.length > 0
+      ? { problems }
+      : {
+        kind: "connection",
+        text: what + (asked.sni === undefined ? "" : ` for ${asked.sni}`) +
+          (asked.alpn === undefined ? "" : ` offering ${asked.alpn}`),
+        to: listen,
+        from,
+        proxied,
+        secure: what.startsWith("tls:"),
+        sni: sni ?? (what.startsWith("tls:") ? nameOf(listen) : null),
+        alpn: alpn!,
+      };
   }
   const url = take(what, readUrl(what));
   if (method !== undefined) take(method, readMethod(method));
@@ -100,7 +109,9 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
   if (length > CHARACTERS_MAX) {
     take("", refused(`a request of ${length} characters`, `ask with at most ${CHARACTERS_MAX}`));
   }
-  if (url === undefined || from === undefined || problems.length > 0) return { problems };
+  if (url === undefined || from === undefined || proxied === undefined || problems.length > 0) {
+    return { problems };
+  }
   const own = headers.some((header) => /^host *:/i.test(header)) ? [] : [`Host: ${url.authority}`];
   const verb = method ?? "GET";
   return {
@@ -108,6 +119,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
     text: `${verb} ${what}`,
     to: url.to,
     from,
+    proxied,
     secure: url.secure,
     sni: url.secure ? sni ?? nameOf(url.to) : null,
     method: verb,
@@ -196,6 +208,18 @@ function readFrom(text: string): Reading<IpAddress> {
   const target = /[/;,]/.test(text) ? undefined : readTarget(text);
   if (target?.ok && target.value.address.kind === "ip") return taken(target.value.address);
   return refused(`${quoted(text)} is no address of a client`, form);
+}
+
+function readProxied(text: string): Reading<IpAddress | "local"> {
+  if (text.toLowerCase() === "local") return taken("local");
+  const reading = readFrom(text);
+  return reading.ok ? reading : refused(reading.what, `${reading.remedy}, or local`);
+}
+
+/** Whom its listener takes for the client; null: whoever is behind a unix socket. */
+export function clientOf({ to, from, proxied }: Question): IpAddress | null {
+  if (proxied !== null && proxied !== "local") return proxied;
+  return to.kind === "unix" ? null : from;
 }
 
 /** The bytes of a request as its client would send them. Characters beyond ASCII are UTF-8. */

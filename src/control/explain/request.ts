@@ -29,7 +29,7 @@ import { TlsFact } from "../../sys/symbols.ts";
 import { arenaBytes } from "../../sys/sys.ts";
 import { encodeAddress, type IpAddress } from "../config/address.ts";
 import { type LineView, NEW_NUMBER, type RequestView } from "./explanation.ts";
-import { type Question, requestBytes, type RequestQuestion } from "./question.ts";
+import { clientOf, type Question, requestBytes, type RequestQuestion } from "./question.ts";
 
 const REQUEST_BYTES_MAX = 2 * RECEIVE_BYTES;
 const PRINT_END = ARENA_PRINT + PRINT_BYTES;
@@ -94,7 +94,7 @@ function placeSession(question: Question, certified: boolean): void {
 
 /** Puts the client of a question into the arena. `certified`: it must show a certificate. */
 export function placeClient(question: Question, certified: boolean): void {
-  const { to, from } = question;
+  const client = clientOf(question);
   inputs.bytes =
     inputs.path =
     inputs.client =
@@ -103,8 +103,8 @@ export function placeClient(question: Question, certified: boolean): void {
       arenaBytes;
   placeSession(question, certified);
   arenaBytes.fill(0, ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES);
-  if (to.kind === "unix") arenaBytes[ARENA_SCRATCH] = FAMILY_UNIX;
-  else arenaBytes.set(clientRecord(from), ARENA_SCRATCH);
+  if (client === null) arenaBytes[ARENA_SCRATCH] = FAMILY_UNIX;
+  else arenaBytes.set(clientRecord(client), ARENA_SCRATCH);
 }
 
 /** Without its scope: policy does not look at it. */

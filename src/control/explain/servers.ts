@@ -52,6 +52,7 @@ export function balance(world: World, upstream: number): Balanced {
       ...placeOf(world, ["upstreams", entry.name]),
       balance: "round-robin",
       tls: serverTlsView(world, entry.name),
+      send_proxy: sendProxyText(world, entry.name),
       waiting: Atomics.load(shared.upstreamWaiting, upstream),
       servers,
       servers_left_out: numbers.length - servers.length,
@@ -176,4 +177,12 @@ function unresolved({ directory, config }: World, upstream: number): string[] {
       return there.has(text + base) ? [] : [text];
     })),
   ];
+}
+
+/** What servers are told of the client before anything else; null: nothing. */
+function sendProxyText({ config }: World, upstream: string): string | null {
+  const given = config.upstreams[upstream]?.["send-proxy"];
+  if (given === undefined) return null;
+  const also = (["unique-id", "crc32c", "tls"] as const).filter((name) => given[name]);
+  return given.version + (also.length === 0 ? "" : ` with ${also.join(", ")}`);
 }

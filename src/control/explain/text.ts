@@ -10,6 +10,7 @@ import type {
   ClientView,
   Explanation,
   ForwardedView,
+  IntroductionView,
   LineView,
   ListenerView,
   Place,
@@ -26,8 +27,19 @@ import type {
 
 /** Lines, each with its newline. */
 export function explanationText(explanation: Explanation): string {
-  const { question, state, decision, listener, tls, request, client, forwarded, answer, upstream } =
-    explanation;
+  const {
+    question,
+    state,
+    decision,
+    listener,
+    introduction,
+    tls,
+    request,
+    client,
+    forwarded,
+    answer,
+    upstream,
+  } = explanation;
   const lines = [
     `${shown(question.text, Infinity)} from ${question.from}`,
     decision.text,
@@ -36,6 +48,7 @@ export function explanationText(explanation: Explanation): string {
     ...(explanation.admission === null ? [] : admissionLines(explanation.admission)),
     ...(explanation.elsewhere.length === 0 ? [] : ["listeners:"]),
     ...explanation.elsewhere.map((other) => `  ${listenerText(other)}`),
+    ...(introduction === null ? [] : [introductionText(introduction)]),
     ...(tls === null ? [] : tlsLines(tls)),
     ...(request === null ? [] : [requestText(request)]),
     ...routeLines(explanation.routes, explanation.routes_left_out),
@@ -56,6 +69,11 @@ function stateText({ source, generation, at, phase }: StateView): string {
   return `by the running process, ${phase ?? "running"}, generation ${generation ?? 0}, at ${
     at ?? "an unknown time"
   }`;
+}
+
+function introductionText({ proxy, by, client }: IntroductionView): string {
+  if (by === null) return `PROXY header: not from ${proxy}, which is in no prefix of accept-proxy`;
+  return `PROXY header: from ${proxy}, in ${by}${client === null ? "" : `: the client is ${client}`}`;
 }
 
 function placed({ key, where }: Place): string {
@@ -172,6 +190,9 @@ function upstreamLines(upstream: UpstreamView): string[] {
   const others = moreThen === 0 ? "" : `, and ${moreThen} more`;
   return [
     `upstream: ${shown(name)}, ${balance} (${placed(upstream)})`,
+    ...(upstream.send_proxy === null
+      ? []
+      : [`  its servers are told of the client first: PROXY ${upstream.send_proxy}`]),
     ...(upstream.tls === null ? [] : [serverTlsText(upstream.tls)]),
     ...servers.flatMap((
       server,

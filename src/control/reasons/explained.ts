@@ -1,11 +1,13 @@
 // Every reason with its help: the table that `sluice why` and the page of all reasons are made of, and how a
 // word of a log is found in it.
+import { PROXY_FLAWS } from "../../proto/proxy_flaw.ts";
 import { Refusal, REFUSALS } from "../../proto/refusal.ts";
 import { TLS_FAULTS } from "../../proto/tls_fault.ts";
 import { Reason, REASONS, type ReasonText } from "../../shared/reason.ts";
 import { ADMISSION_HELP } from "./admission.ts";
 import { CONNECTION_HELP } from "./connections.ts";
 import type { ReasonHelp } from "./help.ts";
+import { PROXY_HELP } from "./proxy.ts";
 import { REQUEST_HELP } from "./requests.ts";
 import { TLS_HELP } from "./tls.ts";
 
@@ -14,6 +16,7 @@ const HELP: Readonly<Record<Reason, ReasonHelp>> = {
   ...REQUEST_HELP,
   ...TLS_HELP,
   ...ADMISSION_HELP,
+  ...PROXY_HELP,
 };
 
 /** A reason with all that is known of it. */
@@ -70,6 +73,7 @@ function detailsOf(whose: ReasonHelp["details"]): readonly DetailText[] {
   if (typeof whose !== "string") {
     return TLS_FAULTS.filter(({ fault }) => whose.includes(fault)).map(({ text }) => ({ status: 0, text }));
   }
+  if (whose === "proxy") return PROXY_FLAWS.slice(1).map((text) => ({ status: 0, text }));
   const others = whose === "request" ? OF_ANSWERS : OF_REQUESTS;
   return REFUSALS.filter((_, code) => !others.includes(code) && !OF_NEITHER.includes(code));
 }

@@ -15,5 +15,5 @@ export interface ReasonHelp {
   /** What the errno beside it tells. */
   readonly errnos?: readonly (readonly [name: string, text: string])[];
   /** Whose message the detail beside it is about; or the faults of TLS that it tells. */
-  readonly details?: "request" | "answer" | readonly Fault[];
+  readonly details?: "request" | "answer" | "proxy" | readonly Fault[];
 }

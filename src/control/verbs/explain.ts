@@ -23,10 +23,11 @@ export async function explainVerb({ values, rest }: VerbArguments, parts: Parts)
   const split = splitQuestion(rest, values.has("--config") || values.has("--live"));
   if ("problems" in split) return refused(split.problems);
   const [from] = values.get("--from") ?? [],
+    [proxied] = values.get("--proxied") ?? [],
     [sni] = values.get("--sni") ?? [],
     [alpn] = values.get("--alpn") ?? [],
     headers = values.get("--header") ?? [];
-  const asked: Asked = { what: split.what, method: split.method, from, sni, alpn, headers };
+  const asked: Asked = { what: split.what, method: split.method, from, proxied, sni, alpn, headers };
   const question = readQuestion(asked);
   if ("problems" in question) return refused(question.problems);
   let answer: Explanation | Problems;

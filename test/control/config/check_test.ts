@@ -69,6 +69,7 @@ test("the shortest configuration gets every default", () => {
         "redirect-to-https": false,
         routes: [],
         trust: [],
+        "accept-proxy": [],
         forwarded: {
           "x-forwarded-for": "append",
           "x-forwarded-proto": "append",

@@ -73,17 +73,29 @@ export async function worldOf(text = CONFIG, files: Files = {}): Promise<World> 
  * behind --sni, protocols behind --alpn. */
 export function answerTo(world: World, words: readonly string[]): Explanation {
   const rest: string[] = [], headers: string[] = [];
-  let from: string | undefined, sni: string | undefined, alpn: string | undefined;
+  let from: string | undefined,
+    proxied: string | undefined,
+    sni: string | undefined,
+    alpn: string | undefined;
   for (let at = 0; at < words.length; at++) {
     if (words[at] === "-H") headers.push(words[++at]);
     else if (words[at] === "--from") from = words[++at];
+    else if (words[at] === "--proxied") proxied = words[++at];
     else if (words[at] === "--sni") sni = words[++at];
     else if (words[at] === "--alpn") alpn = words[++at];
     else rest.push(words[at]);
   }
   const split = splitQuestion(rest, true);
   ok("what" in split, JSON.stringify(split));
-  const question = readQuestion({ what: split.what, method: split.method, from, sni, alpn, headers });
+  const question = readQuestion({
+    what: split.what,
+    method: split.method,
+    from,
+    proxied,
+    sni,
+    alpn,
+    headers,
+  });
   ok("kind" in question, JSON.stringify(question));
   const answer = explain(world, question);
   ok("decision" in answer, JSON.stringify(answer));

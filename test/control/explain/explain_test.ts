@@ -89,6 +89,7 @@ describe("explain, by state", () => {
     world.health.note({
       probe: world.directory.servers.get(server)!.probe,
       atMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+      clockMs: 0,
       reason: Reason.ConnectionRefused,
       errno: ECONNREFUSED,
       heard: Heard.Nothing,

@@ -196,15 +196,18 @@ describe("splitQuestion", () => {
 });
 
 it("askedOf reads a query as it is asked of /explain", () => {
-  const query = new URLSearchParams("to=http://a/&method=PUT&header=A:+1&header=B:+2&from=::1&sni=b&alpn=h2");
+  const query = new URLSearchParams(
+    "to=http://a/&method=PUT&header=A:+1&header=B:+2&from=::1&proxied=local&sni=b&alpn=h2",
+  );
   deepEqual(askedOf(query), {
     what: "http://a/",
     method: "PUT",
     from: "::1",
+    proxied: "local",
     sni: "b",
     alpn: "h2",
     headers: ["A: 1", "B: 2"],
   });
-  const nothing = { method: undefined, from: undefined, sni: undefined, alpn: undefined };
+  const nothing = { method: undefined, from: undefined, proxied: undefined, sni: undefined, alpn: undefined };
   deepEqual(askedOf(new URLSearchParams()), { what: "", ...nothing, headers: [] });
 });

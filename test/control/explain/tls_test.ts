@@ -143,6 +143,7 @@ describe("explain of TLS", () => {
     asked.health.note({
       probe: asked.directory.servers.get(server)!.probe,
       atMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+      clockMs: 0,
       reason: Reason.ServerCertificateAuthority,
       errno: detail,
       heard: Heard.Nothing,

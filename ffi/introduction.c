@@ -1,0 +1,54 @@
+/* introduction.c: what a proxy before us told of a client, by the header that it sent before the client's first byte
+ * (PROXY protocol). Who the client is stands in its row of fds[], for everybody; what else was told is kept for the
+ * servers that are told of it in turn. */
+#include "room.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define INTRODUCTION_BYTES_MAX 65536
+
+struct sl_introduction { int32_t bytes; uint8_t told[]; };
+
+/* The client of <slot> is who the introduction at <off> says: a peer record, which sl_client tells from here on, and
+ * whatever else was told of it; all of it is kept until the slot is closed. One that came before is forgotten.
+ * -ENOMEM when there is no memory; then nothing has changed. */
+int32_t sl_introduce(int32_t slot, uint32_t off, int32_t bytes)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, bytes);
+    CHECK(bytes >= SL_PEER_BYTES && bytes <= INTRODUCTION_BYTES_MAX && me->slots[slot] != 0);
+    struct sl_introduction *kept = malloc(sizeof *kept + (size_t)bytes);
+    if (kept == NULL)
+        return -ENOMEM;
+    kept->bytes = bytes;
+    memcpy(kept->told, me->arena + off, (size_t)bytes);
+    if (me->slots[slot] & SLOT_INTRODUCED)
+        sl_introduction_forget(me, slot);
+    memcpy(sl_fds[FD(slot)].peer, kept->told, SL_PEER_BYTES);
+    me->introductions[slot] = kept;
+    me->slots[slot] |= SLOT_INTRODUCED;
+    return 0;
+}
+
+/* Writes the introduction of <slot> to the arena at <off>, as it was kept, at most <bytes> of it. Returns how many it
+ * has in all; 0: nobody has introduced this client. */
+int32_t sl_introduction(int32_t slot, uint32_t off, int32_t bytes)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, bytes);
+    CHECK(me->slots[slot] != 0);
+    if (!(me->slots[slot] & SLOT_INTRODUCED))
+        return 0;
+    const struct sl_introduction *kept = me->introductions[slot];
+    memcpy(me->arena + off, kept->told, (size_t)(kept->bytes < bytes ? kept->bytes : bytes));
+    return kept->bytes;
+}
+
+/* What a proxy told of the client of a slot that is being closed. */
+void sl_introduction_forget(struct sl_room *room, int32_t slot)
+{
+    free(room->introductions[slot]);
+    room->introductions[slot] = NULL;
+    room->slots[slot] &= ~SLOT_INTRODUCED;
+}
