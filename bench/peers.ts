@@ -57,6 +57,16 @@ export const sluice: Proxy = {
   command: (place) => ["dist/sluice", ...sluiceArguments(place, "tcp", "off")],
 };
 
+/** Sluice with a limit for each connection. */
+export function slowed(rate: string): Proxy {
+  return {
+    name: `sluice, ${rate}`,
+    column: "sluice",
+    missing: () => missingFile("dist/sluice"),
+    command: (place) => [...sluice.command(place), "--bandwidth-per-connection", rate],
+  };
+}
+
 const SLUICE_LOG = "bench/.build/sluice.log";
 
 export const sluiceHttp: Proxy = {

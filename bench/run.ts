@@ -12,6 +12,7 @@ import { report, writeResults } from "./report.ts";
 import { withProxy } from "./stage.ts";
 import { table } from "./table.ts";
 import { buildTools, needPackages, root } from "./tools.ts";
+import { line as bandwidth } from "./lines/bandwidth.ts";
 import { line as bulk } from "./lines/bulk.ts";
 import { line as churn } from "./lines/churn.ts";
 import { line as cpu } from "./lines/cpu.ts";
@@ -38,7 +39,7 @@ import { line as tlsSmall } from "./lines/tls_small.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
-  ...[cpu, unpinned, latency, bulk, churn, idle, echo, crowd, start, large, deno],
+  ...[cpu, unpinned, latency, bulk, bandwidth, churn, idle, echo, crowd, start, large, deno],
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
   ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
 ];
