@@ -24,7 +24,7 @@ export interface PlacedPaces {
 
 /** A quantum is what comes in so long, or a segment if that is more; but no more than comes in a tenth of a second,
  * than a pipe holds, and than half of the burst. So 64 kB/s go smoothly, and 1 Gbit/s in pieces that are worth it. */
-const QUANTUM_MS = 5;
+const QUANTUM_MS = 8;
 const SLOW_QUANTUM_MS = 100;
 /** Both of a rate are kept in 32 bits. */
 const WHOLE_MAX = 2 ** 31 - 1;

@@ -14,8 +14,8 @@ const pace = (amount: number, burst = amount / 10, windowMs = 1_000): Pace => ({
 test("quantumOf: smooth where it is slow, worth a call where it is fast", () => {
   const cases: [given: Pace, want: number, why: string][] = [
     [pace(64_000), 1_448, "one segment, 23 ms"],
-    [pace(1e6), 5_000, "5 ms"],
-    [pace(125e6), 625_000, "5 ms of 1 Gbit/s"],
+    [pace(1e6), 8_000, "8 ms"],
+    [pace(125e6), 1_000_000, "8 ms of 1 Gbit/s"],
     [pace(12.5e9), QUANTUM_BYTES_MAX, "no more than a pipe holds"],
     [pace(1_000), 50, "half of the burst"],
     [pace(1_000, 1_000), 100, "no more than comes in a tenth of a second"],
