@@ -3,13 +3,12 @@
  * Listening sockets belong to the process: the control plane opens and closes them, a reactor only
  * watches them, so no death of a thread loses a queue. A connection between sl_accept and sl_adopt
  * is a token (opaque to TypeScript); its row in fds[] says which room it was handed to. */
-#include "room.h"
+#include "socket.h"
 
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -37,9 +36,13 @@ static int stale(const struct sockaddr_storage *address, socklen_t length)
 
 /* Opens listening socket <listener> on the address record at <address_off>: socket(2), bind(2),
  * listen(2). An IPv6 wildcard is dual-stack. TCP_NODELAY is set here, once: accepted sockets inherit
- * it. <flags> 1: SO_REUSEPORT. Returns 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as bind does. */
-int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog)
+ * it. <flags> 1: SO_REUSEPORT; 2: only tries, and closes again. <socket>: its settings (0: none), which accepted
+ * sockets inherit. Returns 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as bind does, and what an option fails by
+ * (see sl_socket_flaw). */
+int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket)
 {
+    const struct sl_socket *of = sl_socket_get(socket);
+    CHECK(of != NULL || socket == 0);
     CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) == 0 && backlog > 0);
     CHECK_ARENA(address_off, SL_ADDRESS_BYTES);
     struct sockaddr_storage address;
@@ -48,14 +51,16 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
     CHECK(!(flags & LISTEN_DRY) || address.ss_family != AF_UNIX);
 
     int family = address.ss_family, on = 1, off = 0;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd == -1)
-        return -errno;
+    int fd = sl_socket_make(of, family), made_path = 0;
+    if (fd < 0)
+        return fd;
     if ((family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1) ||
         (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1) ||
         ((flags & LISTEN_REUSEPORT) && family != AF_UNIX &&
          setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == -1) ||
         (family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1))
+        goto failed;
+    if (of != NULL && (errno = -sl_socket_listens(of, fd, family)) != 0)
         goto failed;
     if (bind(fd, (struct sockaddr *)&address, length) == -1) {
         if (errno != EADDRINUSE)
@@ -71,13 +76,11 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
         close(fd);
         return 0;
     }
-    if (listen(fd, backlog) == -1) {
-        int error = errno;
-        if (family == AF_UNIX)
-            unlink(((struct sockaddr_un *)&address)->sun_path);
-        errno = error;
+    made_path = family == AF_UNIX;
+    if (made_path && of != NULL && (errno = -sl_socket_owns(of, ((struct sockaddr_un *)&address)->sun_path)) != 0)
         goto failed;
-    }
+    if (listen(fd, backlog) == -1)
+        goto failed;
     struct stat status;
     made[listener].inode = 0;
     if (family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0)
@@ -86,6 +89,8 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
     return 0;
 failed:;
     int error = errno;
+    if (made_path)
+        unlink(((struct sockaddr_un *)&address)->sun_path);
     close(fd);
     return -error;
 }
@@ -130,6 +135,7 @@ int32_t sl_listener_close(int32_t listener)
         status.st_dev == made[listener].device && status.st_ino == made[listener].inode)
         unlink(((struct sockaddr_un *)&address)->sun_path);
     atomic_store(&sl_listeners[listener], 0);
+    sl_udp_family[listener] = 0;
     return close(fd) == -1 ? -errno : 0;
 }
 
@@ -138,7 +144,8 @@ int32_t sl_listener_close(int32_t listener)
 int32_t sl_watch(int32_t listener, int32_t on)
 {
     CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
-    struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)TAG_LISTENER << 32 | (uint32_t)listener };
+    uint32_t what = sl_udp_family[listener] == 0 ? TAG_LISTENER : TAG_DATAGRAMS;
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = tag(what, (uint32_t)listener) };
     int fd = atomic_load(&sl_listeners[listener]) - 1;
     if (epoll_ctl(me->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) == -1)
         return errno == (on ? EEXIST : ENOENT) ? 0 : -errno;
@@ -152,6 +159,7 @@ int32_t sl_watch(int32_t listener, int32_t on)
 int32_t sl_accept(int32_t listener)
 {
     CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    CHECK(sl_udp_family[listener] == 0);
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     int fd;
@@ -206,7 +214,7 @@ int32_t sl_hand(int32_t token, int32_t room)
 {
     CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
     CHECK(room > 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
-    return sl_fd_register(token, room, 0, 0, sl_fds[token].listener);
+    return sl_fd_register(token, room, 0, 0, sl_fds[token].listener, EVERYTHING);
 }
 
 /* Which listening socket a newcomer came through. */

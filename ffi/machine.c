@@ -17,10 +17,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 #define PIPE_BYTES (1 << 20) /* what a bulk stream asks for */
 
 enum { MACHINE_PAGE, MACHINE_GLIBC, MACHINE_CLOCK, MACHINE_EPOLL, MACHINE_SPLICE, MACHINE_PIPE, MACHINE_IP6,
-       MACHINE_REUSEPORT, MACHINE_MEMFD, MACHINE_OPENAT2, MACHINE_NOWAIT, MACHINE_KTLS };
+       MACHINE_REUSEPORT, MACHINE_MEMFD, MACHINE_OPENAT2, MACHINE_NOWAIT, MACHINE_KTLS,
+       MACHINE_MPTCP, MACHINE_TRANSPARENT, MACHINE_DEVICE };
 
 /* Closes what is open of <fds>; returns -errno if it <failed>, else <result>. */
 static int32_t done(const int *fds, int count, int failed, int32_t result)
@@ -109,11 +114,32 @@ static int32_t try_ktls(void)
     return done(&fd, 1, failed, 1);
 }
 
+static int32_t try_mptcp(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    return done(&fd, 1, fd == -1, 1);
+}
+
+/* To take addresses for its own that are not: CAP_NET_ADMIN, or CAP_NET_RAW. */
+static int32_t try_transparent(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    int failed = fd == -1 || setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof on) == -1;
+    return done(&fd, 1, failed, 1);
+}
+
+static int32_t try_device(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int failed = fd == -1 || setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof "lo") == -1;
+    return done(&fd, 1, failed, 1);
+}
+
 /* One fact about the machine: 0 bytes of a page; 1 glibc's version, 2036 for 2.36; 2 the clock's state as
  * adjtimex(2) tells it, 5 (TIME_ERROR) when nothing keeps it right; 5 how large a pipe becomes that is to
  * have 1 MiB; and 1 for what works: 3 epoll with an eventfd, 4 splice, 6 a dual-stack socket of IPv6,
- * 7 SO_REUSEPORT, 8 memfd_create, 9 openat2, 10 preadv2 with RWF_NOWAIT, 11 kTLS. What does not work is the
- * negative errno that says why. Needs no room. -EINVAL for any other. */
+ * 7 SO_REUSEPORT, 8 memfd_create, 9 openat2, 10 preadv2 with RWF_NOWAIT, 11 kTLS, 12 MPTCP, 13 IP_TRANSPARENT,
+ * 14 SO_BINDTODEVICE. What does not work is the negative errno that says why. Needs no room. -EINVAL for any other. */
 int32_t sl_machine(int32_t which)
 {
     struct timex clock = { .modes = 0 };
@@ -131,6 +157,9 @@ int32_t sl_machine(int32_t which)
     case MACHINE_OPENAT2: return try_openat2();
     case MACHINE_NOWAIT: return try_nowait();
     case MACHINE_KTLS: return try_ktls();
+    case MACHINE_MPTCP: return try_mptcp();
+    case MACHINE_TRANSPARENT: return try_transparent();
+    case MACHINE_DEVICE: return try_device();
     default: return -EINVAL;
     }
 }

@@ -25,16 +25,21 @@
 #define SL_LISTENERS_MAX 4096
 #define SL_PATTERNS_MAX 4096
 #define SL_PROFILES_MAX 8192 /* TLS settings of listeners and upstreams */
+#define SL_SOCKETS_MAX 32768 /* settings of the sockets of listeners and upstreams */
 #define SL_CERTS_MAX 65536
 #define SL_SERVERS_MAX 131072
 #define SL_ADDRESS_BYTES 112
 #define SL_PEER_BYTES 24    /* an address record without its unix path */
 #define SL_EVENT_INTS 3     /* what, who, bits: see sl_poll */
+#define SL_DATAGRAMS_MAX 32 /* of a batch: see udp.c */
+#define SL_DATAGRAM_INTS 16
+/* Of a buffer: any datagram, and so much more that their beginnings do not share lines of a cache. */
+#define SL_DATAGRAM_BYTES 65856
 
 #define SL_API __attribute__((visibility("default")))
 
 /* What an event is about, when it is not a slot (a slot's number is > 0). */
-enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2 };
+enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2, SL_DATAGRAMS = -3 };
 
 /* Readiness bits of an event, and of net/ready.ts. */
 /* SL_PIECES: bytes come in pieces that one read does not join (urgent data, unix sockets, TLS records), so a read that did not fill its buffer does not prove the socket empty. */
@@ -60,7 +65,7 @@ SL_API int32_t sl_hear(int32_t slot, int32_t on);
 SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 
 /* ---- listening sockets and newcomers (accept.c) ---- */
-SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog);
+SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
 SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_close(int32_t listener);
@@ -75,7 +80,7 @@ SL_API int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen);
 SL_API int32_t sl_refuse(int32_t token, int32_t reset);
 
 /* ---- sockets of slots (sock.c) ---- */
-SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off);
+SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t how);
 SL_API int32_t sl_outcome(int32_t slot);
 SL_API int32_t sl_recv(int32_t slot, uint32_t off, int32_t len);
 SL_API int32_t sl_peek(int32_t slot, uint32_t off, int32_t len);
@@ -89,6 +94,28 @@ SL_API int32_t sl_introduce(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_introduction(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_sockname(int32_t slot, uint32_t off);
 SL_API int32_t sl_peername(int32_t slot, uint32_t off);
+
+/* ---- datagrams (udp.c) ---- */
+SL_API int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags);
+SL_API int32_t sl_udp_lost(int32_t listener);
+SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off);
+SL_API int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max);
+SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t max);
+SL_API int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count);
+SL_API int32_t sl_udp_answer(int32_t listener, uint32_t off, int32_t first, int32_t count);
+
+/* ---- what sockets are made with (socket.c) ---- */
+/* In <how> of sl_connect, behind the number of the settings: what is to be sent comes at once; the client's address
+ * record lies behind the server's, for settings whose connections come from there. */
+#define SL_HOW_SOCKET 0x7fff
+#define SL_HOW_CLIENT (1 << 16)
+#define SL_HOW_SPEAKS (1 << 17)
+SL_API int32_t sl_socket_open(int32_t socket);
+SL_API int32_t sl_socket_set(int32_t socket, int32_t option, int32_t value);
+SL_API int32_t sl_socket_source(int32_t socket, uint32_t off);
+SL_API int32_t sl_socket_device(int32_t socket, uint32_t off, int32_t bytes);
+SL_API int32_t sl_socket_try(int32_t socket, int32_t family);
+SL_API int32_t sl_socket_flaw(void);
 
 /* ---- pipes and splice (pipe.c) ---- */
 SL_API int32_t sl_pipe_open(int32_t pipe, int32_t bytes);

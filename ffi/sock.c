@@ -1,31 +1,34 @@
 /* sock.c: the socket of a slot. One function, one system call. */
+#include "socket.h"
 #include "tls.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <unistd.h>
 
-
-/* Options of sl_option, by number: what crosses is ours, not the platform's. */
-enum { OPTION_NODELAY, OPTION_KEEPALIVE, OPTION_KEEPIDLE, OPTION_KEEPINTVL, OPTION_KEEPCNT,
-       OPTION_USER_TIMEOUT, OPTION_SNDBUF, OPTION_RCVBUF, OPTION_QUICKACK, OPTION_COUNT };
+#define OPTION_COUNT (SOCKET_UDP_GRO + 1)
 
 /* Starts a connection for <slot> to the address record at <address_off>: socket(2), connect(2), and
  * registration. Returns 0 when it is already there (unix sockets), -EINPROGRESS while it is on its way
  * (readiness to write ends it: ask sl_outcome); any other -errno means that there is no socket:
- * -ECONNREFUSED, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EMFILE, ... */
-int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
+ * -ECONNREFUSED, -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EMFILE, -ENODEV (it is to come from an address or an
+ * interface that is not there), ... <how> is the number of its settings (0: none), and the flags in sluice.h; with
+ * SL_HOW_SPEAKS, 0 may also mean that the SYN waits for the first bytes. */
+int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t how)
 {
     CHECK_SLOT(slot);
-    CHECK_ARENA(address_off, SL_ADDRESS_BYTES);
+    CHECK_ARENA(address_off, 2 * SL_ADDRESS_BYTES);
+    const struct sl_socket *of = sl_socket_get(how & SL_HOW_SOCKET);
+    CHECK(of != NULL || how == 0);
     CHECK(me->slots[slot] == 0);
     struct sockaddr_storage address;
     socklen_t length = sl_address_read(me->arena + address_off, &address);
     CHECK(length > 0);
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd == -1)
-        return -errno;
+    int fd = sl_socket_make(of, address.ss_family);
+    if (fd < 0)
+        return fd;
     if (fd >= sl_fds_max) {
         close(fd);
         return -EMFILE;
@@ -33,6 +36,14 @@ int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
     int on = 1;
     if (address.ss_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (of != NULL) {
+        const uint8_t *client = how & SL_HOW_CLIENT ? me->arena + address_off + SL_ADDRESS_BYTES : NULL;
+        int error = sl_socket_connects(of, fd, address.ss_family, client, (how & SL_HOW_SPEAKS) != 0);
+        if (error != 0) {
+            close(fd);
+            return error;
+        }
+    }
     int result = connect(fd, (struct sockaddr *)&address, length) == 0 ? 0 : -errno;
     if (result == -EINTR)
         result = -EINPROGRESS; /* connect(2): it goes on by itself */
@@ -41,7 +52,7 @@ int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off)
         return result;
     }
     sl_fds[fd].pieces = address.ss_family == AF_UNIX;
-    int error = sl_fd_register(fd, my_index, slot, gen, -1);
+    int error = sl_fd_register(fd, my_index, slot, gen, -1, EVERYTHING);
     if (error != 0) {
         close(fd);
         return error;
@@ -152,20 +163,21 @@ int32_t sl_close(int32_t slot, int32_t reset)
     return 0;
 }
 
-/* Sets a socket option by the number of the enum above; values in the units of tcp(7) and socket(7)
+/* Sets a socket option by its number in socket.h, up to QUICKACK; values in the units of tcp(7) and socket(7)
  * (seconds for KEEPIDLE and KEEPINTVL, milliseconds for USER_TIMEOUT, bytes for the buffers). */
 int32_t sl_option(int32_t slot, int32_t option, int32_t value)
 {
     static const struct { int level, name; } options[OPTION_COUNT] = {
-        [OPTION_NODELAY] = { IPPROTO_TCP, TCP_NODELAY },
-        [OPTION_KEEPALIVE] = { SOL_SOCKET, SO_KEEPALIVE },
-        [OPTION_KEEPIDLE] = { IPPROTO_TCP, TCP_KEEPIDLE },
-        [OPTION_KEEPINTVL] = { IPPROTO_TCP, TCP_KEEPINTVL },
-        [OPTION_KEEPCNT] = { IPPROTO_TCP, TCP_KEEPCNT },
-        [OPTION_USER_TIMEOUT] = { IPPROTO_TCP, TCP_USER_TIMEOUT },
-        [OPTION_SNDBUF] = { SOL_SOCKET, SO_SNDBUF },
-        [OPTION_RCVBUF] = { SOL_SOCKET, SO_RCVBUF },
-        [OPTION_QUICKACK] = { IPPROTO_TCP, TCP_QUICKACK },
+        [SOCKET_NODELAY] = { IPPROTO_TCP, TCP_NODELAY },
+        [SOCKET_KEEPALIVE] = { SOL_SOCKET, SO_KEEPALIVE },
+        [SOCKET_KEEPIDLE] = { IPPROTO_TCP, TCP_KEEPIDLE },
+        [SOCKET_KEEPINTVL] = { IPPROTO_TCP, TCP_KEEPINTVL },
+        [SOCKET_KEEPCNT] = { IPPROTO_TCP, TCP_KEEPCNT },
+        [SOCKET_USER_TIMEOUT] = { IPPROTO_TCP, TCP_USER_TIMEOUT },
+        [SOCKET_SNDBUF] = { SOL_SOCKET, SO_SNDBUF },
+        [SOCKET_RCVBUF] = { SOL_SOCKET, SO_RCVBUF },
+        [SOCKET_QUICKACK] = { IPPROTO_TCP, TCP_QUICKACK },
+        [SOCKET_UDP_GRO] = { SOL_UDP, UDP_GRO },
     };
     CHECK_SLOT(slot);
     CHECK(option >= 0 && option < OPTION_COUNT && me->slots[slot] != 0);

@@ -28,8 +28,16 @@ import { Directory } from "./directory.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
-import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
+import {
+  closeListeners,
+  datagramsLost,
+  ListenError,
+  openListeners,
+  type Socket,
+  stopListeners,
+} from "./listeners.ts";
 import { Lists } from "./lists.ts";
+import { openSettings, OwnerError, settingFindings } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
@@ -230,6 +238,7 @@ export class App {
     const reactors = config.reactors === "auto"
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
+    this.#openSettings(config, tell);
     this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
     const capacity = this.#capacity(fds, reactors);
     const logState = this.#accessLog.stateMemory;
@@ -313,6 +322,7 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       sources: reactors.sources,
@@ -326,6 +336,24 @@ export class App {
       log: this.#log,
       accessLog,
     };
+  }
+
+  /** What sockets are made with; what of it does not work here ends a start, or is told. */
+  #openSettings(config: Config, tell: Tell): void {
+    let numbers;
+    try {
+      numbers = openSettings(config);
+    } catch (error) {
+      if (error instanceof OwnerError) {
+        throw new ListenError(`${error.message}; write one of those, or a number`);
+      }
+      throw error;
+    }
+    const findings = settingFindings(config, numbers);
+    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
+    const errors = lines("error");
+    if (errors.length > 0) throw new StartError(errors, 1);
+    for (const line of lines("warning")) this.#log.warn("sockets", line);
   }
 
   #compile(): Plan {
@@ -435,10 +463,11 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
-    stopListeners(this.#sockets);
+    const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
+    stopListeners(streams);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
-    closeListeners(this.#sockets);
-    this.#sockets = [];
+    closeListeners(streams);
+    this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them
   }
 
   /** Gives everything back, as far as it was taken. */
@@ -452,6 +481,8 @@ export class App {
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);
+      closeListeners(this.#sockets);
+      this.#sockets = [];
     } else if (this.#sockets.length > 0) {
       closeListeners(this.#sockets);
       this.#sockets = [];

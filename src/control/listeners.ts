@@ -2,20 +2,25 @@
 // starts and no death of a Worker loses a queue. Reactors only watch them.
 import { accessSync, constants, lstatSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX } from "../base/limits.ts";
+import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX, NONE } from "../base/limits.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { LISTEN_DRY, LISTEN_REUSEPORT } from "../sys/symbols.ts";
+import { LISTEN_DRY, LISTEN_REUSEPORT, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
+import { socketNumbers } from "./config/compile_sockets.ts";
+import { shown } from "./config/errors.ts";
 import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
+import { settingFlaw } from "./sockets.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
 export const BACKLOG = 65_535;
 
 export interface Socket extends OpenSocket {
-  /** The reactor that watches it, counted from 0; in balanced mode always the main one. */
+  /** The reactor that watches it, counted from 0; in balanced mode always the main one, but for datagrams. */
   readonly reactor: number;
+  /** Its clients send datagrams. */
+  readonly datagrams: boolean;
 }
 
 /** A listener that could not be opened: one line with the remedy. */
@@ -24,23 +29,28 @@ export class ListenError extends Error {
 }
 
 /** Opens every listener of a configuration, or none: on the first failure those already open are
- * closed again. @throws ListenError */
+ * closed again. The settings of their sockets are open. @throws ListenError */
 export function openListeners(
   config: Config,
   reactors: number,
   resolve: (address: Address) => readonly LiteralAddress[],
 ): Socket[] {
-  const open: Socket[] = [];
+  const open: Socket[] = [], numbers = socketNumbers(config);
   try {
     for (const [name, listener] of Object.entries(config.listeners)) {
+      const how = {
+        number: numbers.listeners.get(name) ?? NONE,
+        backlog: listener.socket.backlog ?? BACKLOG,
+      };
       for (const bind of listener.bind) {
         const addresses = resolve(bind.address);
         if (addresses.length === 0) {
           throw new ListenError(`${bind.text}: the name does not resolve; write an address of this machine`);
         }
         for (const address of addresses) {
-          const copies = config.accept === "reuseport" && address.kind === "ip" ? reactors : 1;
-          openCopies(open, name, bind.text, address, copies);
+          const datagrams = bind.protocol === "udp";
+          const isSet = datagrams || (config.accept === "reuseport" && address.kind === "ip");
+          openCopies(open, name, bind.text, address, isSet ? reactors : 1, { ...how, datagrams });
         }
       }
     }
@@ -60,15 +70,27 @@ export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
+/** Datagrams that were lost because a receive buffer was full. */
+export function datagramsLost(sockets: readonly Socket[]): number {
+  return sockets.filter(({ datagrams }) => datagrams)
+    .reduce((sum, { socket }) => sum + Math.max(0, sys.udp_lost(socket)), 0);
+}
+
 /** Why an address could not be listened on. `inUse`: by somebody who may be gone when it matters. */
 export interface AddressFlaw {
   readonly what: string;
   readonly remedy: string;
   readonly inUse: boolean;
+  /** The key under `socket` that it is about; without it, the address. */
+  readonly key?: string;
 }
 
-/** Why an address could not be listened on now, found without listening. In use may mean: by the running Sluice. */
-export function addressFlaw(address: LiteralAddress): AddressFlaw | undefined {
+/** Why an address could not be listened on now with settings `number`, found without listening. In use may mean: by
+ * the running Sluice. */
+export function addressFlaw(
+  address: LiteralAddress,
+  { number = NONE, datagrams = false }: { readonly number?: number; readonly datagrams?: boolean } = {},
+): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {
     const [what, ...remedy] = text.split("; ");
@@ -82,12 +104,16 @@ export function addressFlaw(address: LiteralAddress): AddressFlaw | undefined {
     return flaw(error.message);
   }
   arenaBytes.set(record, ARENA_SCRATCH);
-  const result = sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG);
+  const result = datagrams
+    ? sys.udp_listen(LISTENERS_MAX - 1, ARENA_SCRATCH, UDP_DRY)
+    : sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG, number);
   if (result === 0) return undefined;
-  if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address));
+  const setting = number === NONE || datagrams ? undefined : settingFlaw(-result);
+  if (setting !== undefined) return { ...setting, inUse: false };
+  if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address, datagrams));
   return {
     what: "the address is in use now, maybe by the running Sluice",
-    remedy: "ss -ltnp shows by whom",
+    remedy: `${shownBy(datagrams)} shows by whom`,
     inUse: true,
   };
 }
@@ -128,6 +154,11 @@ function openCopies(
   bind: string,
   address: LiteralAddress,
   copies: number,
+  { number, backlog, datagrams }: {
+    readonly number: number;
+    readonly backlog: number;
+    readonly datagrams: boolean;
+  },
 ): void {
   let record = addressRecord(bind, address);
   for (let reactor = 0; reactor < copies; reactor++) {
@@ -136,14 +167,22 @@ function openCopies(
       throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
     }
     arenaBytes.set(record, ARENA_SCRATCH);
-    const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, BACKLOG);
-    if (result < 0) throw new ListenError(`${bind}: ${listenProblem(-result, address)}`);
+    const result = datagrams
+      ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
+      : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
+    if (result < 0) {
+      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result);
+      const why = flaw === undefined
+        ? listenProblem(-result, address, datagrams)
+        : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
+      throw new ListenError(`${bind}: ${why}`);
+    }
     const told = sys.listener_address(socket, ARENA_SCRATCH);
     const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
     const port = address.kind === "ip"
       ? arenaBytes[ARENA_SCRATCH + 2] << 8 | arenaBytes[ARENA_SCRATCH + 3]
       : 0;
-    open.push({ socket, listener, bind, bound, port, reactor });
+    open.push({ socket, listener, bind, bound, port, reactor, datagrams });
     if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
@@ -166,13 +205,20 @@ function rememberPort(record: Uint8Array): Uint8Array {
   return next;
 }
 
-function listenProblem(errno: number, address: LiteralAddress): string {
+/** The command that shows who has a port. */
+function shownBy(datagrams: boolean): string {
+  return datagrams ? "ss -lunp" : "ss -ltnp";
+}
+
+function listenProblem(errno: number, address: LiteralAddress, datagrams: boolean): string {
   switch (errno) {
     case EADDRINUSE:
       return address.kind === "unix"
         ? "the address is already in use; stop what listens there (ss -lxp shows it), remove a file that is no " +
           "socket, or choose another path"
-        : "the address is already in use; stop what listens there (ss -ltnp shows it) or choose another port";
+        : `the address is already in use; stop what listens there (${
+          shownBy(datagrams)
+        } shows it) or choose another port`;
     case EACCES:
       return address.kind === "ip" && address.port < unprivilegedPort()
         ? `port ${address.port} is privileged; run as root, grant CAP_NET_BIND_SERVICE, or choose a port of ` +

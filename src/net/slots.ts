@@ -18,6 +18,7 @@ export let slotHoldBytes: Uint32Array;
 export let slotLentBytes: Uint32Array;
 export let slotPaidBytes: Float64Array;
 export let slotTookKiB: Uint16Array;
+export let slotFullMs: Float64Array;
 export let slotMovedBytes: Float64Array;
 export let slotBody: Uint8Array;
 export let slotPhase: Uint8Array;
@@ -45,6 +46,7 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotLentBytes,
     slotPaidBytes,
     slotTookKiB,
+    slotFullMs,
     slotMovedBytes,
     slotBody,
     slotPhase,
@@ -61,11 +63,12 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
 
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
 export const SLOT_NEXT: readonly number[] = [
-  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open),
+  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open) | (1 << SlotState.Flow),
   /* Connecting */ (1 << SlotState.Handshake) | (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Handshake */ (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Open */ (1 << SlotState.Handshake) | (1 << SlotState.Idle) | (1 << SlotState.Closing),
   /* Idle */ (1 << SlotState.Open) | (1 << SlotState.Closing),
+  /* Flow */ 1 << SlotState.Closing,
   /* Closing */ 1 << SlotState.Free,
 ];
 
@@ -76,7 +79,7 @@ export function slotSetState(slot: number, next: SlotState): void {
 }
 
 /** Takes a free slot in the given state; NONE when all are taken. */
-export function takeSlot(state: SlotState.Connecting | SlotState.Open): number {
+export function takeSlot(state: SlotState.Connecting | SlotState.Open | SlotState.Flow): number {
   const slot = rows.take();
   if (slot !== NONE) slotSetState(slot, state);
   return slot;
@@ -95,6 +98,7 @@ export function giveSlot(slot: number): void {
   slotTookKiB[slot] = 0;
   slotBody[slot] = 0;
   if (slotScanned[slot] !== 0) slotScanned[slot] = 0; // untouched by plain connections
+  if (slotFullMs[slot] !== 0) slotFullMs[slot] = 0;
   rows.give(slot);
 }
 

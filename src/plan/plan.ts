@@ -21,6 +21,8 @@ export const enum ProbeKind {
   Text,
   /** Send a request, expect a status, and a text (or nothing) in the answer's body. */
   Http,
+  /** Send a text as a datagram, expect an answer, with a text (or nothing) in it. */
+  Datagram,
 }
 
 /** Statuses that an HTTP check expects: a bit for each status from the first to below the end, the lowest
@@ -33,6 +35,7 @@ export const STATUS_SET_BYTES = 63;
 export const enum Protocol {
   Tcp = 1,
   Http,
+  Udp,
 }
 
 /** What becomes of a field that tells a server about its client, two bits each in listenerForwarded at
@@ -142,7 +145,13 @@ const COLUMNS = {
   // Proxies that a PROXY header is expected from, refused is everybody else: trustedAt[first .. first + count).
   listenerProxyFirst: "listeners",
   listenerProxyCount: "listeners", // 0: no header is expected
+  listenerWriteStallMs: "listeners", // a client that takes nothing of what is held for it; 0: no limit
+  listenerHalfClosedMs: "listeners", // a tunnel of which one direction has ended; 0: no limit
+  listenerSilenceMs: "listeners", // no HTTP: silence while it is the client's turn; 0: no limit of its own
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
+  // For datagrams.
+  listenerFlowIdleMs: "listeners", // a session without a datagram for so long is ended
+  listenerResponses: "listeners", // answers expected for each datagram of a client; below 0: any number
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
   listenerPort: "listeners", // the port it is bound to; 0: none (unix)
@@ -171,6 +180,8 @@ const COLUMNS = {
   upstreamAnswerMs: "upstreams",
   upstreamServerIdleMs: "upstreams", // a body's server that says nothing for so long
   upstreamQueueMs: "upstreams",
+  upstreamWriteStallMs: "upstreams", // a server that takes nothing of what is held for it; 0: no limit
+  upstreamSilenceMs: "upstreams", // no HTTP: silence while it is the server's turn; 0: no limit of its own
   upstreamKeepMax: "upstreams", // idle connections kept by each reactor for each server
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamSendProxy: "upstreams", // SendProxy
@@ -187,6 +198,7 @@ const COLUMNS = {
   serverTls: "servers", // the profile; 0: plain
   serverTlsNameAt: "servers", // whom its certificate must be for
   serverTlsNameBytes: "servers",
+  serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
@@ -195,6 +207,7 @@ const COLUMNS = {
   probeSendProxy: "probes", // as that of an upstream
   probeTlsNameAt: "probes",
   probeTlsNameBytes: "probes",
+  probeSocket: "probes", // as that of a server
   probeFirst: "probes",
   probeCount: "probes",
   probeIntervalMs: "probes",
@@ -324,6 +337,10 @@ export function checkPlan(plan: Plan): void {
 function checkListener(plan: Plan, listener: number): void {
   const upstream = plan.listenerUpstream[listener], protocol = plan.listenerProtocol[listener];
   assert(
+    protocol !== Protocol.Udp || plan.listenerFlowIdleMs[listener] > 0,
+    "plan: sessions of datagrams without a deadline",
+  );
+  assert(
     upstream >= NONE && upstream < plan.upstreams,
     "plan: a listener names an upstream that is not there",
   );
@@ -336,7 +353,7 @@ function checkListener(plan: Plan, listener: number): void {
   if (protocol !== Protocol.Http) return;
   assert(
     plan.listenerClientIdleMs[listener] > 0 && plan.listenerRequestHeadMs[listener] > 0 &&
-      plan.listenerBodyStallMs[listener] > 0,
+      plan.listenerBodyStallMs[listener] > 0 && plan.listenerWriteStallMs[listener] > 0,
     "plan: an HTTP listener without deadlines",
   );
   assert(

@@ -7,7 +7,7 @@ import { ASK_MS, DELAY_MS_MAX, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
-import { Protocol } from "../plan/plan.ts";
+import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
@@ -38,12 +38,15 @@ import {
   exGeneration,
   exIdleTicks,
   exListener,
+  exQueuedMs,
   exReason,
   exServer,
   exSetState,
   exSource,
   exStartMs,
   exState,
+  exTried,
+  exUnqueuedMs,
   exUp,
   exUpstream,
   takeExchange,
@@ -60,6 +63,7 @@ import {
 import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
+import { queueLook, queueTell } from "./queue.ts";
 import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
 import {
   forwardEvent,
@@ -73,7 +77,8 @@ import {
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
 import { connectedSlot, connectTo } from "./server.ts";
-import { tunnelBegin, tunnelRun } from "./tunnel.ts";
+import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
+import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
 export function exchangeOpen(down: number, listener: number, bits: number, source: number): void {
@@ -214,7 +219,8 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
-  reached(ex, reachFirst(ex));
+  if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0; // of who had this row before
+  reached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
@@ -238,7 +244,7 @@ export function exchangeEvent(slot: number, bits: number): void {
       if (slotFlags[slot] & SlotFlag.Asked) return askerEvent(ex, bits);
       return slotState[slot] === SlotState.Handshake ? shaken(ex, handshakeGo(slot)) : choose(ex);
     case ExState.Queue:
-      return queueEvent(ex, slot, bits);
+      return exFlags[ex] & ExFlag.Http ? queueEvent(ex, slot, bits) : waitingClientEvent(ex, slot, bits);
     case ExState.Answer:
       return answerEvent(ex, slot, bits);
     case ExState.Linger:
@@ -255,18 +261,21 @@ export function exchangeEvent(slot: number, bits: number): void {
 export function exchangeTimeout(slot: number): void {
   if (slotState[slot] === SlotState.Idle) return poolTimeout(slot);
   const ex = slotEx[slot];
-  // Who waits because we keep bytes back is not to blame: when those have gone it has its time again.
-  if (isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) {
+  // Who waits because we keep bytes back is not to blame: when those have gone it has its time again. A sink that is
+  // full, whose deadline is the server's slot's, waits for nobody but itself.
+  if (slot === exDown[ex] && isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) {
     return timerSet(slot, clockMs() + DELAY_MS_MAX);
   }
   switch (exState[ex]) {
     case ExState.Connect:
-      if (slot === exDown[ex] && exDown[ex] !== NONE) return requestTimeout(ex, slot);
+      if (slot === exDown[ex] && slot !== NONE) {
+        return exFlags[ex] & ExFlag.Http ? requestTimeout(ex, slot) : undefined; // that of the queue, which is over
+      }
       return slotState[slot] === SlotState.Handshake
         ? connectFailed(ex, Reason.ServerHandshakeTimeout, 0)
         : connectFailed(ex, Reason.ConnectionTimeout, ETIMEDOUT);
     case ExState.Tunnel:
-      return exchangeEnd(ex, Reason.TunnelIdle, 0);
+      return tunnelTimeout(ex, slot);
     case ExState.Introduction:
       return exchangeEnd(ex, Reason.ProxyTimeout, 0);
     case ExState.Handshake:
@@ -274,6 +283,8 @@ export function exchangeTimeout(slot: number): void {
       return exchangeEnd(ex, Reason.HandshakeTimeout, 0);
     case ExState.Probe:
       return exchangeEnd(ex, Reason.NoAnswer, ETIMEDOUT);
+    case ExState.Queue:
+      return exFlags[ex] & ExFlag.Http ? requestTimeout(ex, slot) : queueTimeout(ex);
     default:
       return requestTimeout(ex, slot);
   }
@@ -288,9 +299,30 @@ function reached(ex: number, how: Reached): void {
     case Reached.Waiting:
       return;
     case Reached.Full:
-      return exchangeEnd(ex, Reason.QueueFull, 0);
+      if (!stand(ex)) exchangeEnd(ex, Reason.QueueFull, 0);
+      return;
     default:
+      tellPlace(ex);
       return exchangeEnd(ex, exReason[ex], exErrno[ex]);
+  }
+}
+
+/** The place at a server that failed is free, and nobody was told. */
+function tellPlace(ex: number): void {
+  if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
+}
+
+/** A connection has waited for a place long enough, or looks for one itself. */
+function queueTimeout(ex: number): void {
+  switch (standTimeout(ex)) {
+    case Stood.Waiting:
+      return;
+    case Stood.Again:
+      return reached(ex, reachFirst(ex));
+    case Stood.TooLong:
+      return exchangeEnd(ex, Reason.QueueTimeout, 0);
+    case Stood.Nobody:
+      return exchangeEnd(ex, Reason.DestinationUnavailable, 0);
   }
 }
 
@@ -338,7 +370,7 @@ function connectFailed(ex: number, reason: Reason, errno: number): void {
   reached(ex, reachNext(ex));
 }
 
-/** The client, while its server is being connected: its bytes wait in the kernel, its end of stream is
+/** The client, while its server is being connected or waited for: its bytes wait in the kernel, its end of stream is
  * passed on later; only a reset ends the wait, or the end of one that waits for an answer. */
 function waitingClientEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
@@ -346,7 +378,8 @@ function waitingClientEvent(ex: number, down: number, bits: number): void {
   if (exFlags[ex] & ExFlag.Http && bits & Ready.Fin && leftUs(ex, down)) {
     return exchangeEnd(ex, Reason.ClientGone, 0);
   }
-  if (exUp[ex] === NONE) reached(ex, reachNext(ex)); // many servers failed at once: its turn has come again
+  if (exState[ex] === ExState.Queue) return;
+  if (exUp[ex] === NONE) reached(ex, reachNext(ex)); // granted a place, or many servers failed at once
 }
 
 /** The server's connection is there, and no Plan is needed any more. */
@@ -357,11 +390,13 @@ function connected(ex: number): void {
     exSetState(ex, ExState.Probe);
     return probed(ex, probeConnected(ex));
   }
+  tellPlace(ex);
+  if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;
-  tunnelBegin(ex);
   tunnelRun(ex, down, 0);
   // A server that speaks first: its bytes may have come with the very event that said "connected".
   if (exState[ex] === ExState.Tunnel && exUp[ex] === up) tunnelRun(ex, up, 0);
@@ -378,7 +413,8 @@ export function exchangeProbe(probe: number): boolean {
   exFirst[ex] = probe;
   exStartMs[ex] = clockMs();
   exGeneration[ex] = planHold();
-  const result = connectTo(ex, plan, plan.probeAddressAt[probe]);
+  const isDatagram = plan.probeKind[probe] === ProbeKind.Datagram;
+  const result = connectTo(ex, plan, plan.probeAddressAt[probe], plan.probeSocket[probe], isDatagram);
   if (result !== 0 && result !== -EINPROGRESS) {
     exchangeEnd(ex, reasonOf(-result), -result);
     return true;

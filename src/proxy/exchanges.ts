@@ -18,9 +18,16 @@ export let exServer: Uint32Array;
 export let exFirst: Uint32Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
+export let exIdleReason: Uint8Array;
+export let exTunnelTicks: Uint32Array;
+export let exClientTicks: Uint32Array;
+export let exServerTicks: Uint32Array;
+export let exHalfTicks: Uint32Array;
+export let exDownStallTicks: Uint32Array;
+export let exUpStallTicks: Uint32Array;
 export let exStartMs: Float64Array;
 export let exMeters: Int32Array;
-export let exFlags: Uint16Array;
+export let exFlags: Uint32Array;
 export let exRoute: Uint32Array;
 export let exStatus: Uint16Array;
 export let exKept: Uint32Array;
@@ -57,6 +64,13 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exFirst,
     exGeneration,
     exIdleTicks,
+    exIdleReason,
+    exTunnelTicks,
+    exClientTicks,
+    exServerTicks,
+    exHalfTicks,
+    exDownStallTicks,
+    exUpStallTicks,
     exStartMs,
     exMeters,
     exFlags,

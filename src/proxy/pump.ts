@@ -26,6 +26,7 @@ import {
   slotBody,
   slotBodyLeft,
   slotFlags,
+  slotFullMs,
   slotHold,
   slotHoldBytes,
   slotHoldFrom,
@@ -40,7 +41,7 @@ import { readable, readUnread, unreadGive } from "../net/unread.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
-import { sys } from "../sys/sys.ts";
+import { clockMs, sys } from "../sys/sys.ts";
 import { bodyRefusal, bodySpliced, bodyTake } from "./body.ts";
 import { count } from "./context.ts";
 import { paceLend, pacePay } from "./pace.ts";
@@ -52,6 +53,10 @@ const KIB_MAX = 65_535;
 export const enum Pumped {
   /** Nothing more to do until the kernel or the again-list says so. */
   Waiting,
+  /** The same, and it is the sink that is waited for: it is full. */
+  Full,
+  /** The source has ended its stream, and its sink was told just now: the other direction goes on. */
+  Half,
   /** Both directions have ended and everything is delivered. */
   Done,
   SourceBroken,
@@ -176,6 +181,7 @@ function copy(from: number, to: number): Pumped {
   if (sent < 0 && sent !== -EAGAIN) return sinkBroken(to, sent);
   becomeBulk(from);
   const taken = sent < 0 ? 0 : sent;
+  slotFullMs[from] = 0;
   holdLeftover(from, ARENA_RECEIVE + taken, read - taken);
   return Pumped.Moved;
 }
@@ -210,11 +216,9 @@ function copyPeeked(from: number, to: number): Pumped {
   const seen = sys.peek(from, ARENA_RECEIVE, within(from, RECEIVE_BYTES));
   if (seen <= 0) return sourceSays(from, seen);
   const sent = sys.send(to, ARENA_RECEIVE, seen, 0);
-  if (sent === -EAGAIN) {
-    readyClear(to, Ready.Out);
-    return Pumped.Waiting;
-  }
+  if (sent === -EAGAIN) return sinkFull(from, to, 0);
   if (sent < 0) return sinkBroken(to, sent);
+  slotFullMs[from] = 0;
   const skipped = skip(from, sent);
   return skipped <= 0 ? sourceSays(from, skipped) : Pumped.Moved;
 }
@@ -250,10 +254,8 @@ function copyWide(from: number, to: number): Pumped {
     pumpBody += sent;
     if (slotBody[from] === Body.Length) bodySpliced(from, sent);
   }
-  if (sent < seen) {
-    readyClear(to, Ready.Out);
-    return Pumped.Waiting; // what it did not take comes again the same way
-  }
+  if (sent < seen) return sinkFull(from, to, sent); // what it did not take comes again the same way
+  slotFullMs[from] = 0;
   if (seen < RECEIVE_BYTES && seen < most) slotFlags[from] &= ~SlotFlag.Bulk; // small messages have come back
   if (seen === most || slotBody[from] !== Body.Raw) return Pumped.Moved;
   return shortRead(from);
@@ -332,7 +334,7 @@ export function flush(from: number, to: number): Pumped {
 
 /** Sends what is held, until it is gone or the sink is full. */
 function drain(from: number, to: number): Pumped {
-  if (!(slotReady[to] & Ready.Out)) return Pumped.Waiting;
+  if (!(slotReady[to] & Ready.Out)) return sinkFull(from, to, 0);
   const piped = (slotFlags[from] & SlotFlag.HoldsPipe) !== 0;
   const hold = slotHold[from];
   let took = 0;
@@ -341,13 +343,13 @@ function drain(from: number, to: number): Pumped {
       ? sys.splice_out(hold, to, slotHoldBytes[from], 0)
       : sys.send(to, hold + slotHoldFrom[from], slotHoldBytes[from], 0);
     if (sent === -EAGAIN) {
-      readyClear(to, Ready.Out);
+      sinkFull(from, to, took);
       slotTookKiB[from] = kibOf(took);
       if (piped && from !== to && !(slotFlags[from] & SlotFlag.Finished)) {
         topUp(from);
         readyMute(from);
       }
-      return Pumped.Waiting;
+      return Pumped.Full;
     }
     if (sent <= 0) return sinkBroken(to, sent);
     assert(sent <= slotHoldBytes[from], "pump: the sink took more than was held");
@@ -358,6 +360,7 @@ function drain(from: number, to: number): Pumped {
     assert(piped || slotHoldFrom[from] <= BLOCK_BYTES, "pump: ran over a block");
   }
   slotTookKiB[from] = Math.max(slotTookKiB[from], kibOf(took));
+  slotFullMs[from] = 0;
   holdGive(from, true);
   return Pumped.Moved;
 }
@@ -402,6 +405,14 @@ function sourceSays(from: number, read: number): Pumped {
   return Pumped.SourceBroken;
 }
 
+/** The sink takes no more of what is there for it, after it took so many bytes: since when it takes nothing is
+ * known from here on. */
+function sinkFull(from: number, to: number, took: number): Pumped {
+  readyClear(to, Ready.Out);
+  if (took > 0 || slotFullMs[from] === 0) slotFullMs[from] = clockMs();
+  return Pumped.Full;
+}
+
 /** The sink's error is remembered: the kernel has told it, and would call the sink's own stream ended. */
 function sinkBroken(to: number, sent: number): Pumped {
   assert(sent !== -EBUG, "pump: a send broke its contract");
@@ -422,12 +433,9 @@ function passFin(from: number, to: number): Pumped {
   const last = (slotFlags[from] & SlotFlag.FinSent) !== 0;
   if (last && !(slotFlags[to] & SlotFlag.Sealed)) return Pumped.Done;
   const result = sys.shutdown(to);
-  if (result === -EAGAIN) { // no room for the close_notify of its session
-    readyClear(to, Ready.Out);
-    return Pumped.Waiting;
-  }
+  if (result === -EAGAIN) return sinkFull(from, to, 0); // no room for the close_notify of its session
   if (last) return Pumped.Done; // it may have closed already: nothing is lost with that
   if (result < 0) return sinkBroken(to, result);
   slotFlags[to] |= SlotFlag.FinSent;
-  return Pumped.Waiting;
+  return Pumped.Half;
 }

@@ -18,6 +18,7 @@ import {
   EMFILE,
   ENFILE,
   ENOBUFS,
+  ENODEV,
   ENOENT,
   ENOMEM,
   ENOSPC,
@@ -154,7 +155,7 @@ function takeKept(ex: number): boolean {
 function reachServer(ex: number): Reached {
   const held = planOf(exGeneration[ex]);
   poolShrink(SHRINK_AT_ONCE);
-  const result = connectTo(ex, held, held.serverAddressAt[exServer[ex]]);
+  const result = connectTo(ex, held, held.serverAddressAt[exServer[ex]], held.serverSocket[exServer[ex]]);
   if (result !== 0 && result !== -EINPROGRESS) {
     connectFailed(ex, reasonOf(-result), -result);
     return Reached.Nobody;
@@ -218,7 +219,7 @@ export function leave(ex: number): void {
 /** Notes a failed connect: the last one's reason is the exchange's, if none of the others answers. */
 function connectFailed(ex: number, reason: Reason, errno: number): void {
   givePlace(ex, false);
-  if (reason !== Reason.OutOfResources) stats.serverFailed[exServer[ex]]++; // else it is our own lack
+  if (reason !== Reason.OutOfResources && reason !== Reason.NoSource) stats.serverFailed[exServer[ex]]++; // else it is our own lack
   exReason[ex] = reason;
   exErrno[ex] = errno;
 }
@@ -236,6 +237,8 @@ export function reasonOf(errno: number): Reason {
       return Reason.ServerReset;
     case ETIMEDOUT:
       return Reason.ConnectionTimeout;
+    case ENODEV:
+      return Reason.NoSource;
     case EADDRNOTAVAIL: // no port left
     case EMFILE:
     case ENFILE:

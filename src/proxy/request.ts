@@ -2,7 +2,7 @@
 // reached (or waited for), the request forwarded, the answer forwarded, and the next request awaited; or
 // Sluice answers itself; or the two ends become a tunnel. Every step is somebody else's.
 import { unreachable } from "../base/assert.ts";
-import { ARENA_SCRATCH, INTERIM_MAX, NONE, QUEUE_LOOK_MS } from "../base/limits.ts";
+import { ARENA_SCRATCH, INTERIM_MAX, NONE } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import {
@@ -28,7 +28,7 @@ import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { sayChallenge, sayFixed, sayNothing, sayPage, sayRedirect, sayToHttps } from "./answer.ts";
 import { bodyBegin, bodyRefusal } from "./body.ts";
 import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
-import { allow, allowUntil, isOver } from "./deadlines.ts";
+import { allow, allowUntil, isOver, isStuck } from "./deadlines.ts";
 import { exchangeEnd } from "./end.ts";
 import {
   exConnectMs,
@@ -67,11 +67,11 @@ import { keepHead, keepLine, recallHead, trimHead } from "./kept_head.ts";
 import { paceLeave } from "./pace.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
-import { queueJoin, queueLeave, queueLook, queueTell, queueWaits, queueWake } from "./queue.ts";
+import { queueLook, queueTell } from "./queue.ts";
 import { part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
 import { chooseWay, wayRefusal } from "./routing.ts";
-import { isAnyUp } from "./server.ts";
+import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
   answer,
@@ -93,7 +93,8 @@ export function requestReached(ex: number, how: Reached): void {
     case Reached.Waiting:
       return;
     case Reached.Full:
-      return queue(ex);
+      if (!stand(ex)) fail(ex, Reason.QueueFull, 0);
+      return;
     default:
       // The place at a server that failed is free, and nobody was told.
       if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
@@ -309,33 +310,6 @@ function flagsOfRequest(): number {
   return flags;
 }
 
-/** Whether somebody came before, and waits: a newcomer passes nobody. */
-function standsBehind(upstream: number): boolean {
-  return queueWaits(upstream) && isAnyUp(upstream);
-}
-
-/** The servers that could take the exchange are full: it waits for a place. */
-function queue(ex: number): void {
-  if (exQueuedMs[ex] === 0) exQueuedMs[ex] = clockMs();
-  if (queueJoin(ex)) stand(ex);
-  else fail(ex, Reason.QueueFull, 0);
-}
-
-/** It stands in the queue, for as long as it may in all. A server that refused it is asked again now and then:
- * it may be back before the others have a place, and nobody would tell. */
-function stand(ex: number): void {
-  exSetState(ex, ExState.Queue);
-  exUnqueuedMs[ex] = 0;
-  allowUntil(ex, Math.min(queueEndMs(ex), clockMs() + QUEUE_LOOK_MS));
-  if (exReason[ex] !== Reason.None) queueWake(exUpstream[ex]); // its place at who refused it is free
-  queueLook(exUpstream[ex]); // a place that was given before we stood here was offered to nobody
-}
-
-/** When it has waited for a place as long as it may. */
-function queueEndMs(ex: number): number {
-  return exQueuedMs[ex] + planOf(exGeneration[ex]).upstreamQueueMs[exUpstream[ex]];
-}
-
 /** The client of an exchange in the queue may be gone. */
 export function queueEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
@@ -343,23 +317,19 @@ export function queueEvent(ex: number, down: number, bits: number): void {
   if (bits & Ready.Fin && leftUs(ex, down)) return exchangeEnd(ex, Reason.ClientGone, 0);
 }
 
-/** It has waited for a place long enough, or for a server that refused to be asked again. */
+/** It has waited for a place long enough, or looks for one itself. */
 function queueTimeout(ex: number): void {
   if (isOver(ex)) return fail(ex, Reason.ExchangeTimeout, 0);
-  if (clockMs() >= queueEndMs(ex)) return fail(ex, Reason.QueueTimeout, 0);
-  if (exReason[ex] === Reason.None) return lookAgain(ex);
-  queueLeave(ex);
-  exUnqueuedMs[ex] = clockMs();
-  exSetState(ex, ExState.Connect);
-  exTried[ex] = 0;
-  requestReached(ex, reachFirst(ex));
-}
-
-/** It looks for a place itself: nobody may have told it. Where all servers are down there is none to wait for. */
-function lookAgain(ex: number): void {
-  if (!isAnyUp(exUpstream[ex])) return fail(ex, Reason.DestinationUnavailable, 0);
-  queueLook(exUpstream[ex]);
-  if (exState[ex] === ExState.Queue) allowUntil(ex, Math.min(queueEndMs(ex), clockMs() + QUEUE_LOOK_MS));
+  switch (standTimeout(ex)) {
+    case Stood.Waiting:
+      return;
+    case Stood.Again:
+      return requestReached(ex, reachFirst(ex));
+    case Stood.TooLong:
+      return fail(ex, Reason.QueueTimeout, 0);
+    case Stood.Nobody:
+      return fail(ex, Reason.DestinationUnavailable, 0);
+  }
 }
 
 /** The server is there: the request goes to it. */
@@ -444,6 +414,7 @@ function moveRequest(ex: number): void {
   moved(ex, true);
   switch (pumped) {
     case Pumped.Waiting:
+    case Pumped.Full:
       return;
     case Pumped.Ended:
       // Its end of stream was told while the body was on its way.
@@ -485,7 +456,7 @@ function moveAnswer(ex: number): void {
       // An interim answer waits for the client: nothing overtakes it.
       const flushed = flush(up, exDown[ex]);
       if (pumpProgress) allow(ex);
-      if (flushed === Pumped.Waiting) return;
+      if (flushed === Pumped.Full) return;
       if (flushed !== Pumped.Moved) return exchangeEnd(ex, Reason.ClientReset, pumpErrno);
     }
     const method = exFlags[ex] & ExFlag.Bodiless ? Method.Head : Method.Get;
@@ -512,6 +483,7 @@ function moveAnswer(ex: number): void {
   moved(ex, false);
   switch (pumped) {
     case Pumped.Waiting:
+    case Pumped.Full:
       return;
     case Pumped.Ended:
       return answerDone(ex);
@@ -603,9 +575,9 @@ function interimCame(ex: number, up: number): boolean {
 function switched(ex: number): void {
   const down = exDown[ex], up = exUp[ex];
   slotBody[down] = Body.Raw;
+  tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;
-  tunnelBegin(ex);
   exUpBytes[ex] += pumpUnread(down);
   exDownBytes[ex] += pumpUnread(up);
   tunnelRun(ex, down, 0);
@@ -628,11 +600,6 @@ function forwardTimeout(ex: number): void {
   if (exFlags[ex] & ExFlag.Answered) return exchangeEnd(ex, Reason.AnswerTimeout, 0);
   const clientStalls = slotBody[down] !== Body.Ended && !isStuck(down, up) && !(exFlags[ex] & ExFlag.Expects);
   fail(ex, clientStalls ? Reason.RequestTimeout : Reason.AnswerTimeout, 0);
-}
-
-/** Whether a slot's bytes wait for its peer to take them: held, or, where they are peeked at, in the kernel still. */
-function isStuck(from: number, to: number): boolean {
-  return slotHold[from] !== NONE || !(slotReady[to] & Ready.Out);
 }
 
 /** The server's connection broke before its answer began. A kept one may have been closed while the request

@@ -165,7 +165,7 @@ function saidOf(ex: number, said: number): void {
   if (said === 0) return requestDone(ex, !(exFlags[ex] & ExFlag.Last));
   if (said === FULL || said === UNHELD) return exchangeEnd(ex, Reason.OutOfResources, 0);
   if (said < 0) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
-  allowUntil(ex, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
+  allowUntil(ex, clockMs() + plan.listenerWriteStallMs[exListener[ex]]);
   answerEvent(ex, exDown[ex], 0); // a send that took a part may take more
 }
 
@@ -174,8 +174,8 @@ export function answerEvent(ex: number, down: number, bits: number): void {
   readyAdd(down, bits);
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET);
   switch (flush(down, down)) {
-    case Pumped.Waiting:
-      if (pumpProgress) allowUntil(ex, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
+    case Pumped.Full:
+      if (pumpProgress) allowUntil(ex, clockMs() + plan.listenerWriteStallMs[exListener[ex]]);
       return;
     case Pumped.Moved:
       return requestDone(ex, !(exFlags[ex] & ExFlag.Last));

@@ -1,7 +1,7 @@
 // Two ends joined, byte for byte: two pumps, half-close passed on. TCP, later CONNECT, WebSocket and
 // TLS passthrough differ only in what happened before.
 import { assertTable } from "../base/assert.ts";
-import { NONE, TICK_MS } from "../base/limits.ts";
+import { NONE } from "../base/limits.ts";
 import { Ready } from "../net/ready.ts";
 import {
   slotEx,
@@ -13,17 +13,18 @@ import {
   slotsEnd,
   slotState,
 } from "../net/slots.ts";
-import { tickAt, timerClear, timerExtend, timerSet } from "../net/timers.ts";
+import { tickAt, timerExtend } from "../net/timers.ts";
 import { Reason } from "../shared/reason.ts";
 import { ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { clockMs } from "../sys/sys.ts";
-import { stats } from "./context.ts";
+import { planOf, stats } from "./context.ts";
 import { exchangeEnd } from "./end.ts";
 import {
   exDown,
   exDownBytes,
   exFlags,
+  exGeneration,
   exIdleTicks,
   exListener,
   exServer,
@@ -34,6 +35,14 @@ import {
 import { isAlerted, shakenDetail } from "./handshake.ts";
 import { paceLeave } from "./pace.ts";
 import { pump, Pumped, pumpErrno } from "./pump.ts";
+import {
+  limitsBegin,
+  limitsFull,
+  limitsHalf,
+  limitsOpened,
+  limitsOver,
+  limitsTurn,
+} from "./tunnel_limits.ts";
 
 /** The errno behind the last reason that `tunnelServe` gave. */
 export let tunnelErrno = 0;
@@ -59,14 +68,20 @@ export function tunnelServe(ex: number, slot: number, bits: number, nowTick: num
     return Reason.ClientReset;
   }
   const opened = (bits & ~ready & Ready.Out) !== 0;
+  if (opened) limitsOpened(slotPeer[slot]);
   return opened ? move(ex, slotPeer[slot]) : Reason.None; // what waited for this sink
 }
 
-/** From here on the two ends are joined. */
+/** From here on the two ends are joined. The Plan is held until now. */
 export function tunnelBegin(ex: number): void {
   exSetState(ex, ExState.Tunnel);
-  if (exIdleTicks[ex] !== 0) timerSet(exDown[ex], clockMs() + exIdleTicks[ex] * TICK_MS);
-  else timerClear(exDown[ex]);
+  limitsBegin(ex, planOf(exGeneration[ex]));
+}
+
+/** A deadline of one of its slots has passed. */
+export function tunnelTimeout(ex: number, slot: number): void {
+  const reason = limitsOver(ex, slot);
+  if (reason !== Reason.None) exchangeEnd(ex, reason, 0);
 }
 
 /** Serves a tunnel, and ends it if that is what came of it. */
@@ -95,27 +110,50 @@ function moveOneWay(ex: number, from: number): Reason {
   const moved = slotMovedBytes[from] - before;
   const fromDown = (slotFlags[from] & SlotFlag.Down) !== 0;
   if (moved > 0) {
-    const listener = exListener[ex], server = exServer[ex];
-    if (exFlags[ex] & ExFlag.Http) {
-      if (fromDown) exUpBytes[ex] += moved;
-      else exDownBytes[ex] += moved;
-    } else if (fromDown) {
-      stats.listenerUpBytes[listener] += moved;
-      stats.serverUpBytes[server] += moved;
-    } else {
-      stats.listenerDownBytes[listener] += moved;
-      stats.serverDownBytes[server] += moved;
-    }
+    if (exFlags[ex] & (ExFlag.Http | ExFlag.Turns)) tallyOther(ex, moved, fromDown);
+    else tally(ex, moved, fromDown);
   }
   sinkWasBroken = pumped === Pumped.SinkBroken;
-  if (pumped === Pumped.Waiting) return Reason.None;
-  if (pumped === Pumped.Done) return Reason.Finished;
+  switch (pumped) {
+    case Pumped.Waiting:
+      return Reason.None;
+    case Pumped.Full:
+      limitsFull(ex, from);
+      return Reason.None;
+    case Pumped.Half:
+      limitsHalf(ex, fromDown);
+      return Reason.None;
+    case Pumped.Done:
+      return Reason.Finished;
+  }
   tunnelErrno = pumpErrno;
   const brokenDown = (pumped === Pumped.SourceBroken) === fromDown;
   if (brokenDown) return Reason.ClientReset;
   if (pumped !== Pumped.SourceBroken || !isAlerted(from, pumpErrno)) return Reason.ServerReset;
   tunnelErrno = shakenDetail;
   return Reason.ServerAlert;
+}
+
+function tally(ex: number, moved: number, fromDown: boolean): void {
+  const listener = exListener[ex], server = exServer[ex];
+  if (fromDown) {
+    stats.listenerUpBytes[listener] += moved;
+    stats.serverUpBytes[server] += moved;
+  } else {
+    stats.listenerDownBytes[listener] += moved;
+    stats.serverDownBytes[server] += moved;
+  }
+}
+
+/** Of those that are no mere connections: what was a request before tells its bytes at its end. */
+function tallyOther(ex: number, moved: number, fromDown: boolean): void {
+  if (exFlags[ex] & ExFlag.Http) {
+    if (fromDown) exUpBytes[ex] += moved;
+    else exDownBytes[ex] += moved;
+    return;
+  }
+  tally(ex, moved, fromDown);
+  limitsTurn(ex, fromDown);
 }
 
 /** No tunnel stalls: what is ready and wanted is on the again-list, or parked until a time. For tests. */

@@ -13,6 +13,8 @@ export const enum SlotState {
   Open,
   /** A server's connection that is kept for the next exchange. */
   Idle,
+  /** A flow's socket to its server. */
+  Flow,
   Closing,
 }
 
@@ -77,6 +79,7 @@ export const SLOTS = {
   slotLentBytes: [Uint32Array, 1], // shaped: taken from its meters, and not read yet
   slotPaidBytes: [Float64Array, 1], // shaped: slotMovedBytes as of when it was last counted
   slotTookKiB: [Uint16Array, 1], // what its sink took since it was last full: how much to splice next
+  slotFullMs: [Float64Array, 1], // when its sink last took something, while it is full; 0: it is not
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
   slotBody: [Uint8Array, 1], // Body
   slotPhase: [Uint8Array, 1], // of a chunked body: where in its framing it is
@@ -146,6 +149,8 @@ export const enum ExFlag {
   Granted = 16384,
   /** The client waits for leave to send its body (100-continue): the server's turn, until either speaks. */
   Expects = 32768,
+  /** A tunnel whose client or server has a limit of its own: whose turn it is must be known. */
+  Turns = 65536,
 }
 
 /** One row per connection through us, or per health check under way. */
@@ -163,10 +168,17 @@ export const EXCHANGES = {
   exFirst: [Uint32Array, 1], // the upstream's member that was picked first (a probe: its number)
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
+  exIdleReason: [Uint8Array, 1], // Reason by which it is ended then
+  exTunnelTicks: [Uint32Array, 1], // Turns: what exIdleTicks is where nobody has less
+  exClientTicks: [Uint32Array, 1], // Turns: while it is the client's turn; 0: no limit of its own
+  exServerTicks: [Uint32Array, 1], // Turns: while it is the server's
+  exHalfTicks: [Uint32Array, 1], // once one direction has ended
+  exDownStallTicks: [Uint32Array, 1], // for which the client may take nothing of what is held for it
+  exUpStallTicks: [Uint32Array, 1], // the server, likewise
   exStartMs: [Float64Array, 1], // clock at the start
   exMeters: [Int32Array, 2 * METER_WORDS], // of a shaped connection: from the client, to it
   // HTTP only: touched by nobody else.
-  exFlags: [Uint16Array, 1], // ExFlag
+  exFlags: [Uint32Array, 1], // ExFlag
   exRoute: [Uint32Array, 1], // the route that was taken, or NONE
   exStatus: [Uint16Array, 1], // of the answer; 0: none yet
   exKept: [Uint32Array, 1], // where in the arena the request's head is kept, or NONE
@@ -185,6 +197,38 @@ export const EXCHANGES = {
   exFirstMs: [Float64Array, 1], // when the answer's head came; 0: not yet
   exQueuedMs: [Float64Array, 1], // when it began to wait for a place; 0: never
   exUnqueuedMs: [Float64Array, 1], // when it was out of the queue; 0: it is in it, or never was
+} as const satisfies Layout;
+
+/** What is to be remembered of a flow. */
+export const enum FlowFlag {
+  /** Its server has answered: it is no longer in the list of those that give way. */
+  Answered = 1,
+  /** Its socket takes datagrams that the kernel joined. */
+  Joined = 2,
+  /** It has one of the places that its server has. */
+  Placed = 4,
+}
+
+/** A flow is the datagrams of one client, to one of our addresses and back: what users know as a session. Its row has
+ * the number of its slot, the socket to its server. */
+export const FLOWS = {
+  flowAddress: [Int32Array, 12], // the client's peer record and our own, as in the record of a datagram
+  flowHash: [Uint32Array, 1],
+  flowSocket: [Uint16Array, 1], // the listening socket that it came through
+  flowListener: [Uint16Array, 1],
+  flowUpstream: [Uint16Array, 1],
+  flowServer: [Uint32Array, 1],
+  flowTried: [Uint16Array, 1], // servers tried or passed over
+  flowFlags: [Uint8Array, 1], // FlowFlag
+  flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
+  flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
+  flowUpDatagrams: [Float64Array, 1],
+  flowDownDatagrams: [Float64Array, 1],
+  flowUpBytes: [Float64Array, 1],
+  flowDownBytes: [Float64Array, 1],
+  flowStartMs: [Float64Array, 1],
+  flowNext: [Uint32Array, 1], // among those that their server has not answered
+  flowBefore: [Uint32Array, 1],
 } as const satisfies Layout;
 
 /** Deadlines: a row per slot, then a row per health check waiting for its turn. */
@@ -208,7 +252,9 @@ export interface TableMemory {
   readonly slots: SharedArrayBuffer;
   readonly exchanges: SharedArrayBuffer;
   readonly timers: SharedArrayBuffer;
+  readonly flows: SharedArrayBuffer;
 }
 
 export const openSlots = (memory: SharedArrayBuffer, rows: number) => openTable(SLOTS, memory, rows);
 export const openExchanges = (memory: SharedArrayBuffer, rows: number) => openTable(EXCHANGES, memory, rows);
+export const openFlows = (memory: SharedArrayBuffer, rows: number) => openTable(FLOWS, memory, rows);

@@ -12,6 +12,7 @@ export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
 export const EINVAL = 22;
@@ -27,6 +28,7 @@ export const EPROTO = 71;
 export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
 export const EPROTOTYPE = 91;
+export const ENOPROTOOPT = 92;
 export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
@@ -66,6 +68,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EINVAL,
     ENFILE,
     EMFILE,
+    ENODEV,
     EFBIG,
     ENOSPC,
     EROFS,
@@ -76,6 +79,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EDESTADDRREQ,
     EMSGSIZE,
     EPROTOTYPE,
+    ENOPROTOOPT,
     EOPNOTSUPP,
     EAFNOSUPPORT,
     EADDRINUSE,

@@ -26,7 +26,7 @@ export const SYMBOLS = {
   hear: [["i32", "i32"], "i32"], // slot, on
   poll: [["u32", "i32", "i32"], "i32"], // offset of the events, how many, timeout ms
 
-  listen: [["i32", "u32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog
+  listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
   listener_stop: [["i32"], "i32"],
   listener_close: [["i32"], "i32"],
@@ -40,7 +40,7 @@ export const SYMBOLS = {
   adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation
   refuse: [["i32", "i32"], "i32"], // token, reset
 
-  connect: [["i32", "u32", "u32"], "i32"], // slot, generation, address offset
+  connect: [["i32", "u32", "u32", "i32"], "i32"], // slot, generation, address offset, how
   outcome: [["i32"], "i32"],
   recv: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   peek: [["i32", "u32", "i32"], "i32"],
@@ -54,6 +54,21 @@ export const SYMBOLS = {
   introduction: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
   sockname: [["i32", "u32"], "i32"],
   peername: [["i32", "u32"], "i32"],
+
+  udp_listen: [["i32", "u32", "i32"], "i32"], // listener, address offset, flags
+  udp_lost: [["i32"], "i32"], // listener
+  udp_connect: [["i32", "u32", "u32", "i32", "u32"], "i32"], // slot, generation, address offset, listener, client offset
+  udp_recv: [["i32", "u32", "i32"], "i32"], // listener, batch offset, how many
+  udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
+  udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
+  udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
+
+  socket_open: [["i32"], "i32"], // settings
+  socket_set: [["i32", "i32", "i32"], "i32"], // settings, option, value
+  socket_source: [["i32", "u32"], "i32"], // settings, address offset
+  socket_device: [["i32", "u32", "i32"], "i32"], // settings, name, its length
+  socket_try: [["i32", "i32"], "i32"], // settings, family
+  socket_flaw: [[], "i32"],
 
   pipe_open: [["i32", "i32"], "i32"], // pipe, bytes
   pipe_close: [["i32"], "i32"],
@@ -118,6 +133,17 @@ export const LOG_SYMBOLS = [
   "log_close",
 ] as const;
 
+/** The calls that move datagrams: a fake kernel of connections refuses them, and they have one of their own. */
+export const DATAGRAM_SYMBOLS = [
+  "udp_listen",
+  "udp_lost",
+  "udp_connect",
+  "udp_recv",
+  "udp_read",
+  "udp_send",
+  "udp_answer",
+] as const;
+
 /** What the control plane gives to TLS: no reactor makes these calls, and a fake kernel refuses them. */
 export const TLS_STORE_SYMBOLS = [
   "cert_open",
@@ -134,6 +160,23 @@ export const TLS_STORE_SYMBOLS = [
   "profile_own",
   "tls_error",
 ] as const;
+
+/** What the control plane says of sockets, likewise. */
+export const SOCKET_STORE_SYMBOLS = [
+  "socket_open",
+  "socket_set",
+  "socket_source",
+  "socket_device",
+  "socket_try",
+  "socket_flaw",
+] as const;
+
+/** Behind the number of settings in `connect`'s how, as ffi/sluice.h has them. */
+export const HOW_SOCKET = 0x7fff;
+/** The client's address record lies behind the server's: the connection is to come from there. */
+export const HOW_CLIENT = 1 << 16;
+/** What is to be sent comes at once. */
+export const HOW_SPEAKS = 1 << 17;
 
 /** `profile_open`: whose profile it is. */
 export const enum ProfileKind {
@@ -200,7 +243,7 @@ export interface Provider {
   arena(room: number, bytes: number): ArrayBuffer;
 }
 
-/** Options of `option`, in the order of ffi/sock.c. */
+/** Options of `option` (up to QuickAck) and of `socket_set`, in the order of ffi/socket.h. */
 export const enum SocketOption {
   NoDelay,
   KeepAlive,
@@ -211,6 +254,18 @@ export const enum SocketOption {
   SndBuf,
   RcvBuf,
   QuickAck,
+  UdpGro,
+  DeferAccept,
+  FastOpen,
+  FastOpenConnect,
+  V6Only,
+  Transparent,
+  Mptcp,
+  Mode,
+  Uid,
+  Gid,
+  Device,
+  Source,
 }
 
 /** What `machine` tells, in the order of ffi/machine.c. */
@@ -230,6 +285,9 @@ export const enum MachineFact {
   OpenAt2,
   ReadNoWait,
   KernelTls,
+  Mptcp,
+  Transparent,
+  Device,
 }
 
 /** TIME_ERROR of adjtimex(2). */
@@ -240,9 +298,27 @@ export const LISTEN_REUSEPORT = 1;
 /** Only binds, and closes again; not for unix paths, which binding makes. */
 export const LISTEN_DRY = 2;
 
+/** Flags of `udp_listen`: further sockets may share its port; only binds, and closes again; it is a further one. */
+export const UDP_SHARE = 1;
+export const UDP_DRY = 2;
+export const UDP_JOIN = 4;
+
+/** Where the record of a datagram (see ffi/udp.c) has what, in int32. */
+export const enum DatagramAt {
+  Bytes,
+  /** Of each datagram but the last, where the record stands for several; 0: it is one. */
+  Segment,
+  /** 1: it was cut, and is to be dropped. */
+  Cut,
+  Client = 4,
+  /** Our address that the client asked. */
+  Own = 10,
+}
+
 /** What an event is about, when it is not a slot (a slot is > 0). */
 export const enum EventKind {
   Woken = 0,
   Newcomer = -1,
   Listener = -2,
+  Datagrams = -3,
 }

@@ -81,6 +81,7 @@ test("statusOf sums counters over reactors", () => {
     connections: { now: 1, total: 15 },
     refused: {},
     bytes: { up: 101, down: 0 },
+    datagrams: { up: 0, down: 0 },
   }]);
   equal(status.upstreams[0].servers[1].connections.failed, 3);
   deepEqual(

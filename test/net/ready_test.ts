@@ -77,7 +77,7 @@ it("has room for each slot twice: a dead entry and a living one", () => {
 it("a muted source makes no event until it is dry", () => {
   const slot = takeSlot(SlotState.Connecting);
   arenaBytes.set(ipAddress(10, 1, 80), ARENA_SCRATCH);
-  strictEqual(sys.connect(slot, slotGen[slot], ARENA_SCRATCH), 0);
+  strictEqual(sys.connect(slot, slotGen[slot], ARENA_SCRATCH, 0), 0);
   const { socket } = kernel.slot(slot);
   const events = () => sys.poll(64, 16, 0);
   strictEqual(events(), 1);

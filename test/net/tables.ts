@@ -14,7 +14,7 @@ import { LogState } from "../../src/shared/log_state.ts";
 import { makeShared, openShared, type Shared } from "../../src/shared/servers.ts";
 import { makeSources } from "../../src/shared/sources.ts";
 import { makeStats } from "../../src/shared/stats.ts";
-import { EXCHANGES, SLOTS, TIMERS } from "../../src/shared/tables.ts";
+import { EXCHANGES, FLOWS, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 import { enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
 import { ABI } from "../../src/sys/symbols.ts";
 import { fakeProvider, Tally } from "../sim/calls.ts";
@@ -83,6 +83,7 @@ export function openReactor(
       slots: makeTable(SLOTS, slots),
       exchanges: makeTable(EXCHANGES, exchanges),
       timers: makeTable(TIMERS, slots),
+      flows: makeTable(FLOWS, slots),
     },
     stats,
     shared,

@@ -41,7 +41,7 @@ function openOne(): void {
   weather = opened.weather;
   slot = takeSlot(SlotState.Connecting);
   arenaBytes.set(ipAddress(10, 1, 80), ARENA_SCRATCH);
-  strictEqual(sys.connect(slot, slotGen[slot], ARENA_SCRATCH), 0);
+  strictEqual(sys.connect(slot, slotGen[slot], ARENA_SCRATCH, 0), 0);
   slotSetState(slot, SlotState.Open);
   ({ socket } = opened.kernel.slot(slot));
 }

@@ -70,7 +70,7 @@ function connect(): number {
   const slot = takeSlot(SlotState.Connecting);
   notStrictEqual(slot, NONE);
   arenaBytes.set(ipAddress(10, 1, 80), ARENA_SCRATCH);
-  strictEqual(sys.connect(slot, slotGen[slot], ARENA_SCRATCH), 0);
+  strictEqual(sys.connect(slot, slotGen[slot], ARENA_SCRATCH, 0), 0);
   slotSetState(slot, SlotState.Open);
   sys.poll(64, 16, 0); // nobody is to be told of it
   slotEx[slot] = 1;

@@ -4,6 +4,9 @@ import {
   ADDRESS_BYTES,
   ARENA_BYTES,
   ARENA_CLOCK,
+  DATAGRAM_BYTES,
+  DATAGRAM_INTS,
+  DATAGRAMS_PER_CALL,
   EVENT_INTS,
   HANDSHAKES_PER_TURN,
   LISTENERS_MAX,
@@ -34,10 +37,12 @@ import {
 } from "../../src/sys/errno.ts";
 import {
   ABI,
+  DATAGRAM_SYMBOLS,
   type Kernel,
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
   type Provider,
+  SOCKET_STORE_SYMBOLS,
   type SymbolName,
   TLS_STORE_SYMBOLS,
   TlsFact,
@@ -123,7 +128,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS]) {
+  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS, ...SOCKET_STORE_SYMBOLS]) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -176,7 +181,16 @@ function stage(error: Error): Error {
   return error;
 }
 
-type Fake = Omit<Kernel, (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS | typeof TLS_STORE_SYMBOLS)[number]>;
+type Fake = Omit<
+  Kernel,
+  (
+    | typeof LIBRARY_SYMBOLS
+    | typeof LOG_SYMBOLS
+    | typeof TLS_STORE_SYMBOLS
+    | typeof DATAGRAM_SYMBOLS
+    | typeof SOCKET_STORE_SYMBOLS
+  )[number]
+>;
 
 function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   const { random, weather, clock } = kernel;
@@ -257,7 +271,10 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   return {
     abi: () => ABI,
     record_bytes: (which) =>
-      [ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, PATTERNS_MAX, EBUG][which] ?? -EINVAL,
+      [
+        ...[ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, PATTERNS_MAX, EBUG],
+        ...[DATAGRAMS_PER_CALL, DATAGRAM_INTS, DATAGRAM_BYTES],
+      ][which] ?? -EINVAL,
     setup: () => weather.fds,
 
     room_open(index, slots, pipes, bytes) {
@@ -446,7 +463,8 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       return 0;
     },
 
-    connect(slot, gen, addressOff) {
+    connect(slot, gen, addressOff, how) {
+      kernel.check(how === 0, "no settings were made");
       const room = kernel.freeSlot(slot, gen), record = address(addressOff);
       kernel.check([1, 4, 6].includes(record[0]), "no family");
       if (kernel.fdCount >= weather.fds) return -EMFILE;
@@ -494,16 +512,22 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, bytes);
       kernel.check(bytes > 0, "sends nothing");
       kernel.check(!row.shut, "sends behind its own end of stream");
-      if (row.socket.session !== undefined) return row.socket.session.send(arena.slice(off, off + bytes));
+      if (row.socket.session !== undefined) {
+        const taken = row.socket.session.send(arena.slice(off, off + bytes));
+        if (taken > 0) row.socket.tookMs = clock.nowMs;
+        return taken;
+      }
       const room = row.socket.room();
       if (room < 0) return room;
       if (row.socket.tx.length === 0 && room >= bytes) { // nothing is in the way
         row.socket.send(arena.slice(off, off + bytes), false);
+        row.socket.tookMs = clock.nowMs;
         return bytes;
       }
       if (isSpurious(row)) return -EAGAIN;
       const taken = shortened(Math.min(room, bytes));
       row.socket.send(arena.slice(off, off + taken), taken < bytes);
+      row.socket.tookMs = clock.nowMs;
       return taken;
     },
     shutdown(slot) {
@@ -653,6 +677,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       if (room < 0) return room;
       if (isSpurious(row)) return -EAGAIN;
       const most = Math.min(bytes, inside.length), taken = shortened(Math.min(room, most));
+      row.socket.tookMs = clock.nowMs;
       return inside.take(taken, (view) => row.socket.send(view, taken < most));
     },
   };

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ARENA_BYTES, ARENA_SCRATCH } from "../../src/base/limits.ts";
 import { EINPROGRESS } from "../../src/sys/errno.ts";
-import { SYMBOLS, TLS_STORE_SYMBOLS } from "../../src/sys/symbols.ts";
+import { SOCKET_STORE_SYMBOLS, SYMBOLS, TLS_STORE_SYMBOLS } from "../../src/sys/symbols.ts";
 import { fakeProvider, type Tally } from "./calls.ts";
 import { Clock } from "./clock.ts";
 import { FakeKernel, type Weather } from "./kernel.ts";
@@ -19,7 +19,7 @@ const BEYOND_REACH: Readonly<Record<string, string>> = {
   "pattern_match ENOMEM": "the library's own, and it would take all memory",
 };
 
-const TLS_STORE: ReadonlySet<string> = new Set(TLS_STORE_SYMBOLS);
+const STORES: ReadonlySet<string> = new Set([...TLS_STORE_SYMBOLS, ...SOCKET_STORE_SYMBOLS]);
 
 /** Nothing goes wrong. */
 export const CALM: Weather = {
@@ -41,13 +41,13 @@ export function namedErrors(): string[] {
   const ffi = fileURLToPath(new URL("../../ffi/", import.meta.url));
   const named = new Set<string>();
   for (const file of readdirSync(ffi).filter((name) => name.endsWith(".c"))) {
-    if (file === "log.c") continue; // no reactor calls it: test/sys has real fds for it
+    if (file === "log.c" || file === "udp.c") continue; // no run has a use for it: test/sys has real fds for it
     const source = readFileSync(ffi + file, "utf8");
     for (
       const [, comment, symbol] of source.matchAll(/\/\*((?:(?!\*\/)[\s\S])*)\*\/\s*int32_t sl_(\w+)\(/g)
     ) {
       // What the control plane alone calls has tests with the library itself; the rest is inner.
-      if (!(symbol in SYMBOLS) || TLS_STORE.has(symbol)) continue;
+      if (!(symbol in SYMBOLS) || STORES.has(symbol)) continue;
       for (const [, errno] of comment.matchAll(/-(E[A-Z]+)\b/g)) named.add(`${symbol} ${errno}`);
     }
   }
@@ -64,7 +64,7 @@ export function provoke(memory: Memory, tally: Tally): void {
   kernel.world = { connect: () => new Socket(1, 1, true), adopted() {}, shut() {}, betweenTurns() {} };
   const listen = (index: number, address: Uint8Array): number => {
     arena.set(address, ARENA_SCRATCH);
-    return sys.listen(index, ARENA_SCRATCH, 0, 1);
+    return sys.listen(index, ARENA_SCRATCH, 0, 1, 0);
   };
   sys.record_bytes(99);
   sys.room_open(0, 1, 1, 1);
@@ -80,7 +80,7 @@ export function provoke(memory: Memory, tally: Tally): void {
   sys.peer_of(1, 1, ARENA_SCRATCH);
   sys.enter(1);
   arena.set(ipAddress(10, 1, 80), ARENA_SCRATCH);
-  if (sys.connect(1, 0, ARENA_SCRATCH) !== -EINPROGRESS) throw new Error("the fake's connect is too fast");
+  if (sys.connect(1, 0, ARENA_SCRATCH, 0) !== -EINPROGRESS) throw new Error("the fake's connect is too fast");
   sys.peername(1, ARENA_SCRATCH);
   provokeLibrary(memory, arena, tally);
 }

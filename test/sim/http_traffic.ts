@@ -307,7 +307,7 @@ export class HttpTraffic implements Scenario {
     this.#run = run;
     const random = this.#random;
     arenaBytes.set(ipAddress(127, 1, 8000), ARENA_SCRATCH);
-    must(sys.listen(0, ARENA_SCRATCH, 0, BACKLOG) === 0, "cannot listen");
+    must(sys.listen(0, ARENA_SCRATCH, 0, BACKLOG, 0) === 0, "cannot listen");
     const within = random.pick([0, 100, ARRIVE_WITHIN_MS]);
     for (let number = 1; number <= CLIENTS; number++) {
       run.clock.in(random.below(within + 1), () => this.#arrive(number));

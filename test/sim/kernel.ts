@@ -361,10 +361,11 @@ export class FakeKernel {
   }
 
   /** Newcomers of a room whose thread is not simulated are turned away; returns how many. */
-  turnAway(index: number): number {
+  turnAway(index: number, charged: (source: number) => void = () => {}): number {
     let count = 0;
     for (const row of this.fds) {
       if (row === undefined || typeof row === "string" || row.room !== index || row.slot !== 0) continue;
+      charged(row.source);
       this.closeRow(row, true);
       count++;
     }

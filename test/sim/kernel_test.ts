@@ -31,7 +31,7 @@ beforeEach(() => {
   sys.room_open(1, 8, 8, 1);
   sys.enter(0);
   new Uint8Array(arena).set(ipAddress(127, 1, 8_000), ARENA_SCRATCH);
-  sys.listen(0, ARENA_SCRATCH, 0, 8);
+  sys.listen(0, ARENA_SCRATCH, 0, 8, 0);
   sys.leave();
   sys.enter(1);
   sys.watch(0, 1);
@@ -65,7 +65,7 @@ describe("a broken promise names the call", () => {
       adopt();
       sys.close(3, 0);
       poll();
-      sys.connect(3, 5, ARENA_SCRATCH);
+      sys.connect(3, 5, ARENA_SCRATCH, 0);
     }, /^connect.*generation 5 before/],
     ["closed twice", () => {
       adopt();
@@ -74,7 +74,7 @@ describe("a broken promise names the call", () => {
     }, /^close.*no socket/],
     ["read after a close in the same turn", () => {
       adopt();
-      sys.connect(4, 0, ARENA_SCRATCH);
+      sys.connect(4, 0, ARENA_SCRATCH, 0);
       sys.close(3, 0);
       sys.recv(4, 0, 1);
     }, /^recv.*before the end of the turn/],

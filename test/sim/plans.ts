@@ -4,7 +4,7 @@ import { ArenaWriter } from "../../src/control/config/arena.ts";
 import { type LimitedListener, placePaces } from "../../src/control/config/compile_paces.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
-import { Tracks } from "../../src/plan/guards.ts";
+import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
 import {
   ACCESS_SHARE_ALL,
   checkPlan,
@@ -59,12 +59,19 @@ export interface PlanSpec {
     readonly idleMs: number;
     /** How fast its bytes may go; as fast as they can if not given. */
     readonly limits?: LimitedListener["configured"]["limits"];
+    /** 0: no limit. */
+    readonly silenceMs?: number;
+    readonly stallMs?: number;
+    readonly halfMs?: number;
     readonly http?: HttpListenerSpec;
   }[];
   /** Numbered from 1. */
   readonly upstreams: readonly {
     readonly servers: readonly number[];
     readonly connectMs: number;
+    readonly silenceMs?: number;
+    readonly stallMs?: number;
+    readonly queueMs?: number;
     readonly http?: HttpUpstreamSpec;
   }[];
   /** In use at once at each server; 0: no limit. */
@@ -74,6 +81,14 @@ export interface PlanSpec {
   readonly probes: readonly ProbeSpec[];
   /** Who speaks TLS; nobody if not given. */
   readonly tls?: TlsSpec;
+  /** What clients may have; nothing is counted if not given. */
+  readonly guard?: GuardSpec;
+}
+
+/** Of each listener; 0: no limit. */
+export interface GuardSpec {
+  readonly connections: number;
+  readonly perSource: number;
 }
 
 /** By number: listeners whose clients speak TLS, servers that do. */
@@ -118,6 +133,8 @@ export function buildPlan(spec: PlanSpec): Plan {
     return { number: index + 1, name: `listener ${index + 1}`, configured: { limits } };
   });
   const paces = placePaces(limited);
+  // What sources and listeners have together is counted where they are.
+  const guard = spec.guard ?? (paces.sizes === undefined ? undefined : { connections: 0, perSource: 0 });
   const plan = makePlan(spec.generation, {
     ...NO_SIZES,
     sockets: listeners.length,
@@ -133,12 +150,17 @@ export function buildPlan(spec: PlanSpec): Plan {
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
     paces: paces.sizes,
-    ...(paces.sizes === undefined ? {} : { guards: guardsSizes(listeners.length + 1) }),
+    guards: guard === undefined ? undefined : {
+      listeners: listeners.length + 1,
+      guards: listeners.length + 1,
+      lists: 1,
+      nodeWords: NODE_WORDS,
+      entryWords: ENTRY_WORDS,
+    },
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
   paces.fill(plan.paces);
-  if (paces.sizes !== undefined) writeGuards(plan);
   let at = arena.bytes;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
     plan.arena.set(bytes, at);
@@ -148,7 +170,10 @@ export function buildPlan(spec: PlanSpec): Plan {
   addresses.forEach((record, server) => {
     if (record !== undefined) plan.serverAddressAt[server] = put(record, ADDRESS_BYTES);
   });
-  listeners.forEach(({ upstream, idleMs, http }, index) => {
+  listeners.forEach(({ upstream, idleMs, silenceMs = 0, stallMs = 0, halfMs = 0, http }, index) => {
+    plan.listenerSilenceMs[index + 1] = silenceMs;
+    plan.listenerWriteStallMs[index + 1] = stallMs;
+    plan.listenerHalfClosedMs[index + 1] = halfMs;
     plan.socketListener[index] = index + 1;
     plan.listenerUpstream[index + 1] = upstream;
     plan.listenerProtocol[index + 1] = http === undefined ? Protocol.Tcp : Protocol.Http;
@@ -159,7 +184,10 @@ export function buildPlan(spec: PlanSpec): Plan {
   plan.serverAuthorityAt.fill(authorityAt);
   plan.serverAuthorityBytes.fill(AUTHORITY.length);
   let member = 0;
-  upstreams.forEach(({ servers, connectMs, http }, index) => {
+  upstreams.forEach(({ servers, connectMs, silenceMs = 0, stallMs = 0, queueMs = 0, http }, index) => {
+    plan.upstreamSilenceMs[index + 1] = silenceMs;
+    plan.upstreamWriteStallMs[index + 1] = stallMs;
+    plan.upstreamQueueMs[index + 1] = queueMs;
     if (http !== undefined) writeHttpUpstream(plan, index + 1, http);
     plan.upstreamFirst[index + 1] = member;
     plan.upstreamCount[index + 1] = servers.length;
@@ -188,22 +216,22 @@ export function buildPlan(spec: PlanSpec): Plan {
     plan.probePattern[number] = probe.pattern;
   });
   const nameAt = put(SERVER_NAME);
+  if (guard !== undefined) writeGuards(plan, guard);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
   checkPlan(plan);
   return plan;
 }
 
-function guardsSizes(rows: number) {
-  return { listeners: rows, guards: rows, lists: 1, nodeWords: 1, entryWords: 1 };
-}
-
-/** Everybody may come in, and is counted: each listener and each address by itself. */
-function writeGuards({ listeners, guards }: Plan): void {
-  for (let listener = 1; listener < listeners; listener++) {
-    guards.listenerGuard[listener] = guards.guardLimiter[listener] = listener;
+function writeGuards({ guards }: Plan, { connections, perSource }: GuardSpec): void {
+  for (let listener = 1; listener < guards.sizes.listeners; listener++) {
+    guards.listenerGuard[listener] = listener;
+    guards.guardLimiter[listener] = listener;
     guards.guardTracks[listener] = Tracks.Sources;
+    guards.guardReset[listener] = 1;
     guards.guardPrefix4[listener] = 32;
     guards.guardPrefix6[listener] = 128;
+    guards.guardConnections[listener] = connections;
+    guards.guardSourceConnections[listener] = perSource;
   }
 }
 
@@ -223,6 +251,7 @@ function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec)
   plan.listenerClientIdleMs[listener] = http.clientIdleMs;
   plan.listenerRequestHeadMs[listener] = http.requestHeadMs;
   plan.listenerBodyStallMs[listener] = http.bodyStallMs;
+  plan.listenerWriteStallMs[listener] = http.bodyStallMs;
   plan.listenerExchangeMs[listener] = http.exchangeMs;
   plan.listenerForwarded[listener] = http.forwarded;
   plan.listenerProxyStatus[listener] = ProxyStatus.Own;
@@ -231,6 +260,7 @@ function writeHttpListener(plan: Plan, listener: number, http: HttpListenerSpec)
 function writeHttpUpstream(plan: Plan, upstream: number, http: HttpUpstreamSpec): void {
   plan.upstreamAnswerMs[upstream] = http.answerMs;
   plan.upstreamServerIdleMs[upstream] = http.serverIdleMs;
+  plan.upstreamWriteStallMs[upstream] = http.serverIdleMs;
   plan.upstreamQueueMs[upstream] = http.queueMs;
   plan.upstreamKeepMax[upstream] = http.keepMax;
   plan.upstreamKeepMs[upstream] = http.keepMs;

@@ -132,8 +132,8 @@ export const PLANTED: readonly Planted[] = [
     name: "a Plan is never given back",
     file: exchange,
     edits: [[
-      "  planGive(exGeneration[ex]);\n  exGeneration[ex] = 0;\n  tunnelBegin(ex);",
-      "  exGeneration[ex] = 0;\n  tunnelBegin(ex);",
+      "  tunnelBegin(ex);\n  planGive(exGeneration[ex]);\n",
+      "  tunnelBegin(ex);\n",
     ]],
   },
   {
@@ -179,6 +179,11 @@ export const PLANTED: readonly Planted[] = [
     name: "a refused newcomer is not counted as ended",
     file: "src/proxy/accept.ts",
     edits: [["  Atomics.add(shared.reactorEnded, room * PER_LINE, 1);\n", ""]],
+  },
+  {
+    name: "who ends is counted for its source for ever",
+    file: "src/proxy/end.ts",
+    edits: [["    sourceGive(sources, exSource[ex]);\n", ""]],
   },
   {
     name: "a pause in accepting never ends",
@@ -307,7 +312,7 @@ const HTTP: readonly Planted[] = [
   {
     name: "who is kept waiting by our own pacing is blamed",
     file: exchange,
-    edits: [["  if (isParked(ex) &&", "  if (isParked(ex) && ex === NONE &&"]],
+    edits: [["  if (slot === exDown[ex] && isParked(ex) &&", "  if (slot === NONE && isParked(ex) &&"]],
   },
   {
     name: "a kept connection that was closed stays on its list",

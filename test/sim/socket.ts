@@ -41,6 +41,8 @@ export class Socket {
   session: Session | undefined;
   /** When its owner was last told of it. */
   touchedMs = 0;
+  /** When it last took bytes that were sent to it. */
+  tookMs = 0;
 
   /** Epoll is to look at it again; `bytes`: only because bytes have come. */
   onEdge: (bytes: boolean) => void = () => {};

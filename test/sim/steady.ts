@@ -116,7 +116,7 @@ export class Steady implements Scenario {
 
   start(run: Run): void {
     arenaBytes.set(ipAddress(127, 1, 8000), ARENA_SCRATCH);
-    must(sys.listen(0, ARENA_SCRATCH, 0, 40) === 0, "cannot listen");
+    must(sys.listen(0, ARENA_SCRATCH, 0, 40, 0) === 0, "cannot listen");
     this.#startMs = run.clock.nowMs;
     for (let number = 1; number <= this.#count; number++) {
       const up = this.#someBytes("up"), down = this.#someBytes("down"), socket = someSocket(false);

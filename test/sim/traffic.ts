@@ -1,12 +1,13 @@
 // Clients and servers with a reactor between them: what they say, how they misbehave, what the control
 // plane changes meanwhile; and what both must have seen in the end.
 import type { Plan } from "../../src/plan/plan.ts";
-import { exDown, exState, exUp } from "../../src/proxy/exchanges.ts";
+import { exDown, exFlags, exState, exUp } from "../../src/proxy/exchanges.ts";
+import { isRefusal } from "../../src/proxy/refusals.ts";
 import { RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { reactorCurrent, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
-import { ExState, type TableSizes } from "../../src/shared/tables.ts";
+import { ExFlag, ExState, type TableSizes } from "../../src/shared/tables.ts";
 import {
   EACCES,
   EADDRNOTAVAIL,
@@ -16,6 +17,7 @@ import {
   EHOSTUNREACH,
   ENETUNREACH,
   ENOBUFS,
+  ENODEV,
   ENOENT,
   ETIMEDOUT,
 } from "../../src/sys/errno.ts";
@@ -25,7 +27,7 @@ import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { checkPace, someLimits } from "./paced.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import { buildPlan, type GuardSpec, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
 import type { Socket } from "./socket.ts";
@@ -41,6 +43,8 @@ const PACE_SALT = 0xace;
 /** Bytes per second of a connection that is limited. */
 const PACE_LEAST = 40_000;
 const PACE_MOST = 4_000_000;
+const LIMITS_SALT = 0x11f1;
+const GUARD_SALT = 0x6a7d;
 
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
@@ -93,17 +97,22 @@ export class Traffic implements Scenario {
   readonly #dice: Dice;
   /** What TLS is about has chances of its own: runs without are as they were before there was any. */
   readonly #tls: Random;
+  /** So do limits: of silence, of stalls, of connections to a server. */
+  readonly #limits: Random;
   /** Nothing changes on the way. */
   readonly #steady: boolean;
   #plan: Plan;
   #run!: Run;
   #bugs = 0;
   #refused = 0;
+  /** Told to have been refused by a limit; of many, some are told. */
+  #turnedAway = 0;
 
   constructor(random: Random) {
     this.#random = random;
     this.#dice = new Dice(random);
     this.#tls = random.fork(TLS_SALT);
+    this.#limits = random.fork(LIMITS_SALT);
     this.#steady = random.oneIn(2);
     this.maxConnections = random.pick([3, 20, 200, 200]);
     this.blocks = random.pick([1, 2, 6, BLOCKS_MAX - 1, BLOCKS_MAX - 1]);
@@ -130,23 +139,30 @@ export class Traffic implements Scenario {
     });
     const idleMs = random.pick([0, 0, 1_500, 4_000]);
     const upstreams = random.oneIn(2) ? 1 : 2;
+    const ms = () => this.#limits.pick([0, 0, 400, 1_500, 5_000]);
+    const limited = this.#limits.oneIn(3), bounded = this.#limits.oneIn(2);
+    const ofListener = bounded ? { silenceMs: ms(), stallMs: ms(), halfMs: ms() } : {};
+    const ofUpstream = {
+      ...(bounded ? { silenceMs: ms(), stallMs: ms() } : {}),
+      queueMs: this.#limits.pick([200, 2_000]),
+    };
     const pace = random.fork(PACE_SALT);
     this.#spec = {
       generation: 1,
       listeners: this.listeners.map((index) => {
-        return {
-          upstream: 1 + index % upstreams,
-          idleMs,
-          limits: someLimits(pace, PACE_LEAST, PACE_MOST, [8]),
-        };
+        const limits = someLimits(pace, PACE_LEAST, PACE_MOST, [8]);
+        return { upstream: 1 + index % upstreams, idleMs, ...ofListener, limits };
       }),
       upstreams: Array.from({ length: upstreams }, () => ({
         servers: this.#someServers(),
         connectMs: random.pick([200, 1_000, 3_000]),
+        ...ofUpstream,
       })),
+      ...(limited ? { connectionsMax: this.#limits.pick([1, 2, 7]) } : {}),
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      guard: this.#someGuard(random.fork(GUARD_SALT)),
     };
     this.#plan = buildPlan(this.#spec);
   }
@@ -164,6 +180,12 @@ export class Traffic implements Scenario {
     };
   }
 
+  /** In half of the runs clients are counted, in some of those until there are too many. */
+  #someGuard(random: Random): GuardSpec | undefined {
+    if (random.oneIn(2)) return undefined;
+    return { connections: random.pick([0, 0, 4, 30]), perSource: random.pick([0, 1, 3, 25]) };
+  }
+
   plan(): Plan {
     return this.#plan;
   }
@@ -175,7 +197,7 @@ export class Traffic implements Scenario {
     const random = this.#random;
     for (const listener of this.listeners) {
       arenaBytes.set(ipAddress(127, 1, 8000 + listener), ARENA_SCRATCH);
-      must(sys.listen(listener, ARENA_SCRATCH, 0, BACKLOG) === 0, "cannot listen");
+      must(sys.listen(listener, ARENA_SCRATCH, 0, BACKLOG, 0) === 0, "cannot listen");
     }
     const within = random.pick([0, 100, ARRIVE_WITHIN_MS]);
     for (let number = 1; number <= CONNECTIONS; number++) {
@@ -204,10 +226,7 @@ export class Traffic implements Scenario {
         const spec = {
           ...this.#spec,
           generation: this.#plan.generation + 1,
-          upstreams: this.#spec.upstreams.map(({ connectMs }) => ({
-            servers: this.#someServers(),
-            connectMs,
-          })),
+          upstreams: this.#spec.upstreams.map((upstream) => ({ ...upstream, servers: this.#someServers() })),
         };
         this.#plan = buildPlan(spec);
         return this.#run.tell({ kind: "plan", plan: this.#plan.memory });
@@ -266,11 +285,13 @@ export class Traffic implements Scenario {
     );
     must(index >= 0, "connects to an address that no server has");
     const connection = this.#connecting();
-    must(!connection.tried.has(index), `connection ${connection.number}: server ${index + 1} is tried twice`);
+    const again = this.#spec.connectionsMax !== undefined; // from the queue the one that refused is asked again
+    const isNew = again || !connection.tried.has(index);
+    must(isNew, `connection ${connection.number}: server ${index + 1} is tried twice`);
     connection.tried.add(index);
     const random = this.#random, { mood, isUnix } = this.#servers[index];
     if (isUnix && mood !== "well") return random.pick([ENOENT, ECONNREFUSED, EAGAIN, EACCES]);
-    if (mood === "portless") return random.pick([EADDRNOTAVAIL, ENOBUFS]);
+    if (mood === "portless") return random.pick([EADDRNOTAVAIL, ENOBUFS, ENODEV]);
     if (mood === "refuses" && random.oneIn(2)) return ECONNREFUSED;
     if (mood === "unreachable" && random.oneIn(2)) return random.pick([ENETUNREACH, EHOSTUNREACH]);
 
@@ -296,10 +317,11 @@ export class Traffic implements Scenario {
     return socket;
   }
 
-  /** The one exchange that is about to connect. */
+  /** The one exchange that is about to connect: those who have got a place have not come to it yet. */
   #connecting(): Connection {
     for (let ex = 1; ex < exState.length; ex++) {
-      if (exState[ex] === ExState.Connect && exUp[ex] === NONE) return this.#bySlot.get(exDown[ex])!;
+      if (exState[ex] !== ExState.Connect || exUp[ex] !== NONE || exFlags[ex] & ExFlag.Granted) continue;
+      return this.#bySlot.get(exDown[ex])!;
     }
     throw new Error("a connect without an exchange");
   }
@@ -338,23 +360,61 @@ export class Traffic implements Scenario {
     must(connection !== undefined, "a line of nobody");
     must(connection.reason === Reason.None, `connection ${connection.number}: two lines`);
     connection.reason = reason;
-    if (connection.reason === Reason.TunnelIdle) this.#checkIdle(connection);
+    if (isRefusal(reason)) {
+      must(!connection.adopted, `connection ${connection.number}: it was let in, and refused`);
+      must(this.#spec.guard !== undefined, "somebody is refused, and there is no limit");
+      this.#turnedAway++;
+      return;
+    }
+    this.#checkDeadline(connection, told);
     if (this.#run.stage !== "running") connection.endedByUs = true;
     const { client, server } = connection;
     must(told.up_bytes <= client.sent, `connection ${connection.number}: read more than was sent`);
     if (server !== undefined) {
       must(told.down_bytes <= server.sent, `connection ${connection.number}: read more than was sent`);
     }
+    if (this.#spec.connectionsMax !== undefined) return;
     must(told.tried >= connection.tried.size, `connection ${connection.number}: tried more than it says`);
   }
 
-  /** Ended for idleness: nothing had happened to either socket for as long. */
-  #checkIdle({ number, listener, client, server }: Connection): void {
-    const { idleMs } = this.#spec.listeners[listener];
+  /** Ended by a deadline: that is a limit which it has, it was not reached too early, and what it is about is so. */
+  #checkDeadline({ number, listener, client, server, reason }: Connection, told: AccessLine): void {
+    const own = this.#spec.listeners[listener], upstream = this.#spec.upstreams[own.upstream - 1];
     const touchedMs = Math.max(client.socket.touchedMs, server?.socket.touchedMs ?? 0);
-    const idleForMs = this.#run.clock.nowMs - touchedMs;
-    must(idleMs > 0, `connection ${number}: ended as idle without a limit`);
-    must(idleForMs >= idleMs - 1, `connection ${number}: ended as idle after ${idleForMs} of ${idleMs} ms`);
+    const name = `connection ${number} (${REASONS[reason].name})`;
+    const after = (limitMs: number, sinceMs: number) => {
+      const ms = this.#run.clock.nowMs - sinceMs;
+      must(limitMs > 0, `${name}: ended without a limit`);
+      must(ms >= limitMs - 1, `${name}: ended after ${ms} of ${limitMs} ms`);
+    };
+    switch (reason) {
+      case Reason.TunnelIdle:
+        return after(own.idleMs, touchedMs);
+      case Reason.ClientIdle:
+        must(
+          told.up_bytes === 0 || told.down_bytes > 0 || server?.finSent === true,
+          `${name}: it was the server's turn`,
+        );
+        return after(own.silenceMs ?? 0, touchedMs);
+      case Reason.ServerIdle:
+        must(told.up_bytes > 0 || client.finSent, `${name}: nobody asked the server anything`);
+        return after(upstream.silenceMs ?? 0, touchedMs);
+      case Reason.HalfClosed:
+        must(client.finSent || server?.finSent === true, `${name}: nobody has ended its stream`);
+        return after(own.halfMs ?? 0, touchedMs);
+      case Reason.WriteStall:
+        must(told.down_bytes > client.received, `${name}: there is nothing for the client`);
+        return after(own.stallMs ?? 0, client.socket.tookMs - this.#run.longestTurnMs); // reactors know when a turn began
+      case Reason.ServerWriteStall:
+        must(
+          server !== undefined && told.up_bytes > server.received,
+          `${name}: there is nothing for the server`,
+        );
+        return after(upstream.stallMs ?? 0, (server?.socket.tookMs ?? 0) - this.#run.longestTurnMs);
+      case Reason.QueueFull:
+      case Reason.QueueTimeout:
+        return must(this.#spec.connectionsMax !== undefined, `${name}: it has nothing to wait for`);
+    }
   }
 
   died(): void {
@@ -426,11 +486,14 @@ export class Traffic implements Scenario {
       this.#checkConnection(connection);
     }
     const opened = stats.count[Count.Opened], lost = run.lost.length;
+    records -= this.#turnedAway;
     must(records + lost === opened, `${opened} connections opened, ${records} lines, ${lost} lost`);
     const ended = stats.ended.reduce((sum, count) => sum + count, 0);
     must(stats.ended[Reason.LimitReached] >= this.#refused, "a refused newcomer has two lines");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
+    const counted = run.sources.sourceConnections.reduce((sum, count) => sum + Math.abs(count), 0);
+    must(counted === 0, `${counted} connections are counted for sources, and nobody is there`);
     must(this.#bugs === kernel.bugs, `${kernel.bugs} bugs staged, ${this.#bugs} contained`);
   }
 
@@ -447,7 +510,7 @@ export class Traffic implements Scenario {
       }
     }
     this.#checkHandshake(connection, told);
-    const byUs = connection.endedByUs || reason === Reason.TunnelIdle || reason === Reason.Drained;
+    const byUs = connection.endedByUs || BY_US.has(reason);
     if (server !== undefined && reason !== Reason.Bug) {
       if (!byUs) checkPassedOn(told, client, server), checkPassedOn(told, server, client);
       const isClean = isPolite(client) && isPolite(server);
@@ -476,7 +539,7 @@ export class Traffic implements Scenario {
 
   /** No server was left: then all of them were tried. Only where nothing changed meanwhile. */
   #checkAllTried({ tried, client, listener, reason }: Connection, told: string): void {
-    if (reason === Reason.Bug || reason === Reason.None) return;
+    if (reason === Reason.Bug || reason === Reason.None || this.#spec.connectionsMax !== undefined) return;
     const isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
     if (isSealed && client.socket.session?.open !== true) return; // it came no further than its handshake
     const { servers } = this.#spec.upstreams[this.#spec.listeners[listener].upstream - 1];
@@ -507,9 +570,23 @@ const UNSERVED: ReadonlySet<Reason> = new Set([
   Reason.Unroutable,
   Reason.DestinationUnavailable,
   Reason.OutOfResources,
+  Reason.NoSource,
   Reason.ServerTls,
   Reason.ServerAlert,
   Reason.ServerHandshakeTimeout,
+  Reason.QueueTimeout,
+  Reason.QueueFull,
+]);
+
+/** What we end, whatever its ends have to say. */
+const BY_US: ReadonlySet<Reason> = new Set([
+  Reason.TunnelIdle,
+  Reason.ClientIdle,
+  Reason.ServerIdle,
+  Reason.WriteStall,
+  Reason.ServerWriteStall,
+  Reason.HalfClosed,
+  Reason.Drained,
 ]);
 
 /** By these a client's handshake ends that fails. */

@@ -139,14 +139,14 @@ describe("the C library", () => {
 
   it("a connection: listen, accept, hand, adopt, bytes both ways, end of stream, reset", () => {
     loopback(0);
-    strictEqual(sys.listen(LISTENER, ARENA_SCRATCH, 0, 16), 0);
+    strictEqual(sys.listen(LISTENER, ARENA_SCRATCH, 0, 16, 0), 0);
     strictEqual(sys.listener_address(LISTENER, ARENA_SCRATCH), 0);
     const port = (arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3];
     strictEqual(sys.watch(LISTENER, 1), 0);
     strictEqual(sys.watch(LISTENER, 1), 0, "watching twice is no error");
 
     loopback(port);
-    const connecting = sys.connect(1, 77, ARENA_SCRATCH);
+    const connecting = sys.connect(1, 77, ARENA_SCRATCH, 0);
     strictEqual(connecting === 0 || connecting === -EINPROGRESS, true);
     event((what, who) => what === EventKind.Listener && who === LISTENER);
     const token = sys.accept(LISTENER);
@@ -170,10 +170,10 @@ describe("the C library", () => {
 
   it("a port where nobody listens refuses", () => {
     loopback(0);
-    sys.listen(LISTENER, ARENA_SCRATCH, 0, 1);
+    sys.listen(LISTENER, ARENA_SCRATCH, 0, 1, 0);
     sys.listener_address(LISTENER, ARENA_SCRATCH);
     sys.listener_close(LISTENER);
-    const result = sys.connect(2, 1, ARENA_SCRATCH);
+    const result = sys.connect(2, 1, ARENA_SCRATCH, 0);
     if (result === -EINPROGRESS) {
       event((what) => what === 2);
       strictEqual(errnoName(-sys.outcome(2)), errnoName(ECONNREFUSED));

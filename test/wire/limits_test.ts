@@ -278,6 +278,47 @@ describe("a reactor that dies", () => {
       await untilNobody(sluice);
       strictEqual((await told(sluice)).connections, "the listener has 0 of 50");
       (await served(sluice)).end();
-    }, { layout: LAYOUTS[1], command: patched.command("executable") });
+    }, { layout: LAYOUTS[1], command: patched.command("bun") });
   });
+
+  /** Dies at its third connection, just before it does `find`, in each of its lives. */
+  const deathBefore = (find: string): PatchedSluice =>
+    new PatchedSluice([
+      {
+        file: "proxy/accept.ts",
+        find: "let nextChoice: number;",
+        replace: "let nextChoice: number;\nlet coming = 0;",
+      },
+      {
+        file: "proxy/accept.ts",
+        find,
+        replace: `if (++coming === 3) throw new TypeError("a planted death");\n  ${find}`,
+      },
+    ]);
+
+  const moments: [when: string, find: string][] = [
+    ["before a client is handed over", "if (sys.hand(token, to) < 0) {"],
+    ["before a newcomer has a slot", "slotFlags[slot] = SlotFlag.Down;"],
+    ["between a newcomer's slot and its exchange", "exchangeOpen(slot, listener, bits, source);"],
+  ];
+  for (const [when, find] of moments) {
+    it(`dies ${when}: nobody is counted for ever`, async () => {
+      using dying = deathBefore(find);
+      await withEcho({ limits: { connections: 50, "connections-per-source": 20 } }, async (sluice) => {
+        await served(sluice);
+        await served(sluice);
+        await come(sluice); // its reactor dies; it may be taken in by the next
+        await sluice.until(
+          "the dead one to be replaced",
+          ({ totals, reactors }) => totals.reactor_deaths === 1 && reactors.every(({ alive }) => alive),
+        );
+        for (const client of clients.splice(0)) client.reset();
+        await untilNobody(sluice);
+        deepStrictEqual(await told(sluice), {
+          "connections-per-source": "127.0.0.1 has 0 of 20",
+          connections: "the listener has 0 of 50",
+        });
+      }, { command: dying.command("bun") });
+    });
+  }
 });

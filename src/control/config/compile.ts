@@ -241,10 +241,13 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamConnectMs[number] = timeouts.connect;
     plan.upstreamAnswerMs[number] = timeouts.answer;
     plan.upstreamServerIdleMs[number] = timeouts["server-idle"];
+    plan.upstreamSilenceMs[number] = timeouts.silence;
+    plan.upstreamWriteStallMs[number] = timeouts["write-stall"];
     plan.upstreamQueueMs[number] = timeouts.queue;
-    const sends = sendProxyBits(configured["send-proxy"]);
+    const sends = sendProxyBits(configured["send-proxy"]),
+      owned = sends !== 0 || configured.source === "client";
     plan.upstreamSendProxy[number] = sends;
-    plan.upstreamKeepMax[number] = sends === 0 ? most : 0; // a connection that is told whose it is, is no other's
+    plan.upstreamKeepMax[number] = owned ? 0 : most; // a connection that is told whose it is, is no other's
     plan.upstreamKeepMs[number] = idle === "auto" ? KEEP_AUTO : idle;
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
@@ -253,8 +256,9 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
 }
 
 function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
-  servers.forEach(({ number, upstream, configured, session }, index) => {
+  servers.forEach(({ number, upstream, configured, session, socket }, index) => {
     const { addressAt, base, authority, logName, tlsName } = places.servers[index];
+    plan.serverSocket[number] = socket;
     plan.serverTls[number] = session.profile;
     plan.serverTlsNameAt[number] = tlsName.at;
     plan.serverTlsNameBytes[number] = tlsName.bytes;
@@ -277,13 +281,14 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session, sends }, index) => {
+  probes.forEach(({ number, check, servers, session, sends, datagrams, socket }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
     plan.probeSendProxy[number] = sends;
+    plan.probeSocket[number] = socket;
     plan.probeTls[number] = session.profile;
     plan.probeTlsNameAt[number] = tlsName.at;
     plan.probeTlsNameBytes[number] = tlsName.bytes;
-    plan.probeKind[number] = kindOf(check);
+    plan.probeKind[number] = datagrams ? ProbeKind.Datagram : kindOf(check);
     plan.probeAddressAt[number] = addressAt;
     plan.probeFirst[number] = member;
     plan.probeCount[number] = servers.length;

@@ -13,12 +13,13 @@ import type { Directory } from "../directory.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
+import { probeSocketOf, socketNumbers, socketOf } from "./compile_sockets.ts";
 import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
+import { onlyByDatagrams, upstreamsOf } from "./leads.ts";
 import type { ListFiles } from "./list_files.ts";
 import { sendProxyBits } from "./proxy_schema.ts";
-import { upstreamsOf } from "./route_specs.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
 
@@ -76,6 +77,8 @@ export interface Server {
   readonly address: LiteralAddress;
   readonly configured: ConfiguredServer;
   readonly session: ServerSession;
+  /** See Plan, serverSocket. */
+  readonly socket: number;
 }
 
 export interface Probe {
@@ -84,10 +87,13 @@ export interface Probe {
   readonly address: LiteralAddress;
   /** What it says. */
   readonly send: Uint8Array;
+  /** It goes by datagrams. */
+  readonly datagrams: boolean;
   readonly servers: number[];
   readonly session: ServerSession;
   /** How it says that it is nobody's (SendProxy). */
   readonly sends: number;
+  readonly socket: number;
 }
 
 /** What a generation is made of, numbered. */
@@ -141,8 +147,9 @@ export class Numbering {
 export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
   const { input, numbers, directory, warnings } = compiling;
   const upstreams: Upstream[] = [], servers: Server[] = [];
-  const profiles = profileNumbers(input.config);
+  const profiles = profileNumbers(input.config), sockets = socketNumbers(input.config);
   const probes = new Map<string, Probe>();
+  const byDatagrams = onlyByDatagrams(Object.values(input.config.listeners));
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
     const { servers: targets, health } = configured;
     const number = numbers.take("upstreams", name);
@@ -156,11 +163,13 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       if (server === NONE) continue;
       members.push(server);
       const session = sessionOf(profiles, name, configured, target);
-      const placed = { number: server, upstream: number, address, configured: target, session };
+      const socket = socketOf(sockets, name, configured);
+      const placed = { number: server, upstream: number, address, configured: target, session, socket };
       servers.push(placed);
-      const probe = health === "off"
-        ? NONE
-        : addProbe(probes, numbers, health, placed, sendProxyBits(configured["send-proxy"]));
+      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed, {
+        sendsProxy: sendProxyBits(configured["send-proxy"]),
+        datagrams: byDatagrams.has(name) && isText(health),
+      });
       directory.add("servers", {
         number: server,
         upstream: name,
@@ -266,13 +275,18 @@ function recordOf(address: LiteralAddress): Uint8Array | string {
   }
 }
 
+/** Whether a check says something of its own and hears something: where servers get datagrams, by them. */
+function isText({ tcp, http }: HealthCheck): boolean {
+  return !tcp && http === undefined;
+}
+
 /** One address is probed once, whoever names it, as long as it is asked the same thing. */
 function addProbe(
   probes: Map<string, Probe>,
   numbers: Numbering,
   check: HealthCheck,
-  { number: server, configured: target, address, session }: Server,
-  sendsProxy: number,
+  { number: server, configured: target, address, session, socket: how }: Server,
+  { sendsProxy, datagrams }: { readonly sendsProxy: number; readonly datagrams: boolean },
 ): number {
   const { http, interval, timeout, fall, rise } = check;
   const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
@@ -280,8 +294,19 @@ function addProbe(
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
+  const socket = probeSocketOf(how);
   const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
-  const asked = [sends, session.profile, session.name, check.tcp, hex(send), expect, statuses];
+  const asked = [
+    sends,
+    session.profile,
+    session.name,
+    datagrams,
+    socket,
+    check.tcp,
+    hex(send),
+    expect,
+    statuses,
+  ];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -289,7 +314,9 @@ function addProbe(
     return known.number;
   }
   const number = numbers.take("probes", key);
-  if (number !== NONE) probes.set(key, { number, check, address, send, session, sends, servers: [server] });
+  if (number !== NONE) {
+    probes.set(key, { number, check, address, send, datagrams, session, sends, socket, servers: [server] });
+  }
   return number;
 }
 

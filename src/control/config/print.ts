@@ -5,6 +5,7 @@ import * as z from "zod";
 import { checkConfig } from "./check.ts";
 import type { Disk } from "./disk.ts";
 import { type Path, valueAt } from "./finding.ts";
+import { silentDefaults } from "./protocols.ts";
 import { type Key, KEYS } from "./schema.ts";
 import { refers } from "./substitution.ts";
 
@@ -65,8 +66,13 @@ function withDefaults(
   raw: unknown,
   origins: Map<string, string>,
 ): unknown {
-  const whole = filled(section, [], raw, origins);
-  const { findings } = checkConfig(filled(values, [], raw, new Map()), { env: {}, uid: 0, disk: NO_DISK });
+  const whole = filled(section, [], raw, origins), surroundings = { env: {}, uid: 0, disk: NO_DISK };
+  const { config } = checkConfig(values, surroundings);
+  for (const path of config === undefined ? [] : silentDefaults(config)) {
+    const holder = valueAt(whole, path.slice(0, -1));
+    if (origins.has(path.join("\n")) && isSection(holder)) delete holder[path[path.length - 1]];
+  }
+  const { findings } = checkConfig(filled(values, [], raw, new Map()), surroundings);
   for (const { path, severity } of findings) {
     const holder = valueAt(whole, path.slice(0, -1));
     const isDefault = [...origins.keys()].some((known) => `${known}\n`.startsWith(`${path.join("\n")}\n`));

@@ -23,15 +23,19 @@ import {
 } from "./keys.ts";
 import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
+import { healthByDefault } from "./health_schema.ts";
+import { onlyByDatagrams } from "./leads.ts";
 import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { proxies } from "./proxy_schema.ts";
 import { route } from "./route_schema.ts";
-import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
+import { listenerSocket } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
 import { readFilePath } from "./tls_values.ts";
+import { udp } from "./udp_schema.ts";
 import { type Range, readCount } from "./units.ts";
 import { upstream } from "./upstream_schema.ts";
 
@@ -121,13 +125,12 @@ const defaults = z.strictObject({
       exchange: defaultTimeout("exchange"),
       answer: defaultTimeout("answer"),
       "server-idle": defaultTimeout("server-idle"),
+      "write-stall": defaultTimeout("write-stall"),
+      "half-closed": defaultTimeout("half-closed"),
       queue: defaultTimeout("queue"),
       handshake: defaultTimeout("handshake"),
     }).prefault({}),
-    {
-      description: "timeouts of every listener and upstream that has no own",
-      later: ["write-stall", "half-closed"],
-    },
+    { description: "timeouts of every listener and upstream that has no own" },
   ),
 });
 
@@ -165,6 +168,7 @@ const listener = z.strictObject({
     description: "tells browsers to keep to https:// (Strict-Transport-Security)",
     short: "max-age",
   }),
+  udp: key(udp, { description: "sessions of udp://: the datagrams of one client, and those sent back" }),
   routes: key(z.array(route).prefault([]), {
     description: "what becomes of which requests: the most specific match wins, then the first",
   }),
@@ -195,6 +199,9 @@ const listener = z.strictObject({
     description: "what Sluice says when there is no answer to forward, in place of its own words",
     placeholder: "STATUS: { html: TEXT }",
   }),
+  socket: key(listenerSocket.prefault({}), {
+    description: "what its sockets are made with; those that are accepted inherit it",
+  }),
   timeouts: key(
     z.strictObject({
       "tunnel-idle": key(duration(IDLE_MS).optional(), {
@@ -207,9 +214,11 @@ const listener = z.strictObject({
       "request-head": ownTimeout("request-head"),
       "body-stall": ownTimeout("body-stall"),
       exchange: ownTimeout("exchange"),
+      "write-stall": ownTimeout("write-stall", undefined, stallOf("client")),
+      "half-closed": ownTimeout("half-closed"),
       handshake: ownTimeout("handshake"),
     }).prefault({}),
-    { description: "timeouts of this listener", later: ["half-closed", "write-stall"] },
+    { description: "timeouts of this listener" },
   ),
 });
 
@@ -283,7 +292,6 @@ const file = key(
           short: "bind",
           later: [
             "on-remove",
-            "udp",
             "forward-proxy",
             "ban",
           ],
@@ -317,11 +325,14 @@ const file = key(
 
 /** What a key inherits is written into it, so nobody has to know where it came from. */
 function inherit(config: z.output<typeof file>) {
-  const { timeouts } = config.defaults;
+  const { timeouts } = config.defaults, byDatagrams = onlyByDatagrams(Object.values(config.listeners));
   const listeners = Object.entries(config.listeners).map(([name, listener]) => {
     const own = {
       "tunnel-idle": listener.timeouts["tunnel-idle"] ?? timeouts["tunnel-idle"],
-      "client-idle": listener.timeouts["client-idle"] ?? timeouts["client-idle"],
+      "client-idle": listener.timeouts["client-idle"] ??
+        (listener.bind[0].protocol === "http" ? timeouts["client-idle"] : 0),
+      "write-stall": listener.timeouts["write-stall"] ?? timeouts["write-stall"],
+      "half-closed": listener.timeouts["half-closed"] ?? timeouts["half-closed"],
       "request-head": listener.timeouts["request-head"] ?? timeouts["request-head"],
       "body-stall": listener.timeouts["body-stall"] ?? timeouts["body-stall"],
       exchange: listener.timeouts.exchange ?? timeouts.exchange,
@@ -340,9 +351,13 @@ function inherit(config: z.output<typeof file>) {
       connect: upstream.timeouts.connect ?? timeouts.connect,
       answer: upstream.timeouts.answer ?? timeouts.answer,
       "server-idle": upstream.timeouts["server-idle"] ?? timeouts["server-idle"],
+      /** The same without HTTP, where the default has no say; 0: no limit. */
+      silence: upstream.timeouts["server-idle"] ?? 0,
+      "write-stall": upstream.timeouts["write-stall"] ?? timeouts["write-stall"],
       queue: upstream.timeouts.queue ?? timeouts.queue,
     };
-    return [name, { ...upstream, timeouts: own }] as const;
+    const health = upstream.health ?? healthByDefault(byDatagrams.has(name));
+    return [name, { ...upstream, health, timeouts: own }] as const;
   });
   const access = { ...config.log.access, format: config.log.access.format ?? config.log.format };
   const most = config["max-connections"];

@@ -10,18 +10,30 @@ export const IDLE_MS: Range = { min: TICK_MS, max: 7 * 86_400_000 };
 
 /** Timeouts that stand as defaults and where they hold. */
 const TIMEOUTS = {
-  "client-idle": ["60s", "close an HTTP client's connection that asks for nothing for so long"],
+  "client-idle": [
+    "60s",
+    "longest silence of an HTTP client between requests; without HTTP, if set, of a client whose turn it is",
+  ],
   "request-head": ["30s", "longest wait for the whole head of a request"],
   "body-stall": ["60s", "longest silence within the body of a request"],
   exchange: ["off", "longest time for a request and its answer as a whole"],
   answer: ["60s", "longest wait for the head of an HTTP server's answer"],
-  "server-idle": ["60s", "longest silence of an HTTP server within the body of its answer"],
+  "server-idle": [
+    "60s",
+    "longest silence of an HTTP server within a body; without HTTP, if set, of a server whose turn it is",
+  ],
+  "write-stall": ["60s", stallOf("peer")],
+  "half-closed": ["60s", "longest silence of one side once the other has ended its stream"],
   handshake: [
     "10s",
     "longest wait for a client to do its part of a TLS handshake, and for a PROXY header",
   ],
   queue: ["5s", "longest wait for a server while all have the connections they may have"],
 } as const;
+
+export function stallOf(whom: string): string {
+  return `longest time in which a ${whom} takes nothing of what is held for it`;
+}
 
 function timeout(name: keyof typeof TIMEOUTS) {
   return text((input) => name === "exchange" ? readLimit(input) : readDuration(input, IDLE_MS));
@@ -46,7 +58,11 @@ export function defaultTimeout(name: keyof typeof TIMEOUTS) {
   return key(timeout(name).prefault(TIMEOUTS[name][0]), timeoutDoc(name));
 }
 
-export function ownTimeout(name: keyof typeof TIMEOUTS, flag?: string) {
-  const doc = { ...timeoutDoc(name), defaultText: TIMEOUTS[name][0] };
+export function ownTimeout(
+  name: keyof typeof TIMEOUTS,
+  flag?: string,
+  description: string = TIMEOUTS[name][1],
+) {
+  const doc = { ...timeoutDoc(name), description, defaultText: TIMEOUTS[name][0] };
   return key(timeout(name).optional(), flag === undefined ? doc : { ...doc, flag });
 }

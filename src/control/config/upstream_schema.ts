@@ -5,7 +5,8 @@ import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
 import { sendProxy } from "./proxy_schema.ts";
-import { CONNECT_MS, IDLE_MS, ownTimeout } from "./timeouts_schema.ts";
+import { source, upstreamSocket } from "./socket_schema.ts";
+import { CONNECT_MS, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { SERVER_TLS, upstreamTls } from "./tls_schema.ts";
 import { type Range, readDuration } from "./units.ts";
 
@@ -68,7 +69,7 @@ const server = key(
         example: "10.0.0.1:8080",
       }),
       "max-connections": key(count(SERVER_CONNECTIONS).optional(), {
-        description: "connections in use at once, by all reactors; more requests wait",
+        description: "connections in use at once, by all reactors; more clients wait",
         defaultText: "no limit",
         ...countDoc(SERVER_CONNECTIONS),
       }),
@@ -92,8 +93,10 @@ const fields = z.strictObject({
     ),
     { description: "the servers; one or a list", placeholder: "TARGETS", example: "10.0.0.1:8080" },
   ),
-  health: key(health, {
-    description: "how servers are checked",
+  health: key(health.optional(), {
+    description:
+      "how servers are checked: by a connect, or, where only udp:// leads, not if nothing is said; " +
+      "send and expect go by UDP there",
     placeholder: "off|tcp",
     short: "http",
     flag: "--health",
@@ -113,6 +116,8 @@ const fields = z.strictObject({
   tls: key(upstreamTls.optional(), {
     description: "TLS to all of the servers; https:// and tls:// servers imply it",
   }),
+  source,
+  socket: key(upstreamSocket.prefault({}), { description: "what connections to the servers are made with" }),
   timeouts: key(
     z.strictObject({
       connect: key(duration(CONNECT_MS).optional(), {
@@ -123,6 +128,7 @@ const fields = z.strictObject({
       }),
       answer: ownTimeout("answer"),
       "server-idle": ownTimeout("server-idle", "--server-idle"),
+      "write-stall": ownTimeout("write-stall", undefined, stallOf("server")),
       queue: ownTimeout("queue"),
     }).prefault({}),
     { description: "timeouts of this upstream" },

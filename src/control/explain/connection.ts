@@ -13,7 +13,14 @@ import { decide, ended, handshakeFlaw, toServer } from "./decision.ts";
 import type { Decision, Explanation } from "./explanation.ts";
 import type { ConnectionQuestion } from "./question.ts";
 import { balance } from "./servers.ts";
-import { CONNECT_TIMEOUTS, HANDSHAKE_TIMEOUTS, timeoutsOf, TUNNEL_TIMEOUTS } from "./timeouts.ts";
+import {
+  CONNECT_TIMEOUTS,
+  HANDSHAKE_TIMEOUTS,
+  QUEUE_TIMEOUTS,
+  SERVER_TIMEOUTS,
+  timeoutsOf,
+  TUNNEL_TIMEOUTS,
+} from "./timeouts.ts";
 import { passedView, tlsView } from "./tls.ts";
 import { placeOf, type World } from "./world.ts";
 
@@ -93,12 +100,24 @@ function toUpstream(
   if (upstream === NONE) {
     return { timeouts: [...first, ...own], decision: ended(Reason.DestinationUnavailable, null) };
   }
-  const balanced = balance(world, upstream), { view } = balanced;
+  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const limited = view.servers.some(({ max_connections: most }) => most !== null);
+  const timeouts = [
+    ...first,
+    ...timeoutsOf(world, "upstreams", view.name, [...(limited ? QUEUE_TIMEOUTS : []), ...CONNECT_TIMEOUTS]),
+    ...own,
+    ...timeoutsOf(world, "upstreams", view.name, SERVER_TIMEOUTS),
+  ];
+  if (full || (server !== NONE && view.waiting > 0)) {
+    const why = full ? "has no server that takes another" : `has ${view.waiting} waiting before it`;
+    const text = `waits for a place: upstream ${shown(view.name)} ${why}, by ${by}`;
+    return { upstream: view, timeouts, decision: decide("queue", text, { upstream: view.name }) };
+  }
   return {
     upstream: view,
-    timeouts: [...first, ...timeoutsOf(world, "upstreams", view.name, CONNECT_TIMEOUTS), ...own],
-    decision: balanced.server === NONE
-      ? ended(balanced.full ? Reason.QueueFull : Reason.DestinationUnavailable, view.name)
+    timeouts,
+    decision: server === NONE
+      ? ended(Reason.DestinationUnavailable, view.name)
       : toServer(world, balanced, by, null),
   };
 }

@@ -24,6 +24,7 @@ import type { Hide } from "../config/substitution.ts";
 import { type Admission, admission } from "./admission.ts";
 import { bandwidthOf } from "./bandwidth.ts";
 import { connection } from "./connection.ts";
+import { datagram } from "./datagrams.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
 import type {
   AnswerView,
@@ -55,7 +56,7 @@ import {
   QUEUE_TIMEOUTS,
   REQUEST_TIMEOUTS,
   timeoutsOf,
-  TUNNEL_TIMEOUTS,
+  UPGRADE_TIMEOUTS,
 } from "./timeouts.ts";
 import { isForHost, tlsView } from "./tls.ts";
 import type { World } from "./world.ts";
@@ -82,7 +83,8 @@ function withoutSecrets<T>(value: T, hide: Hide): T {
 }
 
 function answerTo(world: World, question: Question): Explanation | { problems: ConfigProblem[] } {
-  const found = findListener(world, question.to, question.text);
+  const isDatagram = question.kind === "connection" && question.datagram;
+  const found = findListener(world, question.to, question.text, isDatagram);
   if ("problems" in found) return found;
   const empty = emptyExplanation(world, question), { phase } = world.state;
   if (phase === "draining" || phase === "stopped") {
@@ -98,6 +100,10 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     };
   }
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
+  if (isDatagram) {
+    placeClient(question, certified);
+    return { ...empty, listener: listenerView(world, entry), ...datagram(world, entry) };
+  }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
   const { view, refusal } = letIn(world, entry, question, certified, begun);
@@ -109,7 +115,10 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   }
   const served = { ...known, bandwidth: bandwidthOf(world, entry.name) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
-    return { ...served, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
+    return {
+      ...served,
+      ...connection(world, entry, { alpn: [], datagram: false, ...question, kind: "connection" }),
+    };
   }
   if (question.kind === "request") return { ...served, ...request(world, entry, question) };
   const isSecure = world.plan.listenerTls[entry.number] !== NONE;
@@ -304,7 +313,7 @@ function toUpstream(
       ...(limited ? timeoutsOf(world, "upstreams", view.name, QUEUE_TIMEOUTS) : []),
       ...timeoutsOf(world, "upstreams", view.name, ANSWER_TIMEOUTS),
       ...(inputs.head.flags & HeadFlag.Upgrade
-        ? timeoutsOf(world, "listeners", entry.name, TUNNEL_TIMEOUTS)
+        ? timeoutsOf(world, "listeners", entry.name, UPGRADE_TIMEOUTS)
         : []),
       ...timeouts.filter(({ name }) => name === "client-idle"),
     ],

@@ -19,7 +19,7 @@ export interface World {
   readonly directory: Directory;
   readonly shared: Pick<
     Shared,
-    "serverVerdict" | "serverInUse" | "upstreamCursor" | "upstreamWaiting"
+    "serverVerdict" | "serverInUse" | "serverAvoided" | "upstreamCursor" | "upstreamWaiting"
   >;
   /** Who is counted for what, and when that is (CLOCK_MONOTONIC in milliseconds). */
   readonly sources: Sources;
@@ -43,7 +43,9 @@ export function placeOf(world: World, path: Path): Place {
 export function timeoutsWritten(raw: unknown): ReadonlySet<string> {
   const written = new Set<string>();
   const look = (path: Path): void => {
-    for (const name of keysAt(raw, [...path, "timeouts"])) written.add(pathText([...path, "timeouts", name]));
+    for (const section of ["timeouts", "udp"]) {
+      for (const name of keysAt(raw, [...path, section])) written.add(pathText([...path, section, name]));
+    }
   };
   look(["defaults"]);
   for (const section of ["listeners", "upstreams"]) {

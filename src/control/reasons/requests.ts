@@ -81,7 +81,8 @@ export const REQUEST_HELP = {
   [Reason.ClientIdle]: {
     means: "The client sent no further request within `listeners.NAME.timeouts.client-idle`, or, newly " +
       "connected, not a byte within `listeners.NAME.timeouts.request-head`. It is only counted: there was no " +
-      "request to record.",
+      "request to record. Without HTTP: the last bytes were the server's (or there were none yet), and the " +
+      "client said nothing for `listeners.NAME.timeouts.client-idle`, which holds there only where it is set.",
     causes: ["keep-alive as it should be", "browsers connect ahead of their needs"],
     look: ["`sluice_connections_ended_total`", "`sluice_listener_connections`: how many are open"],
     change: [
@@ -175,9 +176,7 @@ export const REQUEST_HELP = {
     change: ["the server"],
   },
   [Reason.WriteTimeout]: {
-    means:
-      "The client took nothing of its answer for too long: `upstreams.NAME.timeouts.server-idle` while a " +
-      "server's answer waits for it, `listeners.NAME.timeouts.client-idle` while one of Sluice's own does.",
+    means: "The client took nothing of its answer for `listeners.NAME.timeouts.write-stall`.",
     causes: [
       "a client that stopped reading: a paused download, a program that hangs",
       "it vanished without a word",
@@ -185,12 +184,11 @@ export const REQUEST_HELP = {
     ],
     look: ["`down=`: how much it took", "the client, the second word of the line: always the same one?"],
     change: [
-      "`upstreams.NAME.timeouts.server-idle` and `listeners.NAME.timeouts.client-idle`, 60s by default",
+      "`listeners.NAME.timeouts.write-stall`, 60s by default, for all: `defaults.timeouts.write-stall`",
     ],
   },
   [Reason.QueueTimeout]: {
-    means:
-      "Every server that could take the request had as many connections in use as it may have, for all of " +
+    means: "Every server that could take it had as many connections in use as it may have, for all of " +
       "`upstreams.NAME.timeouts.queue`.",
     causes: [
       "more load than the servers carry within their `max-connections`",
@@ -209,8 +207,8 @@ export const REQUEST_HELP = {
   },
   [Reason.QueueFull]: {
     means:
-      "Every server had as many connections as it may have, and 1,024 requests waited for a place in this " +
-      "reactor already. A TCP connection does not wait at all: it ends so at once.",
+      "Every server had as many connections as it may have, and 1,024 requests and connections waited for a " +
+      "place in this reactor already.",
     causes: [
       "far more load than the servers carry within their `max-connections`",
       "they hang, and keep every place",

@@ -17,6 +17,8 @@ import { counted } from "../config/units.ts";
 import type { VerbArguments } from "../config/verbs.ts";
 import { Discovery, namesOf } from "../discovery.ts";
 import { addressFlaw } from "../listeners.ts";
+import { openSettings, OwnerError, settingFindings } from "../sockets.ts";
+import type { SocketNumbers } from "../config/compile_sockets.ts";
 import { patternFindings } from "../patterns.ts";
 import { inColour, type Said, said } from "./said.ts";
 
@@ -96,11 +98,16 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
     },
   });
   await discovery.start(namesOf(config));
-  for (const { path, address } of places) {
+  const settings = openedSettings(config, warn);
+  if (settings !== undefined) findings.push(...settingFindings(config, settings));
+  for (const { path, address, datagrams = false } of places) {
     if (!path.includes("bind") && path[0] !== "admin") continue;
     for (const literal of discovery.resolve(address)) {
-      const flaw = addressFlaw(literal);
-      if (flaw !== undefined) warn(path, flaw.what, flaw.remedy, !flaw.inUse);
+      const number = path[0] === "listeners" ? settings?.listeners.get(String(path[1])) : undefined;
+      const flaw = addressFlaw(literal, { number, datagrams });
+      if (flaw === undefined) continue;
+      const place = flaw.key === undefined ? path : ["listeners", String(path[1]), "socket", flaw.key];
+      warn(place, flaw.what, flaw.remedy, !flaw.inUse);
     }
   }
   discovery.stop();
@@ -116,6 +123,29 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
   return [...findings, ...fdFindings(config, fds)];
 }
 
+/** The settings of sockets, as a start has them; undefined: one could not be made, which is told. */
+function openedSettings(
+  config: Config,
+  warn: (path: Path, what: string, remedy: string, isSure: boolean) => void,
+): SocketNumbers | undefined {
+  try {
+    return openSettings(config);
+  } catch (error) {
+    if (!(error instanceof OwnerError)) throw error;
+    const file = error.kind === "user" ? "/etc/passwd" : "/etc/group";
+    const [name] = Object.entries(config.listeners).find(([, { socket }]) =>
+      socket[error.kind] !== undefined
+    ) ?? [""];
+    warn(
+      ["listeners", name, "socket", error.kind],
+      error.message,
+      `${file} has those it knows; or write a number`,
+      true,
+    );
+    return undefined;
+  }
+}
+
 /** What becomes of a start where a name does not resolve, by section. */
 const WITHOUT: Readonly<Record<string, string>> = {
   upstreams: "its servers are missing until it does",
@@ -123,14 +153,16 @@ const WITHOUT: Readonly<Record<string, string>> = {
 };
 
 /** Every address of a configuration, with its place. */
-function* addressesOf(config: Config): Generator<{ path: Path; address: Address }> {
+function* addressesOf(config: Config): Generator<{ path: Path; address: Address; datagrams?: boolean }> {
   const { to } = config.log.access;
   if (to.kind === "syslog") yield { path: ["log", "access", "to"], address: to.address };
   if (config.admin.kind !== "off" && !config.admin.byDefault) {
     yield { path: ["admin"], address: config.admin.address };
   }
   for (const [name, { bind }] of Object.entries(config.listeners)) {
-    for (const [at, { address }] of bind.entries()) yield { path: ["listeners", name, "bind", at], address };
+    for (const [at, { address, protocol }] of bind.entries()) {
+      yield { path: ["listeners", name, "bind", at], address, datagrams: protocol === "udp" };
+    }
   }
   for (const [name, { servers }] of Object.entries(config.upstreams)) {
     for (const [at, { address }] of servers.entries()) {

@@ -210,7 +210,7 @@ test("LISTENs of HTTP share a port that the kernel chooses unless they ask for t
   ]);
 });
 
-test("flags of HTTP hold for its listeners and upstreams, not for TCP beside them", () => {
+test("flags about silence hold for HTTP and TCP, and the defaults for HTTP alone", () => {
   const { listeners, upstreams } = good([
     ...["--client-idle", "5s", "--server-idle", "6s", L, "http://:1/a=a:1", "--server-idle", "7s"],
     ...["http://:1=b:1", "--client-idle", "8s"],
@@ -218,7 +218,10 @@ test("flags of HTTP hold for its listeners and upstreams, not for TCP beside the
   equal(listeners["http://:1"].timeouts["client-idle"], 8_000, "one of its groups has its own");
   equal(upstreams["http://:1/a"].timeouts["server-idle"], 7_000, "its own");
   equal(upstreams["http://:1"].timeouts["server-idle"], 6_000, "the shared one");
-  equal(listeners["tcp://:9000"].timeouts["client-idle"], 60_000, "the default");
+  equal(listeners["tcp://:9000"].timeouts["client-idle"], 5_000, "the shared one");
+  const without = good([L, "http://:1=a:1"]);
+  equal(without.listeners["tcp://:9000"].timeouts["client-idle"], 0, "no limit without HTTP");
+  equal(without.listeners["http://:1"].timeouts["client-idle"], 60_000, "the default");
 });
 
 test("a check by a request, from flags", () => {
@@ -306,19 +309,14 @@ test("problems name the argument and the remedy", () => {
       "no certificate",
     ],
     [
-      ["udp://:53=a:1"],
-      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp://, tls://, http://, https:// or unix:",
+      ["udp://:53=unix:/a"],
+      'udp://:53=unix:/a: "unix:/a" is a unix socket, and listener "udp://:53" is for udp://; write HOST:PORT',
       "later",
     ],
     [
-      [L, "--client-idle", "5s"],
-      "--client-idle: for tcp:// it is not supported in this version; leave it out",
-      "HTTP's",
-    ],
-    [
-      ["--server-idle", "5s", L, L2],
-      "--server-idle: for tcp:// it is not supported in this version; leave it out",
-      "HTTP's, told once",
+      [L, "--client-idle", "99ms"],
+      '--client-idle: "99ms" is too small; write a value from 100ms to 7d',
+      "a reactor's tick",
     ],
     [
       ["tcp://:1=http://a:1/b"],
@@ -329,11 +327,6 @@ test("problems name the argument and the remedy", () => {
       ["tcp://:1=a:1/b"],
       'tcp://:1=a:1/b: "a:1/b" is for HTTP, and listener "tcp://:1" is for tcp://; write a:1',
       "with or without its scheme",
-    ],
-    [
-      ["tcp://:1=a:1;max-connections=3"],
-      "tcp://:1=a:1;max-connections=3: for tcp:// max-connections is not supported in this version; leave it out",
-      "HTTP's",
     ],
     [
       ["http://:1=a:1", "http://:1/=b:1"],
@@ -504,7 +497,11 @@ test("problems name the argument and the remedy", () => {
       "a slip",
     ],
     [[L, "--health", "http"], '--health: unknown value "http"; write off or tcp', "it is --health-http"],
-    [[L, "--health", "on"], '--health: unknown value "on"; did you mean "tcp"?', "no such word"],
+    [
+      [L, "--health", "on"],
+      '--health: unknown value "on"; leave it out, or write off or tcp',
+      "no such word",
+    ],
     [
       [L, "--health-send", "a\\q", "--health-expect", "b"],
       '--health-send: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',

@@ -33,7 +33,7 @@ test("an unknown key is a slip, a key of another place, another's word, one of l
       U,
       "colour",
       'unknown key "colour"',
-      "the keys here are balance, servers, health, keep-alive, send-proxy, tls, timeouts",
+      "the keys here are balance, servers, health, keep-alive, send-proxy, tls, source, socket, timeouts",
     ],
   ];
   for (const [path, key, what, remedy] of cases) {

@@ -24,9 +24,18 @@ function rawOf(text: string, env: Record<string, string> = {}): unknown {
   return parsed.source.raw;
 }
 
-/** Nobody knows of a printed default that nobody gave it. */
+/** Nobody knows of a printed default that nobody gave it; where HTTP is spoken that changes nothing. */
 function comparable(config: Config): unknown {
-  return { ...config, "max-connections": config["max-connections"].most };
+  const isHttp = Object.values(config.listeners).every(({ bind }) => bind[0].protocol === "http");
+  const upstreams = Object.entries(config.upstreams).map(([name, { timeouts, ...upstream }]) => [
+    name,
+    { ...upstream, timeouts: isHttp ? { ...timeouts, silence: 0 } : timeouts },
+  ]);
+  return {
+    ...config,
+    upstreams: Object.fromEntries(upstreams),
+    "max-connections": config["max-connections"].most,
+  };
 }
 
 test("what is printed comes to the same configuration, with and without defaults", () => {

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { checkConfig } from "../../../src/control/config/check.ts";
 
 const ROOT = { env: {}, uid: 0 };
-const LATER = "not supported in this version";
 
 /** A listener and its upstream, with keys put over both. */
 function one(bind: unknown, listener: Record<string, unknown>, upstream: Record<string, unknown> = {}) {
@@ -52,28 +51,10 @@ test("what does not go with the protocol of a listener is refused", () => {
       "no heads",
     ],
     [
-      one(tcp, { timeouts: { "client-idle": "60s" } }),
-      "listeners/a/timeouts/client-idle",
-      `for tcp:// it is ${LATER}`,
-      "the default, but said",
-    ],
-    [
-      one(tcp, {}, { timeouts: { "server-idle": "5s" } }),
-      "upstreams/u/timeouts/server-idle",
-      `for tcp:// it is ${LATER}`,
-      "known, later",
-    ],
-    [
       one(tcp, {}, { timeouts: { answer: "5s" } }),
       "upstreams/u/timeouts/answer",
       "only http:// has it",
       "no heads",
-    ],
-    [
-      one(tcp, {}, { timeouts: { queue: "5s" } }),
-      "upstreams/u/timeouts/queue",
-      "only http:// has it",
-      "no queue",
     ],
     [one(tcp, {}, { "keep-alive": "off" }), "upstreams/u/keep-alive", "only http:// has it", "none is kept"],
     [
@@ -81,12 +62,6 @@ test("what does not go with the protocol of a listener is refused", () => {
       "upstreams/u/servers/1",
       '"http://b/x" is for HTTP, and listener "a" is for tcp://',
       "a base path",
-    ],
-    [
-      one(tcp, {}, { servers: [{ address: "a:1", "max-connections": 3 }] }),
-      "upstreams/u/servers/0",
-      `for tcp:// max-connections is ${LATER}`,
-      "known, later",
     ],
   ];
   for (const [raw, path, what, why] of cases) {

@@ -130,6 +130,8 @@ test("what a listener of HTTP has besides", () => {
   deepEqual([forwarded, via, realIp, xff], ["append", "off", "replace", "append"]);
   equal(listener["proxy-status"], "all");
   deepEqual(listener.timeouts, {
+    "write-stall": 60_000,
+    "half-closed": 60_000,
     "tunnel-idle": 3_600_000,
     "client-idle": 5_000,
     "request-head": 6_000,

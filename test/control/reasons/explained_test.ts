@@ -19,7 +19,7 @@ const TOP = new Set(KEYS.filter(({ path }) => path.length === 1).map(({ path }) 
 const METRICS = metricNames();
 /** What a line of the access log has as NAME=VALUE. */
 const LINE_KEYS =
-  "up down queue connect first ms tried reused reason type errno detail listener route upstream tls sni client_cert"
+  "up down up_datagrams down_datagrams queue connect first ms tried reused reason type errno detail listener route upstream tls sni client_cert"
     .split(" ");
 const ERRNOS = new Set(Array.from({ length: 134 }, (_, errno) => errnoName(errno)));
 
@@ -151,7 +151,15 @@ test("findReasons: names and types in any spelling, statuses, and nothing else",
     ["error=proxy_loop_detected", ["loop"]],
     ["404", ["no_route"]],
     ["505", ["bad_request"]],
-    ["503", ["no_server", "limit_reached", "out_of_resources", "drained", "queue_timeout", "queue_full"]],
+    ["503", [
+      "no_server",
+      "limit_reached",
+      "out_of_resources",
+      "drained",
+      "queue_timeout",
+      "queue_full",
+      "no_source",
+    ]],
     ["200", []],
     ["99", undefined],
     ["600", undefined],
