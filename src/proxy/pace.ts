@@ -27,9 +27,6 @@ import { clockMs } from "../sys/sys.ts";
 import { plan, sources } from "./context.ts";
 import { exDown, exListener, exMeters, exSource, exUp } from "./exchanges.ts";
 
-/** With so much owed to others before it, a quantum is a small one: many share a meter, and all shall have a part. */
-const CROWDED_UNITS = 20 * METER_UNITS_PER_MS;
-
 /** What is looked at now: the first of its three rows, and where each of their meters is. */
 let row = NONE;
 const places = new Int32Array(PaceOf.Length);
@@ -95,7 +92,7 @@ export function paceLend(from: number): number {
   payRead(from);
   if (slotLentBytes[from] > 0) return slotLentBytes[from]; // what it has waited for
   if (!lookAt(from)) return TURN_BYTES; // its listener is limited no more
-  const quantum = quantumNow(), left = bytesLeft();
+  const quantum = plan.paces.paceQuantum[row], left = bytesLeft();
   if (left >= quantum) {
     slotLentBytes[from] = Math.min(left, Math.max(quantum, SPLICE_LEAST_BYTES));
     take(slotLentBytes[from]);
@@ -154,14 +151,6 @@ function park(from: number, ms: number): void {
   slotFlags[from] |= SlotFlag.Parked;
   delaySet(from, clockMs() + ms);
   if (slotReady[from] & Ready.In) readyMute(from);
-}
-
-/** The least that it is worth waiting for. */
-function quantumNow(): number {
-  const quantum = plan.paces.paceQuantum[row];
-  if (quantum <= SPLICE_LEAST_BYTES) return quantum;
-  const owed = Math.min(levelOf(PaceOf.Source), levelOf(PaceOf.Listener));
-  return owed < -CROWDED_UNITS ? SPLICE_LEAST_BYTES : quantum;
 }
 
 /** What all three meters have, at most a turn's worth; below 0 if one of them is in debt. */

@@ -25,7 +25,7 @@ import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
-import { Reason } from "../../src/shared/reason.ts";
+import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
@@ -128,7 +128,7 @@ export class Memory {
     for (
       const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]
     ) {
-      column.fill(0, 0, NUMBERS_MAX);
+      column.fill(0, 0, Math.max(NUMBERS_MAX, REASON_COUNT));
     }
     const { sourceHash, sourceConnections, sourceMeters, sourceNew } = openSources(this.sources);
     for (const column of [sourceHash, sourceConnections, sourceMeters, sourceNew]) column.fill(0);

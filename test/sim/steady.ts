@@ -4,6 +4,7 @@
 import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
 import type { Bandwidth, Pace } from "../../src/control/config/bandwidth_schema.ts";
 import { quantumOf } from "../../src/control/config/compile_paces.ts";
+import { PaceOf } from "../../src/plan/paces.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { exDown, exState, exUp } from "../../src/proxy/exchanges.ts";
 import { ExState, type TableSizes } from "../../src/shared/tables.ts";
@@ -205,7 +206,7 @@ export class Steady implements Scenario {
       const least = Math.min(
         ...Object.values(this.#limits).map((one) => {
           const own = one?.[way];
-          return own === undefined ? Infinity : quantumOf(own);
+          return own === undefined ? Infinity : quantumOf(own, PaceOf.Listener);
         }),
       );
       quanta += bytes / least;

@@ -25,6 +25,8 @@ export interface PlacedPaces {
 /** A quantum is what comes in so long, or a segment if that is more; but no more than comes in a tenth of a second,
  * than a pipe holds, and than half of the burst. So 64 kB/s go smoothly, and 1 Gbit/s in pieces that are worth it. */
 const QUANTUM_MS = 8;
+/** Of what many may share half as much: each has its turn sooner. */
+const SHARED_QUANTUM_MS = 4;
 const SLOW_QUANTUM_MS = 100;
 /** Both of a rate are kept in 32 bits. */
 const WHOLE_MAX = 2 ** 31 - 1;
@@ -59,7 +61,7 @@ function bandwidthsOf(limits: Limits): readonly (Bandwidth | undefined)[] {
 
 function fillWay(paces: Paces, first: number, given: readonly (Pace | undefined)[]): void {
   const present = given.filter((pace) => pace !== undefined);
-  const quantum = Math.min(...present.map(quantumOf));
+  const quantum = Math.min(...given.map((pace, of) => pace === undefined ? Infinity : quantumOf(pace, of)));
   given.forEach((pace, of) => {
     if (pace === undefined) return;
     const { bytes, ms } = wholeRate(pace), units = pace.burst * ms / bytes * METER_UNITS_PER_MS;
@@ -72,10 +74,10 @@ function fillWay(paces: Paces, first: number, given: readonly (Pace | undefined)
 }
 
 /** The bytes that are worth waiting for. */
-export function quantumOf({ rate: { amount, windowMs }, burst }: Pace): number {
-  const perMs = amount / windowMs;
+export function quantumOf({ rate: { amount, windowMs }, burst }: Pace, of: PaceOf): number {
+  const perMs = amount / windowMs, fastMs = of === PaceOf.Connection ? QUANTUM_MS : SHARED_QUANTUM_MS;
   const smooth = Math.min(QUANTUM_BYTES_MIN, perMs * SLOW_QUANTUM_MS);
-  const wanted = Math.min(Math.max(perMs * QUANTUM_MS, smooth), burst / 2, QUANTUM_BYTES_MAX);
+  const wanted = Math.min(Math.max(perMs * fastMs, smooth), burst / 2, QUANTUM_BYTES_MAX);
   return Math.max(1, Math.floor(wanted));
 }
 
