@@ -94,7 +94,9 @@ export function paceLend(from: number): number {
   if (!lookAt(from)) return TURN_BYTES; // its listener is limited no more
   const quantum = plan.paces.paceQuantum[row], left = bytesLeft();
   if (left >= quantum) {
-    slotLentBytes[from] = Math.min(left, Math.max(quantum, SPLICE_LEAST_BYTES));
+    // Of what others share no more than one's part, even where some is left over.
+    const isShared = isMetered(PaceOf.Source) || isMetered(PaceOf.Listener);
+    slotLentBytes[from] = Math.min(left, isShared ? quantum : Math.max(quantum, SPLICE_LEAST_BYTES));
     take(slotLentBytes[from]);
     return slotLentBytes[from];
   }

@@ -118,7 +118,7 @@ function move(from: number, to: number): Pumped {
       if (slotFlags[from] & SlotFlag.Finished) return passFin(from, to);
       if (!(slotReady[from] & Ready.In) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
     }
-    if (slotMovedBytes[from] >= stop && !goesOn(from, movedBefore)) return Pumped.Waiting;
+    if (slotMovedBytes[from] >= stop) return turnOver(from);
     const bulk = slotFlags[from] & SlotFlag.Bulk && !(slotFlags[from] & SlotFlag.Sealed) && splices(from);
     const filled = bulk && slotFlags[to] & SlotFlag.Sealed
       ? copyWide(from, to)
@@ -133,16 +133,12 @@ function move(from: number, to: number): Pumped {
   }
 }
 
-/** Whether a source is read further in this turn: a shaped one that was lent more. Else its turn comes again, or its
- * delay is over. */
-function goesOn(from: number, movedBefore: number): boolean {
-  if (slotFlags[from] & SlotFlag.Parked) return false;
-  if (slotFlags[from] & SlotFlag.Shaped && slotMovedBytes[from] - movedBefore < TURN_BYTES) {
-    stop = slotMovedBytes[from] + paceLend(from);
-    return stop > slotMovedBytes[from];
-  }
-  runAgain(from);
-  return false;
+/** A source has had its turn, or what it was lent. It is served again in the next round, behind others; a shaped one
+ * that would be lent nothing is parked until then. */
+function turnOver(from: number): Pumped {
+  const shaped = slotFlags[from] & SlotFlag.Shaped;
+  if (!shaped || (!(slotFlags[from] & SlotFlag.Parked) && paceLend(from) > 0)) runAgain(from);
+  return Pumped.Waiting;
 }
 
 /** Of `most` bytes as many as may be read now. */

@@ -26,7 +26,7 @@ export const PLANTED: readonly Planted[] = [
     name: "no again-list after a budget",
     from: 90,
     file: pump,
-    edits: [["  runAgain(from);\n  return false;\n", "  return false;\n"]],
+    edits: [["paceLend(from) > 0)) runAgain(from);", "paceLend(from) > 0) && shaped) runAgain(from);"]],
   },
   {
     name: "no generation check at the door",
