@@ -9,7 +9,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -136,6 +135,7 @@ int32_t sl_listener_close(int32_t listener)
         status.st_dev == made[listener].device && status.st_ino == made[listener].inode)
         unlink(((struct sockaddr_un *)&address)->sun_path);
     atomic_store(&sl_listeners[listener], 0);
+    sl_udp_family[listener] = 0;
     return close(fd) == -1 ? -errno : 0;
 }
 
@@ -144,7 +144,8 @@ int32_t sl_listener_close(int32_t listener)
 int32_t sl_watch(int32_t listener, int32_t on)
 {
     CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
-    struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)TAG_LISTENER << 32 | (uint32_t)listener };
+    uint32_t what = sl_udp_family[listener] == 0 ? TAG_LISTENER : TAG_DATAGRAMS;
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = tag(what, (uint32_t)listener) };
     int fd = atomic_load(&sl_listeners[listener]) - 1;
     if (epoll_ctl(me->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) == -1)
         return errno == (on ? EEXIST : ENOENT) ? 0 : -errno;
@@ -158,6 +159,7 @@ int32_t sl_watch(int32_t listener, int32_t on)
 int32_t sl_accept(int32_t listener)
 {
     CHECK(me != NULL && listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    CHECK(sl_udp_family[listener] == 0);
     struct sockaddr_storage address;
     socklen_t length = sizeof address;
     int fd;
@@ -187,7 +189,7 @@ int32_t sl_hand(int32_t token, int32_t room)
 {
     CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
     CHECK(room > 0 && room < SL_ROOMS_MAX && atomic_load(&sl_rooms[room].open));
-    return sl_fd_register(token, room, 0, 0, sl_fds[token].listener);
+    return sl_fd_register(token, room, 0, 0, sl_fds[token].listener, EVERYTHING);
 }
 
 /* Which listening socket a newcomer came through. */

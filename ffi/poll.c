@@ -1,7 +1,6 @@
 /* poll.c: the one call a reactor sleeps in. */
 #include "tls.h"
 
-#include <sys/epoll.h>
 
 #define EVENTS_MAX 512
 
@@ -26,6 +25,7 @@ static uint32_t bits_of(uint32_t events)
  *   SL_WOKEN           sl_wake was called (any number of times)
  *   SL_NEWCOMER        who is the token of a connection handed to this room: sl_adopt or sl_refuse
  *   SL_LISTENER        who is the index of a listening socket with connections to accept
+ *   SL_DATAGRAMS       who is the index of a listening socket with datagrams to take
  * Returns how many triples there are; a signal gives 0, as a timeout does. */
 int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
 {
@@ -52,6 +52,8 @@ int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms)
             triple[0] = SL_WOKEN, triple[1] = 0;
         } else if (serial == TAG_LISTENER) {
             triple[0] = SL_LISTENER, triple[1] = (int32_t)low;
+        } else if (serial == TAG_DATAGRAMS) {
+            triple[0] = SL_DATAGRAMS, triple[1] = (int32_t)low;
         } else if (sl_fds[low].serial != serial) {
             continue;
         } else if (sl_fds[low].slot == 0) {

@@ -7,7 +7,6 @@
 
 #include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -33,11 +32,13 @@ static void *map(size_t bytes)
 int32_t sl_abi(void) { return SL_ABI; }
 
 /* Sizes that both sides must agree on: 0 address record, 1 peer record, 2 ints of an event,
- * 3 rooms, 4 listeners, 5 patterns, 6 EBUG. -EINVAL for any other. */
+ * 3 rooms, 4 listeners, 5 patterns, 6 EBUG, 7 datagrams of a batch, 8 ints and 9 bytes of each. -EINVAL for any
+ * other. */
 int32_t sl_record_bytes(int32_t which)
 {
     static const int32_t sizes[] = { SL_ADDRESS_BYTES, SL_PEER_BYTES, SL_EVENT_INTS, SL_ROOMS_MAX,
-                                     SL_LISTENERS_MAX, SL_PATTERNS_MAX, SL_EBUG };
+                                     SL_LISTENERS_MAX, SL_PATTERNS_MAX, SL_EBUG,
+                                     SL_DATAGRAMS_MAX, SL_DATAGRAM_INTS, SL_DATAGRAM_BYTES };
     return which < 0 || which >= (int32_t)(sizeof sizes / sizeof *sizes) ? -EINVAL : sizes[which];
 }
 
@@ -263,10 +264,10 @@ int32_t sl_held(int32_t room, int32_t which)
     return newcomers;
 }
 
-/* Notes who owns <fd> and registers it, once for its life, edge-triggered for everything, with the
+/* Notes who owns <fd> and registers it, once for its life, for <events>, with the
  * epoll set of <room>. On failure the row is as it was; the fd stays the caller's to close.
  * The room is written last: a reap of that room sees either nobody, or a row that is whole. */
-int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener)
+int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener, uint32_t events)
 {
     static _Atomic uint32_t serials;
     struct sl_fd *f = &sl_fds[fd], before = { .serial = f->serial, .slot = f->slot };
@@ -277,8 +278,8 @@ int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int
     f->serial = serial;
     atomic_store(&f->room, (int16_t)room);
     sl_fd_seen(fd);
-    struct epoll_event all = { .events = EVERYTHING, .data.u64 = tag(serial, (uint32_t)fd) };
-    if (epoll_ctl(sl_rooms[room].epoll_fd, EPOLL_CTL_ADD, fd, &all) == 0)
+    struct epoll_event heard = { .events = events, .data.u64 = tag(serial, (uint32_t)fd) };
+    if (epoll_ctl(sl_rooms[room].epoll_fd, EPOLL_CTL_ADD, fd, &heard) == 0)
         return 0;
     int error = errno;
     atomic_store(&f->room, -1);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -67,12 +68,14 @@ struct sl_fd {
 #define SERIAL_MAX 0xfffffff0u
 #define SERIAL_HELD 0xfffffff1u  /* accepted, not yet registered with any room */
 #define TAG_LISTENER 0xfffffffeu /* a listening socket: the low half is its index */
+#define TAG_DATAGRAMS 0xfffffffdu /* a listening socket of datagrams, likewise */
 #define TAG_EVENTFD 0xffffffffu  /* the room's own eventfd */
 
 extern struct sl_room sl_rooms[SL_ROOMS_MAX];
 extern struct sl_fd *sl_fds;
 extern int32_t sl_fds_max;
 extern _Atomic int32_t sl_listeners[SL_LISTENERS_MAX]; /* fd + 1; zero means closed */
+extern int32_t sl_udp_family[SL_LISTENERS_MAX];
 extern _Thread_local struct sl_room *me;
 extern _Thread_local int32_t my_index;
 
@@ -83,6 +86,8 @@ static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)ser
 #define EVERYTHING (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 /* Without what arriving bytes wake up: the kernel wakes readers of urgent data with them too. */
 #define MUTED (EPOLLOUT | EPOLLRDHUP | EPOLLET)
+/* Of datagrams: each that left would make an event of room to send. */
+#define ARRIVING (EPOLLIN | EPOLLET)
 
 /* Returns -EBUG from the calling function: abort() would end every reactor of the process. */
 #define CHECK(condition) do { if (!(condition)) return -SL_EBUG; } while (0)
@@ -105,7 +110,7 @@ static inline uint64_t tag(uint32_t serial, uint32_t low) { return (uint64_t)ser
 
 /* room.c */
 void sl_tell_time(void);
-int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener);
+int32_t sl_fd_register(int32_t fd, int32_t room, int32_t slot, uint32_t gen, int32_t listener, uint32_t events);
 void sl_fd_seen(int32_t fd);
 void sl_fd_forget(int32_t fd);
 void sl_close_fd(int32_t fd, int32_t reset);

@@ -31,11 +31,15 @@
 #define SL_ADDRESS_BYTES 112
 #define SL_PEER_BYTES 24    /* an address record without its unix path */
 #define SL_EVENT_INTS 3     /* what, who, bits: see sl_poll */
+#define SL_DATAGRAMS_MAX 32 /* of a batch: see udp.c */
+#define SL_DATAGRAM_INTS 16
+/* Of a buffer: any datagram, and so much more that their beginnings do not share lines of a cache. */
+#define SL_DATAGRAM_BYTES 65856
 
 #define SL_API __attribute__((visibility("default")))
 
 /* What an event is about, when it is not a slot (a slot's number is > 0). */
-enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2 };
+enum { SL_WOKEN = 0, SL_NEWCOMER = -1, SL_LISTENER = -2, SL_DATAGRAMS = -3 };
 
 /* Readiness bits of an event, and of net/ready.ts. */
 /* SL_PIECES: bytes come in pieces that one read does not join (urgent data, unix sockets, TLS records), so a read that did not fill its buffer does not prove the socket empty. */
@@ -100,6 +104,15 @@ SL_API int32_t sl_socket_source(int32_t socket, uint32_t off);
 SL_API int32_t sl_socket_device(int32_t socket, uint32_t off, int32_t bytes);
 SL_API int32_t sl_socket_try(int32_t socket, int32_t family);
 SL_API int32_t sl_socket_flaw(void);
+
+/* ---- datagrams (udp.c) ---- */
+SL_API int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags);
+SL_API int32_t sl_udp_lost(int32_t listener);
+SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off);
+SL_API int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max);
+SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t max);
+SL_API int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count);
+SL_API int32_t sl_udp_answer(int32_t listener, uint32_t off, int32_t first, int32_t count);
 
 /* ---- pipes and splice (pipe.c) ---- */
 SL_API int32_t sl_pipe_open(int32_t pipe, int32_t bytes);

@@ -4,10 +4,11 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <unistd.h>
 
-#define OPTION_COUNT (SOCKET_QUICKACK + 1)
+#define OPTION_COUNT (SOCKET_UDP_GRO + 1)
 
 /* Starts a connection for <slot> to the address record at <address_off>: socket(2), connect(2), and
  * registration. Returns 0 when it is already there (unix sockets), -EINPROGRESS while it is on its way
@@ -51,7 +52,7 @@ int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t how
         return result;
     }
     sl_fds[fd].pieces = address.ss_family == AF_UNIX;
-    int error = sl_fd_register(fd, my_index, slot, gen, -1);
+    int error = sl_fd_register(fd, my_index, slot, gen, -1, EVERYTHING);
     if (error != 0) {
         close(fd);
         return error;
@@ -176,6 +177,7 @@ int32_t sl_option(int32_t slot, int32_t option, int32_t value)
         [SOCKET_SNDBUF] = { SOL_SOCKET, SO_SNDBUF },
         [SOCKET_RCVBUF] = { SOL_SOCKET, SO_RCVBUF },
         [SOCKET_QUICKACK] = { IPPROTO_TCP, TCP_QUICKACK },
+        [SOCKET_UDP_GRO] = { SOL_UDP, UDP_GRO },
     };
     CHECK_SLOT(slot);
     CHECK(option >= 0 && option < OPTION_COUNT && me->slots[slot] != 0);

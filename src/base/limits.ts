@@ -130,6 +130,20 @@ export const ADDRESS_BYTES = 112;
 export const PEER_BYTES = 24;
 export const EVENT_INTS = 3;
 
+/** Datagrams moved by one call; integers of the record of one, and bytes of its buffer: any datagram fits (65,507
+ * by IPv4, 65,527 by IPv6), and beginnings of buffers do not share lines of a cache. */
+export const DATAGRAMS_PER_CALL = 32;
+export const DATAGRAM_INTS = 16;
+export const DATAGRAM_BYTES = 65_856;
+/** A batch: its records, then their buffers. */
+export const BATCH_BYTES = DATAGRAMS_PER_CALL * (DATAGRAM_INTS * 4 + DATAGRAM_BYTES);
+/** Calls for one socket of datagrams before others have their turn. */
+export const BATCHES_PER_TURN = 8;
+/** A server that refused datagrams is passed over for so long, if there is another. */
+export const AVOID_MS = 10_000;
+/** Lines of the log about clients that got no session, a second; the rest are only counted. */
+export const REFUSALS_TOLD_PER_SECOND = 16;
+
 /** Large blocks that only leftovers may take, so that what was read too early cannot stop what is sent. */
 export const BLOCKS_FOR_HOLDS = 1_024;
 /** A small block keeps the head of a request until its exchange ends; larger heads take a block. */
@@ -145,7 +159,7 @@ export const PRINT_BYTES = BLOCK_BYTES;
 
 /** A reactor's arena: clock, events, a scratch page for addresses and texts, the receive block with room
  * before it for what was read too early, printed heads, a decoded path, facts of a session, what is looked at of a
- * bulk stream, small blocks, blocks. */
+ * bulk stream, small blocks, blocks, datagrams. */
 export const ARENA_CLOCK = 0;
 export const ARENA_EVENTS = 64;
 export const ARENA_SCRATCH = 4_096;
@@ -162,7 +176,10 @@ export const CERTIFICATE_BYTES = 12_288;
 export const ARENA_WIDE = ARENA_CERTIFICATE + CERTIFICATE_BYTES;
 export const ARENA_SMALL_BLOCKS = ARENA_WIDE + WIDE_BYTES;
 export const ARENA_BLOCKS = ARENA_SMALL_BLOCKS + SMALL_BLOCKS_MAX * SMALL_BLOCK_BYTES;
-export const ARENA_BYTES = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
+/** Datagrams from clients on their way to servers, and from servers on their way to clients. */
+export const ARENA_ASKING = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
+export const ARENA_ANSWERING = ARENA_ASKING + BATCH_BYTES;
+export const ARENA_BYTES = ARENA_ANSWERING + BATCH_BYTES;
 /** The control plane's arena has no blocks. */
 export const CONTROL_ARENA_BYTES = ARENA_SMALL_BLOCKS;
 

@@ -34,6 +34,8 @@ export interface AccessRecord {
   readonly tried: number;
   /** Why a request or an answer was refused; "" where that is not the reason. */
   readonly detail: string;
+  /** Of a session of datagrams: how many came from its client, and from its server. */
+  readonly datagrams?: { readonly up: number; readonly down: number };
   /** What is known of the request that was under way; not given for a plain connection. */
   readonly http?: RequestRecord;
 }

@@ -8,8 +8,8 @@ import { logText } from "./config/compile_log.ts";
 import type { AccessLines, LinePiece, LineTemplate } from "./config/log_templates.ts";
 
 /** The line of a record, with its newline. */
-export function accessText({ http, tcp }: AccessLines, record: AccessRecord): string {
-  const { json, pieces } = record.http === undefined ? tcp : http;
+export function accessText({ http, tcp, udp }: AccessLines, record: AccessRecord): string {
+  const { json, pieces } = record.http !== undefined ? http : record.datagrams !== undefined ? udp : tcp;
   return pieces.map((piece) => pieceText(piece, json, record)).join("") + "\n";
 }
 
@@ -44,6 +44,10 @@ function valueOf(told: Told, record: AccessRecord): string | undefined {
       return String(record.upBytes);
     case Told.DownBytes:
       return String(record.downBytes);
+    case Told.UpDatagrams:
+      return record.datagrams?.up.toString();
+    case Told.DownDatagrams:
+      return record.datagrams?.down.toString();
     case Told.DurationMs:
       return milliseconds(record.durationMs);
     case Told.Tried:

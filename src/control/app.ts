@@ -26,7 +26,14 @@ import { Directory } from "./directory.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
-import { closeListeners, ListenError, openListeners, type Socket, stopListeners } from "./listeners.ts";
+import {
+  closeListeners,
+  datagramsLost,
+  ListenError,
+  openListeners,
+  type Socket,
+  stopListeners,
+} from "./listeners.ts";
 import { openSettings, OwnerError, settingFindings } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
@@ -302,6 +309,7 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       directory: this.#directory,
@@ -423,10 +431,11 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
-    stopListeners(this.#sockets);
+    const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
+    stopListeners(streams);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
-    closeListeners(this.#sockets);
-    this.#sockets = [];
+    closeListeners(streams);
+    this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them
   }
 
   /** Gives everything back, as far as it was taken. */
@@ -438,6 +447,8 @@ export class App {
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);
+      closeListeners(this.#sockets);
+      this.#sockets = [];
     } else if (this.#sockets.length > 0) {
       closeListeners(this.#sockets);
       this.#sockets = [];

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX, NONE } from "../base/limits.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { LISTEN_DRY, LISTEN_REUSEPORT } from "../sys/symbols.ts";
+import { LISTEN_DRY, LISTEN_REUSEPORT, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
 import { socketNumbers } from "./config/compile_sockets.ts";
 import { shown } from "./config/errors.ts";
@@ -17,8 +17,10 @@ import { settingFlaw } from "./sockets.ts";
 export const BACKLOG = 65_535;
 
 export interface Socket extends OpenSocket {
-  /** The reactor that watches it, counted from 0; in balanced mode always the main one. */
+  /** The reactor that watches it, counted from 0; in balanced mode always the main one, but for datagrams. */
   readonly reactor: number;
+  /** Its clients send datagrams. */
+  readonly datagrams: boolean;
 }
 
 /** A listener that could not be opened: one line with the remedy. */
@@ -46,8 +48,9 @@ export function openListeners(
           throw new ListenError(`${bind.text}: the name does not resolve; write an address of this machine`);
         }
         for (const address of addresses) {
-          const copies = config.accept === "reuseport" && address.kind === "ip" ? reactors : 1;
-          openCopies(open, name, bind.text, address, copies, how);
+          const datagrams = bind.protocol === "udp";
+          const isSet = datagrams || (config.accept === "reuseport" && address.kind === "ip");
+          openCopies(open, name, bind.text, address, isSet ? reactors : 1, { ...how, datagrams });
         }
       }
     }
@@ -67,6 +70,12 @@ export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
+/** Datagrams that were lost because a receive buffer was full. */
+export function datagramsLost(sockets: readonly Socket[]): number {
+  return sockets.filter(({ datagrams }) => datagrams)
+    .reduce((sum, { socket }) => sum + Math.max(0, sys.udp_lost(socket)), 0);
+}
+
 /** Why an address could not be listened on. `inUse`: by somebody who may be gone when it matters. */
 export interface AddressFlaw {
   readonly what: string;
@@ -78,7 +87,11 @@ export interface AddressFlaw {
 
 /** Why an address could not be listened on now with settings `number`, found without listening. In use may mean: by
  * the running Sluice. */
-export function addressFlaw(address: LiteralAddress, number: number = NONE): AddressFlaw | undefined {
+export function addressFlaw(
+  address: LiteralAddress,
+  datagrams: boolean,
+  number: number = NONE,
+): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {
     const [what, ...remedy] = text.split("; ");
@@ -92,14 +105,16 @@ export function addressFlaw(address: LiteralAddress, number: number = NONE): Add
     return flaw(error.message);
   }
   arenaBytes.set(record, ARENA_SCRATCH);
-  const result = sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG, number);
+  const result = datagrams
+    ? sys.udp_listen(LISTENERS_MAX - 1, ARENA_SCRATCH, UDP_DRY)
+    : sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG, number);
   if (result === 0) return undefined;
-  const setting = number === NONE ? undefined : settingFlaw(-result);
+  const setting = number === NONE || datagrams ? undefined : settingFlaw(-result);
   if (setting !== undefined) return { ...setting, inUse: false };
-  if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address));
+  if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address, datagrams));
   return {
     what: "the address is in use now, maybe by the running Sluice",
-    remedy: "ss -ltnp shows by whom",
+    remedy: `${shownBy(datagrams)} shows by whom`,
     inUse: true,
   };
 }
@@ -140,7 +155,11 @@ function openCopies(
   bind: string,
   address: LiteralAddress,
   copies: number,
-  { number, backlog }: { readonly number: number; readonly backlog: number },
+  { number, backlog, datagrams }: {
+    readonly number: number;
+    readonly backlog: number;
+    readonly datagrams: boolean;
+  },
 ): void {
   let record = addressRecord(bind, address);
   for (let reactor = 0; reactor < copies; reactor++) {
@@ -149,11 +168,13 @@ function openCopies(
       throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
     }
     arenaBytes.set(record, ARENA_SCRATCH);
-    const result = sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
+    const result = datagrams
+      ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
+      : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
     if (result < 0) {
-      const flaw = number === NONE ? undefined : settingFlaw(-result);
+      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result);
       const why = flaw === undefined
-        ? listenProblem(-result, address)
+        ? listenProblem(-result, address, datagrams)
         : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
       throw new ListenError(`${bind}: ${why}`);
     }
@@ -162,7 +183,7 @@ function openCopies(
     const port = address.kind === "ip"
       ? arenaBytes[ARENA_SCRATCH + 2] << 8 | arenaBytes[ARENA_SCRATCH + 3]
       : 0;
-    open.push({ socket, listener, bind, bound, port, reactor });
+    open.push({ socket, listener, bind, bound, port, reactor, datagrams });
     if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
@@ -185,13 +206,20 @@ function rememberPort(record: Uint8Array): Uint8Array {
   return next;
 }
 
-function listenProblem(errno: number, address: LiteralAddress): string {
+/** The command that shows who has a port. */
+function shownBy(datagrams: boolean): string {
+  return datagrams ? "ss -lunp" : "ss -ltnp";
+}
+
+function listenProblem(errno: number, address: LiteralAddress, datagrams: boolean): string {
   switch (errno) {
     case EADDRINUSE:
       return address.kind === "unix"
         ? "the address is already in use; stop what listens there (ss -lxp shows it), remove a file that is no " +
           "socket, or choose another path"
-        : "the address is already in use; stop what listens there (ss -ltnp shows it) or choose another port";
+        : `the address is already in use; stop what listens there (${
+          shownBy(datagrams)
+        } shows it) or choose another port`;
     case EACCES:
       return address.kind === "ip" && address.port < unprivilegedPort()
         ? `port ${address.port} is privileged; run as root, grant CAP_NET_BIND_SERVICE, or choose a port of ` +

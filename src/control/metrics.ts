@@ -1,5 +1,6 @@
 // What /metrics says: every counter and gauge of the process, summed over reactors where it is not
 // about one of them. Names and labels are an interface: dashboards and alerts hang on them.
+import { Protocol } from "../plan/plan.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
@@ -74,7 +75,7 @@ function ofProcess(sight: Sight): Family[] {
   ];
 }
 
-function ofListeners({ reactors, directory }: Sight): Family[] {
+function ofListeners({ reactors, directory, published }: Sight): Family[] {
   const opened = new Family("counter", "sluice_listener_connections_total", "Connections accepted.");
   const current = new Family("gauge", "sluice_listener_connections", "Connections open now.");
   const bytes = new Family(
@@ -87,12 +88,21 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
     "sluice_listener_requests_total",
     "Requests that ended, by the class of their answer's status; none: no answer was sent.",
   );
+  const datagrams = new Family(
+    "counter",
+    "sluice_listener_datagrams_total",
+    "Datagrams from clients (up) and to them (down).",
+  );
   for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
     const labels = { listener: name, bind };
     opened.set(labels, sum(reactors, "listenerOpened", number));
     current.set(labels, sum(reactors, "listenerCurrent", number));
     bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
     bytes.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownBytes", number));
+    if (published()?.plan.listenerProtocol[number] === Protocol.Udp) {
+      datagrams.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpDatagrams", number));
+      datagrams.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownDatagrams", number));
+    }
     if (sum(reactors, "listenerRequests", number) === 0) continue;
     for (let kind = 0; kind < ANSWER_CLASSES; kind++) {
       const status = kind === 0 ? "none" : `${kind}xx`;
@@ -100,7 +110,7 @@ function ofListeners({ reactors, directory }: Sight): Family[] {
       if (value > 0) requests.set({ ...labels, status }, value);
     }
   }
-  return [opened, current, bytes, requests];
+  return [opened, current, bytes, datagrams, requests];
 }
 
 function ofServers({ reactors, directory, shared }: Sight): Family[] {
@@ -197,7 +207,9 @@ function ofAcme({ acme }: Sight): Family[] {
   return [orders, problem];
 }
 
-function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): Family[] {
+function ofConnections(
+  { reactors, maxConnections, deaths, accessLog, datagramsLost }: Sight,
+): Family[] {
   const ended = new Family(
     "counter",
     "sluice_connections_ended_total",
@@ -214,6 +226,16 @@ function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): 
   );
   handshakes.set({ side: "client" }, sumCount(reactors, Count.Handshakes));
   handshakes.set({ side: "server" }, sumCount(reactors, Count.ServerHandshakes));
+  const dropped = new Family(
+    "counter",
+    "sluice_datagrams_dropped_total",
+    "Datagrams that were not forwarded: cut by the kernel, unsent for want of room, refused for want of a session, " +
+      "or lost to a full receive buffer.",
+  );
+  dropped.set({ why: "cut" }, sumCount(reactors, Count.DatagramsCut));
+  dropped.set({ why: "unsent" }, sumCount(reactors, Count.DatagramsUnsent));
+  dropped.set({ why: "refused" }, sumCount(reactors, Count.DatagramsRefused));
+  dropped.set({ why: "full" }, datagramsLost());
   const total = (which: Count, name: string, help: string) => counter(name, help, sumCount(reactors, which));
   return [
     ended,
@@ -224,6 +246,7 @@ function ofConnections({ reactors, maxConnections, deaths, accessLog }: Sight): 
       "Connects that were tried again with another server.",
     ),
     handshakes,
+    dropped,
     total(Count.Requests, "sluice_requests_total", "Requests that began."),
     total(Count.Connects, "sluice_connects_total", "Connections to servers that were begun."),
     total(Count.Reused, "sluice_reused_total", "Requests that got a connection that was kept."),

@@ -19,7 +19,7 @@ import {
   Verdict,
 } from "../shared/servers.ts";
 import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
-import { EXCHANGES, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
+import { EXCHANGES, FLOWS, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
 import { type LostConnection, settle } from "./settle.ts";
@@ -159,7 +159,15 @@ export class Reactors {
   /** Zeroes what hung on a number that is free again. */
   clearListener(number: number): void {
     for (const { stats } of this.all) {
-      for (const column of ["listenerOpened", "listenerUpBytes", "listenerDownBytes"] as const) {
+      for (
+        const column of [
+          "listenerOpened",
+          "listenerUpBytes",
+          "listenerDownBytes",
+          "listenerUpDatagrams",
+          "listenerDownDatagrams",
+        ] as const
+      ) {
         stats[column][number] = 0;
       }
     }
@@ -167,6 +175,7 @@ export class Reactors {
 
   clearServer(number: number): void {
     this.shared.serverVerdict[number] = Verdict.Unchecked;
+    this.shared.serverAvoided[number] = 0;
     for (const { stats } of this.all) {
       for (const column of ["serverOpened", "serverFailed", "serverUpBytes", "serverDownBytes"] as const) {
         stats[column][number] = 0;
@@ -324,5 +333,6 @@ function makeTables(sizes: TableSizes): TableMemory {
     slots: makeTable(SLOTS, sizes.slots),
     exchanges: makeTable(EXCHANGES, sizes.exchanges),
     timers: makeTable(TIMERS, sizes.timers),
+    flows: makeTable(FLOWS, sizes.slots),
   };
 }

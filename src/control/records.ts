@@ -74,7 +74,8 @@ export class Records {
     const { directory, accessLog } = this.#options;
     const atMs = Date.now();
     for (const lost of connections) {
-      const { listener, upstream, server, peer, upBytes, downBytes, tried, durationMs, http } = lost;
+      const { listener, upstream, server, peer, upBytes, downBytes, tried, durationMs, datagrams, http } =
+        lost;
       accessLog.add({
         atMs,
         client: clientOf(peer),
@@ -88,6 +89,7 @@ export class Records {
         errno: 0,
         tried,
         detail: "",
+        datagrams,
         http,
       });
     }

@@ -7,8 +7,11 @@ import { Count, type Stats } from "../shared/stats.ts";
 import {
   ExFlag,
   ExState,
+  FlowFlag,
   openExchanges,
+  openFlows,
   openSlots,
+  SlotState,
   type TableMemory,
   type TableSizes,
 } from "../shared/tables.ts";
@@ -28,6 +31,8 @@ export interface LostConnection {
   readonly peer: Uint8Array;
   readonly upBytes: number;
   readonly downBytes: number;
+  /** Of a session of datagrams: how many came from its client, and from its server. */
+  readonly datagrams?: { readonly up: number; readonly down: number };
   /** What is known of its request, if it is one of HTTP. */
   readonly http?: RequestRecord;
 }
@@ -56,7 +61,6 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
     const idle = http && state === ExState.Head; // what it knows is of its last request
     if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
-    const known = sys.peer_of(reactor.room, down, ARENA_SCRATCH) === 0;
     lost.push({
       room: reactor.room,
       listener: exchanges.exListener[ex],
@@ -64,12 +68,13 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
       server: idle ? NONE : exchanges.exServer[ex],
       tried: idle ? 0 : exchanges.exTried[ex],
       durationMs: Math.max(0, clockMs() - exchanges.exStartMs[ex]),
-      peer: known ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES),
+      peer: peerOf(reactor.room, down),
       upBytes: http ? exchanges.exUpBytes[ex] : slots.slotMovedBytes[down],
       downBytes: http ? exchanges.exDownBytes[ex] : up === NONE ? 0 : slots.slotMovedBytes[up],
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
+  lost.push(...flowsOf(reactor, slots.slotState, shared));
   const { stats } = reactor;
   stats.ended[Reason.ReactorDied] += lost.length;
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
@@ -80,6 +85,38 @@ export function settle(reactor: DeadReactor, shared: Shared): LostConnection[] {
   }
   Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
+}
+
+/** Sessions of datagrams: rows by slot. */
+function flowsOf(
+  { room, sizes, tables }: DeadReactor,
+  slotState: Uint8Array,
+  shared: Shared,
+): LostConnection[] {
+  const flows = openFlows(tables.flows, sizes.slots), lost: LostConnection[] = [];
+  for (let slot = 1; slot < sizes.slots; slot++) {
+    if (slotState[slot] !== SlotState.Flow) continue;
+    if (flows.flowFlags[slot] & FlowFlag.Placed) Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+    lost.push({
+      room,
+      listener: flows.flowListener[slot],
+      upstream: flows.flowUpstream[slot],
+      server: flows.flowServer[slot],
+      tried: flows.flowTried[slot],
+      durationMs: Math.max(0, clockMs() - flows.flowStartMs[slot]),
+      peer: peerOf(room, slot),
+      upBytes: flows.flowUpBytes[slot],
+      downBytes: flows.flowDownBytes[slot],
+      datagrams: { up: flows.flowUpDatagrams[slot], down: flows.flowDownDatagrams[slot] },
+    });
+  }
+  return lost;
+}
+
+/** Who the client of a slot was; all zero: nobody knows. */
+function peerOf(room: number, slot: number): Uint8Array {
+  const isKnown = sys.peer_of(room, slot, ARENA_SCRATCH) === 0;
+  return isKnown ? arenaBytes.slice(ARENA_SCRATCH, ARENA_SCRATCH + PEER_BYTES) : new Uint8Array(PEER_BYTES);
 }
 
 /** What a request had come to. The time in the queue of one that was still in it ends now. */

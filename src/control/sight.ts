@@ -45,6 +45,8 @@ export interface Sight {
   /** Client connections at once; the rest waits in the kernel. */
   readonly maxConnections: number;
   readonly reactors: readonly ReactorView[];
+  /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
+  readonly datagramsLost: () => number;
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;

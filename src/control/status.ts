@@ -79,6 +79,16 @@ export interface Bytes {
 export interface TotalsStatus {
   readonly connections: { readonly now: number; readonly max: number; readonly total: number };
   readonly bytes: Bytes & { readonly spliced: number };
+  readonly datagrams: Bytes & {
+    /** Not forwarded: the kernel had to cut them; they could not be sent; their client got no session; the receive
+     * buffers of listening sockets were full. */
+    readonly dropped: {
+      readonly cut: number;
+      readonly unsent: number;
+      readonly refused: number;
+      readonly full: number;
+    };
+  };
   /** How connections ended, by reason; reasons that never came are left out. */
   readonly ended: Readonly<Record<string, number>>;
   /** Requests, connects to servers, requests on a connection that was kept, requests sent once more. */
@@ -119,8 +129,10 @@ export interface ListenerStatus {
   readonly name: string;
   readonly bind: string;
   readonly upstream: string;
+  /** For datagrams: sessions. */
   readonly connections: { readonly now: number; readonly total: number };
   readonly bytes: Bytes;
+  readonly datagrams: Bytes;
 }
 
 export interface UpstreamStatus {
@@ -238,14 +250,15 @@ export function entries<T>(numbers: ReadonlySet<number>, byNumber: ReadonlyMap<n
 }
 
 function totalsOf(
-  { reactors, shared, directory, maxConnections, log, accessLog, deaths }: Sight,
+  { reactors, shared, directory, maxConnections, log, accessLog, deaths, datagramsLost }: Sight,
 ): TotalsStatus {
   const ended = REASONS.flatMap(({ name }, reason) => {
     const count = sum(reactors, "ended", reason);
     return count === 0 ? [] : [[name, count] as const];
   });
   const all = [...directory.current.listeners];
-  const bytes = (column: "listenerUpBytes" | "listenerDownBytes") =>
+  type Column = "listenerUpBytes" | "listenerDownBytes" | "listenerUpDatagrams" | "listenerDownDatagrams";
+  const moved = (column: Column) =>
     all.reduce((total, listener) => total + sum(reactors, column, listener), 0);
   return {
     connections: {
@@ -257,9 +270,19 @@ function totalsOf(
       total: sumCount(reactors, Count.Opened),
     },
     bytes: {
-      up: bytes("listenerUpBytes"),
-      down: bytes("listenerDownBytes"),
+      up: moved("listenerUpBytes"),
+      down: moved("listenerDownBytes"),
       spliced: sumCount(reactors, Count.SplicedBytes),
+    },
+    datagrams: {
+      up: moved("listenerUpDatagrams"),
+      down: moved("listenerDownDatagrams"),
+      dropped: {
+        cut: sumCount(reactors, Count.DatagramsCut),
+        unsent: sumCount(reactors, Count.DatagramsUnsent),
+        refused: sumCount(reactors, Count.DatagramsRefused),
+        full: datagramsLost(),
+      },
     },
     ended: Object.fromEntries(ended),
     requests: sumCount(reactors, Count.Requests),
@@ -313,6 +336,10 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
       total: sum(reactors, "listenerOpened", number),
     },
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },
+    datagrams: {
+      up: sum(reactors, "listenerUpDatagrams", number),
+      down: sum(reactors, "listenerDownDatagrams", number),
+    },
   };
 }
 

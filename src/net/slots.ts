@@ -59,11 +59,12 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
 
 /** From (row) to (bits). ARCHITECTURE.md has the picture; a test holds the two together. */
 export const SLOT_NEXT: readonly number[] = [
-  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open),
+  /* Free */ (1 << SlotState.Connecting) | (1 << SlotState.Open) | (1 << SlotState.Flow),
   /* Connecting */ (1 << SlotState.Handshake) | (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Handshake */ (1 << SlotState.Open) | (1 << SlotState.Closing),
   /* Open */ (1 << SlotState.Handshake) | (1 << SlotState.Idle) | (1 << SlotState.Closing),
   /* Idle */ (1 << SlotState.Open) | (1 << SlotState.Closing),
+  /* Flow */ 1 << SlotState.Closing,
   /* Closing */ 1 << SlotState.Free,
 ];
 
@@ -74,7 +75,7 @@ export function slotSetState(slot: number, next: SlotState): void {
 }
 
 /** Takes a free slot in the given state; NONE when all are taken. */
-export function takeSlot(state: SlotState.Connecting | SlotState.Open): number {
+export function takeSlot(state: SlotState.Connecting | SlotState.Open | SlotState.Flow): number {
   const slot = rows.take();
   if (slot !== NONE) slotSetState(slot, state);
   return slot;

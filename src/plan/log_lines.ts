@@ -1,5 +1,5 @@
-// The part of the Plan with the lines of the access log: one list of operations for requests and one for
-// plain connections, and the texts that stand for reasons and errors, escaped for the log. Filled by
+// The part of the Plan with the lines of the access log: a list of operations for requests, one for plain
+// connections and one for sessions of datagrams, and the texts that stand for reasons and errors, escaped for the log. Filled by
 // control/config/compile_log.ts, read by proxy/access_line.ts. Row 0 of every table is nobody.
 import { assert } from "../base/assert.ts";
 import type { Part, Sizes } from "./part.ts";
@@ -8,8 +8,9 @@ import type { Part, Sizes } from "./part.ts";
 export const enum Line {
   Http = 1,
   Tcp,
+  Udp,
 }
-export const LINES = 3;
+export const LINES = 4;
 
 /** What an operation tells. */
 export const enum Told {
@@ -37,6 +38,9 @@ export const enum Told {
   Errno,
   /** Of the reason: why a message was refused, or a handshake failed. */
   Detail,
+  /** Of a session of datagrams. */
+  UpDatagrams,
+  DownDatagrams,
   // Of the client's TLS.
   Tls,
   Cipher,

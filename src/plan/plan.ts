@@ -19,6 +19,8 @@ export const enum ProbeKind {
   Text,
   /** Send a request, expect a status, and a text (or nothing) in the answer's body. */
   Http,
+  /** Send a text as a datagram, expect an answer, with a text (or nothing) in it. */
+  Datagram,
 }
 
 /** Statuses that an HTTP check expects: a bit for each status from the first to below the end, the lowest
@@ -31,6 +33,7 @@ export const STATUS_SET_BYTES = 63;
 export const enum Protocol {
   Tcp = 1,
   Http,
+  Udp,
 }
 
 /** What becomes of a field that tells a server about its client, two bits each in listenerForwarded at
@@ -140,6 +143,9 @@ const COLUMNS = {
   listenerHalfClosedMs: "listeners", // a tunnel of which one direction has ended; 0: no limit
   listenerSilenceMs: "listeners", // no HTTP: silence while it is the client's turn; 0: no limit of its own
   listenerProtocol: "listeners", // Protocol; 0: this number is not in use
+  // For datagrams.
+  listenerFlowIdleMs: "listeners", // a session without a datagram for so long is ended
+  listenerResponses: "listeners", // answers expected for each datagram of a client; below 0: any number
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
   listenerPort: "listeners", // the port it is bound to; 0: none (unix)
@@ -312,6 +318,10 @@ export function checkPlan(plan: Plan): void {
 
 function checkListener(plan: Plan, listener: number): void {
   const upstream = plan.listenerUpstream[listener], protocol = plan.listenerProtocol[listener];
+  assert(
+    protocol !== Protocol.Udp || plan.listenerFlowIdleMs[listener] > 0,
+    "plan: sessions of datagrams without a deadline",
+  );
   assert(
     upstream >= NONE && upstream < plan.upstreams,
     "plan: a listener names an upstream that is not there",

@@ -114,12 +114,17 @@ export function acceptFrom(socket: number): number {
   return taken;
 }
 
+/** Whether the process has all the connections that it may have, sessions of datagrams among them. */
+export function isFull(): boolean {
+  let total = 0;
+  for (let index = 0; index < counted.length; index++) total += reactorCurrent(shared, counted[index]);
+  return total >= maxConnections;
+}
+
 /** The reactor with the fewest connections, or NONE when the process has all it may have. Equals take
  * turns, so that short connections spread too. */
 function chooseReactor(): number {
-  let total = 0;
-  for (let index = 0; index < counted.length; index++) total += reactorCurrent(shared, counted[index]);
-  if (total >= maxConnections) return NONE;
+  if (isFull()) return NONE;
   let best = NONE, fewest = 0;
   for (let step = 0; step < handTo.length; step++) {
     const candidate = handTo[(nextChoice + step) % handTo.length];

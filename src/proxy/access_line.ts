@@ -11,6 +11,17 @@ import {
   NONE,
   TARGET_BYTES_TOLD,
 } from "../base/limits.ts";
+import {
+  flowDownBytes,
+  flowDownDatagrams,
+  flowListener,
+  flowServer,
+  flowStartMs,
+  flowTried,
+  flowUpBytes,
+  flowUpDatagrams,
+  flowUpstream,
+} from "../net/flows.ts";
 import { slotMovedBytes } from "../net/slots.ts";
 import { EndingAt, Line, OpAt, Told } from "../plan/log_lines.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -83,9 +94,13 @@ const SCOPE_AT = 20;
 /** Where C writes what it knows of a session: the client's address is before it. */
 const ARENA_FACT = ARENA_SCRATCH + ADDRESS_BYTES;
 
-/** What lines of requests, of connections and of newcomers have from different places. */
+/** What lines of requests, of connections, of flows and of newcomers have from different places. */
 let json = false;
+let flow = NONE;
 let listener = NONE;
+let upstream = NONE;
+let server = NONE;
+let tried = 0;
 let reason = Reason.None;
 let errno = 0;
 let upBytes = 0;
@@ -95,7 +110,11 @@ let durationMs = 0;
 /** Prints the line of an exchange that has ended and hands it on; false when there was no room for it. The
  * client's address record is in the scratch page. */
 export function accessLine(ex: number, plan: Plan): boolean {
+  flow = NONE;
   listener = exListener[ex];
+  upstream = exUpstream[ex];
+  server = exServer[ex];
+  tried = exTried[ex];
   reason = exReason[ex];
   errno = exErrno[ex];
   durationMs = clockMs() - exStartMs[ex];
@@ -109,17 +128,45 @@ export function accessLine(ex: number, plan: Plan): boolean {
   return put(ex, plan, Line.Tcp);
 }
 
+/** The same of a flow. */
+export function flowLine(slot: number, why: Reason, behind: number, plan: Plan): boolean {
+  flow = slot;
+  listener = flowListener[slot];
+  upstream = flowUpstream[slot];
+  server = flowServer[slot];
+  tried = flowTried[slot];
+  reason = why;
+  errno = behind;
+  upBytes = flowUpBytes[slot];
+  downBytes = flowDownBytes[slot];
+  durationMs = clockMs() - flowStartMs[slot];
+  return put(NONE, plan, Line.Udp);
+}
+
 /** The same of a newcomer that got no exchange. Nobody knows its address, and it said nothing. */
 export function refusedLine(from: number, why: Reason, plan: Plan): boolean {
   arenaBytes[ARENA_SCRATCH] = 0;
+  return putRefused(from, NONE, why, 0, plan, Line.Tcp);
+}
+
+/** The same of a client that got no flow. */
+export function unservedLine(from: number, to: number, why: Reason, behind: number, plan: Plan): boolean {
+  return putRefused(from, to, why, behind, plan, Line.Udp);
+}
+
+function putRefused(from: number, to: number, why: Reason, behind: number, plan: Plan, line: Line): boolean {
+  flow = NONE;
   listener = from;
+  upstream = to;
+  server = NONE;
   reason = why;
-  errno =
+  errno = behind;
+  tried =
     upBytes =
     downBytes =
     durationMs =
       0;
-  return put(NONE, plan, Line.Tcp);
+  return put(NONE, plan, line);
 }
 
 /** The Plan of the line that is being printed: its operations, and the texts they name. */
@@ -195,17 +242,21 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
     case Told.Listener:
       return tellText(plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
     case Told.Upstream:
-      return tellText(plan.upstreamNameAt[exUpstream[ex]], plan.upstreamNameBytes[exUpstream[ex]]);
+      return tellText(plan.upstreamNameAt[upstream], plan.upstreamNameBytes[upstream]);
     case Told.Server:
-      return tellText(plan.serverNameAt[exServer[ex]], plan.serverNameBytes[exServer[ex]]);
+      return tellText(plan.serverNameAt[server], plan.serverNameBytes[server]);
     case Told.UpBytes:
       return tellNumber(upBytes);
     case Told.DownBytes:
       return tellNumber(downBytes);
+    case Told.UpDatagrams:
+      return flow !== NONE && tellNumber(flowUpDatagrams[flow]);
+    case Told.DownDatagrams:
+      return flow !== NONE && tellNumber(flowDownDatagrams[flow]);
     case Told.DurationMs:
       return tellMs(durationMs);
     case Told.Tried:
-      return tellNumber(exTried[ex]);
+      return tellNumber(tried);
     case Told.Reason:
       return tellText(plan.lines.reasonAt[reason], plan.lines.reasonBytes[reason]);
     case Told.Type:

@@ -7,7 +7,7 @@ import { ASK_MS, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
-import { Protocol } from "../plan/plan.ts";
+import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
@@ -398,7 +398,8 @@ export function exchangeProbe(probe: number): boolean {
   exFirst[ex] = probe;
   exStartMs[ex] = clockMs();
   exGeneration[ex] = planHold();
-  const result = connectTo(ex, plan, plan.probeAddressAt[probe], plan.probeSocket[probe]);
+  const isDatagram = plan.probeKind[probe] === ProbeKind.Datagram;
+  const result = connectTo(ex, plan, plan.probeAddressAt[probe], plan.probeSocket[probe], isDatagram);
   if (result !== 0 && result !== -EINPROGRESS) {
     exchangeEnd(ex, reasonOf(-result), -result);
     return true;

@@ -15,7 +15,7 @@ import { Field, Heard, HEARD_UNIT, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
-import { EAGAIN } from "../sys/errno.ts";
+import { EAGAIN, ECONNREFUSED } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, shared } from "./context.ts";
 import { exErrno, exFirst, exReason, exStartMs, exStatus, exUp } from "./exchanges.ts";
@@ -109,6 +109,7 @@ export function probeConnected(ex: number): Reason {
     const sent = sys.send(slot, ARENA_SCRATCH, bytes, 0);
     if (sent < bytes) return sent < 0 && sent !== -EAGAIN ? Reason.ServerReset : Reason.OutOfResources;
   }
+  // That a datagram was sent proves nothing: whatever its answer is, there must be one.
   if (plan.probeKind[probe] === ProbeKind.Text && plan.probeExpectBytes[probe] === 0) return Reason.Healthy;
   if (!holdBlock(slot)) return Reason.OutOfResources;
   timerSet(slot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
@@ -126,7 +127,8 @@ export function probeAnswered(ex: number): Reason {
     else if (read === 0) {
       if (had === 0) hear(ex, Heard.End, 0);
       return Reason.UnexpectedAnswer;
-    } else if (read < 0) return isAlerted(slot, -read) ? Reason.ServerAlert : Reason.ServerReset;
+    } else if (read === -ECONNREFUSED) return Reason.ConnectionRefused; // ICMP: our datagram met nobody
+    else if (read < 0) return isAlerted(slot, -read) ? Reason.ServerAlert : Reason.ServerReset;
     else {
       slotHoldBytes[slot] = had + read;
       const found = expected(ex, at, had, had + read);

@@ -6,11 +6,13 @@ import { assert, BugError, unreachable } from "../base/assert.ts";
 import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
+import { flowsOpen } from "../net/flows.ts";
 import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
 import { slotEx, slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
+import { Protocol } from "../plan/plan.ts";
 import { printOpen } from "../proto/http1_print.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
@@ -32,6 +34,18 @@ import {
 import { askingOpen, askingServe } from "./asking.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
+import {
+  datagramsDrain,
+  datagramsFlush,
+  datagramsFrom,
+  datagramsOpen,
+  datagramsWatch,
+  flowBug,
+  flowEvent,
+  flowsEndAll,
+  flowTimeout,
+  servedFlow,
+} from "./datagram.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { greetingsOpen } from "./greeting.ts";
@@ -54,6 +68,8 @@ export function reactorOpen(birth: WorkerBirth): void {
   slotsOpen(birth.tables.slots, birth.sizes.slots);
   exchangesOpen(birth.tables.exchanges, birth.sizes.exchanges);
   timersOpen(birth.tables.timers, birth.sizes.timers, clockMs());
+  randomSeed(birth.seed);
+  flowsOpen(birth.tables.flows, birth.sizes.slots);
   readyOpen(birth.sizes.slots);
   blocksOpen();
   pipesOpen(birth.sizes.pipes);
@@ -64,15 +80,15 @@ export function reactorOpen(birth: WorkerBirth): void {
   contextOpen(birth);
   acceptOpen(birth.handTo, birth.counted, birth.maxConnections);
   queueOpen(birth.counted);
+  datagramsOpen();
   askingOpen(birth.asks);
   probesOpen(birth.sizes.slots);
-  randomSeed(birth.seed);
   greetingsOpen();
   leaving = false;
   timersLeft = false;
   health = birth.role === "health";
   if (health) probesSchedule();
-  acceptWatch(birth.listeners);
+  watch(birth.listeners);
 }
 
 /** Runs until told to leave. `receive` gives the next message of the mailbox, or undefined. */
@@ -95,6 +111,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
     if (what > NONE) door(what, who, bits);
     else if (what === EventKind.Newcomer) newcomer(who, bits);
     else if (what === EventKind.Listener) acceptFrom(who);
+    else if (what === EventKind.Datagrams) datagrams(who);
     else woken = true;
   }
   againServe(serveAgain);
@@ -103,6 +120,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   if (woken) queueRetry();
   if (woken) askingServe(answered);
   if (woken) { for (let message = receive(); message !== undefined; message = receive()) obey(message); }
+  datagramsFlush();
   closeSweep();
   gauges();
   log.ring();
@@ -113,20 +131,28 @@ function door(slot: number, gen: number, bits: number): void {
   if (slotGen[slot] !== gen >>> 0) return;
   const state = slotState[slot];
   if (state === SlotState.Closing || state === SlotState.Free) return;
+  serve(slot, bits);
+}
+
+function serveAgain(slot: number): void {
+  serve(slot, 0);
+}
+
+function serve(slot: number, bits: number): void {
   const ex = slotEx[slot];
   try {
-    exchangeEvent(slot, bits);
+    if (slotState[slot] === SlotState.Flow) flowEvent(slot, bits);
+    else exchangeEvent(slot, bits);
   } catch (error) {
     contain(slot, ex, error);
   }
 }
 
-function serveAgain(slot: number): void {
-  const ex = slotEx[slot];
+function datagrams(socket: number): void {
   try {
-    exchangeEvent(slot, 0);
+    datagramsFrom(socket);
   } catch (error) {
-    contain(slot, ex, error);
+    contain(servedFlow, NONE, error);
   }
 }
 
@@ -153,7 +179,8 @@ function timeout(row: number): void {
   if (probe === NONE && slotState[row] === SlotState.Closing) return;
   const ex = probe === NONE ? slotEx[row] : NONE;
   try {
-    if (probe === NONE) exchangeTimeout(row);
+    if (probe === NONE && slotState[row] === SlotState.Flow) flowTimeout(row);
+    else if (probe === NONE) exchangeTimeout(row);
     else if (!exchangeProbe(probe)) probeLate(probe);
   } catch (error) {
     contain(probe === NONE ? row : NONE, ex, error);
@@ -170,7 +197,8 @@ function contain(slot: number, ex: number, error: unknown): void {
     log.numbers[row + Field.Detail] = slot;
     log.push();
   }
-  exchangeBug(slot, ex);
+  if (slotState[slot] === SlotState.Flow) flowBug(slot);
+  else exchangeBug(slot, ex);
 }
 
 function obey(message: Message): void {
@@ -181,9 +209,10 @@ function obey(message: Message): void {
       if (health) probesSchedule();
       return;
     case "watch":
-      return acceptWatch(message.listeners);
+      return watch(message.listeners);
     case "unwatch":
-      acceptUnwatch(message.listeners);
+      acceptUnwatch(message.listeners.filter((socket) => !isOfDatagrams(socket)));
+      datagramsDrain(message.listeners.filter(isOfDatagrams));
       return requestsDrain();
     case "end-all":
       return endAll();
@@ -200,7 +229,17 @@ function endAll(): void {
   for (let ex = 1; ex < exchangesEnd(); ex++) {
     if (exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Drained, 0);
   }
+  flowsEndAll(Reason.Drained);
   poolDropAll();
+}
+
+function watch(sockets: readonly number[]): void {
+  acceptWatch(sockets.filter((socket) => !isOfDatagrams(socket)));
+  datagramsWatch(sockets.filter(isOfDatagrams));
+}
+
+function isOfDatagrams(socket: number): boolean {
+  return socket < plan.sockets && plan.listenerProtocol[plan.socketListener[socket]] === Protocol.Udp;
 }
 
 function gauges(): void {

@@ -31,7 +31,7 @@ import {
 } from "./exchanges.ts";
 
 /** Reasons that are errors, by code. */
-const isError = Uint8Array.from(REASONS, (reason) => (reason.type === null ? 0 : 1));
+export const isError = Uint8Array.from(REASONS, (reason) => (reason.type === null ? 0 : 1));
 
 /** Answers from here on are told whatever the share is: whoever reads a sample wants all that went wrong. */
 const STATUS_FAILED = 500;
@@ -39,7 +39,7 @@ const STATUS_FAILED = 500;
 const SHARE_SHIFT = 2;
 
 /** Whether one of those that ended well is among the share that is logged. */
-function isDrawn({ accessShare }: Plan): boolean {
+export function isDrawn({ accessShare }: Plan): boolean {
   return accessShare === ACCESS_SHARE_ALL || randomBits() >>> SHARE_SHIFT < accessShare;
 }
 

@@ -53,6 +53,9 @@ export function nextPlace(held: Plan, upstream: number, firstMember: number, tri
   return redispatch(held, upstream, shared.serverVerdict, firstMember, tried);
 }
 
+/** A socket of datagrams that serves no client of a listener. */
+const OF_NO_CLIENT = -1;
+
 /** The slot of the last successful `connectTo`. */
 export let connectedSlot = NONE;
 
@@ -70,17 +73,25 @@ function howOf(ex: number, socket: number): number {
 
 /**
  * Takes a slot for exchange `ex` and starts its connection to the address at `addressAt` of the Plan, by settings
- * `socket` (NONE: none).
+ * `socket` (NONE: none); `datagrams`: a socket that only notes where its datagrams go.
  *
  * @returns 0: connected; -EINPROGRESS: on its way (both: the slot is `connectedSlot`); another -errno:
  *          failed, nothing was taken. -EMFILE also when there is no slot.
  */
-export function connectTo(ex: number, held: Plan, addressAt: number, socket: number): number {
+export function connectTo(
+  ex: number,
+  held: Plan,
+  addressAt: number,
+  socket: number,
+  datagrams = false,
+): number {
   const slot = takeSlot(SlotState.Connecting);
   if (slot === NONE) return -EMFILE;
   const bytes = held.arena[addressAt] === 1 ? ADDRESS_BYTES : PEER_BYTES; // a unix path is longer
   for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = held.arena[addressAt + byte];
-  const result = sys.connect(slot, slotGen[slot], ARENA_SCRATCH, socket === NONE ? 0 : howOf(ex, socket));
+  const result = datagrams
+    ? sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, OF_NO_CLIENT, ARENA_SCRATCH)
+    : sys.connect(slot, slotGen[slot], ARENA_SCRATCH, socket === NONE ? 0 : howOf(ex, socket));
   if (result !== 0 && result !== -EINPROGRESS) {
     giveUntouchedSlot(slot);
     return result;

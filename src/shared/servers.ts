@@ -15,8 +15,9 @@ const SERVERS = {
   serverVerdict: [Uint8Array, 1], // Verdict
 } as const satisfies Layout;
 
-/** By server number; any reactor moves them, atomically. */
+/** By server number; any reactor writes them, counts atomically. */
 const PLACES = {
+  serverAvoided: [Uint32Array, 1], // until this tick sessions pass it over: datagrams to it met nobody
   serverInUse: [Int32Array, 1], // exchanges that have a place at it, where places are limited
 } as const satisfies Layout;
 
@@ -29,7 +30,8 @@ const UPSTREAMS = {
 /** Integers of a cache line. Words that different threads write for every connection lie so far apart. */
 export const PER_LINE = 16;
 
-/** By reactor (its room). `reactorHanded` is the main reactor's, `reactorEnded` the reactor's own; their
+/** By reactor (its room). `reactorHanded` is the main reactor's and, for sessions of datagrams, the
+ * reactor's own; `reactorEnded` is the reactor's own; their
  * element is `room * PER_LINE`. */
 const REACTORS = {
   reactorHanded: [Int32Array, PER_LINE], // connections added to its epoll set

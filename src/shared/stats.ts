@@ -33,6 +33,11 @@ export const enum Count {
   /** TLS handshakes that were done, with clients and with servers. */
   Handshakes,
   ServerHandshakes,
+  /** Datagrams that were not forwarded: the kernel had to cut them; there was no room to send them, or they could not
+   * be sent; their client got no session, or its session ended first. */
+  DatagramsCut,
+  DatagramsUnsent,
+  DatagramsRefused,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,
@@ -55,6 +60,8 @@ export const LISTENER_STATS = {
   listenerUpBytes: [Float64Array, 1], // read from clients
   listenerDownBytes: [Float64Array, 1], // read from servers
   listenerRequests: [Float64Array, 1], // requests that ended
+  listenerUpDatagrams: [Float64Array, 1],
+  listenerDownDatagrams: [Float64Array, 1],
   listenerAnswers: [Float64Array, ANSWER_CLASSES], // by the first digit of their status; 0: none was sent
 } as const satisfies Layout;
 

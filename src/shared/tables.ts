@@ -12,6 +12,8 @@ export const enum SlotState {
   Open,
   /** A server's connection that is kept for the next exchange. */
   Idle,
+  /** A flow's socket to its server. */
+  Flow,
   Closing,
 }
 
@@ -188,6 +190,38 @@ export const EXCHANGES = {
   exUnqueuedMs: [Float64Array, 1], // when it was out of the queue; 0: it is in it, or never was
 } as const satisfies Layout;
 
+/** What is to be remembered of a flow. */
+export const enum FlowFlag {
+  /** Its server has answered: it is no longer in the list of those that give way. */
+  Answered = 1,
+  /** Its socket takes datagrams that the kernel joined. */
+  Joined = 2,
+  /** It has one of the places that its server has. */
+  Placed = 4,
+}
+
+/** A flow is the datagrams of one client, to one of our addresses and back: what users know as a session. Its row has
+ * the number of its slot, the socket to its server. */
+export const FLOWS = {
+  flowAddress: [Int32Array, 12], // the client's peer record and our own, as in the record of a datagram
+  flowHash: [Uint32Array, 1],
+  flowSocket: [Uint16Array, 1], // the listening socket that it came through
+  flowListener: [Uint16Array, 1],
+  flowUpstream: [Uint16Array, 1],
+  flowServer: [Uint32Array, 1],
+  flowTried: [Uint16Array, 1], // servers tried or passed over
+  flowFlags: [Uint8Array, 1], // FlowFlag
+  flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
+  flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
+  flowUpDatagrams: [Float64Array, 1],
+  flowDownDatagrams: [Float64Array, 1],
+  flowUpBytes: [Float64Array, 1],
+  flowDownBytes: [Float64Array, 1],
+  flowStartMs: [Float64Array, 1],
+  flowNext: [Uint32Array, 1], // among those that their server has not answered
+  flowBefore: [Uint32Array, 1],
+} as const satisfies Layout;
+
 /** Deadlines: a row per slot, then a row per health check waiting for its turn. */
 export const TIMERS = {
   timerTick: [Uint32Array, 1], // when it is due; 0: not armed
@@ -209,7 +243,9 @@ export interface TableMemory {
   readonly slots: SharedArrayBuffer;
   readonly exchanges: SharedArrayBuffer;
   readonly timers: SharedArrayBuffer;
+  readonly flows: SharedArrayBuffer;
 }
 
 export const openSlots = (memory: SharedArrayBuffer, rows: number) => openTable(SLOTS, memory, rows);
 export const openExchanges = (memory: SharedArrayBuffer, rows: number) => openTable(EXCHANGES, memory, rows);
+export const openFlows = (memory: SharedArrayBuffer, rows: number) => openTable(FLOWS, memory, rows);

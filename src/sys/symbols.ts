@@ -59,6 +59,14 @@ export const SYMBOLS = {
   socket_try: [["i32", "i32"], "i32"], // settings, family
   socket_flaw: [[], "i32"],
 
+  udp_listen: [["i32", "u32", "i32"], "i32"], // listener, address offset, flags
+  udp_lost: [["i32"], "i32"], // listener
+  udp_connect: [["i32", "u32", "u32", "i32", "u32"], "i32"], // slot, generation, address offset, listener, client offset
+  udp_recv: [["i32", "u32", "i32"], "i32"], // listener, batch offset, how many
+  udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
+  udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
+  udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
+
   pipe_open: [["i32", "i32"], "i32"], // pipe, bytes
   pipe_close: [["i32"], "i32"],
   pipe_write: [["i32", "u32", "i32"], "i32"],
@@ -120,6 +128,17 @@ export const LOG_SYMBOLS = [
   "log_connect",
   "log_outcome",
   "log_close",
+] as const;
+
+/** The calls that move datagrams: a fake kernel of connections refuses them, and they have one of their own. */
+export const DATAGRAM_SYMBOLS = [
+  "udp_listen",
+  "udp_lost",
+  "udp_connect",
+  "udp_recv",
+  "udp_read",
+  "udp_send",
+  "udp_answer",
 ] as const;
 
 /** What the control plane gives to TLS: no reactor makes these calls, and a fake kernel refuses them. */
@@ -232,6 +251,7 @@ export const enum SocketOption {
   SndBuf,
   RcvBuf,
   QuickAck,
+  UdpGro,
   DeferAccept,
   FastOpen,
   FastOpenConnect,
@@ -275,9 +295,27 @@ export const LISTEN_REUSEPORT = 1;
 /** Only binds, and closes again; not for unix paths, which binding makes. */
 export const LISTEN_DRY = 2;
 
+/** Flags of `udp_listen`: further sockets may share its port; only binds, and closes again; it is a further one. */
+export const UDP_SHARE = 1;
+export const UDP_DRY = 2;
+export const UDP_JOIN = 4;
+
+/** Where the record of a datagram (see ffi/udp.c) has what, in int32. */
+export const enum DatagramAt {
+  Bytes,
+  /** Of each datagram but the last, where the record stands for several; 0: it is one. */
+  Segment,
+  /** 1: it was cut, and is to be dropped. */
+  Cut,
+  Client = 4,
+  /** Our address that the client asked. */
+  Own = 10,
+}
+
 /** What an event is about, when it is not a slot (a slot is > 0). */
 export const enum EventKind {
   Woken = 0,
   Newcomer = -1,
   Listener = -2,
+  Datagrams = -3,
 }

@@ -7,6 +7,9 @@ import {
   ARENA_CLOCK,
   CONTROL_ARENA_BYTES,
   CONTROL_ROOM,
+  DATAGRAM_BYTES,
+  DATAGRAM_INTS,
+  DATAGRAMS_PER_CALL,
   EVENT_INTS,
   LISTENERS_MAX,
   PEER_BYTES,
@@ -65,6 +68,9 @@ function handshake(): void {
     [3, ROOMS_MAX, "rooms"],
     [4, LISTENERS_MAX, "listening sockets"],
     [6, EBUG, "EBUG"],
+    [7, DATAGRAMS_PER_CALL, "datagrams of a batch"],
+    [8, DATAGRAM_INTS, "integers of a datagram"],
+    [9, DATAGRAM_BYTES, "bytes of a datagram"],
   ];
   const abi = sys.abi();
   if (abi !== ABI) throw new Error(`sys: the library speaks ABI ${abi}, this build ${ABI}: build again`);

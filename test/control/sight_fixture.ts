@@ -123,6 +123,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       acme: () => options.acme,
       presented: () => [],
       log,
+      datagramsLost: () => 0,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },
   };

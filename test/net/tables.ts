@@ -13,7 +13,7 @@ import { LogRing } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import { makeShared, openShared, type Shared } from "../../src/shared/servers.ts";
 import { makeStats } from "../../src/shared/stats.ts";
-import { EXCHANGES, SLOTS, TIMERS } from "../../src/shared/tables.ts";
+import { EXCHANGES, FLOWS, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 import { enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
 import { ABI } from "../../src/sys/symbols.ts";
 import { fakeProvider, Tally } from "../sim/calls.ts";
@@ -82,6 +82,7 @@ export function openReactor(
       slots: makeTable(SLOTS, slots),
       exchanges: makeTable(EXCHANGES, exchanges),
       timers: makeTable(TIMERS, slots),
+      flows: makeTable(FLOWS, slots),
     },
     stats,
     shared,

@@ -39,7 +39,7 @@ describe("the lines of a Plan", () => {
 
   const broken: [why: string, breaks: (plan: Plan) => void][] = [
     ["a line without operations", ({ lines }) => lines.lineEnd[Line.Tcp] = lines.lineFirst[Line.Tcp]],
-    ["a line behind the last operation", ({ lines }) => lines.lineEnd[Line.Tcp] += OpAt.Length],
+    ["a line behind the last operation", ({ lines }) => lines.lineEnd[Line.Udp] += OpAt.Length],
     ["a line that ends within an operation", ({ lines }) => lines.lineEnd[Line.Http] -= 1],
     ["an operation that nobody knows", ({ lines }) => lines.op[OpAt.Length + OpAt.Told] = 99],
     ["a text behind the arena", ({ lines, arenaBytes }) => lines.op[OpAt.BeforeAt] = arenaBytes],

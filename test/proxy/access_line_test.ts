@@ -259,7 +259,8 @@ describe("a line of a request", () => {
       ];
       if (!always.includes(name)) strictEqual(none, name === "resumed" ? "<0>" : "<->", name);
       const ofTls = ["tls", "cipher", "sni", "alpn", "client_cert"]; // it came without
-      const never = ["route", "type", "errno", "detail", "request_id", ...ofTls]; // not of this request
+      const ofDatagrams = ["up_datagrams", "down_datagrams"]; // of sessions alone
+      const never = ["route", "type", "errno", "detail", "request_id", ...ofTls, ...ofDatagrams]; // not of this request
       strictEqual(there === "<->", never.includes(name), name);
     }
     open({ format: "text", template: "{path} {protocol} {client.address} {client.port} {request_line}" });

@@ -36,7 +36,7 @@ describe("states", () => {
   });
 
   it("of a slot are those of the picture", () => {
-    const drawn = picture(["Free", "Connecting", "Handshake", "Open", "Idle", "Closing"], SLOT_NEXT);
+    const drawn = picture(["Free", "Connecting", "Handshake", "Open", "Idle", "Flow", "Closing"], SLOT_NEXT);
     strictEqual(page.includes("```\n" + drawn + "\n```"), true, "ARCHITECTURE.md should have:\n" + drawn);
   });
 });

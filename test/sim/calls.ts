@@ -4,6 +4,9 @@ import {
   ADDRESS_BYTES,
   ARENA_BYTES,
   ARENA_CLOCK,
+  DATAGRAM_BYTES,
+  DATAGRAM_INTS,
+  DATAGRAMS_PER_CALL,
   EVENT_INTS,
   HANDSHAKES_PER_TURN,
   LISTENERS_MAX,
@@ -34,6 +37,7 @@ import {
 } from "../../src/sys/errno.ts";
 import {
   ABI,
+  DATAGRAM_SYMBOLS,
   type Kernel,
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
@@ -124,7 +128,8 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...SOCKET_STORE_SYMBOLS]) {
+  const elsewhere = [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...SOCKET_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS];
+  for (const name of elsewhere) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -179,9 +184,13 @@ function stage(error: Error): Error {
 
 type Fake = Omit<
   Kernel,
-  (typeof LIBRARY_SYMBOLS | typeof LOG_SYMBOLS | typeof TLS_STORE_SYMBOLS | typeof SOCKET_STORE_SYMBOLS)[
-    number
-  ]
+  (
+    | typeof LIBRARY_SYMBOLS
+    | typeof LOG_SYMBOLS
+    | typeof TLS_STORE_SYMBOLS
+    | typeof SOCKET_STORE_SYMBOLS
+    | typeof DATAGRAM_SYMBOLS
+  )[number]
 >;
 
 function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
@@ -263,7 +272,10 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
   return {
     abi: () => ABI,
     record_bytes: (which) =>
-      [ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, PATTERNS_MAX, EBUG][which] ?? -EINVAL,
+      [
+        ...[ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, PATTERNS_MAX, EBUG],
+        ...[DATAGRAMS_PER_CALL, DATAGRAM_INTS, DATAGRAM_BYTES],
+      ][which] ?? -EINVAL,
     setup: () => weather.fds,
 
     room_open(index, slots, pipes, bytes) {

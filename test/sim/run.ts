@@ -30,6 +30,7 @@ import {
   EXCHANGES,
   ExFlag,
   ExState,
+  FLOWS,
   openExchanges,
   SLOTS,
   type TableMemory,
@@ -234,6 +235,7 @@ export class Run {
       slots: makeTable(SLOTS, sizes.slots),
       exchanges: makeTable(EXCHANGES, sizes.exchanges),
       timers: makeTable(TIMERS, sizes.timers),
+      flows: makeTable(FLOWS, sizes.slots),
     };
     enterRoom(ROOM);
     reactorOpen({

@@ -3,7 +3,8 @@
 import { createSocket, type Socket } from "node:dgram";
 import { within } from "./waiting.ts";
 
-const ADDRESS = "127.77.0.53";
+/** Each process has its own, so that two may run at once. */
+const ADDRESS = `127.77.${process.pid >> 8 & 0xff}.${process.pid & 0xff}`;
 const TTL_S = 1;
 const TYPE_A = 1;
 const NO_SUCH_NAME = 3;

@@ -78,6 +78,22 @@ describe("a clock that leaps", () => {
     }, { env });
   });
 
+  it("lines of the access log go on while it goes back and back", async () => {
+    clock.hours = 0;
+    await using server = await Server.listen(echo);
+    const config = {
+      listeners: { it: { bind: "tcp://127.0.0.1:0", to: "app" } },
+      upstreams: { app: { servers: [server.address], health: "off" } },
+    };
+    await withConfig(config, async (sluice) => {
+      for (let count = 1; count <= 20; count++) {
+        strictEqual(await tryOnce("tcp", sluice.port()), "served");
+        assertNow((await sluice.ended(count))[count - 1].time);
+        clock.hours = -count; // just when a line was written, and more are waited for
+      }
+    }, { env });
+  });
+
   const skip = process.getuid?.() !== 0 && "needs root, for a name server of its own";
   it("deadlines, checks, names, logs and traffic go on in their time", { skip }, async () => {
     clock.hours = 0;

@@ -1,6 +1,6 @@
 // Bad days of the servers: some come and go, all are gone and come back. Every connection ends with the right
 // reason, none hangs, what the health checks find is told, and nothing is left behind.
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { withConfig } from "../support/configured.ts";
@@ -71,11 +71,16 @@ describe("servers that come and go every second", () => {
         tcp: { bind: "tcp://127.0.0.1:0", to: "tcp" },
         http: { bind: "http://127.0.0.1:0", to: "http" },
         unchecked: { bind: "tcp://127.0.0.1:0", to: "unchecked" },
+        crowded: { bind: "http://127.0.0.1:0", to: "crowded" },
       },
       upstreams: {
         tcp: { servers: [tcp.address, steadyTcp.address], health: CHECKS },
         http: { servers: [http.address, steadyHttp.address], health: CHECKS },
         unchecked: { servers: [unchecked.address, steadyTcp.address], health: "off" },
+        crowded: {
+          servers: [http.address, steadyHttp.address].map((address) => ({ address, "max-connections": 1 })),
+          health: CHECKS,
+        },
       },
     };
     await withConfig(config, async (sluice) => {
@@ -83,6 +88,7 @@ describe("servers that come and go every second", () => {
         new Traffic("tcp", sluice, "tcp", sluice.port(0), 6),
         new Traffic("http", sluice, "http", sluice.port(1), 6),
         new Traffic("tcp", sluice, "unchecked", sluice.port(2), 6),
+        new Traffic("http", sluice, "crowded", sluice.port(3), 6),
       ];
       const flapping = [tcp, http, unchecked], checked = [tcp, http];
       const TIMES = 3;
@@ -114,6 +120,15 @@ describe("servers that come and go every second", () => {
         strictEqual(told(sluice, address, "down"), TIMES);
         strictEqual(told(sluice, address, "up"), TIMES + 1);
       }
+      // The only place at each server is free again, whatever became of those who had it.
+      const later = sluice.records.length;
+      await Promise.all(Array.from({ length: 12 }, () => tryOnce("http", sluice.port(3))));
+      const served = (await sluice.ended(later + 12)).slice(later);
+      deepStrictEqual(
+        [...new Set(served.map(({ server }) => server))].sort(),
+        [http.address, steadyHttp.address].sort(),
+      );
+      for (const { reason } of served) strictEqual(reason, "finished");
       for (const server of flapping) await server.down();
       for (const server of [steadyTcp, steadyHttp]) await server.kill();
       await sluice.assertQuiet();

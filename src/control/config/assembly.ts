@@ -36,6 +36,9 @@ interface Shared {
 
 /** Stands for servers that could not be read, so that the rest can be looked at (RFC 5737). */
 const NOWHERE = "192.0.2.1:1";
+/** Flags that only TCP and HTTP have, or only UDP: shared ones are for the others. */
+const UDP_FLAGS = ["--udp-idle", "--responses"];
+const STREAM_FLAGS = ["--tunnel-idle", "--connect-timeout", "--client-idle", "--server-idle"];
 /** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
 const CERTIFICATE_FLAGS = ["--cert", "--key"];
 const ACME_FLAG = "--acme-email";
@@ -56,11 +59,16 @@ export function assemble(line: CommandLine, problems: ConfigProblem[]): Assemble
   const listens = line.groups.map(({ text }) => listenOf(text));
   const hasTls = listens.some((listen) => listen?.tls);
   const hasHttps = listens.some((listen) => listen?.tls && listen.protocol === "http");
+  const hasUdp = listens.some((listen) => listen?.protocol === "udp");
+  const hasStream = listens.some((listen) => listen !== undefined && listen.protocol !== "udp");
   line.groups.forEach((group, at) => {
-    const isTcp = listens[at]?.protocol === "tcp", isPlain = listens[at]?.tls === false;
+    const protocol = listens[at]?.protocol, isPlain = listens[at]?.tls === false;
+    const isOther = protocol === "tcp" || protocol === "udp", isUdp = protocol === "udp";
     const shared = [...line.sharedFlags].filter(([, { flag: { name } }]) =>
       !(hasTls && isPlain && CERTIFICATE_FLAGS.includes(name)) &&
-      !(hasHttps && (isTcp || isPlain) && name === ACME_FLAG)
+      !(hasHttps && (isOther || isPlain) && name === ACME_FLAG) &&
+      !(hasUdp && protocol !== undefined && !isUdp && UDP_FLAGS.includes(name)) &&
+      !(hasStream && isUdp && STREAM_FLAGS.includes(name))
     );
     assembly.addGroup(group, new Map(shared));
   });

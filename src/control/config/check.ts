@@ -11,7 +11,8 @@ import { findLoops } from "./loops.ts";
 import { DISK, type Disk } from "./disk.ts";
 import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
-import { checkRoutes, upstreamsOf } from "./route_specs.ts";
+import { upstreamsOf } from "./leads.ts";
+import { checkRoutes } from "./route_specs.ts";
 import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
 import { checkSockets } from "./socket_checks.ts";
 import { checkTls } from "./tls_checks.ts";
@@ -257,9 +258,9 @@ function list(names: readonly string[]): string {
 function checkBinds(config: Config): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, { address: Address; owner: string }[]>();
-  const see = (address: Address, owner: string, path: Path): void => {
+  const see = (address: Address, owner: string, path: Path, kind = "port"): void => {
     if (address.kind !== "unix" && address.port === 0) return;
-    const place = address.kind === "unix" ? `unix:${address.path}` : `port ${address.port}`;
+    const place = address.kind === "unix" ? `unix:${address.path}` : `${kind} ${address.port}`;
     const others = seen.get(place) ?? [];
     const other = others.find((before) => overlap(before.address, address));
     seen.set(place, [...others, { address, owner }]);
@@ -274,9 +275,10 @@ function checkBinds(config: Config): Finding[] {
     });
   };
   for (const [name, { bind }] of Object.entries(config.listeners)) {
-    bind.forEach(({ address }, at) =>
-      see(address, `listener ${quoted(name)}`, ["listeners", name, "bind", at])
-    );
+    bind.forEach(({ address, protocol }, at) => {
+      const kind = protocol === "udp" ? "UDP port" : "port"; // their ports are others than those of TCP
+      see(address, `listener ${quoted(name)}`, ["listeners", name, "bind", at], kind);
+    });
   }
   if (config.admin.kind !== "off") see(config.admin.address, "the admin API", ["admin"]);
   return findings;

@@ -35,8 +35,6 @@ export const FLAGS_LATER: readonly string[] = [
   "--max-connections-per-source",
   "--new-connections-per-source",
   "--bandwidth-per-connection",
-  "--udp-idle",
-  "--responses",
 ];
 
 const FLAG_BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));

@@ -268,14 +268,14 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session, sends, socket }, index) => {
+  probes.forEach(({ number, check, servers, session, sends, socket, datagrams }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
     plan.probeSendProxy[number] = sends;
     plan.probeSocket[number] = socket;
     plan.probeTls[number] = session.profile;
     plan.probeTlsNameAt[number] = tlsName.at;
     plan.probeTlsNameBytes[number] = tlsName.bytes;
-    plan.probeKind[number] = kindOf(check);
+    plan.probeKind[number] = datagrams ? ProbeKind.Datagram : kindOf(check);
     plan.probeAddressAt[number] = addressAt;
     plan.probeFirst[number] = member;
     plan.probeCount[number] = servers.length;

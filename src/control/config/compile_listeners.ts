@@ -39,6 +39,8 @@ interface Rows {
 }
 
 const NOBODY: Rows = { first: 0, count: 0 };
+/** As many answers as servers like. */
+const ANY_RESPONSES = -1;
 
 const FAMILY = 0;
 const PREFIX_BITS = 1;
@@ -102,7 +104,15 @@ export function writeListener(
   const proxies = trusted.proxies.get(name) ?? NOBODY;
   plan.listenerProxyFirst[number] = proxies.first;
   plan.listenerProxyCount[number] = proxies.count;
-  if (configured.bind[0].protocol === "tcp") {
+  const { protocol } = configured.bind[0];
+  if (protocol === "udp") {
+    const { idle, responses = ANY_RESPONSES } = configured.udp;
+    plan.listenerProtocol[number] = Protocol.Udp;
+    plan.listenerFlowIdleMs[number] = idle;
+    plan.listenerResponses[number] = responses;
+    return;
+  }
+  if (protocol === "tcp") {
     plan.listenerProtocol[number] = Protocol.Tcp;
     plan.listenerSilenceMs[number] = timeouts["client-idle"];
     return;

@@ -43,7 +43,11 @@ const CERTAIN: ReadonlySet<Told> = new Set([
 ]);
 
 /** Adds the lines to the arena, each text once. `logged` false: only names are. */
-export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logged: boolean): PlacedLines {
+export function placeLines(
+  arena: ArenaWriter,
+  { http, tcp, udp }: AccessLines,
+  logged: boolean,
+): PlacedLines {
   // Names are there once. Escaped for JSON, they fit a line of text as well.
   const json = http.json || tcp.json;
   const encoder = new TextEncoder(), placed = new Map<string, Span>();
@@ -63,7 +67,7 @@ export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logge
     };
   }
   const op: number[] = [], ends = [0], endings: Span[] = [];
-  for (const template of [http, tcp]) {
+  for (const template of [http, tcp, udp]) {
     op.push(...operationsOf(joined(template.pieces), endings, spanOf, template.json));
     ends.push(op.length);
   }
@@ -83,7 +87,7 @@ export function placeLines(arena: ArenaWriter, { http, tcp }: AccessLines, logge
     nameOf,
     fill(lines) {
       lines.op.set(op);
-      for (const [line, template] of [[Line.Http, http], [Line.Tcp, tcp]] as const) {
+      for (const [line, template] of [[Line.Http, http], [Line.Tcp, tcp], [Line.Udp, udp]] as const) {
         lines.lineFirst[line] = ends[line - 1];
         lines.lineEnd[line] = ends[line];
         lines.lineJson[line] = template.json ? 1 : 0;

@@ -184,4 +184,9 @@ function healthOf(value: "off" | "tcp" | HealthCheck): "off" | HealthCheck {
 }
 
 /** How an upstream is checked: off, tcp, or the keys of a check. */
-export const health = z.union([z.enum(["off", "tcp"]), check]).transform(healthOf).prefault("tcp");
+export const health = z.union([z.enum(["off", "tcp"]), check]).transform(healthOf);
+
+/** How it is checked if nobody says: servers that only get datagrams need not accept connections. */
+export function healthByDefault(datagrams: boolean): "off" | HealthCheck {
+  return healthOf(datagrams ? "off" : "tcp");
+}

@@ -35,7 +35,7 @@ export function helpText(): string {
     "",
     "LISTEN   tcp://:PORT (all addresses, IPv4 and IPv6), tcp://HOST:PORT, tcp://[IPV6]:PORT,",
     "         http:// likewise, where a name and a path are what requests must have: http://NAME:PORT/PATH/,",
-    "         tls:// and https://, which are these two behind TLS,",
+    "         tls:// and https://, which are these two behind TLS, udp:// like tcp://,",
     "         unix:/PATH[?protocol=tcp], unix:/PATH?protocol=http, ?protocol=tls, ?protocol=https",
     "TARGETS  HOST:PORT, [IPV6]:PORT or unix:/PATH, joined by commas; for HTTP also http://HOST:PORT/BASE and",
     "         HOST:PORT;max-connections=N; to servers with TLS https://HOST:PORT/BASE, tls://HOST:PORT",

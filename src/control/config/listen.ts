@@ -14,7 +14,7 @@ import { didYouMean, NOT_SUPPORTED, quoted, type Reading, refused, shown, taken 
 
 /** What is spoken behind a scheme. */
 interface Scheme {
-  readonly protocol: "tcp" | "http";
+  readonly protocol: "tcp" | "http" | "udp";
   readonly tls: boolean;
 }
 
@@ -31,14 +31,15 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
   http: { protocol: "http", tls: false },
   tls: { protocol: "tcp", tls: true },
   https: { protocol: "http", tls: true },
+  udp: { protocol: "udp", tls: false },
 };
-const SCHEMES_LATER = ["udp"];
 const NAMES = Object.keys(SCHEMES);
 const LISTEN_FORMS = "write http://:PORT or tcp://:PORT";
-const ALL_FORMS = "write tcp://:PORT, tls://:PORT, http://:PORT, https://:PORT or unix:/PATH";
-const UNIX_FORMS = `write ${NAMES.slice(0, -1).map((name) => `?protocol=${name}`).join(", ")} or ?protocol=${
-  NAMES.at(-1)
-}`;
+const ALL_FORMS = "write tcp://:PORT, tls://:PORT, http://:PORT, https://:PORT, udp://:PORT or unix:/PATH";
+const UNIX_NAMES = NAMES.filter((name) => name !== "udp");
+const UNIX_FORMS = `write ${
+  UNIX_NAMES.slice(0, -1).map((name) => `?protocol=${name}`).join(", ")
+} or ?protocol=${UNIX_NAMES.at(-1)}`;
 
 /**
  * Splits `LISTEN=TARGETS` at the first `=` that is not part of `?protocol=`. Neither half is looked
@@ -58,9 +59,9 @@ export function splitListenTargets(text: string): Reading<{ listen: string; targ
 /**
  * Reads where to listen: `tcp://:9000` (all addresses, IPv4 and IPv6), `tcp://127.0.0.1:9000`,
  * `tcp://[::1]:9000`, `tcp://localhost:9000` (127.0.0.1), `tcp://NAME:9000`, `unix:/path` and
- * `unix:/path?protocol=tcp`; `tls://` likewise; `http://` and `https://` too, with port 80 and 443 if there is
+ * `unix:/path?protocol=tcp`; `tls://` and, but for unix sockets, `udp://` likewise; `http://` and `https://` too, with port 80 and 443 if there is
  * none, but without a name: that is for routes to match. Ports 0 to 65535; with 0 the kernel chooses.
- * @returns the address, or what was expected. udp is known but not supported.
+ * @returns the address, or what was expected.
  */
 export function readListen(text: string): Reading<Listen> {
   const flaw = unreadable(text);
@@ -70,13 +71,10 @@ export function readListen(text: string): Reading<Listen> {
   if (name === undefined) {
     return refused(`${quoted(text)} has no scheme`, withScheme(text));
   }
-  if (SCHEMES_LATER.includes(name)) {
-    return refused(`${name}:// is ${NOT_SUPPORTED}`, "listen on tcp://, tls://, http://, https:// or unix:");
-  }
   if (!Object.hasOwn(SCHEMES, name)) {
     return refused(
       `unknown scheme ${quoted(name)}`,
-      didYouMean(name, [...NAMES, ...SCHEMES_LATER], ALL_FORMS),
+      didYouMean(name, NAMES, ALL_FORMS),
     );
   }
   const scheme = SCHEMES[name];
@@ -92,10 +90,14 @@ export function readListen(text: string): Reading<Listen> {
 
 /** What was meant by an address without a scheme: those that could be read. */
 function withScheme(text: string): string {
-  const mistyped = /^(https?|tcp|tls)(?::\/|\/\/)([^/].*)$/.exec(text);
+  const mistyped = /^(https?|tcp|tls|udp)(?::\/|\/\/)([^/].*)$/.exec(text);
   if (mistyped !== null) return `write ${mistyped[1]}://${shown(mistyped[2])}`;
   const place = /^[0-9]+$/.test(text) ? `:${text}` : text;
-  const names = place.endsWith(":443") ? ["https", "tls"] : ["http", "tcp"];
+  const names = place.endsWith(":443")
+    ? ["https", "tls"]
+    : place.endsWith(":53")
+    ? ["udp", "tcp"]
+    : ["http", "tcp"];
   const forms = names.map((name) => `${name}://${place}`);
   const meant = place.includes(":") ? forms.filter((form) => readListen(form).ok) : [];
   return meant.length > 0 ? `write ${meant.map((form) => shown(form)).join(" or ")}` : LISTEN_FORMS;
@@ -145,8 +147,8 @@ function readUnixListen(text: string): Reading<Listen> {
     if (key !== "protocol" || queries[0].split("=").length > 2) {
       return refused(`unknown option ${quoted(queries[0])}`, `write unix:${shown(path)}?protocol=tcp`);
     }
-    if (SCHEMES_LATER.includes(protocol)) {
-      return refused(`protocol=${protocol} is ${NOT_SUPPORTED}`, UNIX_FORMS);
+    if (protocol === "udp") {
+      return refused(`datagrams by a unix socket are ${NOT_SUPPORTED}`, UNIX_FORMS);
     }
     if (!Object.hasOwn(SCHEMES, protocol)) {
       return refused(`unknown protocol ${quoted(protocol)}`, UNIX_FORMS);

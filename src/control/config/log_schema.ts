@@ -25,8 +25,13 @@ const templates = z.strictObject({
     placeholder: "TEMPLATE",
     defaultText: "as log.format",
   }),
-}).superRefine(({ http, tcp }, context) => {
-  if (http === undefined && tcp === undefined) give(refused("empty", "give http, tcp or both"), context);
+  udp: key(text(readTemplateText).optional(), {
+    description: "the line of a session of datagrams; as that of TCP connections if not given",
+    placeholder: "TEMPLATE",
+    defaultText: "as log.format",
+  }),
+}).superRefine(({ http, tcp, udp }, context) => {
+  if ((http ?? tcp ?? udp) === undefined) give(refused("empty", "give http, tcp, udp, or all"), context);
 });
 
 export const log = z.strictObject({
@@ -58,7 +63,7 @@ export const log = z.strictObject({
           `${LOG_NAMES.map((name) => `{${name}}`).join(" ")}; {request.NAME} is a field of the request, of ` +
           "which 256 bytes are told; what is absent is a dash; {{ is a brace; a text that is JSON is " +
           "written as JSON",
-        placeholder: "TEMPLATE|{ http: TEMPLATE, tcp: TEMPLATE }",
+        placeholder: "TEMPLATE|{ http: TEMPLATE, tcp: TEMPLATE, udp: TEMPLATE }",
         example: '{time} {client} "{request_line}" {status} {duration_ms}',
       }),
       sample: key(text(readShare).prefault("100%"), {

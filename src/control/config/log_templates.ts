@@ -10,7 +10,7 @@ import {
   METHOD_BYTES_MAX,
   TARGET_BYTES_TOLD,
 } from "../../base/limits.ts";
-import { Line, Told, TOLD_OF_REQUESTS } from "../../plan/log_lines.ts";
+import { Told, TOLD_OF_REQUESTS } from "../../plan/log_lines.ts";
 import { didYouMean, quoted, type Reading, refused, shown, taken } from "./errors.ts";
 
 /** One operation: a value, the texts around it, and the one instead of all three when there is no value. */
@@ -29,10 +29,11 @@ export interface LineTemplate {
   readonly pieces: readonly LinePiece[];
 }
 
-/** The lines of requests and of plain connections. */
+/** The lines of requests, of plain connections and of sessions of datagrams. */
 export interface AccessLines {
   readonly http: LineTemplate;
   readonly tcp: LineTemplate;
+  readonly udp: LineTemplate;
 }
 
 export type AccessFormat = "text" | "json" | "combined";
@@ -40,7 +41,7 @@ export type AccessFormat = "text" | "json" | "combined";
 /** What a configuration says of its lines; a template is good (`readLogTemplate`). */
 export interface AccessWords {
   readonly format: AccessFormat;
-  readonly template?: string | { readonly http?: string; readonly tcp?: string };
+  readonly template?: string | { readonly http?: string; readonly tcp?: string; readonly udp?: string };
 }
 
 const NAMES: Readonly<Record<string, Told>> = {
@@ -63,6 +64,8 @@ const NAMES: Readonly<Record<string, Told>> = {
   server: Told.Server,
   up_bytes: Told.UpBytes,
   down_bytes: Told.DownBytes,
+  up_datagrams: Told.UpDatagrams,
+  down_datagrams: Told.DownDatagrams,
   queue_ms: Told.QueueMs,
   connect_ms: Told.ConnectMs,
   first_byte_ms: Told.FirstByteMs,
@@ -90,6 +93,8 @@ const NUMBERS: ReadonlySet<Told> = new Set([
   Told.Status,
   Told.UpBytes,
   Told.DownBytes,
+  Told.UpDatagrams,
+  Told.DownDatagrams,
   Told.QueueMs,
   Told.ConnectMs,
   Told.FirstByteMs,
@@ -148,7 +153,15 @@ const TEXT: AccessLines = {
       ...reasonText,
     ],
   },
-  tcp: {
+  tcp: connectionText(),
+  udp: connectionText(
+    value(Told.UpDatagrams, " up_datagrams="),
+    value(Told.DownDatagrams, " down_datagrams="),
+  ),
+};
+
+function connectionText(...more: LinePiece[]): LineTemplate {
+  return {
     json: false,
     pieces: [
       value(Told.Time, "", "Z"),
@@ -158,12 +171,13 @@ const TEXT: AccessLines = {
       upstreamText,
       value(Told.UpBytes, " up="),
       value(Told.DownBytes, " down="),
+      ...more,
       value(Told.DurationMs, " ms="),
       value(Told.Tried, " tried="),
       ...reasonText,
     ],
-  },
-};
+  };
+}
 
 const fields = (...names: string[]): string => `{${names.map((name) => `"${name}":{${name}}`).join()}}`;
 const ENDING = ["reason", "type", "errno", "detail"];
@@ -172,10 +186,11 @@ const JSON_HTTP = fields(
   ...["up_bytes", "down_bytes", "queue_ms", "connect_ms", "first_byte_ms", "duration_ms", "tried", "reused"],
   ...ENDING,
 );
-const JSON_TCP = fields(
-  ...["time", "client", "listener", "upstream", "server", "up_bytes", "down_bytes", "duration_ms"],
-  ...ENDING,
-  "tried",
+const OF_CONNECTION = ["time", "client", "listener", "upstream", "server", "up_bytes", "down_bytes"];
+const JSON_TCP = fields(...OF_CONNECTION, "duration_ms", ...ENDING, "tried");
+const JSON_UDP = fields(
+  ...OF_CONNECTION,
+  ...["up_datagrams", "down_datagrams", "duration_ms", ...ENDING, "tried"],
 );
 /** The combined log format of Apache and nginx. */
 const COMBINED = '{client.address} - - [{time.clf}] "{request_line}" {status} {down_bytes} ' +
@@ -222,26 +237,29 @@ function withTls({ json, pieces }: LineTemplate, tls: TlsTold): LineTemplate {
 
 /** The lines that a configuration asks for. Its own tell of TLS what they name, the built-in ones what there is. */
 export function accessLines({ format, template }: AccessWords, tls = NO_TLS): AccessLines {
-  const own = typeof template === "string" ? { http: template, tcp: template } : template ?? {};
-  const known = format === "json" ? { http: JSON_HTTP, tcp: JSON_TCP } : { http: COMBINED, tcp: COMBINED };
-  const read = (line: Line.Http | Line.Tcp, given: string | undefined): LineTemplate => {
-    const name = line === Line.Http ? "http" : "tcp";
+  const own = typeof template === "string"
+    ? { http: template, tcp: template, udp: template }
+    : template ?? {};
+  const known = format === "json"
+    ? { http: JSON_HTTP, tcp: JSON_TCP, udp: JSON_UDP }
+    : { http: COMBINED, tcp: COMBINED, udp: COMBINED };
+  const read = (name: keyof AccessLines, given: string | undefined): LineTemplate => {
     if (given === undefined && format === "text") return withTls(TEXT[name], tls);
     const reading = readLogTemplate(given ?? known[name]);
     if (!reading.ok) throw new Error(`log templates: one was not checked: ${reading.what}`);
     const told = given === undefined && format === "json" ? withTls(reading.value, tls) : reading.value;
-    return line === Line.Http ? told : ofConnections(told);
+    return name === "http" ? told : ofConnections(told, name);
   };
-  return { http: read(Line.Http, own.http), tcp: read(Line.Tcp, own.tcp) };
+  return { http: read("http", own.http), tcp: read("tcp", own.tcp), udp: read("udp", own.udp ?? own.tcp) };
 }
 
-/** A line for plain connections: what only requests have is absent. */
-function ofConnections({ json, pieces }: LineTemplate): LineTemplate {
+/** A line for plain connections, or sessions: what only requests have is absent. */
+function ofConnections({ json, pieces }: LineTemplate, protocol: "tcp" | "udp"): LineTemplate {
   const literal = (text: string): LinePiece => value(Told.Literal, text, "", "");
   return {
     json,
     pieces: pieces.map((piece) => {
-      if (piece.told === Told.Protocol) return literal(`${piece.before}tcp${piece.behind}`);
+      if (piece.told === Told.Protocol) return literal(piece.before + protocol + piece.behind);
       return piece.told < TOLD_OF_REQUESTS ? piece : literal(piece.none);
     }),
   };

@@ -62,13 +62,14 @@ function loopOf(circle: readonly Step[]): Loop {
 function stepsOf(config: Config, localIps: ReadonlySet<string>): Map<string, Step[]> {
   const binds = new Map<string, { listener: string; address: Address }[]>();
   for (const [listener, { bind }] of Object.entries(config.listeners)) {
-    for (const { address } of bind) {
-      const place = placeOf(address);
+    for (const { address, protocol } of bind) {
+      const place = placeOf(address, protocol === "udp");
       binds.set(place, [...(binds.get(place) ?? []), { listener, address }]);
     }
   }
   const steps = new Map<string, Step[]>();
-  for (const [from, { to, routes, sni }] of Object.entries(config.listeners)) {
+  for (const [from, { bind, to, routes, sni }] of Object.entries(config.listeners)) {
+    const isUdp = bind[0].protocol === "udp";
     // Which requests a route takes is not certain; Via ends their circles.
     if (routes.length > 0) continue;
     // What goes on as it came asks for the same name once more; what is behind the end of TLS asks for none.
@@ -77,7 +78,7 @@ function stepsOf(config: Config, localIps: ReadonlySet<string>): Map<string, Ste
     for (const upstream of new Set(to === undefined ? passed : [...passed, to])) {
       (config.upstreams[upstream]?.servers ?? []).forEach(({ address: target }, at) => {
         const path = ["upstreams", upstream, "servers", at];
-        for (const { listener: to, address } of binds.get(placeOf(target)) ?? []) {
+        for (const { listener: to, address } of binds.get(placeOf(target, isUdp)) ?? []) {
           if (leadsTo(target, address, localIps)) found.push({ from, to, target, path });
         }
       });
@@ -88,8 +89,8 @@ function stepsOf(config: Config, localIps: ReadonlySet<string>): Map<string, Ste
 }
 
 /** What two addresses have in common if one leads to the other. */
-function placeOf(address: Address): string {
-  if (address.kind !== "unix") return String(address.port);
+function placeOf(address: Address, isUdp: boolean): string {
+  if (address.kind !== "unix") return `${isUdp ? "udp" : ""} ${address.port}`;
   // ".." behind a symbolic link is elsewhere than the text says.
   return `unix:${address.path.includes("..") ? address.path : resolve(address.path)}`;
 }

@@ -17,8 +17,8 @@ import { probeSocketOf, socketNumbers, socketOf } from "./compile_sockets.ts";
 import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
+import { onlyByDatagrams, upstreamsOf } from "./leads.ts";
 import { sendProxyBits } from "./proxy_schema.ts";
-import { upstreamsOf } from "./route_specs.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
 
@@ -82,6 +82,8 @@ export interface Probe {
   readonly address: LiteralAddress;
   /** What it says. */
   readonly send: Uint8Array;
+  /** It goes by datagrams. */
+  readonly datagrams: boolean;
   readonly servers: number[];
   readonly session: ServerSession;
   /** How it says that it is nobody's (SendProxy). */
@@ -141,6 +143,7 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
   const upstreams: Upstream[] = [], servers: Server[] = [];
   const profiles = profileNumbers(input.config), sockets = socketNumbers(input.config);
   const probes = new Map<string, Probe>();
+  const byDatagrams = onlyByDatagrams(Object.values(input.config.listeners));
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
     const { servers: targets, health } = configured;
     const number = numbers.take("upstreams", name);
@@ -157,9 +160,10 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       const socket = socketOf(sockets, name, configured);
       const placed = { number: server, upstream: number, address, configured: target, session, socket };
       servers.push(placed);
-      const probe = health === "off"
-        ? NONE
-        : addProbe(probes, numbers, health, placed, sendProxyBits(configured["send-proxy"]));
+      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed, {
+        sendsProxy: sendProxyBits(configured["send-proxy"]),
+        datagrams: byDatagrams.has(name) && isText(health),
+      });
       directory.add("servers", {
         number: server,
         upstream: name,
@@ -265,13 +269,18 @@ function recordOf(address: LiteralAddress): Uint8Array | string {
   }
 }
 
+/** Whether a check says something of its own and hears something: where servers get datagrams, by them. */
+function isText({ tcp, http }: HealthCheck): boolean {
+  return !tcp && http === undefined;
+}
+
 /** One address is probed once, whoever names it, as long as it is asked the same thing. */
 function addProbe(
   probes: Map<string, Probe>,
   numbers: Numbering,
   check: HealthCheck,
   { number: server, configured: target, address, session, socket: how }: Server,
-  sendsProxy: number,
+  { sendsProxy, datagrams }: { readonly sendsProxy: number; readonly datagrams: boolean },
 ): number {
   const { http, interval, timeout, fall, rise } = check;
   const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
@@ -281,7 +290,17 @@ function addProbe(
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
   const socket = probeSocketOf(how);
   const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
-  const asked = [sends, session.profile, session.name, socket, check.tcp, hex(send), expect, statuses];
+  const asked = [
+    sends,
+    session.profile,
+    session.name,
+    socket,
+    datagrams,
+    check.tcp,
+    hex(send),
+    expect,
+    statuses,
+  ];
   const key = [addressText(address), ...asked, interval, timeout, fall, rise].join("\n");
   const known = probes.get(key);
   if (known !== undefined) {
@@ -290,7 +309,7 @@ function addProbe(
   }
   const number = numbers.take("probes", key);
   if (number !== NONE) {
-    probes.set(key, { number, check, address, send, session, sends, socket, servers: [server] });
+    probes.set(key, { number, check, address, send, datagrams, session, sends, socket, servers: [server] });
   }
   return number;
 }

@@ -3,16 +3,22 @@
 import { addressText } from "./address.ts";
 import { quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
-import { upstreamsOf } from "./route_specs.ts";
+import { upstreamsOf } from "./leads.ts";
 import type { Config } from "./schema.ts";
 
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
+const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle", "write-stall", "half-closed"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queue"];
 const FOR_HTTP = "only http:// has it";
+const FOR_UDP = "only udp:// has it";
+const FOR_STREAMS = "udp:// does not have it";
+
+type Protocol = Config["listeners"][string]["bind"][number]["protocol"];
 
 /** The listeners that use an upstream, one of each protocol. */
-type Users = ReadonlyMap<Config["listeners"][string]["bind"][number]["protocol"], string>;
+type Users = ReadonlyMap<Protocol, string>;
 
 /** `raw` is what `config` was made of: it tells what somebody wrote. */
 export function checkProtocols(config: Config, raw: unknown): Finding[] {
@@ -30,30 +36,55 @@ function error(path: Path, what: string, remedy: string): Finding {
 }
 
 /** The findings for those of `keys` that somebody wrote. */
-function written(raw: unknown, base: Path, keys: readonly string[], what: string): Finding[] {
+function written(
+  raw: unknown,
+  base: Path,
+  keys: readonly string[],
+  what: string,
+  remedy = "leave it out",
+): Finding[] {
   return keys.map((key) => [...base, key]).filter((path) => valueAt(raw, path) !== undefined)
-    .map((path) => error(path, what, "leave it out"));
+    .map((path) => error(path, what, remedy));
 }
 
 function ofListener(name: string, listener: Config["listeners"][string], raw: unknown): Finding[] {
   const path = ["listeners", name];
   const protocols = new Set(listener.bind.map(({ protocol }) => protocol));
   if (protocols.size > 1) {
-    const [tcp, http] = (["tcp", "http"] as const).map((protocol) =>
-      schemeOf(listener.bind.find((bind) => bind.protocol === protocol)!)
-    );
-    return [error([...path, "bind"], `${tcp} and ${http} in one listener`, "write a listener for each")];
+    const schemes = (["tcp", "http", "udp"] as const).filter((protocol) => protocols.has(protocol)).map((
+      protocol,
+    ) => schemeOf(listener.bind.find((bind) => bind.protocol === protocol)!));
+    const all = `${schemes.slice(0, -1).join(", ")} and ${schemes.at(-1)}`;
+    return [error([...path, "bind"], `${all} in one listener`, "write a listener for each")];
   }
+  if (protocols.has("udp")) return ofDatagrams(path, listener, raw);
+  const forUdp = written(raw, path, ["udp"], FOR_UDP);
   if (protocols.has("http")) {
-    if (listener.to !== undefined || listener.routes.length > 0 || isRedirectAlone(listener)) return [];
-    return [error([...path, "to"], "nothing becomes of the requests", "write UPSTREAM, or routes")];
+    if (listener.to !== undefined || listener.routes.length > 0 || isRedirectAlone(listener)) return forUdp;
+    return [
+      ...forUdp,
+      error([...path, "to"], "nothing becomes of the requests", "write UPSTREAM, or routes"),
+    ];
   }
   return [
+    ...forUdp,
     ...(listener.to === undefined && listener.sni === undefined
       ? [error([...path, "to"], "missing", "write UPSTREAM")]
       : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, [...path, "timeouts"], LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
+  ];
+}
+
+/** TLS that nothing here has is tls_checks.ts's. */
+function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unknown): Finding[] {
+  const timeouts = [...path, "timeouts"];
+  return [
+    ...(listener.to === undefined ? [error([...path, "to"], "missing", "write UPSTREAM")] : []),
+    ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
+    ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
+    ...written(raw, path, ["socket"], FOR_STREAMS),
+    ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
   ];
 }
 
@@ -65,6 +96,7 @@ export function isRedirectAlone(listener: Config["listeners"][string]): boolean 
 
 /** As an address to listen on begins. */
 export function schemeOf({ protocol, tls }: Config["listeners"][string]["bind"][number]): string {
+  if (protocol === "udp") return "udp://";
   return protocol === "http" ? (tls ? "https://" : "http://") : tls ? "tls://" : "tcp://";
 }
 
@@ -91,7 +123,7 @@ export function serverText(raw: unknown, upstream: string, at: number): string {
 
 /** By upstream. */
 function usersOf({ listeners }: Config): Map<string, Users> {
-  const users = new Map<string, Map<"tcp" | "http", string>>();
+  const users = new Map<string, Map<Protocol, string>>();
   for (const [name, listener] of Object.entries(listeners)) {
     for (const upstream of upstreamsOf(listener)) {
       const known = users.get(upstream) ?? new Map();
@@ -108,7 +140,56 @@ function ofUpstream(
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
+  const udp = users?.get("udp");
   if (users === undefined) return [];
+  const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
+  if (tcp === undefined && http === undefined) {
+    return [
+      ...forUdp,
+      ...written(raw, path, ["keep-alive"], FOR_HTTP),
+      ...written(raw, path, ["socket"], FOR_STREAMS),
+      ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
+      ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
+    ];
+  }
+  return [...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
+}
+
+/** Servers that get datagrams. */
+function ofDatagramServers(
+  name: string,
+  { servers, tls }: Config["upstreams"][string],
+  udp: string,
+  raw: unknown,
+): Finding[] {
+  const path = ["upstreams", name];
+  const sources = written(raw, path, ["source"], FOR_STREAMS);
+  const findings = servers.flatMap(({ address, base }, at) => {
+    const given = [...path, "servers", at], text = serverText(raw, name, at);
+    if (address.kind === "unix") {
+      const what = `${quoted(text)} is a unix socket, and listener ${quoted(udp)} is for udp://`;
+      return [error(given, what, "write HOST:PORT")];
+    }
+    if (!/^[a-z]+:\/\//.test(text) && base === "") return [];
+    const kind = text.startsWith("tls:") ? "TCP" : "HTTP";
+    const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
+    return [error(given, what, `write ${addressText(address)}`)];
+  });
+  findings.push(...sources);
+  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
+  const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
+  return [...findings, error([...path, "tls"], what, "leave it out")];
+}
+
+/** Servers that get connections. */
+function ofStreamServers(
+  name: string,
+  upstream: Config["upstreams"][string],
+  tcp: string | undefined,
+  http: string | undefined,
+  raw: unknown,
+): Finding[] {
+  const path = ["upstreams", name];
   const pooled = upstream["send-proxy"] === undefined
     ? []
     : written(raw, path, ["keep-alive"], "with send-proxy no connection is kept: it is one client's");

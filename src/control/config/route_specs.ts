@@ -6,7 +6,6 @@ import { routeWarnings } from "./route_warnings.ts";
 import { type HeaderEdits, routeFindings, type RouteSpec, shadowedRoutes } from "./routes.ts";
 import { pathText } from "./file.ts";
 import type { Config } from "./schema.ts";
-import { sniTargets } from "./sni_schema.ts";
 
 type Listener = Config["listeners"][string];
 
@@ -69,15 +68,6 @@ function specOf(name: string, route: Route, numberOf: (upstream: string) => numb
     responseHeaders: headers.response,
     bodyBytesMax: route["body-max"],
   };
-}
-
-/** The upstreams that a listener leads to, each once. */
-export function upstreamsOf({ to, routes, sni }: Listener): string[] {
-  const targets = [
-    ...routes.flatMap(({ action }) => action.kind === "upstream" ? [action.to] : []),
-    ...sniTargets({ sni }).map(({ to }) => to),
-  ];
-  return [...new Set(to === undefined ? targets : [...targets, to])];
 }
 
 /** What is wrong with the routes of every listener; `raw` is what `config` was made of. */

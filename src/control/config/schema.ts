@@ -22,6 +22,8 @@ import {
   text,
 } from "./keys.ts";
 import { type Listen, readListen } from "./listen.ts";
+import { healthByDefault } from "./health_schema.ts";
+import { onlyByDatagrams } from "./leads.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { proxies } from "./proxy_schema.ts";
@@ -31,6 +33,7 @@ import { sni } from "./sni_schema.ts";
 import { listenerSocket } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
 import { readFilePath } from "./tls_values.ts";
+import { udp } from "./udp_schema.ts";
 import { type Range, readCount } from "./units.ts";
 import { upstream } from "./upstream_schema.ts";
 
@@ -163,6 +166,7 @@ const listener = z.strictObject({
     description: "tells browsers to keep to https:// (Strict-Transport-Security)",
     short: "max-age",
   }),
+  udp: key(udp, { description: "sessions of udp://: the datagrams of one client, and those sent back" }),
   routes: key(z.array(route).prefault([]), {
     description: "what becomes of which requests: the most specific match wins, then the first",
   }),
@@ -284,7 +288,6 @@ const file = key(
             "deny",
             "limits",
             "on-remove",
-            "udp",
             "forward-proxy",
             "ban",
           ],
@@ -318,7 +321,7 @@ const file = key(
 
 /** What a key inherits is written into it, so nobody has to know where it came from. */
 function inherit(config: z.output<typeof file>) {
-  const { timeouts } = config.defaults;
+  const { timeouts } = config.defaults, byDatagrams = onlyByDatagrams(Object.values(config.listeners));
   const listeners = Object.entries(config.listeners).map(([name, listener]) => {
     const own = {
       "tunnel-idle": listener.timeouts["tunnel-idle"] ?? timeouts["tunnel-idle"],
@@ -349,7 +352,8 @@ function inherit(config: z.output<typeof file>) {
       "write-stall": upstream.timeouts["write-stall"] ?? timeouts["write-stall"],
       queue: upstream.timeouts.queue ?? timeouts.queue,
     };
-    return [name, { ...upstream, timeouts: own }] as const;
+    const health = upstream.health ?? healthByDefault(byDatagrams.has(name));
+    return [name, { ...upstream, health, timeouts: own }] as const;
   });
   const access = { ...config.log.access, format: config.log.access.format ?? config.log.format };
   const most = config["max-connections"];

@@ -70,8 +70,15 @@ function namesOf({ routes, sni }: Listener): string[] {
 function ofSni(name: string, { bind, sni, to }: Listener): Finding[] {
   if (sni === undefined) return [];
   const path = ["listeners", name];
-  if (bind.some(({ protocol }) => protocol === "http")) {
-    return [error([...path, "sni"], "only tcp:// has it", "leave it out; a route matches the host")];
+  if (bind.some(({ protocol }) => protocol !== "tcp")) {
+    const isHttp = bind.some(({ protocol }) => protocol === "http");
+    return [
+      error(
+        [...path, "sni"],
+        "only tcp:// has it",
+        `leave it out${isHttp ? "; a route matches the host" : ""}`,
+      ),
+    ];
   }
   const ended = bind.findIndex(({ tls }) => tls);
   const findings: Finding[] = [];

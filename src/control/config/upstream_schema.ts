@@ -93,8 +93,10 @@ const fields = z.strictObject({
     ),
     { description: "the servers; one or a list", placeholder: "TARGETS", example: "10.0.0.1:8080" },
   ),
-  health: key(health, {
-    description: "how servers are checked",
+  health: key(health.optional(), {
+    description:
+      "how servers are checked: by a connect, or, where only udp:// leads, not if nothing is said; " +
+      "send and expect go by UDP there",
     placeholder: "off|tcp",
     short: "http",
     flag: "--health",

@@ -92,7 +92,7 @@ export const VERBS: readonly Verb[] = [
     name: "explain",
     summary: "what would become of a connection or a request, step by step, and why",
     usage: [
-      "-c FILE tcp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--alpn PROTOCOL] [--from IP[:PORT]]",
+      "-c FILE tcp://HOST:PORT|udp://HOST:PORT|tls://HOST:PORT [--sni NAME] [--alpn PROTOCOL] [--from IP[:PORT]]",
       "-c FILE [METHOD] URL [-H 'NAME: VALUE']... [--from IP[:PORT]]",
       "... --from PROXY --proxied IP[:PORT]|local",
       "--live [--admin URL] ...",

@@ -22,6 +22,7 @@ import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
 import { connection } from "./connection.ts";
+import { datagram } from "./datagrams.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
 import type {
   AnswerView,
@@ -38,6 +39,7 @@ import { clientOf, fromText, type Question, type RequestQuestion } from "./quest
 import {
   forwardedHead,
   inputs,
+  placeClient,
   readPath,
   readRequest,
   requestView,
@@ -79,7 +81,8 @@ function withoutSecrets<T>(value: T, hide: Hide): T {
 }
 
 function answerTo(world: World, question: Question): Explanation | { problems: ConfigProblem[] } {
-  const found = findListener(world, question.to, question.text);
+  const isDatagram = question.kind === "connection" && question.datagram;
+  const found = findListener(world, question.to, question.text, isDatagram);
   if ("problems" in found) return found;
   const empty = emptyExplanation(world, question), { phase } = world.state;
   if (phase === "draining" || phase === "stopped") {
@@ -95,6 +98,10 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     };
   }
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
+  if (isDatagram) {
+    placeClient(question, certified);
+    return { ...empty, listener: listenerView(world, entry), ...datagram(world, entry) };
+  }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
   const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view };
@@ -103,7 +110,10 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     return { ...known, timeouts, decision: begun.decision };
   }
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
-    return { ...known, ...connection(world, entry, { alpn: [], ...question, kind: "connection" }) };
+    return {
+      ...known,
+      ...connection(world, entry, { alpn: [], datagram: false, ...question, kind: "connection" }),
+    };
   }
   if (question.kind === "request") return { ...known, ...request(world, entry, question) };
   const isSecure = world.plan.listenerTls[entry.number] !== NONE;

@@ -81,7 +81,7 @@ export interface Place {
 export interface ListenerView extends Place {
   readonly name: string;
   readonly bind: string;
-  readonly protocol: "tcp" | "tls" | "http" | "https";
+  readonly protocol: "tcp" | "tls" | "http" | "https" | "udp";
 }
 
 /** Whom a proxy introduces. */

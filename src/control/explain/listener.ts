@@ -14,8 +14,11 @@ import { placeOf, type World } from "./world.ts";
 /** A listener, or nobody; or that it cannot be told which of several is meant. */
 export type Found = { readonly entry: ListenerEntry | undefined } | { readonly problems: ConfigProblem[] };
 
-export function findListener(world: World, to: Address, asked: string): Found {
-  const all = listenersOf(world).map((entry) => ({ entry, address: addressOf(entry) }));
+export function findListener(world: World, to: Address, asked: string, datagram = false): Found {
+  const { listenerProtocol } = world.plan;
+  const all = listenersOf(world).filter(({ number }) =>
+    (listenerProtocol[number] === Protocol.Udp) === datagram
+  ).map((entry) => ({ entry, address: addressOf(entry) }));
   if (to.kind === "unix") return { entry: all.find(({ entry }) => entry.bind === addressText(to))?.entry };
   const onPort = all.filter(({ address }) => address?.kind === "ip" && address.port === to.port);
   const exact = isLocalhost(to) ? { ...to, kind: "ip", family: 4, ip: "127.0.0.1", scope: "" } as const : to;
@@ -56,7 +59,8 @@ export function listenerView(world: World, entry: ListenerEntry): ListenerView {
   const isHttp = world.plan.listenerProtocol[entry.number] === Protocol.Http;
   const { plan } = world, byName = chooserOf(plan.sni, entry.number) !== NONE;
   const isSecure = plan.listenerTls[entry.number] !== NONE && !byName;
-  const protocol = isHttp ? (isSecure ? "https" : "http") : isSecure ? "tls" : "tcp";
+  const isUdp = world.plan.listenerProtocol[entry.number] === Protocol.Udp;
+  const protocol = isUdp ? "udp" : isHttp ? (isSecure ? "https" : "http") : isSecure ? "tls" : "tcp";
   return { name, bind, protocol, ...placeOf(world, ["listeners", name]) };
 }
 

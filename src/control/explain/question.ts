@@ -16,6 +16,8 @@ export interface ConnectionQuestion {
   readonly from: IpAddress;
   /** Whom the PROXY header tells that comes first; local: that of the proxy's own connection; null: none comes. */
   readonly proxied: IpAddress | "local" | null;
+  /** Whether it is no connection, but the datagram that begins a session: udp://. */
+  readonly datagram: boolean;
   /** Whether it is said to come by TLS: tls://. */
   readonly secure: boolean;
   /** The name that its client asks for by TLS, in lower case; null: none. */
@@ -62,7 +64,7 @@ export interface Asked {
 /** Who asks when nobody is named. A port as the kernel might choose it. */
 const FROM: IpAddress = { kind: "ip", family: 4, ip: "127.0.0.1", scope: "", port: 50_000 };
 export const FORMS =
-  "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
+  "write tcp://HOST:PORT, udp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
 /** What the parser would refuse for its length is refused by the parser; more is no question. */
 const CHARACTERS_MAX = 4 * HEAD_BYTES_MAX;
 
@@ -77,7 +79,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
   const { what, method, headers } = asked;
   const from = asked.from === undefined ? FROM : take("--from", readFrom(asked.from));
   const proxied = asked.proxied === undefined ? null : take("--proxied", readProxied(asked.proxied));
-  const isRequest = /^[^:/]*:\/\//.test(what) && !/^(tcp|tls):/.test(what);
+  const isRequest = /^[^:/]*:\/\//.test(what) && !/^(tcp|tls|udp):/.test(what);
   const sni = asked.sni === undefined ? undefined : take("--sni", readSni(asked.sni, what));
   const alpn = asked.alpn === undefined ? [] : take("--alpn", readProtocols(asked.alpn, isRequest));
   for (const header of headers) take("-H", readField(header));
@@ -98,6 +100,7 @@ export function readQuestion(asked: Asked): Question | { problems: ConfigProblem
         to: listen,
         from,
         proxied,
+        datagram: what.startsWith("udp:"),
         secure: what.startsWith("tls:"),
         sni: sni ?? (what.startsWith("tls:") ? nameOf(listen) : null),
         alpn: alpn!,
@@ -134,6 +137,7 @@ function nameOf(to: Address): string | null {
 }
 
 function readSni(text: string, what: string): Reading<string> {
+  if (what.startsWith("udp:")) return refused("a name of TLS, and udp:// has none", "leave it out");
   if (/^http:/i.test(what)) return refused("a name of TLS, and no TLS", "ask with https://");
   const name = readServerName(text);
   if (!name.ok) return refused(`${quoted(text)} is no name`, "write a name such as shop.example");
@@ -158,7 +162,7 @@ function readProtocols(text: string, isRequest: boolean): Reading<string[]> {
 }
 
 function readPlace(text: string): Reading<Address> {
-  if (!/^(tcp|tls):\/\//.test(text) && !text.startsWith("unix:")) {
+  if (!/^(tcp|tls|udp):\/\//.test(text) && !text.startsWith("unix:")) {
     return refused("neither an address nor a URL", FORMS);
   }
   const listen = readListen(text);

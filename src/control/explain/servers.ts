@@ -35,15 +35,28 @@ interface Pick {
   readonly order: readonly number[];
 }
 
-export function balance(world: World, upstream: number): Balanced {
+/** @param isAvoided whether a server is passed over as long as another one can be had */
+export function balance(
+  world: World,
+  upstream: number,
+  isAvoided: (server: number) => boolean = () => false,
+): Balanced {
   const { plan, shared, directory } = world;
   const entry = directory.upstreams.get(upstream)!;
   const first = plan.upstreamFirst[upstream], count = plan.upstreamCount[upstream];
   const numbers = [...plan.upstreamMember.subarray(first, first + count)];
   const pick = pickOf(world, upstream);
-  const chosenMember = pick.order.find((member) => hasPlace(world, numbers[member]));
+  const free = pick.order.filter((member) => hasPlace(world, numbers[member]));
+  const chosenMember = free.find((member) => !isAvoided(numbers[member])) ?? free[0];
   const servers = toldOf(numbers.length, pick, chosenMember).map((member) =>
-    serverView(world, directory.servers.get(numbers[member])!, member, pick, chosenMember)
+    serverView(
+      world,
+      directory.servers.get(numbers[member])!,
+      member,
+      pick,
+      chosenMember,
+      isAvoided(numbers[member]),
+    )
   );
   const behind = chosenMember === undefined ? [] : pick.order.slice(pick.order.indexOf(chosenMember) + 1);
   return {
@@ -108,6 +121,7 @@ function serverView(
   member: number,
   { turns, order }: Pick,
   chosenMember: number | undefined,
+  avoided: boolean,
 ): ServerView {
   const { plan, shared, health } = world, { number, address, target, probe } = entry;
   const verdict: Verdict = shared.serverVerdict[number];
@@ -129,7 +143,7 @@ function serverView(
     max_connections: most === 0 ? null : most,
     turn,
     chosen,
-    text: whyText(turn, chosen, order[0] === member, hasPlace(world, number), why),
+    text: whyText(turn, chosen, order[0] === member, hasPlace(world, number), avoided, why),
   };
 }
 
@@ -138,12 +152,16 @@ function whyText(
   chosen: boolean,
   first: boolean,
   hasRoom: boolean,
+  avoided: boolean,
   down: string | null,
 ): string {
   if (turn === null) return `not a candidate: ${down ?? "it is down"}`;
   if (!hasRoom) return "passed over: all its connections are in use";
+  if (avoided && !chosen) return "passed over: datagrams to it met nobody a moment ago";
   if (chosen) {
-    return first ? "chosen: its turn is now" : "chosen: those whose turn is before have no place";
+    return first
+      ? "chosen: its turn is now"
+      : "chosen: those whose turn is before have no place, or are passed over";
   }
   return `not chosen: its turn comes ${turn} later`;
 }

@@ -43,6 +43,18 @@ export function timeoutsOf(
   });
 }
 
+/** Of a session of datagrams. */
+export function sessionTimeouts(world: World, owner: string): TimeoutView[] {
+  const key = KEYS.find(({ path }) => path[0] === "listeners" && path[2] === "udp" && path[3] === "idle");
+  const path = ["listeners", owner, "udp", "idle"], isWritten = world.written.has(pathText(path));
+  return [{
+    name: "udp.idle",
+    ms: world.config.listeners[owner]?.udp.idle ?? 0,
+    text: key?.doc.description ?? "",
+    from: isWritten ? placeOf(world, path) : null,
+  }];
+}
+
 function description(section: Section, name: string): string {
   const key = KEYS.find(({ path }) => path[0] === section && path[2] === "timeouts" && path[3] === name);
   return key?.doc.description ?? "";

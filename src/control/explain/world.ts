@@ -18,7 +18,7 @@ export interface World {
   readonly directory: Directory;
   readonly shared: Pick<
     Shared,
-    "serverVerdict" | "serverInUse" | "upstreamCursor" | "upstreamWaiting"
+    "serverVerdict" | "serverInUse" | "serverAvoided" | "upstreamCursor" | "upstreamWaiting"
   >;
   readonly health: HealthHistory;
   /** Those of a listener, in its order. */
@@ -39,7 +39,9 @@ export function placeOf(world: World, path: Path): Place {
 export function timeoutsWritten(raw: unknown): ReadonlySet<string> {
   const written = new Set<string>();
   const look = (path: Path): void => {
-    for (const name of keysAt(raw, [...path, "timeouts"])) written.add(pathText([...path, "timeouts", name]));
+    for (const section of ["timeouts", "udp"]) {
+      for (const name of keysAt(raw, [...path, section])) written.add(pathText([...path, section, name]));
+    }
   };
   look(["defaults"]);
   for (const section of ["listeners", "upstreams"]) {

@@ -83,6 +83,7 @@ export const CONNECTION_HELP = {
       "it listens on its loopback address only",
       "a firewall answers with a reset (REJECT)",
       "of a unix socket: the file is not there, or its queue is full",
+      "of UDP: the server's machine said by ICMP that nobody listens there; new sessions pass it over for 10 s",
     ],
     look: [
       "`->`: the server; there: `ss -ltnp`; from here: `nc -vz HOST PORT`",
@@ -191,7 +192,8 @@ export const CONNECTION_HELP = {
     change: ["`upstreams.NAME.timeouts.server-idle`: longer, or not at all"],
   },
   [Reason.WriteStall]: {
-    means: "A connection without HTTP: what the server had sent was held for the client, who took nothing of it " +
+    means:
+      "A connection without HTTP: what the server had sent was held for the client, who took nothing of it " +
       "for `listeners.NAME.timeouts.write-stall`. What fits the kernel's buffers is not seen from here: " +
       "`listeners.NAME.socket.user-timeout` looks after that.",
     causes: [
@@ -200,27 +202,34 @@ export const CONNECTION_HELP = {
       "an attack by reading slowly",
     ],
     look: ["`down=`: how much was read for it", "`ss -tni` while it lasts: the Send-Q of the client"],
-    change: ["`listeners.NAME.timeouts.write-stall`, 60s by default, for all: `defaults.timeouts.write-stall`"],
+    change: [
+      "`listeners.NAME.timeouts.write-stall`, 60s by default, for all: `defaults.timeouts.write-stall`",
+    ],
   },
   [Reason.ServerWriteStall]: {
-    means: "A connection without HTTP: what the client had sent was held for the server, which took nothing of " +
+    means:
+      "A connection without HTTP: what the client had sent was held for the server, which took nothing of " +
       "it for `upstreams.NAME.timeouts.write-stall`.",
     causes: ["the server hangs: it reads no more", "its machine or the way to it is gone, without a word"],
     look: ["`up=`: how much was read for it", "the server's own log at that time"],
     change: ["`upstreams.NAME.timeouts.write-stall`, 60s by default", "the server"],
   },
   [Reason.HalfClosed]: {
-    means: "One side had ended its stream, as it may, and the other one neither said anything nor ended its own " +
+    means:
+      "One side had ended its stream, as it may, and the other one neither said anything nor ended its own " +
       "for `listeners.NAME.timeouts.half-closed`.",
     causes: [
       "a server that does not look for the end of what it reads",
       "a client that says all it has to say, ends its stream, and waits long for its answer",
     ],
     look: ["`up=` and `down=`", "`ss -tn state fin-wait-2` and `close-wait` while it lasts"],
-    change: ["`listeners.NAME.timeouts.half-closed`, 60s by default, for all: `defaults.timeouts.half-closed`"],
+    change: [
+      "`listeners.NAME.timeouts.half-closed`, 60s by default, for all: `defaults.timeouts.half-closed`",
+    ],
   },
   [Reason.NoSource]: {
-    means: "Connections to this server are to come from an address or through an interface that this machine does " +
+    means:
+      "Connections to this server are to come from an address or through an interface that this machine does " +
       "not have now, or from the client's own address, which is of another family than the server's.",
     causes: [
       "`source` or `socket.interface` names what is not there (any more): `ip addr` shows what is",
@@ -232,12 +241,17 @@ export const CONNECTION_HELP = {
       "a listener of the servers' family (`tcp://0.0.0.0:PORT`), or servers with addresses of both",
     ],
     errnos: [
-      ["ENODEV", "the address or the interface is not there, or the address is of another family than the server's"],
+      [
+        "ENODEV",
+        "the address or the interface is not there, or the address is of another family than the server's",
+      ],
     ],
   },
   [Reason.LimitReached]: {
     means: "A connection was accepted, and its reactor had no row left in its tables for it. At " +
-      "`max-connections` itself nobody is refused: accepting pauses, and clients wait in the kernel's queue.",
+      "`max-connections` itself nobody is refused: accepting pauses, and clients wait in the kernel's queue. " +
+      "Datagrams cannot wait: there the oldest session that its server has not answered gives way, and " +
+      "without one the newcomer's datagram is dropped.",
     causes: [
       "`max-connections`, or the limit on file descriptors which it is cut to, is too low for the load",
       "kept connections to servers fill the table",

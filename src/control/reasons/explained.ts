@@ -8,6 +8,7 @@ import { CONNECTION_HELP } from "./connections.ts";
 import type { ReasonHelp } from "./help.ts";
 import { PROXY_HELP } from "./proxy.ts";
 import { REQUEST_HELP } from "./requests.ts";
+import { SESSION_HELP } from "./sessions.ts";
 import { TLS_HELP } from "./tls.ts";
 
 const HELP: Readonly<Record<Reason, ReasonHelp>> = {
@@ -15,6 +16,7 @@ const HELP: Readonly<Record<Reason, ReasonHelp>> = {
   ...REQUEST_HELP,
   ...TLS_HELP,
   ...PROXY_HELP,
+  ...SESSION_HELP,
 };
 
 /** A reason with all that is known of it. */

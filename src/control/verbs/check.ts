@@ -100,11 +100,11 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
   await discovery.start(namesOf(config));
   const settings = openedSettings(config, warn);
   if (settings !== undefined) findings.push(...settingFindings(config, settings));
-  for (const { path, address } of places) {
+  for (const { path, address, datagrams = false } of places) {
     if (!path.includes("bind") && path[0] !== "admin") continue;
     for (const literal of discovery.resolve(address)) {
       const number = path[0] === "listeners" ? settings?.listeners.get(String(path[1])) : undefined;
-      const flaw = addressFlaw(literal, number);
+      const flaw = addressFlaw(literal, datagrams, number);
       if (flaw === undefined) continue;
       const place = flaw.key === undefined ? path : ["listeners", String(path[1]), "socket", flaw.key];
       warn(place, flaw.what, flaw.remedy, !flaw.inUse);
@@ -153,14 +153,16 @@ const WITHOUT: Readonly<Record<string, string>> = {
 };
 
 /** Every address of a configuration, with its place. */
-function* addressesOf(config: Config): Generator<{ path: Path; address: Address }> {
+function* addressesOf(config: Config): Generator<{ path: Path; address: Address; datagrams?: boolean }> {
   const { to } = config.log.access;
   if (to.kind === "syslog") yield { path: ["log", "access", "to"], address: to.address };
   if (config.admin.kind !== "off" && !config.admin.byDefault) {
     yield { path: ["admin"], address: config.admin.address };
   }
   for (const [name, { bind }] of Object.entries(config.listeners)) {
-    for (const [at, { address }] of bind.entries()) yield { path: ["listeners", name, "bind", at], address };
+    for (const [at, { address, protocol }] of bind.entries()) {
+      yield { path: ["listeners", name, "bind", at], address, datagrams: protocol === "udp" };
+    }
   }
   for (const [name, { servers }] of Object.entries(config.upstreams)) {
     for (const [at, { address }] of servers.entries()) {

@@ -69,6 +69,7 @@ test("the shortest configuration gets every default", () => {
         to: "db",
         "redirect-to-https": false,
         routes: [],
+        udp: { idle: 30_000 },
         trust: [],
         "accept-proxy": [],
         forwarded: {
@@ -162,9 +163,9 @@ test("the access log has a format or a template, and a share", () => {
     [{ template: { http: "{clinet}" } }, "template.http", "{clinet} stands for nothing", "in one of two"],
     [{ template: {} }, "template", "empty", "neither"],
     [
-      { template: { http: "x", udp: "x" } },
-      "template.udp",
-      '"udp" is not supported in this version',
+      { template: { http: "x", quic: "x" } },
+      "template.quic",
+      'unknown key "quic"',
       "no protocol of ours",
     ],
     [{ format: "combinde" }, "format", 'unknown value "combinde"', "a slip"],
@@ -302,9 +303,9 @@ test("checkConfig says what is wrong, and where", () => {
     ],
     [listener({ bind: [] }), "listeners/db/bind", "empty", "an empty list"],
     [
-      listener({ bind: "udp://:53" }),
+      listener({ bind: "quic://:53" }),
       "listeners/db/bind",
-      "udp:// is not supported in this version",
+      'unknown scheme "quic"',
       "known, later",
     ],
     [

@@ -309,8 +309,8 @@ test("problems name the argument and the remedy", () => {
       "no certificate",
     ],
     [
-      ["udp://:53=a:1"],
-      "udp://:53=a:1: udp:// is not supported in this version; listen on tcp://, tls://, http://, https:// or unix:",
+      ["udp://:53=unix:/a"],
+      'udp://:53=unix:/a: "unix:/a" is a unix socket, and listener "udp://:53" is for udp://; write HOST:PORT',
       "later",
     ],
     [

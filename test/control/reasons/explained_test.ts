@@ -19,7 +19,7 @@ const TOP = new Set(KEYS.filter(({ path }) => path.length === 1).map(({ path }) 
 const METRICS = metricNames();
 /** What a line of the access log has as NAME=VALUE. */
 const LINE_KEYS =
-  "up down queue connect first ms tried reused reason type errno detail listener route upstream tls sni client_cert"
+  "up down up_datagrams down_datagrams queue connect first ms tried reused reason type errno detail listener route upstream tls sni client_cert"
     .split(" ");
 const ERRNOS = new Set(Array.from({ length: 134 }, (_, errno) => errnoName(errno)));
 

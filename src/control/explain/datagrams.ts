@@ -1,0 +1,33 @@
+// What becomes of a datagram whose client has no session yet: the server that its session would get. A client that
+// has one keeps its server.
+import { ARENA_EVENTS, NONE, TICK_MS } from "../../base/limits.ts";
+import { Reason, REASONS } from "../../shared/reason.ts";
+import { clockMs, sys } from "../../sys/sys.ts";
+import { shown } from "../config/errors.ts";
+import type { ListenerEntry } from "../directory.ts";
+import { decide, toServer } from "./decision.ts";
+import type { Explanation } from "./explanation.ts";
+import { balance } from "./servers.ts";
+import { sessionTimeouts } from "./timeouts.ts";
+import type { World } from "./world.ts";
+
+export function datagram(world: World, { name, number }: ListenerEntry): Partial<Explanation> {
+  const upstream = world.plan.listenerUpstream[number], timeouts = sessionTimeouts(world, name);
+  if (upstream === NONE) return { timeouts, decision: dropped(Reason.DestinationUnavailable, null) };
+  sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
+  const now = Math.ceil(clockMs() / TICK_MS);
+  const balanced = balance(world, upstream, (server) => world.shared.serverAvoided[server] > now);
+  const { view } = balanced;
+  return {
+    upstream: view,
+    timeouts,
+    decision: balanced.server === NONE
+      ? dropped(balanced.full ? Reason.LimitReached : Reason.DestinationUnavailable, view.name)
+      : toServer(world, balanced, `listeners.${shown(name)}.to`, null),
+  };
+}
+
+function dropped(reason: Reason, upstream: string | null) {
+  const { name, text } = REASONS[reason];
+  return decide("unavailable", `the datagram is dropped (${name}): ${text}`, { upstream, reason: name });
+}

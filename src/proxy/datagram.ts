@@ -1,0 +1,486 @@
+// Datagrams: from clients to servers and back, by flows (net/flows.ts; users call them sessions). Each reactor has one
+// socket of every listener's set; a client is always the same one's. What a client sends goes to its flow's server
+// through a socket of the flow's own, connected, so that what comes there is the server's; what the server sends goes
+// back through the listening socket, from the address that the client asked. Datagrams are dropped where TCP would
+// wait: when a buffer is full, when there is no room for a flow. Each drop is counted.
+import { assert, assertTable } from "../base/assert.ts";
+import {
+  ARENA_ANSWERING,
+  ARENA_ASKING,
+  ARENA_SCRATCH,
+  AVOID_MS,
+  BATCHES_PER_TURN,
+  CONNECTS_PER_TURN,
+  DATAGRAM_INTS,
+  DATAGRAMS_PER_CALL,
+  LISTENERS_MAX,
+  NONE,
+  PEER_BYTES,
+} from "../base/limits.ts";
+import {
+  flowAddress,
+  flowAnswered,
+  flowDownBytes,
+  flowDownDatagrams,
+  flowFind,
+  flowFlags,
+  flowIdleTicks,
+  flowListener,
+  flowOldest,
+  flowPut,
+  flowRemove,
+  flowResponses,
+  flowServer,
+  flowSocket,
+  flowStartMs,
+  flowTried,
+  flowUpBytes,
+  flowUpDatagrams,
+  flowUpstream,
+  isSameFlow,
+} from "../net/flows.ts";
+import { Ready, runAgain } from "../net/ready.ts";
+import { giveUntouchedSlot, slotFlags, slotGen, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
+import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
+import { Reason } from "../shared/reason.ts";
+import { PER_LINE } from "../shared/servers.ts";
+import { Count } from "../shared/stats.ts";
+import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
+import {
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EBUG,
+  ECONNREFUSED,
+  EINVAL,
+  EMFILE,
+  EMSGSIZE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  ENOSPC,
+  EPERM,
+} from "../sys/errno.ts";
+import { DatagramAt, SocketOption } from "../sys/symbols.ts";
+import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
+import { isFull } from "./accept.ts";
+import { closeSlot } from "./close.ts";
+import { count, plan, room, shared, stats } from "./context.ts";
+import { recordFlow, recordRefused } from "./flow_record.ts";
+import { givePlaceBack, takePlace } from "./places.ts";
+import { queueHand, queueWake } from "./queue.ts";
+import { nextPlace, pickMember } from "./server.ts";
+
+/** What is read of a server at first: most answers are one datagram. More, once it fills this. */
+const READ_FIRST = 4;
+/** What the kernel may keep of a server that sends many at once; it grants less if net.core.rmem_max is less. */
+const FLOW_BUFFER_BYTES = 1 << 20;
+const ASKING_INTS = ARENA_ASKING / 4;
+const ANSWERING_INTS = ARENA_ANSWERING / 4;
+/** Integers of a row of flowAddress: the record's from DatagramAt.Client on. */
+const ADDRESS_INTS = DATAGRAM_INTS - DatagramAt.Client;
+
+/** By listening socket. */
+let watched: Uint8Array;
+/** 1: its clients get no new flow. */
+let closing: Uint8Array;
+/** Sockets that could not be watched yet, for want of memory. */
+let unwatched: number[];
+/** Answers that wait for the end of the turn: records [answerFrom, answerEnd) of one listening socket. */
+let answerFrom: number;
+let answerEnd: number;
+let answerSocket: number;
+
+export function datagramsOpen(): void {
+  watched = new Uint8Array(LISTENERS_MAX);
+  closing = new Uint8Array(LISTENERS_MAX);
+  unwatched = [];
+  answerFrom = answerEnd = answerSocket = 0;
+}
+
+/** Watches listening sockets of datagrams, besides those it watches already. */
+export function datagramsWatch(sockets: readonly number[]): void {
+  for (const socket of sockets) if (watched[socket] === 0) unwatched.push(socket);
+  watchLeft();
+}
+
+function watchLeft(): void {
+  unwatched = unwatched.filter((socket) => {
+    const result = sys.watch(socket, 1);
+    if (result === 0) watched[socket] = 1;
+    return result !== 0 && result !== -EBUG;
+  });
+}
+
+/** Takes no new clients from these sockets; those that have a flow keep it. */
+export function datagramsDrain(sockets: readonly number[]): void {
+  for (const socket of sockets) closing[socket] = 1;
+}
+
+/** The slot of the flow that is being served, or NONE: whom a broken promise would be about. */
+export let servedFlow = NONE;
+
+/** Datagrams of clients wait at a listening socket: moves a turn's worth of them. */
+export function datagramsFrom(socket: number): void {
+  servedFlow = NONE;
+  if (watched[socket] === 0) return; // an event from before it was given up
+  for (let budget = BATCHES_PER_TURN; budget > 0; budget--) {
+    const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
+    if (came <= 0) return;
+    for (let at = 0; at < came;) at = forward(socket, at, came);
+    if (came < DATAGRAMS_PER_CALL) return;
+  }
+}
+
+/** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
+function forward(socket: number, from: number, came: number): number {
+  const first = ASKING_INTS + from * DATAGRAM_INTS;
+  if (arenaInts[first + DatagramAt.Cut] !== 0) {
+    count(Count.DatagramsCut);
+    return from + 1;
+  }
+  let end = from + 1;
+  for (; end < came; end++) {
+    const at = ASKING_INTS + end * DATAGRAM_INTS;
+    if (arenaInts[at + DatagramAt.Cut] !== 0 || !isSameFlow(arenaInts, first, at)) break;
+  }
+  let slot = flowFind(arenaInts, first, socket);
+  for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
+    if (slot === NONE && --budget > 0) slot = begin(socket, first);
+    if (slot === NONE) {
+      count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, at, end));
+      break;
+    }
+    servedFlow = slot;
+    const sent = sys.udp_send(slot, ARENA_ASKING, at, end - at);
+    assert(sent !== 0 && sent !== -EBUG, "datagram: a send broke its contract");
+    if (sent > 0) {
+      settleUp(slot, at, at + sent);
+      at += sent;
+    } else if (isNobody(-sent)) {
+      fail(slot, -sent); // it tells of an earlier one: this one goes to another server
+      slot = flowFind(arenaInts, first, socket);
+    } else {
+      const lost = isFullBuffer(-sent) ? end : at + 1;
+      count(Count.DatagramsUnsent, datagramsIn(ASKING_INTS, at, lost));
+      at = lost;
+    }
+  }
+  return end;
+}
+
+/** A flow for the client whose datagram's record is at `at`; NONE: it gets none, which is counted. */
+function begin(socket: number, at: number): number {
+  const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
+  if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
+  if (isFull()) {
+    const oldest = flowOldest();
+    if (oldest === NONE) return refuse(listener, at, Reason.LimitReached, 0);
+    flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
+  }
+  const member = upstream === NONE ? -1 : pickMember(upstream);
+  if (member < 0) return refuse(listener, at, Reason.DestinationUnavailable, 0);
+  const slot = takeSlot(SlotState.Flow);
+  if (slot === NONE) return refuse(listener, at, Reason.LimitReached, 0);
+  if (
+    !reach(slot, socket, upstream, member, at, false) &&
+    !(passedOver && reach(slot, socket, upstream, member, at, true))
+  ) {
+    giveUntouchedSlot(slot);
+    return refuse(listener, at, failedBy, failedErrno);
+  }
+  flowFind(arenaInts, at, socket); // who gave way may have moved what was found
+  flowPut(slot, arenaInts, at, socket);
+  if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
+  flowListener[slot] = listener;
+  flowUpstream[slot] = upstream;
+  flowServer[slot] = reachedServer;
+  flowTried[slot] = reachedTried;
+  flowResponses[slot] = plan.listenerResponses[listener];
+  flowIdleTicks[slot] = tickAt(plan.listenerFlowIdleMs[listener]);
+  flowStartMs[slot] = clockMs();
+  slotFlags[slot] = SlotFlag.Down;
+  Atomics.add(shared.reactorHanded, room * PER_LINE, 1);
+  count(Count.Opened);
+  count(Count.Connects);
+  stats.listenerOpened[listener]++;
+  stats.listenerCurrent[listener]++;
+  stats.serverOpened[reachedServer]++;
+  stats.serverCurrent[reachedServer]++;
+  timerSet(slot, clockMs() + plan.listenerFlowIdleMs[listener]);
+  return slot;
+}
+
+/** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
+ * whether one was passed over. */
+let reachedServer = NONE;
+let reachedPlace = false;
+let reachedTried = 0;
+let failedBy = Reason.None;
+let failedErrno = 0;
+let passedOver = false;
+
+/** A socket for the slot to the picked server, or the next one that can be had; to those that met nobody lately only
+ * if `anyhow`. */
+function reach(
+  slot: number,
+  socket: number,
+  upstream: number,
+  picked: number,
+  at: number,
+  anyhow: boolean,
+): boolean {
+  const first = plan.upstreamFirst[upstream], members = plan.upstreamCount[upstream], now = tickAt(clockMs());
+  failedBy = Reason.DestinationUnavailable;
+  failedErrno = 0;
+  passedOver = false;
+  for (
+    let place = 0, budget = CONNECTS_PER_TURN;
+    place >= 0 && budget > 0;
+    place = nextPlace(plan, upstream, picked, place + 1)
+  ) {
+    const server = plan.upstreamMember[first + (picked + place) % members];
+    if (!anyhow && shared.serverAvoided[server] > now) {
+      passedOver = true;
+      continue;
+    }
+    const most = plan.serverConnectionsMax[server];
+    if (most > 0 && !takePlace(server, most)) {
+      failedBy = Reason.LimitReached;
+      continue;
+    }
+    budget--;
+    placeAddresses(plan.serverAddressAt[server], at);
+    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
+    if (result === 0) {
+      reachedServer = server;
+      reachedPlace = most > 0;
+      reachedTried = place + 1;
+      return true;
+    }
+    if (most > 0) givePlaceBack(server);
+    failedBy = reasonOf(-result);
+    failedErrno = -result;
+    if (failedBy === Reason.OutOfResources) return false;
+    stats.serverFailed[server]++;
+  }
+  return false;
+}
+
+/** Lays the server's address and the client's record into the scratch page. */
+function placeAddresses(addressAt: number, at: number): void {
+  for (let byte = 0; byte < PEER_BYTES; byte++) {
+    arenaBytes[ARENA_SCRATCH + byte] = plan.arena[addressAt + byte];
+    arenaBytes[ARENA_SCRATCH + PEER_BYTES + byte] = arenaBytes[(at + DatagramAt.Client) * 4 + byte];
+  }
+}
+
+function refuse(listener: number, at: number, reason: Reason, errno: number): number {
+  stats.ended[reason]++;
+  recordRefused(listener, (at + DatagramAt.Client) * 4, reason, errno);
+  return NONE;
+}
+
+/** What was sent to a flow's server. */
+function settleUp(slot: number, from: number, end: number): void {
+  const bytes = bytesIn(ASKING_INTS, from, end), datagrams = datagramsIn(ASKING_INTS, from, end);
+  flowUpBytes[slot] += bytes;
+  flowUpDatagrams[slot] += datagrams;
+  stats.listenerUpBytes[flowListener[slot]] += bytes;
+  stats.listenerUpDatagrams[flowListener[slot]] += datagrams;
+  stats.serverUpBytes[flowServer[slot]] += bytes;
+  timerExtend(slot, tickAt(clockMs()) + flowIdleTicks[slot]);
+}
+
+/** An event of a flow's socket, or its turn on the again-list (`bits` 0): its server's datagrams, or the word that
+ * ours met nobody. */
+export function flowEvent(slot: number, bits: number): void {
+  let errno = bits & Ready.Err ? -sys.outcome(slot) : 0; // first, or a read would be told it
+  for (let budget = BATCHES_PER_TURN, most = READ_FIRST;; most = DATAGRAMS_PER_CALL) {
+    if (answerEnd === DATAGRAMS_PER_CALL || answerSocket !== flowSocket[slot]) {
+      datagramsFlush();
+      answerSocket = flowSocket[slot];
+    }
+    const asked = Math.min(most, DATAGRAMS_PER_CALL - answerEnd);
+    const came = sys.udp_read(slot, ARENA_ANSWERING, answerEnd, asked);
+    if (came < 0) {
+      assert(came !== -EBUG, "datagram: a read broke its contract");
+      if (came !== -EAGAIN) errno = -came;
+      break;
+    }
+    answer(slot, came);
+    if (slotState[slot] !== SlotState.Flow) return; // all its answers are there
+    if (came < asked) break;
+    if (--budget === 0) {
+      runAgain(slot);
+      break;
+    }
+    join(slot);
+  }
+  if (isNobody(errno)) fail(slot, errno);
+}
+
+/** A server that sends many at once: the kernel may hand over several as one, and keep more until we come. */
+function join(slot: number): void {
+  if (flowFlags[slot] & FlowFlag.Joined) return;
+  flowFlags[slot] |= FlowFlag.Joined;
+  sys.option(slot, SocketOption.UdpGro, 1); // kernels that cannot, do not
+  sys.option(slot, SocketOption.RcvBuf, FLOW_BUFFER_BYTES);
+}
+
+/** Datagrams of a flow's server have come: they wait for the end of the turn, with its client's address. */
+function answer(slot: number, came: number): void {
+  const row = slot * ADDRESS_INTS, first = answerEnd;
+  let bytes = 0, datagrams = 0;
+  for (let record = first; record < first + came; record++) {
+    const at = ANSWERING_INTS + record * DATAGRAM_INTS;
+    if (arenaInts[at + DatagramAt.Cut] !== 0) {
+      count(Count.DatagramsCut);
+      answerEnd = record;
+      datagramsFlushTo(record + 1);
+      continue;
+    }
+    for (let int = 0; int < ADDRESS_INTS; int++) {
+      arenaInts[at + DatagramAt.Client + int] = flowAddress[row + int];
+    }
+    bytes += arenaInts[at + DatagramAt.Bytes];
+    datagrams += datagramsIn(ANSWERING_INTS, record, record + 1);
+  }
+  answerEnd = first + came;
+  if (datagrams === 0) return;
+  const listener = flowListener[slot];
+  flowDownBytes[slot] += bytes;
+  flowDownDatagrams[slot] += datagrams;
+  stats.listenerDownBytes[listener] += bytes;
+  stats.listenerDownDatagrams[listener] += datagrams;
+  stats.serverDownBytes[flowServer[slot]] += bytes;
+  flowAnswered(slot);
+  timerExtend(slot, tickAt(clockMs()) + flowIdleTicks[slot]);
+  const responses = flowResponses[slot];
+  if (responses > 0 && flowDownDatagrams[slot] >= responses * flowUpDatagrams[slot]) {
+    flowEnd(slot, Reason.SessionDone, 0);
+  }
+}
+
+/** Sends the answers that wait. At the end of each turn, before the sweep. */
+export function datagramsFlush(): void {
+  datagramsFlushTo(0);
+  if (unwatched.length > 0) watchLeft();
+}
+
+/** Sends the answers that wait, and goes on with record `next`. */
+function datagramsFlushTo(next: number): void {
+  for (let from = answerFrom; from < answerEnd;) {
+    const sent = sys.udp_answer(answerSocket, ARENA_ANSWERING, from, answerEnd - from);
+    if (sent > 0) {
+      from += sent;
+      continue;
+    }
+    const lost = isFullBuffer(-sent) || sent === -EBUG ? answerEnd : from + 1;
+    count(Count.DatagramsUnsent, datagramsIn(ANSWERING_INTS, from, lost));
+    from = lost;
+  }
+  answerFrom = answerEnd = next;
+}
+
+/** Nothing came or went for the flow's idle time. */
+export function flowTimeout(slot: number): void {
+  const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
+  if (!isAnswered) stats.serverFailed[flowServer[slot]]++;
+  flowEnd(slot, isAnswered ? Reason.SessionIdle : Reason.SessionUnanswered, 0);
+}
+
+/** The flow's datagrams meet nobody: its server is passed over for a while. */
+function fail(slot: number, errno: number): void {
+  const server = flowServer[slot];
+  stats.serverFailed[server]++;
+  shared.serverAvoided[server] = tickAt(clockMs() + AVOID_MS);
+  flowEnd(slot, reasonOf(errno), errno);
+}
+
+export function flowBug(slot: number): void {
+  flowEnd(slot, Reason.Bug, 0);
+}
+
+/** The end of a flow, whatever came before: accounts, its slot marked, its record. */
+function flowEnd(slot: number, reason: Reason, errno: number): void {
+  const server = flowServer[slot];
+  flowRemove(slot);
+  closeSlot(slot, false);
+  stats.listenerCurrent[flowListener[slot]]--;
+  stats.serverCurrent[server]--;
+  if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
+    givePlaceBack(server);
+    queueWake(flowUpstream[slot]);
+  }
+  stats.ended[reason]++;
+  recordFlow(slot, reason, errno);
+}
+
+/** Ends every flow. */
+export function flowsEndAll(reason: Reason): void {
+  for (let slot = 1; slot < slotsEnd(); slot++) {
+    if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
+  }
+}
+
+/** What of records [from, end) of a batch are bytes, and how many datagrams they are. */
+function bytesIn(ints: number, from: number, end: number): number {
+  let bytes = 0;
+  for (let record = from; record < end; record++) {
+    bytes += arenaInts[ints + record * DATAGRAM_INTS + DatagramAt.Bytes];
+  }
+  return bytes;
+}
+
+function datagramsIn(ints: number, from: number, end: number): number {
+  let datagrams = 0;
+  for (let record = from; record < end; record++) {
+    const at = ints + record * DATAGRAM_INTS, segment = arenaInts[at + DatagramAt.Segment];
+    datagrams += segment === 0 ? 1 : Math.ceil(arenaInts[at + DatagramAt.Bytes] / segment);
+  }
+  return datagrams;
+}
+
+/** What a failed socket means, by errno. */
+function reasonOf(errno: number): Reason {
+  assert(errno !== EBUG, "datagram: a call broke its contract");
+  switch (errno) {
+    case ECONNREFUSED:
+      return Reason.ConnectionRefused;
+    case EADDRNOTAVAIL: // no port left
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+      return Reason.OutOfResources;
+    default: // ENETUNREACH, EHOSTUNREACH, EACCES, ...
+      return Reason.Unroutable;
+  }
+}
+
+/** Whether an error tells that the server is not there (ICMP, or no route), and not of one datagram alone: too long
+ * for the path (it is cut in pieces next time), forbidden by a firewall of ours, no room. */
+function isNobody(errno: number): boolean {
+  switch (errno) {
+    case 0:
+    case EAGAIN:
+    case EMSGSIZE:
+    case EPERM:
+    case EINVAL:
+    case ENOBUFS:
+    case ENOMEM:
+      return false;
+    default:
+      return true;
+  }
+}
+
+function isFullBuffer(errno: number): boolean {
+  return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
+}
+
+/** Tables and listening sockets belong together. For tests. */
+export function datagramsCheck(): void {
+  assertTable(answerFrom === 0 && answerEnd === 0, "datagram: answers were left lying");
+}

@@ -1,0 +1,313 @@
+// UDP as clients and servers see it: what is sent arrives, whole and from the address that was asked; sessions
+// begin, end by their idle time, by the answers that are expected, by ICMP; and each end has its record.
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { describe, it } from "node:test";
+import { Datagrams, freeUdpPort } from "../support/datagrams.ts";
+import { type AccessLine, run, Sluice, withSluice } from "../support/executable.ts";
+
+const ALONE = ["--reactors", "1"];
+const QUICK = ["--udp-idle", "300ms"];
+
+interface SessionLine extends AccessLine {
+  readonly up_datagrams: number | null;
+  readonly down_datagrams: number | null;
+}
+
+const sessions = (records: readonly AccessLine[]) => records as readonly SessionLine[];
+
+describe("datagrams", () => {
+  it("of every size go to the server and back, whole", async () => {
+    using server = await Datagrams.echo();
+    await withSluice([...ALONE, ...QUICK, `udp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      using client = await Datagrams.open();
+      let sum = 0;
+      for (const size of [0, 1, 512, 1_472, 1_473, 9_000, 65_507]) {
+        const bytes = randomBytes(size);
+        client.send(bytes, sluice.port());
+        const answer = await client.next();
+        ok(answer.bytes.equals(bytes), `${size} bytes`);
+        deepStrictEqual(answer.from, { address: "127.0.0.1", port: sluice.port() });
+        sum += size;
+      }
+      const [record] = sessions(await sluice.ended(1));
+      strictEqual(record.reason, "session_idle");
+      strictEqual(record.type, null);
+      strictEqual(record.server, server.address);
+      match(record.client!, new RegExp(`:${client.port}$`));
+      deepStrictEqual([record.up_bytes, record.down_bytes], [sum, sum]);
+      deepStrictEqual([record.up_datagrams, record.down_datagrams], [7, 7]);
+      ok(record.duration_ms! >= 300 && record.duration_ms! < 5_000, `ended after ${record.duration_ms} ms`);
+      const { listeners: [listener], totals } = await sluice.status();
+      deepStrictEqual(listener.connections, { now: 0, total: 1 });
+      deepStrictEqual(listener.bytes, { up: sum, down: sum });
+      deepStrictEqual(listener.datagrams, { up: 7, down: 7 });
+      deepStrictEqual(totals.datagrams.dropped, { cut: 0, unsent: 0, refused: 0, full: 0 });
+    });
+  });
+
+  it("are answered from the address that was asked, on a socket for all of IPv4 and IPv6", async () => {
+    using server = await Datagrams.echo();
+    await withSluice([...ALONE, ...QUICK, `udp://:0=${server.address}`], async (sluice) => {
+      using four = await Datagrams.open();
+      for (const address of ["127.0.0.1", "127.0.0.2", "127.9.8.7"]) {
+        four.send("who?", sluice.port(), address);
+        deepStrictEqual((await four.next()).from, { address, port: sluice.port() });
+      }
+      using six = await Datagrams.open("::1");
+      six.send("who?", sluice.port(), "::1");
+      deepStrictEqual((await six.next()).from, { address: "::1", port: sluice.port() });
+      // Each address that a client asks is a session of its own.
+      const records = sessions(await sluice.ended(4));
+      deepStrictEqual(records.map(({ client }) => client!.replace(/:[0-9]+$/, "")).sort(), [
+        "127.0.0.1",
+        "127.0.0.1",
+        "127.0.0.1",
+        "[::1]",
+      ]);
+    });
+  });
+
+  it("go to servers of IPv6", async () => {
+    using server = await Datagrams.echo("::1");
+    await withSluice([...ALONE, ...QUICK, `udp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      using client = await Datagrams.open();
+      strictEqual(await client.ask("hello", sluice.port()), "hello");
+    });
+  });
+
+  it("in bursts keep their borders and their order", async () => {
+    using server = await Datagrams.open();
+    // Each question is a count: so many answers, of sizes that join and sizes that do not.
+    const sizeOf = (nth: number) => nth % 47 === 0 ? 9_000 : nth % 13 === 0 ? 31 : nth % 7 === 0 ? 0 : 1_200;
+    server.reply = ({ bytes }) =>
+      Array.from({ length: Number(bytes.toString()) }, (_, nth) => Buffer.alloc(sizeOf(nth), nth));
+    await withSluice([...ALONE, ...QUICK, `udp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      using client = await Datagrams.open();
+      client.send("50", sluice.port());
+      const answers = await client.take(50);
+      answers.forEach(({ bytes }, nth) => ok(bytes.equals(Buffer.alloc(sizeOf(nth), nth)), `answer ${nth}`));
+      server.reply = () => [];
+      await server.next();
+      for (let nth = 0; nth < 50; nth++) client.send(Buffer.alloc(sizeOf(nth), nth), sluice.port());
+      const asked = await server.take(50);
+      asked.forEach(({ bytes }, nth) => ok(bytes.equals(Buffer.alloc(sizeOf(nth), nth)), `question ${nth}`));
+      const [record] = sessions(await sluice.ended(1));
+      deepStrictEqual([record.up_datagrams, record.down_datagrams], [51, 50]);
+    });
+  });
+});
+
+describe("a session", () => {
+  it("ends at once with the answers that are expected, for all that its client asked", async () => {
+    using server = await Datagrams.open();
+    const words = [...ALONE, "--responses", "1", `udp://127.0.0.1:0=${server.address}`];
+    await withSluice(words, async (sluice) => {
+      using client = await Datagrams.open();
+      client.send("A?", sluice.port());
+      client.send("AAAA?", sluice.port()); // as resolvers of libc ask
+      const [first, second] = await server.take(2);
+      strictEqual(first.from.port, second.from.port, "one session");
+      server.send("A", first.from.port);
+      strictEqual((await client.next()).bytes.toString(), "A");
+      server.send("AAAA", first.from.port);
+      strictEqual((await client.next()).bytes.toString(), "AAAA");
+      const [record] = sessions(await sluice.ended(1));
+      strictEqual(record.reason, "session_done");
+      deepStrictEqual([record.up_datagrams, record.down_datagrams], [2, 2]);
+      client.send("again", sluice.port());
+      server.send("yes", (await server.next()).from.port);
+      strictEqual((await client.next()).bytes.toString(), "yes");
+      await sluice.ended(2);
+    });
+  });
+
+  it("without the answers that are expected is a failure of its server", async () => {
+    using server = await Datagrams.open();
+    const words = [...ALONE, ...QUICK, "--responses", "1", `udp://127.0.0.1:0=${server.address}`];
+    await withSluice(words, async (sluice) => {
+      using client = await Datagrams.open();
+      client.send("anybody?", sluice.port());
+      const [record] = await sluice.ended(1);
+      strictEqual(record.reason, "session_unanswered");
+      strictEqual(record.type, "connection_read_timeout");
+      const { upstreams: [{ servers: [{ connections }] }] } = await sluice.status();
+      deepStrictEqual(connections, { now: 0, total: 1, failed: 1 });
+    });
+  });
+
+  it("with a server that refuses ends, and the client's next datagram goes to another", async () => {
+    using server = await Datagrams.echo();
+    const closed = `127.0.0.1:${await freeUdpPort()}`;
+    await withSluice(
+      [...ALONE, ...QUICK, `udp://127.0.0.1:0=${closed},${server.address}`],
+      async (sluice) => {
+        using client = await Datagrams.open();
+        client.send("lost", sluice.port());
+        const [refused] = sessions(await sluice.ended(1));
+        strictEqual(refused.reason, "connection_refused");
+        strictEqual(refused.server, closed);
+        strictEqual(refused.errno, "ECONNREFUSED");
+        for (let turn = 0; turn < 6; turn++) { // it is passed over from now on, whoever asks
+          using other = await Datagrams.open();
+          strictEqual(await other.ask(`turn ${turn}`, sluice.port()), `turn ${turn}`);
+        }
+        strictEqual(await client.ask("once more", sluice.port()), "once more");
+        const { upstreams: [{ servers }] } = await sluice.status();
+        deepStrictEqual(servers.map(({ connections }) => connections.failed), [1, 0]);
+        await sluice.ended(8);
+      },
+    );
+  });
+
+  it("whose every server refuses is begun anew for each datagram, and nothing hangs", async () => {
+    const closed = [await freeUdpPort(), await freeUdpPort()].map((port) => `127.0.0.1:${port}`);
+    await withSluice([...ALONE, ...QUICK, `udp://127.0.0.1:0=${closed.join()}`], async (sluice) => {
+      using client = await Datagrams.open();
+      for (let turn = 0; turn < 5; turn++) {
+        client.send("anybody?", sluice.port());
+        await sluice.ended(turn + 1);
+      }
+      for (const { reason } of sluice.records) strictEqual(reason, "connection_refused");
+    });
+  });
+
+  it("is not begun where there is no server: the datagrams are dropped and counted", async () => {
+    const words = [...ALONE, ...QUICK, "--health", "tcp", "--health-fall", "1", "--health-interval", "100ms"];
+    const closed = `127.0.0.1:${await freeUdpPort()}`;
+    await withSluice([...words, `udp://127.0.0.1:0=${closed}`], async (sluice) => {
+      await sluice.until(
+        "the server to be down",
+        ({ upstreams: [{ servers: [{ health }] }] }) => health === "down",
+      );
+      using client = await Datagrams.open();
+      client.send("anybody?", sluice.port());
+      const [record] = sessions(await sluice.ended(1));
+      strictEqual(record.reason, "no_server");
+      match(record.client!, new RegExp(`:${client.port}$`));
+      deepStrictEqual([record.server, record.up_datagrams], [null, null]);
+      const metrics = await sluice.metrics();
+      strictEqual(metrics.get('sluice_datagrams_dropped_total{why="refused"}'), 1);
+    });
+  });
+});
+
+describe("sessions by the thousand", () => {
+  it("each have their server and their answers, on both reactors, and leave nothing behind", async () => {
+    using one = await Datagrams.echo();
+    using two = await Datagrams.echo();
+    const words = ["--reactors", "2", "--udp-idle", "1s", "--access-log", "off"];
+    await withSluice([...words, `udp://127.0.0.1:0=${one.address},${two.address}`], async (sluice) => {
+      const clients: Datagrams[] = [];
+      const lost: number[] = [];
+      for (let first = 0; first < 2_000; first += 100) {
+        const some = await Promise.all(Array.from({ length: 100 }, () => Datagrams.open()));
+        clients.push(...some);
+        await Promise.all(some.map(async (client, nth) => {
+          const answer = await client.ask(`client ${first + nth}`, sluice.port());
+          if (answer !== `client ${first + nth}`) lost.push(first + nth);
+        }));
+      }
+      deepStrictEqual(lost, []);
+      const { totals, reactors, upstreams: [{ servers }] } = await sluice.status();
+      strictEqual(totals.connections.total, 2_000);
+      for (const { role, connections } of reactors) {
+        if (role === "reactor") ok(connections.total > 500, `${connections.total} on one of two`);
+      }
+      deepStrictEqual(servers.map(({ connections }) => connections.total), [1_000, 1_000]);
+      for (const client of clients) client.close();
+    });
+  });
+
+  it("beyond the limit: who was never answered gives way, who was keeps its session", async () => {
+    using quiet = await Datagrams.open();
+    quiet.reply = ({ bytes }) => bytes.toString() === "answer me" ? ["answered"] : [];
+    const words = [...ALONE, "--udp-idle", "2s", "--max-connections", "20"];
+    await withSluice([...words, `udp://127.0.0.1:0=${quiet.address}`], async (sluice) => {
+      using friend = await Datagrams.open();
+      strictEqual(await friend.ask("answer me", sluice.port()), "answered");
+      const strangers = await Promise.all(Array.from({ length: 100 }, () => Datagrams.open()));
+      for (const stranger of strangers) {
+        stranger.send("anybody?", sluice.port());
+        await quiet.next();
+      }
+      for (const stranger of strangers) stranger.close();
+      const { totals } = await sluice.status();
+      ok(totals.connections.now <= 20, `${totals.connections.now} sessions`);
+      strictEqual(totals.ended.limit_reached, 81);
+      const before = (await sluice.status()).totals.connections.total;
+      strictEqual(await friend.ask("answer me", sluice.port()), "answered");
+      strictEqual((await sluice.status()).totals.connections.total, before, "the same session");
+    });
+  });
+
+  it("beyond the limit, when all were answered: the newcomer is dropped and counted", async () => {
+    using server = await Datagrams.echo();
+    const words = [...ALONE, "--udp-idle", "1s", "--max-connections", "3"];
+    await withSluice([...words, `udp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      const friends = await Promise.all([1, 2, 3].map(() => Datagrams.open()));
+      for (const friend of friends) strictEqual(await friend.ask("hello", sluice.port()), "hello");
+      using fourth = await Datagrams.open();
+      fourth.send("and me?", sluice.port());
+      const [record] = await sluice.ended(1);
+      strictEqual(record.reason, "limit_reached");
+      for (const friend of friends) strictEqual(await friend.ask("still", sluice.port()), "still");
+      for (const friend of friends) friend.close();
+      await sluice.until("their sessions to end", ({ totals }) => totals.connections.now === 0);
+      strictEqual(await fourth.ask("now?", sluice.port()), "now?");
+    });
+  });
+});
+
+describe("a port of UDP", () => {
+  it("is not shared with a second Sluice, and the message says who to ask", async () => {
+    using server = await Datagrams.echo();
+    const words = ["--reactors", "2", ...QUICK];
+    await withSluice([...words, `udp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      const listen = `udp://127.0.0.1:${sluice.port()}`;
+      const second = await run([...words, "--admin", "off", `${listen}=${server.address}`]);
+      strictEqual(second.status, 1);
+      match(second.stderr, /: the address is already in use; stop what listens there \(ss -lunp shows it\)/);
+    });
+  });
+
+  it("may be that of a TCP listener as well", async () => {
+    using server = await Datagrams.echo();
+    const port = await freeUdpPort();
+    const words = [...ALONE, ...QUICK, `udp://127.0.0.1:${port}=${server.address}`];
+    await withSluice([...words, `tcp://127.0.0.1:${port}=${server.address}`], async (sluice) => {
+      using client = await Datagrams.open();
+      strictEqual(await client.ask("hello", sluice.port()), "hello");
+    });
+  });
+});
+
+describe("a stop", () => {
+  it("lets sessions go on until they are idle, and takes no new ones", async () => {
+    using server = await Datagrams.echo();
+    using sluice = await Sluice.start([...ALONE, "--udp-idle", "1s", `udp://127.0.0.1:0=${server.address}`]);
+    using friend = await Datagrams.open();
+    const port = sluice.port();
+    strictEqual(await friend.ask("before", port), "before");
+    sluice.signal("SIGTERM");
+    await sluice.line("drain", /^stopped accepting; 1 connection has /);
+    strictEqual(await friend.ask("while it drains", port), "while it drains");
+    using stranger = await Datagrams.open();
+    stranger.send("too late", port);
+    strictEqual(await friend.ask("still", port), "still");
+    strictEqual(await sluice.exit(), 0);
+    strictEqual(server.count, 3);
+    deepStrictEqual(sluice.records.map(({ reason }) => reason), ["drained", "session_idle"]);
+  });
+
+  it("at once ends sessions with their reason", async () => {
+    using server = await Datagrams.echo();
+    const words = [...ALONE, "--drain-timeout", "0s", `udp://127.0.0.1:0=${server.address}`];
+    using sluice = await Sluice.start(words);
+    using friend = await Datagrams.open();
+    strictEqual(await friend.ask("before", sluice.port()), "before");
+    sluice.signal("SIGTERM");
+    strictEqual(await sluice.exit(), 0);
+    deepStrictEqual(sluice.records.map(({ reason }) => reason), ["drained"]);
+  });
+});
