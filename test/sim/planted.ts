@@ -116,11 +116,6 @@ export const PLANTED: readonly Planted[] = [
     edits: [["const reset = isReset[exReason[ex]] === 1 ||", "const reset = isReset[exReason[ex]] === 2 ||"]],
   },
   {
-    name: "the connect's deadline goes on",
-    file: reach,
-    edits: [["  timerClear(up);\n", ""]],
-  },
-  {
     name: "a server is tried twice",
     file: reach,
     edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
@@ -197,6 +192,11 @@ export const PLANTED: readonly Planted[] = [
 const unread = "src/net/unread.ts";
 
 const HTTP: readonly Planted[] = [
+  {
+    name: "the connect's deadline goes on",
+    file: reach,
+    edits: [["  timerClear(up);\n", ""]],
+  },
   {
     name: "bytes read too early are dropped",
     file: unread,
