@@ -51,7 +51,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "an error met while topping up a pipe is forgotten",
-    from: 240,
+    from: 420,
     file: pump,
     edits: [["  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);\n", ""]],
   },

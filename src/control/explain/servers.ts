@@ -66,6 +66,7 @@ export function balance(
       balance: "round-robin",
       tls: serverTlsView(world, entry.name),
       send_proxy: sendProxyText(world, entry.name),
+      source: sourceOf(world, entry.name),
       waiting: Atomics.load(shared.upstreamWaiting, upstream),
       servers,
       servers_left_out: numbers.length - servers.length,
@@ -76,6 +77,12 @@ export function balance(
     server: chosenMember === undefined ? NONE : numbers[chosenMember],
     full: pick.order.length > 0 && chosenMember === undefined,
   };
+}
+
+/** Where connections to an upstream's servers come from. */
+function sourceOf({ config }: World, upstream: string): string | null {
+  const source = config.upstreams[upstream]?.source;
+  return source === undefined ? null : source === "client" ? source : source.ip;
 }
 
 /** The members that are told: all, or those that are tried next and others. */
