@@ -30,6 +30,8 @@ export type Proxy = {
   log?: string;
   /** Its clients speak TLS. */
   tls?: boolean;
+  /** They send datagrams: nobody can connect to it. */
+  datagrams?: boolean;
   /** It writes no files: what it sends to `place.sink` over TCP goes to `log`. */
   needsSink?: boolean;
   /** Writes its configuration, if it has one, and returns its command line. */
@@ -445,3 +447,42 @@ export async function startProxy(
   }
   return { child, port, end: endAll };
 }
+
+function sluiceUdpWith(name: string, more: string[]): Proxy {
+  return {
+    name,
+    column: "sluice",
+    datagrams: true,
+    missing: () => missingFile("dist/sluice"),
+    command({ port, origin, threads }) {
+      const listen = `udp://127.0.0.1:${port}=127.0.0.1:${origin}`;
+      return [
+        "dist/sluice",
+        listen,
+        "--reactors",
+        String(threads),
+        "--access-log",
+        "off",
+        "--admin",
+        "off",
+        ...more,
+      ];
+    },
+  };
+}
+
+function nginxUdpWith(name: string, more: string): Proxy {
+  return {
+    name,
+    column: "nginx",
+    datagrams: true,
+    missing: () => undefined,
+    command: (place) => nginxCommand("nginx_udp.conf", place, { STREAM_MODULE: streamModule, MORE: more }),
+  };
+}
+
+export const sluiceUdp = sluiceUdpWith("sluice, udp", []);
+export const nginxUdp = nginxUdpWith("nginx, udp", "");
+/** Sessions end with their answer. */
+export const sluiceUdpOnce = sluiceUdpWith("sluice, udp, one answer", ["--responses", "1"]);
+export const nginxUdpOnce = nginxUdpWith("nginx, udp, one answer", "        proxy_responses 1;");

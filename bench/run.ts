@@ -29,18 +29,21 @@ import { line as httpSmall } from "./lines/http_small.ts";
 import { line as idle } from "./lines/idle.ts";
 import { line as large } from "./lines/large.ts";
 import { line as latency } from "./lines/latency.ts";
+import { line as picks } from "./lines/picks.ts";
 import { line as start } from "./lines/start.ts";
 import { line as tlsBulk } from "./lines/tls_bulk.ts";
 import { line as tlsHandshake } from "./lines/tls_handshake.ts";
 import { line as tlsIdle } from "./lines/tls_idle.ts";
 import { line as tlsScale } from "./lines/tls_scale.ts";
 import { line as tlsSmall } from "./lines/tls_small.ts";
+import { lines as udp } from "./lines/udp.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
-  ...[cpu, unpinned, latency, bulk, churn, idle, echo, crowd, start, large, deno],
+  ...[cpu, unpinned, latency, bulk, churn, idle, echo, crowd, start, large, picks, deno],
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
   ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
+  ...udp,
 ];
 
 const NOTE_CHARS_MAX = 300;
@@ -88,7 +91,7 @@ function messageOf(error: unknown): string {
 /** Why a proxy cannot take part: it does not start, or a request through it is not answered. */
 async function absence(proxy: Proxy): Promise<string | undefined> {
   const missing = proxy.missing();
-  if (missing !== undefined) return missing;
+  if (missing !== undefined || proxy.datagrams) return missing; // those are asked by their line alone
   try {
     await withProxy(proxy, { pinned: false, threads: 1, seconds: 30 }, () => Promise.resolve());
     return undefined;

@@ -70,6 +70,7 @@ const TOOLS = {
   sink: [],
   echo: [],
   chatter: [],
+  datagrams: [],
 };
 
 /** Path of one of our C tools, from the root. */

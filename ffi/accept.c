@@ -173,13 +173,38 @@ int32_t sl_accept(int32_t listener)
         return -EMFILE;
     }
     struct sl_fd *f = &sl_fds[fd];
-    f->listener = (int16_t)listener, f->slot = 0;
+    f->listener = (int16_t)listener, f->slot = 0, f->source = 0;
     f->serial = SERIAL_HELD; /* not registered yet: a reap finds and closes it */
     atomic_store(&f->room, (int16_t)my_index);
     sl_fd_seen(fd);
     sl_address_write(&address, length, f->peer, SL_PEER_BYTES);
     f->pieces = address.ss_family == AF_UNIX;
     return fd;
+}
+
+/* Writes the peer record of a token, as accept(2) told it: no system call. */
+int32_t sl_caller(int32_t token, uint32_t off)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    CHECK_ARENA(off, SL_PEER_BYTES);
+    memcpy(me->arena + off, sl_fds[token].peer, SL_PEER_BYTES);
+    return 0;
+}
+
+/* Keeps with a token the row of who it is counted for, until it has a slot: the room that takes it in must
+ * know, and it may wait there for longer than that room's thread lives. */
+int32_t sl_charge(int32_t token, int32_t source)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    sl_fds[token].source = source;
+    return 0;
+}
+
+/* What sl_charge was told of a token; 0: nothing. */
+int32_t sl_charged(int32_t token)
+{
+    CHECK(me != NULL && token > 0 && token < sl_fds_max && sl_fds[token].serial != 0 && sl_fds[token].slot == 0);
+    return sl_fds[token].source;
 }
 
 /* Hands an accepted connection to <room>, the caller's own or another's, by adding it to that room's

@@ -53,6 +53,7 @@ struct sl_fd {
     int32_t slot;     /* 0: a newcomer, or free */
     _Atomic int16_t room; /* meaningful while serial is not 0 */
     int16_t listener; /* which accepted it; -1: a connection of ours */
+    int32_t source;   /* a newcomer's: who it is counted for; see sl_charge */
     uint8_t pieces;   /* 1: a unix socket, whoever its peer is said to be; see SL_PIECES */
     uint8_t peer[SL_PEER_BYTES];
 };

@@ -71,6 +71,9 @@ SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_close(int32_t listener);
 SL_API int32_t sl_watch(int32_t listener, int32_t on);
 SL_API int32_t sl_accept(int32_t listener);
+SL_API int32_t sl_caller(int32_t token, uint32_t off);
+SL_API int32_t sl_charge(int32_t token, int32_t source);
+SL_API int32_t sl_charged(int32_t token);
 SL_API int32_t sl_hand(int32_t token, int32_t room);
 SL_API int32_t sl_newcomer(int32_t token);
 SL_API int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen);
@@ -92,6 +95,15 @@ SL_API int32_t sl_introduction(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_sockname(int32_t slot, uint32_t off);
 SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 
+/* ---- datagrams (udp.c) ---- */
+SL_API int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags);
+SL_API int32_t sl_udp_lost(int32_t listener);
+SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off);
+SL_API int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max);
+SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t max);
+SL_API int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count);
+SL_API int32_t sl_udp_answer(int32_t listener, uint32_t off, int32_t first, int32_t count);
+
 /* ---- what sockets are made with (socket.c) ---- */
 /* In <how> of sl_connect, behind the number of the settings: what is to be sent comes at once; the client's address
  * record lies behind the server's, for settings whose connections come from there. */
@@ -104,15 +116,6 @@ SL_API int32_t sl_socket_source(int32_t socket, uint32_t off);
 SL_API int32_t sl_socket_device(int32_t socket, uint32_t off, int32_t bytes);
 SL_API int32_t sl_socket_try(int32_t socket, int32_t family);
 SL_API int32_t sl_socket_flaw(void);
-
-/* ---- datagrams (udp.c) ---- */
-SL_API int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags);
-SL_API int32_t sl_udp_lost(int32_t listener);
-SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off);
-SL_API int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max);
-SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t max);
-SL_API int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count);
-SL_API int32_t sl_udp_answer(int32_t listener, uint32_t off, int32_t first, int32_t count);
 
 /* ---- pipes and splice (pipe.c) ---- */
 SL_API int32_t sl_pipe_open(int32_t pipe, int32_t bytes);

@@ -124,6 +124,7 @@ int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t
             memcpy(sl_fds[fd].peer, me->arena + client_off, SL_PEER_BYTES);
         else
             sl_fds[fd].peer[0] = 0;
+        sl_fds[fd].pieces = 0;
         error = -sl_fd_register(fd, my_index, slot, gen, listener, ARRIVING);
     }
     if (error != 0) {

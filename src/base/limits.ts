@@ -49,6 +49,9 @@ export const PIPE_BYTES_MIN = 65_536;
 export const TURN_BYTES = 2 << 20;
 /** Connections taken from one listening socket before others have their turn. */
 export const ACCEPTS_PER_TURN = 64;
+/** Lines of the access log that each reactor writes in a second of refused connections, for each reason; more are
+ * counted only. */
+export const REFUSALS_TOLD = 10;
 /** How long a handshake waits for a certificate that is being issued. */
 export const ASK_MS = 30_000;
 /** Steps of TLS handshakes before others have their turn. */

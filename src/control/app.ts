@@ -9,6 +9,8 @@ import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
+import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
+import { sourcesRest } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
@@ -23,6 +25,7 @@ import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
+import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -34,14 +37,18 @@ import {
   type Socket,
   stopListeners,
 } from "./listeners.ts";
+import { Lists } from "./lists.ts";
 import { openSettings, OwnerError, settingFindings } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
+import { monotonicMs, peerOf } from "./control_room.ts";
+import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
-import { type Phase, type Sight, sum } from "./sight.ts";
-import { type Status, statusOf } from "./status.ts";
+import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
+import { statusOf } from "./status.ts";
+import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
 const LEAVE_DEADLINE_MS = 3_000;
@@ -98,14 +105,17 @@ export class App {
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
   readonly #certificates: Certificates;
+  readonly #lists: Lists;
   #issuing: Issuing | undefined;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
+  #drains: Drains | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #recent: Recent | undefined;
   #sockets: Socket[] = [];
   #generation = 0;
   #plan: Plan | undefined;
@@ -114,6 +124,8 @@ export class App {
   #toldDropped = 0;
   #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
+  #restTimer: ReturnType<typeof setInterval> | undefined;
+  #toldUncounted = 0;
   #finish!: (status: number) => void;
 
   /** The exit status, once everything has ended. */
@@ -137,6 +149,7 @@ export class App {
     this.#hide = hide;
     this.#log = Log.open(config.log);
     this.#certificates = new Certificates(this.#log);
+    this.#lists = new Lists(config, this.#log);
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
@@ -264,6 +277,7 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
+    this.#drains = new Drains(this.#directory, this.#reactors.shared);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
@@ -275,9 +289,16 @@ export class App {
     this.#releaseTimer = setInterval(() => {
       this.#releaseNumbers();
       this.#tellDropped();
+      this.#tellUncounted();
     }, RELEASE_EVERY_MS);
+    this.#recent!.start();
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
+    this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
+    this.#restTimer = setInterval(
+      () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
+      BUCKET_REST_MS,
+    );
     for (const { bind, upstream } of this.listeners) {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
@@ -297,6 +318,7 @@ export class App {
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
+    const recent = this.#recent = new Recent(reactors.all);
     return {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
@@ -309,15 +331,21 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      clockMs: monotonicMs,
+      peerOf,
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
+      drains: this.#drains!,
+      sources: reactors.sources,
+      lists: () => this.#lists.status(),
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
       certificates: () => this.#certificates.status(),
       presented: (listener) => this.#certificates.presented(listener),
       acme: () => this.#issuing?.status(),
+      recent: () => recent.view(),
       log: this.#log,
       accessLog,
     };
@@ -350,12 +378,14 @@ export class App {
         resolve: this.#discovery.resolve,
         patternOf: patternNumber,
         acmeThumbprint: this.#issuing?.thumbprint,
+        listFiles: this.#lists.files,
       },
       this.#identities,
       this.#directory,
     );
     for (const warning of warnings) this.#log.warn("config", warning);
     this.#plan = plan;
+    this.#drains?.apply();
     return plan;
   }
 
@@ -399,7 +429,7 @@ export class App {
   /** Numbers of what is gone are given again once nobody works by them and nothing hangs on them. */
   #releaseNumbers(): void {
     const reactors = this.#reactors!, oldest = reactors.oldestGeneration;
-    const { listeners, upstreams, servers, probes } = this.#identities;
+    const { listeners, upstreams, servers, probes, limiters } = this.#identities;
     const idle = (column: "listenerCurrent" | "serverCurrent") => (number: number) =>
       sum(reactors.all, column, number) === 0;
     for (const number of listeners.release(oldest, idle("listenerCurrent"))) {
@@ -412,7 +442,13 @@ export class App {
     }
     const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
     const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
-    for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
+    for (const number of upstreams.release(oldest, deserted)) {
+      this.#directory.upstreams.delete(number);
+      reactors.clearUpstream(number);
+    }
+    for (const number of limiters.release(oldest, (limiter) => reactors.isIdleLimiter(limiter))) {
+      reactors.clearLimiter(number);
+    }
     for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
     this.#health.retain(new Set(this.#directory.probes.keys()));
   }
@@ -430,6 +466,19 @@ export class App {
     this.#toldDropped = dropped;
   }
 
+  /** Connections whose source found no row: more sources than the table has are at it at once. */
+  #tellUncounted(): void {
+    const uncounted = sumCount(this.#reactors!.all, Count.SourcesFull),
+      more = uncounted - this.#toldUncounted;
+    if (more > 0) {
+      const came = `${
+        counted(more, "connection")
+      } came from sources that found no place in the table of sources`;
+      this.#log.warn("limits", `${came}: they are let in without limits of their own`, { uncounted: more });
+    }
+    this.#toldUncounted = uncounted;
+  }
+
   async #stopAccepting(reactors: Reactors): Promise<void> {
     const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
     stopListeners(streams);
@@ -444,6 +493,9 @@ export class App {
     this.#certificates.close();
     await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
+    this.#recent?.stop();
+    clearInterval(this.#restTimer);
+    this.#lists.close();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);

@@ -89,8 +89,7 @@ export interface AddressFlaw {
  * the running Sluice. */
 export function addressFlaw(
   address: LiteralAddress,
-  datagrams: boolean,
-  number: number = NONE,
+  { number = NONE, datagrams = false }: { readonly number?: number; readonly datagrams?: boolean } = {},
 ): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {

@@ -5,7 +5,7 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
-import { makeTable } from "../shared/columns.ts";
+import { type Layout, makeTable } from "../shared/columns.ts";
 import { type Asks, makeAsks, openAsks } from "../shared/asks.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
@@ -18,7 +18,16 @@ import {
   type SharedMemory,
   Verdict,
 } from "../shared/servers.ts";
-import { makeStats, openStats, type Stats, type StatsMemory } from "../shared/stats.ts";
+import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
+import {
+  LISTENER_STATS,
+  makeStats,
+  openStats,
+  SERVER_STATS,
+  type Stats,
+  type StatsMemory,
+  UPSTREAM_STATS,
+} from "../shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
@@ -78,7 +87,9 @@ export interface Reactor {
 export class Reactors {
   readonly all: Reactor[];
   readonly shared: Shared;
+  readonly sources: Sources;
   readonly #sharedMemory: SharedMemory = makeShared();
+  readonly #sourcesMemory: SourcesMemory;
   readonly #options: ReactorOptions;
   readonly #events: ReactorEvents;
   #plan!: Plan;
@@ -95,6 +106,8 @@ export class Reactors {
     this.#options = options;
     this.#events = events;
     this.shared = openShared(this.#sharedMemory);
+    this.#sourcesMemory = makeSources(options.connections, anySeed());
+    this.sources = openSources(this.#sourcesMemory);
     this.all = Array.from(
       { length: options.reactors + 1 },
       (_, index) => makeReactor(index + 1, index < options.reactors ? "reactor" : "health", options),
@@ -158,29 +171,29 @@ export class Reactors {
 
   /** Zeroes what hung on a number that is free again. */
   clearListener(number: number): void {
-    for (const { stats } of this.all) {
-      for (
-        const column of [
-          "listenerOpened",
-          "listenerUpBytes",
-          "listenerDownBytes",
-          "listenerUpDatagrams",
-          "listenerDownDatagrams",
-        ] as const
-      ) {
-        stats[column][number] = 0;
-      }
-    }
+    for (const { stats } of this.all) clear(LISTENER_STATS, stats, number);
+  }
+
+  clearUpstream(number: number): void {
+    for (const { stats } of this.all) clear(UPSTREAM_STATS, stats, number);
+  }
+
+  /** Whether nobody is counted for a limiter (shared/sources.ts). */
+  isIdleLimiter(limiter: number): boolean {
+    return Atomics.load(this.sources.sourceConnections, limiter) === 0;
+  }
+
+  clearLimiter(limiter: number): void {
+    Atomics.store(this.sources.sourceNew, limiter, 0);
   }
 
   clearServer(number: number): void {
-    this.shared.serverVerdict[number] = Verdict.Unchecked;
+    const { serverVerdict, serverDrained, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
+    serverVerdict[number] = Verdict.Unchecked;
+    serverDrained[number] = 0;
+    serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
     this.shared.serverAvoided[number] = 0;
-    for (const { stats } of this.all) {
-      for (const column of ["serverOpened", "serverFailed", "serverUpBytes", "serverDownBytes"] as const) {
-        stats[column][number] = 0;
-      }
-    }
+    for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }
 
   /** Ends every connection that is left, then every Worker, then closes the rooms. */
@@ -219,11 +232,12 @@ export class Reactors {
       tables: reactor.tables,
       stats: reactor.statsMemory,
       shared: this.#sharedMemory,
+      sources: this.#sourcesMemory,
       log: reactor.logMemory,
       logState: this.#options.logState,
       asks: reactor.asksMemory,
       plan: this.#plan.memory,
-      seed: Math.floor(Math.random() * 0xffffffff) | 1,
+      seed: anySeed(),
       listeners: this.#listeners.get(room) ?? [],
     };
     const { port1, port2 } = new MessageChannel();
@@ -250,7 +264,7 @@ export class Reactors {
   /** Settles the accounts of a dead Worker and starts its replacement. */
   #died(reactor: Reactor, error: string): void {
     const { room } = reactor;
-    const lost = settle(reactor, this.shared);
+    const lost = settle(reactor, this.shared, this.sources);
     const clients = sys.reap(room);
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
@@ -283,6 +297,18 @@ export class Reactors {
     }
     if (!inTime) throw new ReactorError(`a Worker did not start within ${BIRTH_DEADLINE_MS / 1_000} s`);
   }
+}
+
+/** Zeroes a row; memory that nobody has touched stays untouched. */
+function clear(layout: Layout, stats: Stats, row: number): void {
+  for (const [name, [, perRow]] of Object.entries(layout)) {
+    const column = stats[name as keyof Stats];
+    for (let at = row * perRow; at < (row + 1) * perRow; at++) if (column[at] !== 0) column[at] = 0;
+  }
+}
+
+function anySeed(): number {
+  return crypto.getRandomValues(new Int32Array(1))[0] | 1;
 }
 
 /** Waits for what another thread will make true. */

@@ -4,6 +4,7 @@
 // generations and index these columns directly: what is not in this generation has zeroes.
 import { assert } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { checkGuards, GUARDS, type Guards, type GuardsSizes } from "./guards.ts";
 import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
@@ -34,6 +35,29 @@ export const enum Protocol {
   Tcp = 1,
   Http,
   Udp,
+}
+
+/** How one of an upstream's servers is chosen (policy/balance.ts). Zero is round robin. */
+export const enum Balance {
+  RoundRobin,
+  LeastConnections,
+  RandomTwo,
+  PeakEwma,
+  SourceHash,
+  ConsistentHash,
+  First,
+}
+
+/** What of a client decides where it goes, by rules that hash. */
+export const enum HashKey {
+  /** Its address, or a prefix of it. */
+  Client,
+  /** Of a request, the path as it came. */
+  Path,
+  /** The value of a field; without it, the client's address. */
+  Field,
+  /** The value of a cookie; without it, the client's address. */
+  Cookie,
 }
 
 /** What becomes of a field that tells a server about its client, two bits each in listenerForwarded at
@@ -116,6 +140,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly lines?: LogLinesSizes;
   /** Without it no listener chooses by the name that TLS clients ask for. */
   readonly sni?: SniSizes;
+  /** Without it everybody may come in. */
+  readonly guards?: GuardsSizes;
 };
 
 /** Of nothing. */
@@ -180,6 +206,17 @@ const COLUMNS = {
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamSendProxy: "upstreams", // SendProxy
   upstreamMember: "members",
+  upstreamBalance: "upstreams", // Balance
+  upstreamSlowStartMs: "upstreams", // a server that joins or comes back has its whole weight so much later
+  upstreamCounted: "upstreams", // 1: every exchange at its servers takes a place, since the rule counts them
+  upstreamLoadMax: "upstreams", // of the average load, in percent: what a server may have; 0: any
+  upstreamTableAt: "upstreams", // Maglev table: positions of its servers, two bytes each, low byte first
+  upstreamTableSize: "upstreams", // entries; a prime, or 0: none of its servers has weight
+  upstreamKey: "upstreams", // HashKey
+  upstreamKeyAt: "upstreams", // the name of the field or cookie; a field's in lower case
+  upstreamKeyBytes: "upstreams",
+  upstreamPrefix4: "upstreams", // bits of an address that count: 0 to 32, 0 to 128
+  upstreamPrefix6: "upstreams",
   // A server.
   serverNameAt: "servers", // its address, for the access log
   serverNameBytes: "servers",
@@ -194,6 +231,8 @@ const COLUMNS = {
   serverTlsNameBytes: "servers",
   serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
+  serverWeightMore: "servers", // its weight beyond 1; -1: weight 0, it gets nothing new
+  serverBackup: "servers", // 1: only for when none of the others is to be had
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
   probeAddressAt: "probes",
@@ -226,6 +265,7 @@ export type Plan =
     readonly pages: Pages;
     readonly lines: LogLines;
     readonly sni: Sni;
+    readonly guards: Guards;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
     readonly arenaWords: DataView;
@@ -254,12 +294,14 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const pagesAt = routingAt + partBytes(ROUTING, sizes.routing);
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
-  const arenaAt = sniAt + partBytes(SNI, sizes.sni);
+  const guardsAt = sniAt + partBytes(SNI, sizes.sni);
+  const arenaAt = guardsAt + partBytes(GUARDS, sizes.guards);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
   makePart(memory, sniAt, SNI, sizes.sni);
+  makePart(memory, guardsAt, GUARDS, sizes.guards);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -286,10 +328,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(LOG_LINES, lines.sizes);
   const sni = openPart(memory, at, SNI);
   at += partBytes(SNI, sni.sizes);
+  const guards = openPart(memory, at, GUARDS);
+  at += partBytes(GUARDS, guards.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, sni, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, guards, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -303,6 +347,7 @@ export function checkPlan(plan: Plan): void {
   checkPages(plan.pages, plan.arenaBytes);
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
   checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
+  checkGuards(plan.guards);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
     "plan: a share of the access log that is none",
@@ -379,6 +424,15 @@ function checkUpstream(plan: Plan, upstream: number): void {
     assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
     assert(plan.serverAddressAt[server] >= ARENA_FIRST, "plan: a server has no address");
   }
+  const table = plan.upstreamTableAt[upstream], entries = plan.upstreamTableSize[upstream];
+  assert(
+    table >= 0 && entries >= 0 && table + 2 * entries <= plan.arenaBytes,
+    "plan: an upstream's table is out of range",
+  );
+  assert(
+    plan.upstreamKeyAt[upstream] + plan.upstreamKeyBytes[upstream] <= plan.arenaBytes,
+    "plan: the name of an upstream's key is out of range",
+  );
   const sends = plan.upstreamSendProxy[upstream];
   assert((sends & SendProxy.Version) <= SendProxy.V2, "plan: a version of the PROXY protocol that is none");
   assert(

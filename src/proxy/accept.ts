@@ -12,18 +12,23 @@ import {
   NONE,
 } from "../base/limits.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
+import { guardOf } from "../plan/guards.ts";
+import { mayIntroduce } from "../policy/trust.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { refusedLine } from "./access_line.ts";
-import { count, log, plan, room, shared, stats } from "./context.ts";
+import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
+import { count, countEnded, log, plan, room, shared, sources } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
+import { hasLine } from "./refusals.ts";
 
 /** Kept connections to servers that make room for a client when slots are short. */
 const SHRINK_AT_ONCE = 4;
@@ -104,11 +109,16 @@ export function acceptFrom(socket: number): number {
       if (token === -EBUG) return taken; // the control plane has closed it meanwhile
       continue; // accept(2): an error of that connection, which is gone; the next one may be well
     }
+    const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
+    const guard = guardOf(plan.guards, listener);
+    if (guard !== NONE && !letIn(token, listener, guard)) continue;
     if (sys.hand(token, to) < 0) {
       sys.refuse(token, 1);
-      stats.ended[Reason.OutOfResources]++;
+      if (guard !== NONE) unadmit();
+      countEnded(listener, Reason.OutOfResources);
       continue;
     }
+    if (guard !== NONE) charged();
     Atomics.add(shared.reactorHanded, to * PER_LINE, 1);
   }
   return taken;
@@ -119,6 +129,22 @@ export function isFull(): boolean {
   let total = 0;
   for (let index = 0; index < counted.length; index++) total += reactorCurrent(shared, counted[index]);
   return total >= maxConnections;
+}
+
+/** Asks a listener's guard about a connection. Who is refused costs nothing more: no slot, no reactor is woken. */
+function letIn(token: number, listener: number, guard: number): boolean {
+  sys.caller(token, ARENA_SCRATCH);
+  const introduces = plan.listenerProxyCount[listener] !== 0 &&
+    mayIntroduce(plan, listener, arenaBytes, ARENA_SCRATCH);
+  const reason = admitted(listener, ARENA_SCRATCH, introduces);
+  if (reason === Reason.None) {
+    if (admittedSource !== NONE) sys.charge(token, admittedSource);
+    return true;
+  }
+  sys.refuse(token, plan.guards.guardReset[guard]);
+  countEnded(listener, reason);
+  tellRefused(listener, reason);
+  return false;
 }
 
 /** The reactor with the fewest connections, or NONE when the process has all it may have. Equals take
@@ -146,36 +172,46 @@ export function acceptNewcomer(token: number, bits: number): void {
   newcomerSlot = NONE;
   const socket = sys.newcomer(token);
   poolShrink(SHRINK_AT_ONCE);
+  const source = sys.charged(token);
   const slot = slotsLeft() >= SLOTS_OF_A_CONNECTION && exchangesLeft() > 0 ? takeSlot(SlotState.Open) : NONE;
   const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
-  if (slot === NONE) return acceptRefuse(token, listener, Reason.LimitReached);
+  if (slot === NONE) return acceptRefuse(token, listener, source, Reason.LimitReached);
   slotFlags[slot] = SlotFlag.Down;
   const adopted = sys.adopt(token, slot, slotGen[slot]);
   assertTable(adopted === 0, "accept: a newcomer could not have its slot");
+  if (source !== NONE) charge(source);
   newcomerSlot = slot;
-  exchangeOpen(slot, listener, bits);
+  exchangeOpen(slot, listener, bits, source);
+}
+
+/** Who a connection is counted for is noted in shared memory while no table says so: it may be that this reactor
+ * dies just now. */
+function charge(source: number): void {
+  Atomics.store(shared.reactorCharging, room * PER_LINE, source);
 }
 
 /** Closes a connection that was handed to us and gets no slot, with its reason. */
-function acceptRefuse(token: number, listener: number, reason: Reason): void {
+function acceptRefuse(token: number, listener: number, source: number, reason: Reason): void {
   const refused = sys.refuse(token, 1);
   assertTable(refused === 0, "accept: a newcomer could not be refused");
+  sourceGive(sources, source);
+  arenaBytes[ARENA_SCRATCH] = 0; // its address is known to slots only
   tellRefused(listener, reason);
   Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
-  stats.ended[reason]++;
+  countEnded(listener, reason);
 }
 
-/** Its address is known to slots only. */
+/** Tells of a connection that got no slot; its address record is in the scratch page. What goes to the control plane
+ * is sampled there. */
 function tellRefused(listener: number, reason: Reason): void {
   if (plan.accessAll !== 0) {
-    if (!refusedLine(listener, reason, plan)) count(Count.LogDropped);
+    if (hasLine(reason) && !refusedLine(listener, reason, plan)) count(Count.LogDropped);
     return;
   }
   const row = log.begin(RecordKind.Access, clockMs());
   if (row < 0) return count(Count.LogDropped);
   log.numbers[row + Field.Listener] = listener;
   log.numbers[row + Field.Reason] = reason;
-  arenaBytes[ARENA_SCRATCH] = 0;
   log.setPeer(row, arenaBytes, ARENA_SCRATCH);
   log.push();
 }

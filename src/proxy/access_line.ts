@@ -143,9 +143,9 @@ export function flowLine(slot: number, why: Reason, behind: number, plan: Plan):
   return put(NONE, plan, Line.Udp);
 }
 
-/** The same of a newcomer that got no exchange. Nobody knows its address, and it said nothing. */
+/** The same of a newcomer that got no exchange, and said nothing. Its address record, or one of nobody, is in the
+ * scratch page. */
 export function refusedLine(from: number, why: Reason, plan: Plan): boolean {
-  arenaBytes[ARENA_SCRATCH] = 0;
   return putRefused(from, NONE, why, 0, plan, Line.Tcp);
 }
 

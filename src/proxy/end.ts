@@ -2,18 +2,24 @@
 // slots are marked to be closed.
 import { NONE } from "../base/limits.ts";
 import { slotHold } from "../net/slots.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
+import { clockMs } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
-import { planGive, planOf, stats } from "./context.ts";
+import { countEnded, planGive, planOf, sources, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
   exFlags,
   exGeneration,
   exListener,
+  exOpenedMs,
   exReason,
   exSetState,
+  exSource,
+  exStartMs,
   exState,
   exUp,
   exUpstream,
@@ -24,6 +30,7 @@ import { probeEnded } from "./probe.ts";
 import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
 import { record } from "./record.ts";
+import { isRefusal, refusesByReset } from "./refusals.ts";
 import { freshEx, setFresh } from "./wire_h1.ts";
 
 /** Reasons by which what is left is closed with a reset, by code: no string is looked at on the path. */
@@ -53,7 +60,7 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   exSetState(ex, ExState.Done);
   if (waited) queueTell(exUpstream[ex]); // a place may have been meant for it
   // An ordinary end is told by its requests; any other would be told by nothing.
-  if (silent && reason !== Reason.Finished) stats.ended[reason]++;
+  if (silent && reason !== Reason.Finished) countEnded(exListener[ex], reason);
   if (down !== NONE && !silent) record(ex);
   settle(ex);
 }
@@ -68,11 +75,18 @@ export function settle(ex: number): void {
   } else {
     if (freshEx === ex) setFresh(NONE);
     forget(ex);
-    stats.listenerCurrent[exListener[ex]]--;
+    const listener = exListener[ex];
+    const lifeMs = clockMs() - (exFlags[ex] & ExFlag.Http ? exOpenedMs[ex] : exStartMs[ex]);
+    stats.listenerCurrent[listener]--;
+    stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+    stats.listenerLifeMs[listener] += lifeMs;
+    sourceGive(sources, exSource[ex]);
+    exSource[ex] = NONE;
     if (up !== NONE) leave(ex);
     else givePlace(ex, true); // granted, and not used
   }
-  const reset = isReset[exReason[ex]] === 1 || slotHold[down] !== NONE || slotHold[up] !== NONE;
+  const resets = isRefusal(exReason[ex]) ? refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;
+  const reset = resets || slotHold[down] !== NONE || slotHold[up] !== NONE;
   closeSlot(up, reset);
   closeSlot(down, reset);
   giveExchange(ex);

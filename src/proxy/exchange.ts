@@ -9,15 +9,18 @@ import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from 
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
+import { isHashed } from "../policy/balance.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
+import { PER_LINE } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { ECONNRESET, EINPROGRESS, ENOBUFS, ETIMEDOUT } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
+import { readmitted } from "./admission.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, planGive, planHold, planOf, stats } from "./context.ts";
+import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
   handshakeAccept,
@@ -37,8 +40,10 @@ import {
   exListener,
   exQueuedMs,
   exReason,
+  exSeenMs,
   exServer,
   exSetState,
+  exSource,
   exStartMs,
   exState,
   exTried,
@@ -59,7 +64,16 @@ import {
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { queueLook, queueTell } from "./queue.ts";
-import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
+import {
+  latencyCame,
+  Reached,
+  reachFailed,
+  reachFirst,
+  reachNext,
+  reachOpened,
+  reachTimed,
+  reasonOf,
+} from "./reach.ts";
 import {
   forwardEvent,
   headEvent,
@@ -71,21 +85,23 @@ import {
   requestTimeout,
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
-import { connectedSlot, connectTo } from "./server.ts";
+import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
 import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
-/** A client's connection has its slot. `bits` came with the newcomer. */
-export function exchangeOpen(down: number, listener: number, bits: number): void {
+/** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
+export function exchangeOpen(down: number, listener: number, bits: number, source: number): void {
   const proxied = plan.listenerProxyCount[listener] !== 0;
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
-  exDown[ex] = down;
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
-  exStartMs[ex] = clockMs();
+  exStartMs[ex] = exSeenMs[ex] = clockMs();
+  exSource[ex] = source;
+  exDown[ex] = down; // the last: who reads the table meanwhile takes the rest for its own
+  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
@@ -104,7 +120,9 @@ function firstState(listener: number): ExState.Handshake | ExState.Head | ExStat
 /** The PROXY header of a proxy before us has come so far. */
 function introducing(ex: number, how: Introduced): void {
   if (how === Introduced.Failed) return exchangeEnd(ex, introducedReason, introducedDetail);
-  if (how !== Introduced.Done) return;
+  if (how === Introduced.Waiting) return;
+  const refusal = how === Introduced.Done ? readmitted(ex) : Reason.None;
+  if (refusal !== Reason.None) return exchangeEnd(ex, refusal, 0);
   const down = exDown[ex];
   timerClear(down);
   exSetState(ex, firstState(exListener[ex]));
@@ -209,14 +227,17 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
+  const upstream = exUpstream[ex];
+  if (isHashed(plan, upstream)) exFirst[ex] = keyOfClient(plan, upstream, down);
   if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0; // of who had this row before
-  reached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
+  reached(ex, standsBehind(upstream) ? Reached.Full : reachFirst(ex));
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
 export function exchangeEvent(slot: number, bits: number): void {
   if (slotState[slot] === SlotState.Idle) return poolEvent(slot, bits);
   const ex = slotEx[slot];
+  exSeenMs[ex] = clockMs();
   switch (exState[ex]) {
     case ExState.Connect:
       return slot === exUp[ex] ? connectEvent(ex, slot, bits) : waitingClientEvent(ex, slot, bits);
@@ -345,8 +366,9 @@ function serverShaken(ex: number, how: Shaken): void {
   if (how === Shaken.Failed) return connectFailed(ex, shakenReason, shakenDetail);
   if (how !== Shaken.Done) return;
   timerClear(exUp[ex]);
-  if (exDown[ex] === NONE) connected(ex);
-  else reached(ex, Reached.Connected);
+  if (exDown[ex] === NONE) return connected(ex);
+  reachTimed(ex);
+  reached(ex, Reached.Connected);
 }
 
 function connectFailed(ex: number, reason: Reason, errno: number): void {
@@ -379,6 +401,7 @@ function connected(ex: number): void {
   if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  latencyCame(ex);
   tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;

@@ -14,8 +14,10 @@ import { plan } from "./context.ts";
 
 /** How far it came. */
 export const enum Introduced {
-  /** The header has been read. */
+  /** The header has been read: somebody else is the client. */
   Done,
+  /** It has been read: the proxy itself is the client. */
+  Itself,
   Waiting,
   /** `introducedReason` and `introducedDetail` say why. */
   Failed,
@@ -66,7 +68,7 @@ function found(down: number): Introduced {
     if (skipped <= 0) return gone(-skipped);
     left -= skipped;
   }
-  if (proxyEnd === 0) return Introduced.Done; // the proxy itself is the client
+  if (proxyEnd === 0) return Introduced.Itself;
   if (sys.introduce(down, ARENA_PRINT, proxyEnd - ARENA_PRINT) < 0) {
     return failed(Reason.OutOfResources, ENOMEM);
   }

@@ -3,6 +3,7 @@
 import type { TableMemory, TableSizes } from "./tables.ts";
 import type { StatsMemory } from "./stats.ts";
 import type { SharedMemory } from "./servers.ts";
+import type { SourcesMemory } from "./sources.ts";
 
 /** What a Worker is born with. */
 export interface WorkerBirth {
@@ -22,6 +23,7 @@ export interface WorkerBirth {
   readonly tables: TableMemory;
   readonly stats: StatsMemory;
   readonly shared: SharedMemory;
+  readonly sources: SourcesMemory;
   readonly log: SharedArrayBuffer;
   /** Of the log Worker, which is woken when there are lines. */
   readonly logState: SharedArrayBuffer;

@@ -65,6 +65,12 @@ export const enum Reason {
   ServerWriteStall,
   HalfClosed,
   NoSource,
+  Denied,
+  NotAllowed,
+  SourceLimit,
+  SourceRate,
+  ListenerLimit,
+  ListenerRate,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -491,6 +497,48 @@ export const REASONS: readonly ReasonText[] = [
     text: "the address or interface to come from is not there",
     reset: true,
     status: 503,
+  },
+  {
+    name: "denied",
+    type: "http_request_denied",
+    text: "the client's address is in the listener's deny list",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "not_allowed",
+    type: "http_request_denied",
+    text: "the client's address is not in the listener's allow list",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "source_limit",
+    type: "connection_limit_reached",
+    text: "the client's address has as many connections as one source may have",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "source_rate",
+    type: "connection_limit_reached",
+    text: "new connections came from the client's address faster than they may",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "listener_limit",
+    type: "connection_limit_reached",
+    text: "the listener has as many connections as it may have",
+    reset: true,
+    status: 0,
+  },
+  {
+    name: "listener_rate",
+    type: "connection_limit_reached",
+    text: "new connections came to the listener faster than they may",
+    reset: true,
+    status: 0,
   },
 ];
 

@@ -1,7 +1,8 @@
 // Counters and gauges: one set of columns per reactor, written by it alone, summed by the reader.
 // Doubles, so that a sum never wraps; a torn read cannot happen (aligned 64-bit stores).
-import { LISTENERS_MAX, SERVERS_MAX } from "../base/limits.ts";
+import { LISTENERS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
+import { LATENCY_BUCKETS, LIFE_BUCKETS } from "./histogram.ts";
 import { REASON_COUNT } from "./reason.ts";
 
 /** Counters of a reactor that belong to no listener and no server. */
@@ -38,12 +39,18 @@ export const enum Count {
   DatagramsCut,
   DatagramsUnsent,
   DatagramsRefused,
+  /** Connections whose source found no row in the table of sources: let in without limits of its own. */
+  SourcesFull,
   /** Gauges. */
   PipesOpen,
   BlocksTaken,
   SlotsTaken,
   /** Connections to servers that are kept. */
   Idle,
+  /** First row of the exchanges that was never used: who lists connections looks no further. */
+  ExchangesEnd,
+  /** One more than the last slot that was ever a session of datagrams. */
+  FlowsEnd,
   Length,
 }
 
@@ -63,6 +70,19 @@ export const LISTENER_STATS = {
   listenerUpDatagrams: [Float64Array, 1],
   listenerDownDatagrams: [Float64Array, 1],
   listenerAnswers: [Float64Array, ANSWER_CLASSES], // by the first digit of their status; 0: none was sent
+  listenerEnded: [Float64Array, REASON_COUNT], // connections and requests, by why they ended
+  listenerLives: [Float64Array, LIFE_BUCKETS], // connections that ended, by how long they lived
+  listenerLifeMs: [Float64Array, 1], // all of them together
+  listenerTimes: [Float64Array, LATENCY_BUCKETS], // requests that ended, by how long they took
+  listenerTimeMs: [Float64Array, 1],
+} as const satisfies Layout;
+
+/** By upstream number. */
+export const UPSTREAM_STATS = {
+  upstreamConnects: [Float64Array, LATENCY_BUCKETS], // connects that succeeded, by how long they took, TLS included
+  upstreamConnectMs: [Float64Array, 1],
+  upstreamFirsts: [Float64Array, LATENCY_BUCKETS], // answers, by how long their first byte took
+  upstreamFirstMs: [Float64Array, 1],
 } as const satisfies Layout;
 
 /** By server number. */
@@ -80,6 +100,7 @@ export interface StatsMemory {
   readonly counts: SharedArrayBuffer;
   readonly reasons: SharedArrayBuffer;
   readonly listeners: SharedArrayBuffer;
+  readonly upstreams: SharedArrayBuffer;
   readonly servers: SharedArrayBuffer;
 }
 
@@ -87,6 +108,7 @@ export type Stats =
   & Columns<typeof COUNTS>
   & Columns<typeof REASON_COUNTS>
   & Columns<typeof LISTENER_STATS>
+  & Columns<typeof UPSTREAM_STATS>
   & Columns<typeof SERVER_STATS>;
 
 export function makeStats(): StatsMemory {
@@ -94,6 +116,7 @@ export function makeStats(): StatsMemory {
     counts: makeTable(COUNTS, Count.Length),
     reasons: makeTable(REASON_COUNTS, REASON_COUNT),
     listeners: makeTable(LISTENER_STATS, LISTENERS_MAX),
+    upstreams: makeTable(UPSTREAM_STATS, UPSTREAMS_MAX),
     servers: makeTable(SERVER_STATS, SERVERS_MAX),
   };
 }
@@ -103,6 +126,7 @@ export function openStats(memory: StatsMemory): Stats {
     ...openTable(COUNTS, memory.counts, Count.Length),
     ...openTable(REASON_COUNTS, memory.reasons, REASON_COUNT),
     ...openTable(LISTENER_STATS, memory.listeners, LISTENERS_MAX),
+    ...openTable(UPSTREAM_STATS, memory.upstreams, UPSTREAMS_MAX),
     ...openTable(SERVER_STATS, memory.servers, SERVERS_MAX),
   };
 }

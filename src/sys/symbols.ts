@@ -32,6 +32,9 @@ export const SYMBOLS = {
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
   accept: [["i32"], "i32"], // listener -> token
+  caller: [["i32", "u32"], "i32"], // token, offset
+  charge: [["i32", "i32"], "i32"], // token, source
+  charged: [["i32"], "i32"], // token -> source
   hand: [["i32", "i32"], "i32"], // token, room
   newcomer: [["i32"], "i32"], // token -> listener
   adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation
@@ -52,13 +55,6 @@ export const SYMBOLS = {
   sockname: [["i32", "u32"], "i32"],
   peername: [["i32", "u32"], "i32"],
 
-  socket_open: [["i32"], "i32"], // settings
-  socket_set: [["i32", "i32", "i32"], "i32"], // settings, option, value
-  socket_source: [["i32", "u32"], "i32"], // settings, address offset
-  socket_device: [["i32", "u32", "i32"], "i32"], // settings, name, its length
-  socket_try: [["i32", "i32"], "i32"], // settings, family
-  socket_flaw: [[], "i32"],
-
   udp_listen: [["i32", "u32", "i32"], "i32"], // listener, address offset, flags
   udp_lost: [["i32"], "i32"], // listener
   udp_connect: [["i32", "u32", "u32", "i32", "u32"], "i32"], // slot, generation, address offset, listener, client offset
@@ -66,6 +62,13 @@ export const SYMBOLS = {
   udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
+
+  socket_open: [["i32"], "i32"], // settings
+  socket_set: [["i32", "i32", "i32"], "i32"], // settings, option, value
+  socket_source: [["i32", "u32"], "i32"], // settings, address offset
+  socket_device: [["i32", "u32", "i32"], "i32"], // settings, name, its length
+  socket_try: [["i32", "i32"], "i32"], // settings, family
+  socket_flaw: [[], "i32"],
 
   pipe_open: [["i32", "i32"], "i32"], // pipe, bytes
   pipe_close: [["i32"], "i32"],

@@ -12,6 +12,7 @@ import { makeAsks } from "../../src/shared/asks.ts";
 import { LogRing } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import { makeShared, openShared, type Shared } from "../../src/shared/servers.ts";
+import { makeSources } from "../../src/shared/sources.ts";
 import { makeStats } from "../../src/shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 import { enterRoom, sys, useProvider } from "../../src/sys/sys.ts";
@@ -86,6 +87,7 @@ export function openReactor(
     },
     stats,
     shared,
+    sources: makeSources(1, 1),
     log,
     logState: LogState.make(),
     plan: plan.memory,

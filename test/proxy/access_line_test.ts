@@ -343,7 +343,7 @@ describe("a line of a connection", () => {
     ok(refusedLine(LISTENER, Reason.LimitReached, plan));
     const { client, listener, server, up_bytes, duration_ms, reason } = JSON.parse(taken());
     deepStrictEqual([client, listener, server, up_bytes, duration_ms, reason], [
-      null,
+      "192.0.2.7:40000",
       "web",
       null,
       0,

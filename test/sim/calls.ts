@@ -128,8 +128,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  const elsewhere = [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...SOCKET_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS];
-  for (const name of elsewhere) {
+  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS, ...SOCKET_STORE_SYMBOLS]) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -160,7 +159,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
     try {
       kernel.check(!kernel.sweeping || mayEnd, "a socket was closed before the end of the turn");
       kernel.check(
-        kernel.held === 0 || name === "hand" || name === "refuse",
+        kernel.held === 0 || ["caller", "charge", "hand", "refuse"].includes(name),
         "an accepted connection was left lying",
       );
       const result = call(a, b, c, d);
@@ -188,8 +187,8 @@ type Fake = Omit<
     | typeof LIBRARY_SYMBOLS
     | typeof LOG_SYMBOLS
     | typeof TLS_STORE_SYMBOLS
-    | typeof SOCKET_STORE_SYMBOLS
     | typeof DATAGRAM_SYMBOLS
+    | typeof SOCKET_STORE_SYMBOLS
   )[number]
 >;
 
@@ -425,6 +424,18 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       kernel.accepted++;
       return kernel.held = row.fd;
     },
+    caller(token, off) {
+      checkArena(off, PEER_BYTES);
+      arena.set(kernel.token(token).peer, off);
+      return 0;
+    },
+    charge(token, source) {
+      const row = kernel.token(token);
+      kernel.check(!row.registered, `token ${token} was handed on already`);
+      row.source = source;
+      return 0;
+    },
+    charged: (token) => kernel.token(token).source,
     hand(token, room) {
       const row = kernel.token(token);
       kernel.check(room > 0, "room 0 is no reactor");

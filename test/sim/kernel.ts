@@ -59,6 +59,8 @@ export interface Row {
   gen: number;
   /** Which accepted it; -1: a connection of ours. */
   readonly listener: number;
+  /** Who a newcomer is counted for. */
+  source: number;
   /** With the epoll set of its room. */
   registered: boolean;
   /** On that set's ready list. */
@@ -192,6 +194,7 @@ export class FakeKernel {
       peer,
       introduction: undefined,
       listener,
+      source: 0,
       room: this.me,
       slot: 0,
       gen: 0,
@@ -358,10 +361,11 @@ export class FakeKernel {
   }
 
   /** Newcomers of a room whose thread is not simulated are turned away; returns how many. */
-  turnAway(index: number): number {
+  turnAway(index: number, charged: (source: number) => void = () => {}): number {
     let count = 0;
     for (const row of this.fds) {
       if (row === undefined || typeof row === "string" || row.room !== index || row.slot !== 0) continue;
+      charged(row.source);
       this.closeRow(row, true);
       count++;
     }

@@ -3,8 +3,10 @@ import { ADDRESS_BYTES } from "../../src/base/limits.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
+import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
 import {
   ACCESS_SHARE_ALL,
+  Balance,
   checkPlan,
   makePlan,
   NO_SIZES,
@@ -13,6 +15,9 @@ import {
   Protocol,
   ProxyStatus,
 } from "../../src/plan/plan.ts";
+import type { Random } from "./random.ts";
+
+const COUNTING = [Balance.LeastConnections, Balance.RandomTwo, Balance.PeakEwma, Balance.ConsistentHash];
 
 /** What runs look at: a line of a connection, and one of a request. */
 const LINES = accessLines({ format: "json" });
@@ -72,11 +77,43 @@ export interface PlanSpec {
   }[];
   /** In use at once at each server; 0: no limit. */
   readonly connectionsMax?: number;
+  /** How servers are chosen: in turns if not given. */
+  readonly balance?: BalanceSpec;
   /** Address records by server number; none for number 0. */
   readonly addresses: readonly (Uint8Array | undefined)[];
   readonly probes: readonly ProbeSpec[];
   /** Who speaks TLS; nobody if not given. */
   readonly tls?: TlsSpec;
+  /** What clients may have; nothing is counted if not given. */
+  readonly guard?: GuardSpec;
+}
+
+/** Of each listener; 0: no limit. */
+export interface GuardSpec {
+  readonly connections: number;
+  readonly perSource: number;
+}
+
+/** How servers are chosen, and which of them are backups, by number. */
+export interface BalanceSpec {
+  readonly rule: Balance;
+  readonly backups: ReadonlySet<number>;
+}
+
+/** In half of the runs servers are chosen by another rule than in turns. */
+export function someBalance(random: Random, servers: number): BalanceSpec | undefined {
+  if (random.oneIn(2)) return undefined;
+  const rule = random.pick([
+    Balance.RoundRobin,
+    Balance.LeastConnections,
+    Balance.RandomTwo,
+    Balance.PeakEwma,
+    Balance.SourceHash,
+    Balance.ConsistentHash,
+    Balance.First,
+  ]);
+  const all = Array.from({ length: servers }, (_, index) => index + 1);
+  return { rule, backups: new Set(random.oneIn(3) ? all.filter(() => random.oneIn(2)) : []) };
 }
 
 /** By number: listeners whose clients speak TLS, servers that do. */
@@ -131,6 +168,13 @@ export function buildPlan(spec: PlanSpec): Plan {
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
+    guards: spec.guard === undefined ? undefined : {
+      listeners: listeners.length + 1,
+      guards: listeners.length + 1,
+      lists: 1,
+      nodeWords: NODE_WORDS,
+      entryWords: ENTRY_WORDS,
+    },
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
@@ -169,7 +213,12 @@ export function buildPlan(spec: PlanSpec): Plan {
       plan.upstreamMember[member++] = server;
       plan.serverUpstream[server] = index + 1;
       plan.serverConnectionsMax[server] = spec.connectionsMax ?? 0;
+      plan.serverBackup[server] = spec.balance?.backups.has(server) ? 1 : 0;
     }
+    const rule = spec.balance?.rule ?? Balance.RoundRobin;
+    plan.upstreamBalance[index + 1] = rule;
+    plan.upstreamCounted[index + 1] = COUNTING.includes(rule) ? 1 : 0;
+    plan.upstreamLoadMax[index + 1] = rule === Balance.ConsistentHash ? 125 : 0;
   });
   probes.forEach((probe, index) => {
     const number = index + 1;
@@ -189,9 +238,23 @@ export function buildPlan(spec: PlanSpec): Plan {
     plan.probePattern[number] = probe.pattern;
   });
   const nameAt = put(SERVER_NAME);
+  if (spec.guard !== undefined) writeGuards(plan, spec.guard);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
   checkPlan(plan);
   return plan;
+}
+
+function writeGuards({ guards }: Plan, { connections, perSource }: GuardSpec): void {
+  for (let listener = 1; listener < guards.sizes.listeners; listener++) {
+    guards.listenerGuard[listener] = listener;
+    guards.guardLimiter[listener] = listener;
+    guards.guardTracks[listener] = Tracks.Sources;
+    guards.guardReset[listener] = 1;
+    guards.guardPrefix4[listener] = 32;
+    guards.guardPrefix6[listener] = 128;
+    guards.guardConnections[listener] = connections;
+    guards.guardSourceConnections[listener] = perSource;
+  }
 }
 
 function writeTls(plan: Plan, { listeners, servers, handshakeMs }: TlsSpec, nameAt: number): void {

@@ -113,12 +113,15 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a reset passed on as an end of stream",
     file: end,
-    edits: [["const reset = isReset[exReason[ex]] === 1 ||", "const reset = isReset[exReason[ex]] === 2 ||"]],
+    edits: [[
+      "refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;",
+      "refusesByReset(exListener[ex]) : false;",
+    ]],
   },
   {
     name: "a server is tried twice",
     file: reach,
-    edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
+    edits: [["    exWalk[ex] = walked;\n", "    if (exTried[ex] !== 1) exWalk[ex] = walked;\n"]],
   },
   {
     name: "a Plan is never given back",
@@ -171,6 +174,11 @@ export const PLANTED: readonly Planted[] = [
     name: "a refused newcomer is not counted as ended",
     file: "src/proxy/accept.ts",
     edits: [["  Atomics.add(shared.reactorEnded, room * PER_LINE, 1);\n", ""]],
+  },
+  {
+    name: "who ends is counted for its source for ever",
+    file: "src/proxy/end.ts",
+    edits: [["    sourceGive(sources, exSource[ex]);\n", ""]],
   },
   {
     name: "a pause in accepting never ends",

@@ -25,6 +25,7 @@ import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
+import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import {
   EXCHANGES,
@@ -109,6 +110,7 @@ export class Memory {
   readonly library: Provider;
   readonly stats = makeStats();
   readonly shared = makeShared();
+  readonly sources = makeSources(1, 1);
   readonly log = LogRing.make();
   readonly logState = LogState.make();
   readonly asks = makeAsks();
@@ -137,6 +139,7 @@ export class Run {
   readonly kernel: FakeKernel;
   readonly stats;
   readonly shared;
+  readonly sources;
   readonly messages: Message[] = [];
   readonly lost: { exchange: number; down: number; hadRequest: boolean }[] = [];
   deaths = 0;
@@ -169,6 +172,7 @@ export class Run {
     memory.clear();
     this.stats = openStats(memory.stats);
     this.shared = openShared(memory.shared);
+    this.sources = openSources(memory.sources);
     this.#ring = new LogRing(memory.log);
     this.#ring.drain(() => {}); // of a run that failed
     this.#ring.drainLines(() => {});
@@ -249,6 +253,7 @@ export class Run {
       tables: this.#tables,
       stats: this.#memory.stats,
       shared: this.#memory.shared,
+      sources: this.#memory.sources,
       log: this.#memory.log,
       logState: this.#memory.logState,
       asks: this.#memory.asks,
@@ -278,15 +283,20 @@ export class Run {
   #settle(): void {
     const { sizes } = this.#scenario;
     const table = openExchanges(this.#tables.exchanges, sizes.exchanges);
-    const { exState, exDown, exGeneration, exFlags, exServer } = table;
+    const { exState, exDown, exGeneration, exFlags, exServer, exSource } = table;
     let lost = 0;
+    sourceGive(this.sources, Atomics.exchange(this.shared.reactorCharging, ROOM * PER_LINE, 0));
     for (let exchange = 1; exchange < sizes.exchanges; exchange++) {
       const state = exState[exchange], down = exDown[exchange];
+      if (state !== ExState.Free && down !== NONE) sourceGive(this.sources, exSource[exchange]);
       if (state === ExState.Free || state === ExState.Done || down === NONE) continue;
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
       if (state === ExState.Queue) Atomics.sub(this.shared.upstreamWaiting, exUpstream[exchange], 1);
-      if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+      if (exFlags[exchange] & ExFlag.Placed) {
+        Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+        Atomics.sub(this.shared.upstreamInUse, exUpstream[exchange], 1);
+      }
       lost++;
     }
     this.stats.ended[Reason.ReactorDied] += lost;
@@ -355,7 +365,7 @@ export class Run {
     const other = this.kernel.rooms[OTHER_ROOM]!;
     if (other.ready.length === 0) return;
     other.ready = [];
-    const gone = this.kernel.turnAway(OTHER_ROOM);
+    const gone = this.kernel.turnAway(OTHER_ROOM, (source) => sourceGive(this.sources, source));
     this.elsewhere += gone;
     Atomics.add(this.shared.reactorEnded, OTHER_ROOM * PER_LINE, gone);
   }

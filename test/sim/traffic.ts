@@ -2,6 +2,7 @@
 // plane changes meanwhile; and what both must have seen in the end.
 import type { Plan } from "../../src/plan/plan.ts";
 import { exDown, exFlags, exState, exUp } from "../../src/proxy/exchanges.ts";
+import { isRefusal } from "../../src/proxy/refusals.ts";
 import { RecordKind } from "../../src/shared/log_ring.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { reactorCurrent, Verdict } from "../../src/shared/servers.ts";
@@ -25,7 +26,15 @@ import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limi
 import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import {
+  buildPlan,
+  type GuardSpec,
+  ipAddress,
+  type PlanSpec,
+  someBalance,
+  type TlsSpec,
+  unixAddress,
+} from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
 import type { Socket } from "./socket.ts";
@@ -37,7 +46,9 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 const TLS_SALT = 0x715;
+const BALANCE_SALT = 0xba1;
 const LIMITS_SALT = 0x11f1;
+const GUARD_SALT = 0x6a7d;
 
 type ServerMood = "well" | "slow" | "refuses" | "silent" | "unreachable" | "portless";
 
@@ -97,6 +108,8 @@ export class Traffic implements Scenario {
   #run!: Run;
   #bugs = 0;
   #refused = 0;
+  /** Told to have been refused by a limit; of many, some are told. */
+  #turnedAway = 0;
 
   constructor(random: Random) {
     this.#random = random;
@@ -148,6 +161,8 @@ export class Traffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
+      guard: this.#someGuard(random.fork(GUARD_SALT)),
     };
     this.#plan = buildPlan(this.#spec);
   }
@@ -163,6 +178,12 @@ export class Traffic implements Scenario {
       servers: some(this.#servers.length),
       handshakeMs: random.pick([300, 2_000]),
     };
+  }
+
+  /** In half of the runs clients are counted, in some of those until there are too many. */
+  #someGuard(random: Random): GuardSpec | undefined {
+    if (random.oneIn(2)) return undefined;
+    return { connections: random.pick([0, 0, 4, 30]), perSource: random.pick([0, 1, 3, 25]) };
   }
 
   plan(): Plan {
@@ -338,6 +359,12 @@ export class Traffic implements Scenario {
     must(connection !== undefined, "a line of nobody");
     must(connection.reason === Reason.None, `connection ${connection.number}: two lines`);
     connection.reason = reason;
+    if (isRefusal(reason)) {
+      must(!connection.adopted, `connection ${connection.number}: it was let in, and refused`);
+      must(this.#spec.guard !== undefined, "somebody is refused, and there is no limit");
+      this.#turnedAway++;
+      return;
+    }
     this.#checkDeadline(connection, told);
     if (this.#run.stage !== "running") connection.endedByUs = true;
     const { client, server } = connection;
@@ -432,11 +459,14 @@ export class Traffic implements Scenario {
       this.#checkConnection(connection);
     }
     const opened = stats.count[Count.Opened], lost = run.lost.length;
+    records -= this.#turnedAway;
     must(records + lost === opened, `${opened} connections opened, ${records} lines, ${lost} lost`);
     const ended = stats.ended.reduce((sum, count) => sum + count, 0);
     must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no line, or two");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
+    const counted = run.sources.sourceConnections.reduce((sum, count) => sum + Math.abs(count), 0);
+    must(counted === 0, `${counted} connections are counted for sources, and nobody is there`);
     must(this.#bugs === kernel.bugs, `${kernel.bugs} bugs staged, ${this.#bugs} contained`);
   }
 

@@ -119,6 +119,9 @@ export interface AccessLine {
   readonly server: string | null;
   readonly up_bytes: number;
   readonly down_bytes: number;
+  /** Of sessions of datagrams alone. */
+  readonly up_datagrams?: number | null;
+  readonly down_datagrams?: number | null;
   readonly duration_ms: number | null;
   readonly reason: string;
   readonly type: string | null;

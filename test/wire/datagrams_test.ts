@@ -4,17 +4,10 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { Datagrams, freeUdpPort } from "../support/datagrams.ts";
-import { type AccessLine, run, Sluice, withSluice } from "../support/executable.ts";
+import { run, Sluice, withSluice } from "../support/executable.ts";
 
 const ALONE = ["--reactors", "1"];
 const QUICK = ["--udp-idle", "300ms"];
-
-interface SessionLine extends AccessLine {
-  readonly up_datagrams: number | null;
-  readonly down_datagrams: number | null;
-}
-
-const sessions = (records: readonly AccessLine[]) => records as readonly SessionLine[];
 
 describe("datagrams", () => {
   it("of every size go to the server and back, whole", async () => {
@@ -30,7 +23,7 @@ describe("datagrams", () => {
         deepStrictEqual(answer.from, { address: "127.0.0.1", port: sluice.port() });
         sum += size;
       }
-      const [record] = sessions(await sluice.ended(1));
+      const [record] = await sluice.ended(1);
       strictEqual(record.reason, "session_idle");
       strictEqual(record.type, null);
       strictEqual(record.server, server.address);
@@ -58,7 +51,7 @@ describe("datagrams", () => {
       six.send("who?", sluice.port(), "::1");
       deepStrictEqual((await six.next()).from, { address: "::1", port: sluice.port() });
       // Each address that a client asks is a session of its own.
-      const records = sessions(await sluice.ended(4));
+      const records = await sluice.ended(4);
       deepStrictEqual(records.map(({ client }) => client!.replace(/:[0-9]+$/, "")).sort(), [
         "127.0.0.1",
         "127.0.0.1",
@@ -92,7 +85,7 @@ describe("datagrams", () => {
       for (let nth = 0; nth < 50; nth++) client.send(Buffer.alloc(sizeOf(nth), nth), sluice.port());
       const asked = await server.take(50);
       asked.forEach(({ bytes }, nth) => ok(bytes.equals(Buffer.alloc(sizeOf(nth), nth)), `question ${nth}`));
-      const [record] = sessions(await sluice.ended(1));
+      const [record] = await sluice.ended(1);
       deepStrictEqual([record.up_datagrams, record.down_datagrams], [51, 50]);
     });
   });
@@ -112,7 +105,7 @@ describe("a session", () => {
       strictEqual((await client.next()).bytes.toString(), "A");
       server.send("AAAA", first.from.port);
       strictEqual((await client.next()).bytes.toString(), "AAAA");
-      const [record] = sessions(await sluice.ended(1));
+      const [record] = await sluice.ended(1);
       strictEqual(record.reason, "session_done");
       deepStrictEqual([record.up_datagrams, record.down_datagrams], [2, 2]);
       client.send("again", sluice.port());
@@ -144,7 +137,7 @@ describe("a session", () => {
       async (sluice) => {
         using client = await Datagrams.open();
         client.send("lost", sluice.port());
-        const [refused] = sessions(await sluice.ended(1));
+        const [refused] = await sluice.ended(1);
         strictEqual(refused.reason, "connection_refused");
         strictEqual(refused.server, closed);
         strictEqual(refused.errno, "ECONNREFUSED");
@@ -182,7 +175,7 @@ describe("a session", () => {
       );
       using client = await Datagrams.open();
       client.send("anybody?", sluice.port());
-      const [record] = sessions(await sluice.ended(1));
+      const [record] = await sluice.ended(1);
       strictEqual(record.reason, "no_server");
       match(record.client!, new RegExp(`:${client.port}$`));
       deepStrictEqual([record.server, record.up_datagrams], [null, null]);
@@ -273,11 +266,14 @@ describe("a port of UDP", () => {
 
   it("may be that of a TCP listener as well", async () => {
     using server = await Datagrams.echo();
-    const port = await freeUdpPort();
-    const words = [...ALONE, ...QUICK, `udp://127.0.0.1:${port}=${server.address}`];
-    await withSluice([...words, `tcp://127.0.0.1:${port}=${server.address}`], async (sluice) => {
+    using other = await Datagrams.open("127.77.0.1"); // an address of which nobody else has ports
+    const port = other.port;
+    other.close();
+    const words = [...ALONE, ...QUICK, `udp://127.77.0.1:${port}=${server.address}`];
+    await withSluice([...words, `tcp://127.77.0.1:${port}=${server.address}`], async (sluice) => {
       using client = await Datagrams.open();
-      strictEqual(await client.ask("hello", sluice.port()), "hello");
+      strictEqual(await client.ask("hello", port, "127.77.0.1"), "hello");
+      deepStrictEqual(sluice.binds, [`127.77.0.1:${port}`, `127.77.0.1:${port}`]);
     });
   });
 });

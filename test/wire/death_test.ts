@@ -232,7 +232,7 @@ describe("a reactor that dies", () => {
   });
 
   it("a death between a slot and its exchange leaves no connection counted", async () => {
-    using dying = new PatchedSluice(deathAtNewcomer(3, "exchangeOpen(slot, listener, bits);"));
+    using dying = new PatchedSluice(deathAtNewcomer(3, "exchangeOpen(slot, listener, bits, source);"));
     await using server = await Server.listen(echo);
     const words = [...ALONE, "--reactors", "1", `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(words, async (sluice) => {

@@ -36,11 +36,13 @@ interface Shared {
 
 /** Stands for servers that could not be read, so that the rest can be looked at (RFC 5737). */
 const NOWHERE = "192.0.2.1:1";
-/** Flags that only TCP and HTTP have, or only UDP: shared ones are for the others. */
+/** Flags that only UDP has, and those that it has not: shared ones are for the others. */
 const UDP_FLAGS = ["--udp-idle", "--responses"];
-const STREAM_FLAGS = ["--tunnel-idle", "--connect-timeout", "--client-idle", "--server-idle"];
+const STREAM_FLAGS = ["--tunnel-idle", "--client-idle", "--server-idle", "--connect-timeout"];
 /** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
 const CERTIFICATE_FLAGS = ["--cert", "--key"];
+/** Flags whose values are entries of a list. */
+const LIST_FLAGS = ["--allow", "--deny"];
 const ACME_FLAG = "--acme-email";
 /** Flags that tell one kind of check from another. */
 const TEXT_FLAGS = ["--health-send", "--health-expect"];
@@ -91,6 +93,8 @@ class Assembly {
   readonly #shared = new Map<string, Shared[]>();
   /** By listener: the certificates that it has. */
   readonly #certificates = new Map<string, Set<string>>();
+  /** By the path of a list: the entries that it has. */
+  readonly #lists = new Map<string, Set<string>>();
   /** What flags gave to a listener, which may be that of several groups. */
   readonly #listenerFlags = new Map<string, { readonly given: Given; readonly isOwn: boolean }>();
 
@@ -129,7 +133,9 @@ class Assembly {
     this.#giveCertificates(name, all.filter(({ flag }) => CERTIFICATE_FLAGS.includes(flag.name)));
     for (const given of all) {
       if (CERTIFICATE_FLAGS.includes(given.flag.name)) continue;
-      if (given.flag.key.path[0] === "listeners") {
+      if (LIST_FLAGS.includes(given.flag.name)) {
+        this.#giveList(name, given);
+      } else if (given.flag.key.path[0] === "listeners") {
         this.#giveListener(name, given, flags.get(given.flag.name) === given);
       } else {
         this.#giveUpstream(upstream, given);
@@ -218,6 +224,15 @@ class Assembly {
     }
   }
 
+  /** What all groups of a listener give is one list. */
+  #giveList(name: string, { flag, value, argument }: Given): void {
+    const path = ["listeners", name, ...flag.key.path.slice(2)], key = path.join("\n");
+    const known = this.#lists.get(key) ?? new Set();
+    this.#lists.set(key, known);
+    if (!known.has(value)) this.put([...path, known.size], value, argument);
+    known.add(value);
+  }
+
   /** The n-th key is that of the n-th certificate; where there is none, the certificate's file holds it. Those of
    * all groups of a listener are its own, each once. */
   #giveCertificates(name: string, given: readonly Given[]): void {
@@ -251,11 +266,17 @@ function isAnyPort({ address }: Listen): boolean {
 }
 
 /** The flags that hold for one LISTEN=TARGETS: its own before the shared ones; its own kind of check wins whole, and
- * so do its own certificates. */
+ * so do its own certificates and its own lists. */
 function effective(shared: ReadonlyMap<string, Given>, own: ReadonlyMap<string, Given>): Given[] {
   const isCertificate = ({ flag }: Given): boolean => CERTIFICATE_FLAGS.includes(flag.name);
   const hasOwn = [...own.values()].some(isCertificate);
-  const flags = new Map([...[...shared].filter(([, given]) => !(hasOwn && isCertificate(given))), ...own]);
+  const lists = new Set(
+    [...own.values()].map(({ flag: { name } }) => name).filter((name) => LIST_FLAGS.includes(name)),
+  );
+  const flags = new Map([
+    ...[...shared].filter(([, given]) => !(hasOwn && isCertificate(given)) && !lists.has(given.flag.name)),
+    ...own,
+  ]);
   const drop = (names: readonly string[]): void => {
     for (const name of names) if (!own.has(name)) flags.delete(name);
   };

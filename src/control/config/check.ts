@@ -9,6 +9,7 @@ import { type Finding, type Path, valueAt } from "./finding.ts";
 import { findingsOfIssues } from "./issues.ts";
 import { findLoops } from "./loops.ts";
 import { DISK, type Disk } from "./disk.ts";
+import { readListFiles } from "./list_files.ts";
 import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { upstreamsOf } from "./leads.ts";
@@ -47,15 +48,18 @@ export function checkConfig(
     return { config: undefined, findings: [...findings, ...checkRest(raw, findings)] };
   }
   const { files, findings: unread } = readPageFiles(result.data.listeners, surroundings.disk);
+  const lists = readListFiles(result.data.listeners, surroundings.disk);
   const config: Config = {
     ...result.data,
     admin: result.data.admin ?? defaultAdmin(surroundings),
     listeners: withStorage(result.data.listeners, defaultStorage(surroundings)),
     "page-files": files,
+    "list-files": lists.files,
   };
   const findings = [
     ...crossCheck(config, raw),
     ...unread,
+    ...lists.findings,
     ...certificateFindings(config, raw, surroundings.disk ?? DISK, surroundings.now ?? Date.now()),
   ];
   // Next to a name that leads nowhere, whoever was meant by it is no news.
@@ -83,7 +87,12 @@ function checkRest(raw: unknown, findings: readonly Finding[]): Finding[] {
     for (const path of bad) takeOut(rest, path);
     const result = configSchema.safeParse(rest);
     if (result.success) {
-      const config = { ...result.data, admin: result.data.admin ?? OFF, "page-files": new Map() };
+      const config = {
+        ...result.data,
+        admin: result.data.admin ?? OFF,
+        "page-files": new Map(),
+        "list-files": new Map(),
+      };
       const all = [...checkReferences(config), ...checkBinds(config), ...checkRoutes(config, rest)];
       return all.filter(({ path, orPath, severity, missing }) =>
         severity === "error" && (missing === undefined || valueAt(raw, missing) === undefined) &&

@@ -30,10 +30,6 @@ export const FLAGS: readonly Flag[] = KEYS.flatMap((key) => {
 
 /** Flags that are designed but not supported in this version. All take a value. */
 export const FLAGS_LATER: readonly string[] = [
-  "--allow",
-  "--deny",
-  "--max-connections-per-source",
-  "--new-connections-per-source",
   "--bandwidth-per-connection",
 ];
 

@@ -6,6 +6,8 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
+import { placeBalance, type PlacedBalance, writeBalance } from "./compile_balance.ts";
+import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
@@ -53,10 +55,13 @@ interface Places {
   readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
+  readonly guards: PlacedGuards;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
+  /** In the order of the upstreams. */
+  readonly balance: readonly PlacedBalance[];
   /** Names as the access log has them, in the order of the parts; of routes by number. */
   readonly logNames: {
     readonly listeners: readonly Span[];
@@ -80,7 +85,9 @@ export function compile(
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const places = placeBytes(arena, parts, input, directory);
+  const limiterOf = (listener: string): number => numbers.take("limiters", listener);
+  const places = placeBytes(arena, parts, input, directory, limiterOf);
+  directory.listFiles = places.guards.files;
   directory.routes = new Map([...places.routes.names.entries()].slice(1));
   const plan = emptyPlan(input, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
@@ -100,8 +107,9 @@ export function compile(
 function placeBytes(
   arena: ArenaWriter,
   parts: Parts,
-  { config, patternOf, sockets, acmeThumbprint = "" }: CompileInput,
+  { config, patternOf, sockets, acmeThumbprint = "", listFiles = config["list-files"] }: CompileInput,
   directory: Directory,
+  limiterOf: (listener: string) => number,
 ): Places {
   const { servers, probes } = parts, upstreams = upstreamNumbers(parts.upstreams);
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
@@ -130,7 +138,9 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
+    balance: placeBalance(arena, parts.upstreams, servers),
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
+    guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
@@ -165,7 +175,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes, sni }: Places,
+  { trusted, pages, lines, routes, sni, guards }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -179,6 +189,7 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     sni: sni.sizes,
+    guards: guards.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
     arenaBytes,
@@ -191,7 +202,7 @@ function writeListeners(
   plan: Plan,
   { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
-  { trusted, https, pages, routes, sni, logNames }: Places,
+  { trusted, https, pages, routes, sni, guards, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -212,6 +223,7 @@ function writeListeners(
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
   sni.fill(plan.sni);
+  guards.fill(plan.guards);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
     plan.routing.routeNameAt[route] = at;
@@ -219,9 +231,10 @@ function writeListeners(
   });
 }
 
-function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places): void {
+function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames, balance }: Places): void {
   let member = 0;
-  upstreams.forEach(({ number, configured, servers }, index) => {
+  upstreams.forEach((upstream, index) => {
+    const { number, configured, servers } = upstream;
     const { timeouts, "keep-alive": { "max-idle": most, idle } } = configured;
     plan.upstreamFirst[number] = member;
     plan.upstreamCount[number] = servers.length;
@@ -239,6 +252,7 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
     for (const server of servers) plan.upstreamMember[member++] = server;
+    writeBalance(plan, upstream, balance[index]);
   });
 }
 
@@ -258,6 +272,8 @@ function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
     plan.serverAuthorityAt[number] = authority.at;
     plan.serverAuthorityBytes[number] = authority.bytes;
     plan.serverConnectionsMax[number] = configured["max-connections"];
+    plan.serverWeightMore[number] = configured.weight - 1;
+    plan.serverBackup[number] = configured.backup ? 1 : 0;
   });
 }
 
@@ -268,7 +284,7 @@ function writeProbes(
   patternOf: CompileInput["patternOf"],
 ): void {
   let member = 0;
-  probes.forEach(({ number, check, servers, session, sends, socket, datagrams }, index) => {
+  probes.forEach(({ number, check, servers, session, sends, datagrams, socket }, index) => {
     const { send, expectAt, statusAt, addressAt, tlsName } = places.probes[index], { expect } = check;
     plan.probeSendProxy[number] = sends;
     plan.probeSocket[number] = socket;

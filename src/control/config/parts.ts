@@ -18,6 +18,7 @@ import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { onlyByDatagrams, upstreamsOf } from "./leads.ts";
+import type { ListFiles } from "./list_files.ts";
 import { sendProxyBits } from "./proxy_schema.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
@@ -41,6 +42,8 @@ export class Identities {
   readonly upstreams = new Numbers(UPSTREAMS_MAX);
   readonly servers = new Numbers(SERVERS_MAX);
   readonly probes = new Numbers(PROBES_MAX);
+  /** Configured listeners that count their connections: rows of shared/sources.ts. */
+  readonly limiters = new Numbers(LISTENERS_MAX);
 }
 
 export interface CompileInput {
@@ -54,6 +57,8 @@ export interface CompileInput {
   /** Of the ACME account's key (RFC 8555 section 8.1), where certificates are had by themselves: every HTTP listener
    * answers challenges with it. */
   readonly acmeThumbprint?: string;
+  /** What the files of lists hold now; as they were when the configuration was read if not given. */
+  readonly listFiles?: ListFiles;
 }
 
 /** Something that does not fit: told, and left out. */
@@ -116,6 +121,7 @@ export class Numbering {
     upstreams: new Set<string>(),
     servers: new Set<string>(),
     probes: new Set<string>(),
+    limiters: new Set<string>(),
   };
 
   constructor(identities: Identities) {
@@ -131,7 +137,7 @@ export class Numbering {
 
   /** Ends the identity of everything that this generation did not take. */
   retain(generation: number): void {
-    for (const kind of ["listeners", "upstreams", "servers", "probes"] as const) {
+    for (const kind of ["listeners", "upstreams", "servers", "probes", "limiters"] as const) {
       this.#identities[kind].retain(this.#kept[kind], generation);
     }
   }
@@ -170,6 +176,8 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
         target: addressText(target.address) + target.base,
         address: addressText(address),
         probe,
+        weight: target.weight,
+        backup: target.backup,
       });
     }
     upstreams.push({ number, name, configured, servers: members });
@@ -294,8 +302,8 @@ function addProbe(
     sends,
     session.profile,
     session.name,
-    socket,
     datagrams,
+    socket,
     check.tcp,
     hex(send),
     expect,

@@ -1,7 +1,8 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
-import { quoted } from "./errors.ts";
+import { checkBalance } from "./balance_checks.ts";
+import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./leads.ts";
 import type { Config } from "./schema.ts";
@@ -85,6 +86,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
+    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -141,10 +143,12 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const udp = users?.get("udp");
-  if (users === undefined) return [];
+  const balanced = checkBalance(name, upstream, http !== undefined, tcp ?? udp, raw);
+  if (users === undefined) return balanced;
   const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
   if (tcp === undefined && http === undefined) {
     return [
+      ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
       ...written(raw, path, ["socket"], FOR_STREAMS),
@@ -152,7 +156,7 @@ function ofUpstream(
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
     ];
   }
-  return [...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
+  return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
 }
 
 /** Servers that get datagrams. */
@@ -176,6 +180,7 @@ function ofDatagramServers(
     return [error(given, what, `write ${addressText(address)}`)];
   });
   findings.push(...sources);
+  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
   return [...findings, error([...path, "tls"], what, "leave it out")];

@@ -21,9 +21,11 @@ import {
   oneOrList,
   text,
 } from "./keys.ts";
+import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
 import { healthByDefault } from "./health_schema.ts";
 import { onlyByDatagrams } from "./leads.ts";
+import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
 import { proxies } from "./proxy_schema.ts";
@@ -86,7 +88,7 @@ export function readAdmin(input: string): Reading<Admin> {
 }
 
 /** What an HTTP Authorization field can carry. The text itself is never repeated. */
-function readToken(input: string): Reading<string> {
+export function readToken(input: string): Reading<string> {
   if (input === "") return refused("empty", "write the token");
   if (input.length > TOKEN_CHARACTERS_MAX) {
     return refused(`longer than ${TOKEN_CHARACTERS_MAX} characters`, "choose a shorter token");
@@ -175,6 +177,12 @@ const listener = z.strictObject({
       "believed; one prefix or a list",
     placeholder: "CIDR",
     example: "10.0.0.0/8",
+  }),
+  allow,
+  deny,
+  limits: key(limits.prefault({}), {
+    description: "how many connections clients may have, and how fast",
+    later: ["bandwidth", "bandwidth-per-connection", "bandwidth-per-source"],
   }),
   "accept-proxy": key(proxies.optional(), {
     description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
@@ -284,9 +292,6 @@ const file = key(
           description: "a listener, by name",
           short: "bind",
           later: [
-            "allow",
-            "deny",
-            "limits",
             "on-remove",
             "forward-proxy",
             "ban",
@@ -302,7 +307,6 @@ const file = key(
           description: "a group of servers, by name",
           short: "servers",
           later: [
-            "slow-start",
             "outlier",
             "retry",
             "sticky",
@@ -377,6 +381,7 @@ export const configSchema = file.transform(inherit);
 export type Config = z.output<typeof configSchema> & {
   readonly admin: Admin;
   readonly "page-files": PageFiles;
+  readonly "list-files": ListFiles;
 };
 
 /** A documented key: its path with `*` for a name or an index, its documentation, default and schema. */

@@ -21,6 +21,7 @@ import type { Route } from "../config/route_schema.ts";
 import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
+import { type Admission, admission } from "./admission.ts";
 import { connection } from "./connection.ts";
 import { datagram } from "./datagrams.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
@@ -33,7 +34,7 @@ import type {
   LineView,
   TimeoutView,
 } from "./explanation.ts";
-import { introduction } from "./introduction.ts";
+import { type Begun, introduction } from "./introduction.ts";
 import { findListener, listenersOf, listenerView } from "./listener.ts";
 import { clientOf, fromText, type Question, type RequestQuestion } from "./question.ts";
 import {
@@ -104,7 +105,9 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
-  const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view };
+  const { view, refusal } = letIn(world, entry, question, certified, begun);
+  const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view, admission: view };
+  if (refusal !== undefined) return { ...known, decision: refusal };
   if (begun.decision !== undefined) {
     const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
     return { ...known, timeouts, decision: begun.decision };
@@ -131,12 +134,33 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   };
 }
 
+/** What lists and limits say: of who connects, and of whom it introduces. Leaves the client in the arena. */
+function letIn(
+  world: World,
+  entry: ListenerEntry,
+  question: Question,
+  certified: boolean,
+  { view: introduced, decision }: Begun,
+): Admission {
+  if (introduced === null) return admission(world, entry, "own");
+  placeClient({ ...question, proxied: null }, certified);
+  const first = admission(world, entry, introduced.by === null ? "own" : "proxy");
+  if (first.refusal !== undefined || decision !== undefined) return first;
+  placeClient(question, certified);
+  if (question.proxied === "local") return first;
+  const second = admission(world, entry, "told");
+  if (first.view === null || second.view === null) return second;
+  const steps = [...first.view.steps, ...second.view.steps];
+  return { view: { ...second.view, steps }, refusal: second.refusal };
+}
+
 function emptyExplanation({ state }: World, question: Question): Explanation {
   return {
     question: { text: question.text, from: fromText(question) },
     state,
     decision: decide("nobody", ""),
     listener: null,
+    admission: null,
     introduction: null,
     tls: null,
     elsewhere: [],
@@ -277,7 +301,7 @@ function toUpstream(
   if (upstream === NONE) {
     return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
   }
-  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const balanced = balance(world, upstream, { head: inputs.head }), { view, server, full } = balanced;
   const limited = view.servers.some(({ max_connections: most }) => most !== null);
   const known: Partial<Explanation> = {
     upstream: view,

@@ -2,6 +2,7 @@
 // servers unchecked, nobody served yet. No socket is opened.
 import { CONTROL_ARENA_BYTES, CONTROL_ROOM } from "../../base/limits.ts";
 import { makeShared, openShared } from "../../shared/servers.ts";
+import { makeSources, openSources } from "../../shared/sources.ts";
 import { errnoName } from "../../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../../sys/sys.ts";
 import { FILE_BYTES_MAX } from "../certificates/pair.ts";
@@ -66,6 +67,8 @@ export async function offlineWorld(
     config,
     directory,
     shared: openShared(makeShared()),
+    sources: openSources(makeSources(1, 1)),
+    monotonicMs: 0,
     health: new HealthHistory(),
     certificates: (listener) => presentedBy(config, listener, disk),
     state: { source: "configuration", generation: null, at: null, phase: null },

@@ -4,6 +4,7 @@ import { PROXY_FLAWS } from "../../proto/proxy_flaw.ts";
 import { Refusal, REFUSALS } from "../../proto/refusal.ts";
 import { TLS_FAULTS } from "../../proto/tls_fault.ts";
 import { Reason, REASONS, type ReasonText } from "../../shared/reason.ts";
+import { ADMISSION_HELP } from "./admission.ts";
 import { CONNECTION_HELP } from "./connections.ts";
 import type { ReasonHelp } from "./help.ts";
 import { PROXY_HELP } from "./proxy.ts";
@@ -15,6 +16,7 @@ const HELP: Readonly<Record<Reason, ReasonHelp>> = {
   ...CONNECTION_HELP,
   ...REQUEST_HELP,
   ...TLS_HELP,
+  ...ADMISSION_HELP,
   ...PROXY_HELP,
   ...SESSION_HELP,
 };

@@ -176,8 +176,7 @@ export const REQUEST_HELP = {
     change: ["the server"],
   },
   [Reason.WriteTimeout]: {
-    means:
-      "The client took nothing of its answer for `listeners.NAME.timeouts.write-stall`.",
+    means: "The client took nothing of its answer for `listeners.NAME.timeouts.write-stall`.",
     causes: [
       "a client that stopped reading: a paused download, a program that hangs",
       "it vanished without a word",
@@ -189,8 +188,7 @@ export const REQUEST_HELP = {
     ],
   },
   [Reason.QueueTimeout]: {
-    means:
-      "Every server that could take it had as many connections in use as it may have, for all of " +
+    means: "Every server that could take it had as many connections in use as it may have, for all of " +
       "`upstreams.NAME.timeouts.queue`.",
     causes: [
       "more load than the servers carry within their `max-connections`",

@@ -104,7 +104,7 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
     if (!path.includes("bind") && path[0] !== "admin") continue;
     for (const literal of discovery.resolve(address)) {
       const number = path[0] === "listeners" ? settings?.listeners.get(String(path[1])) : undefined;
-      const flaw = addressFlaw(literal, datagrams, number);
+      const flaw = addressFlaw(literal, { number, datagrams });
       if (flaw === undefined) continue;
       const place = flaw.key === undefined ? path : ["listeners", String(path[1]), "socket", flaw.key];
       warn(place, flaw.what, flaw.remedy, !flaw.inUse);

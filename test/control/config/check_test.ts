@@ -40,6 +40,7 @@ test("the shortest configuration gets every default", () => {
     admin: { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true },
     log: { level: "info", format: "text", access: { to: { kind: "stderr" }, format: "text", sample: 1 } },
     "page-files": new Map(),
+    "list-files": new Map(),
     "drain-timeout": 30_000,
     "max-connections": { most: 100_000, byDefault: true },
     defaults: {
@@ -86,6 +87,7 @@ test("the shortest configuration gets every default", () => {
         "proxy-status": "on",
         "error-pages": {},
         socket: {},
+        limits: { refuse: "reset" },
         timeouts: {
           "tunnel-idle": 3_600_000,
           "client-idle": 0,
@@ -100,12 +102,20 @@ test("the shortest configuration gets every default", () => {
     },
     upstreams: {
       db: {
-        balance: "round-robin",
+        balance: {
+          rule: "round-robin",
+          "prefix-v4": 32,
+          "prefix-v6": 128,
+          by: { kind: "client" },
+          load: 0,
+        },
         servers: [{
           address: { kind: "ip", family: 4, ip: "10.0.0.1", scope: "", port: 5432 },
           tls: false,
           base: "",
           "max-connections": 0,
+          weight: 1,
+          backup: false,
         }],
         health: {
           tcp: true,
@@ -339,9 +349,9 @@ test("checkConfig says what is wrong, and where", () => {
       "no form of it",
     ],
     [
-      listener({ limits: {} }),
-      "listeners/db/limits",
-      '"limits" is not supported in this version',
+      listener({ ban: [] }),
+      "listeners/db/ban",
+      '"ban" is not supported in this version',
       "known, later",
     ],
     [
@@ -373,10 +383,10 @@ test("checkConfig says what is wrong, and where", () => {
     ],
     [upstream({ servers: [{}] }), "upstreams/db/servers/0/address", "missing", "the long form"],
     [
-      upstream({ servers: [{ address: "a:1", weight: 3 }] }),
+      upstream({ servers: [{ address: "a:1", weight: 300 }] }),
       "upstreams/db/servers/0/weight",
-      '"weight" is not supported in this version',
-      "known, later",
+      '"300" is too large',
+      "256 at most",
     ],
     [
       upstream({ servers: [{ address: "a:1", wieght: 3 }] }),
@@ -385,16 +395,65 @@ test("checkConfig says what is wrong, and where", () => {
       "a slip",
     ],
     [
-      upstream({ balance: "first" }),
-      "upstreams/db/balance",
-      '"first" is not supported in this version',
-      "known, later",
+      upstream({ balance: { "source-hash": { "prefix-v4": 33 } } }),
+      "upstreams/db/balance/source-hash/prefix-v4",
+      '"33" is too large',
+      "an address has 32 bits",
     ],
     [
-      upstream({ balance: { "source-hash": {} } }),
+      upstream({ balance: { "source-hash": {}, "consistent-hash": {} } }),
       "upstreams/db/balance",
-      '"source-hash" is not supported in this version',
-      "the long form",
+      "two rules",
+      "one at a time",
+    ],
+    [upstream({ balance: {} }), "upstreams/db/balance", "no rule", "which one?"],
+    [
+      upstream({ balance: { "consistent-hash": { load: "99%" } } }),
+      "upstreams/db/balance/consistent-hash/load",
+      '"99%" is out of range',
+      "less than the average is not to be had",
+    ],
+    [
+      upstream({ balance: { "consistent-hash": { load: "125" } } }),
+      "upstreams/db/balance/consistent-hash/load",
+      '"125" has no unit',
+      "a share",
+    ],
+    [
+      upstream({ balance: { "consistent-hash": { by: "header:x-user" } } }),
+      "upstreams/db/balance/consistent-hash/by",
+      "listener db is for tcp://, and a connection has no header",
+      "for HTTP alone",
+    ],
+    [
+      upstream({ balance: { "consistent-hash": { by: "header" } } }),
+      "upstreams/db/balance/consistent-hash/by",
+      '"header" is nothing to go by',
+      "which header?",
+    ],
+    [
+      upstream({ balance: { "consistent-hash": { by: "cookie:a b" } } }),
+      "upstreams/db/balance/consistent-hash/by",
+      '"a b" is no name of a field',
+      "a token",
+    ],
+    [
+      upstream({ "slow-start": "10s", balance: "first" }),
+      "upstreams/db/slow-start",
+      "first goes by no weight",
+      "no use",
+    ],
+    [
+      upstream({ "slow-start": "10s", health: "off", servers: ["10.0.0.1:1"] }),
+      "upstreams/db/slow-start",
+      "no server ever joins or comes back: there are no checks, and no names",
+      "no use",
+    ],
+    [
+      upstream({ balance: "first", servers: ["a:1;weight=2", "a:2"] }),
+      "upstreams/db/servers/0",
+      "weight, and first goes by none",
+      "no use",
     ],
     [upstream({ balance: "round-robbin" }), "upstreams/db/balance", 'unknown value "round-robbin"', "a slip"],
     [upstream({ helth: "off" }), "upstreams/db/helth", 'unknown key "helth"', "a slip"],

@@ -105,7 +105,13 @@ test("one value of each flag, in both spellings", () => {
       100,
       "the least",
     ],
-    ["--balance", "round-robin", (config) => config.upstreams["tcp://:9000"].balance, "round-robin", "word"],
+    [
+      "--balance",
+      "random-two",
+      (config) => config.upstreams["tcp://:9000"].balance.rule,
+      "random-two",
+      "word",
+    ],
     ["--health", "off", (config) => config.upstreams["tcp://:9000"].health, "off", "word"],
   ];
   for (const [flag, value, read, want, why] of cases) {
@@ -291,8 +297,8 @@ test("problems name the argument and the remedy", () => {
       "no brackets",
     ],
     [
-      ["tcp://:9000=a:1;weight=3"],
-      'tcp://:9000=a:1;weight=3: option "weight" is not supported in this version; write a:1',
+      ["tcp://:9000=a:1;weight=300"],
+      'tcp://:9000=a:1;weight=300: weight: "300" is too large; write a value from 0 to 256',
       "later",
     ],
     [
@@ -487,8 +493,8 @@ test("problems name the argument and the remedy", () => {
       "the secret is not repeated",
     ],
     [
-      [L, "--balance", "first"],
-      '--balance: "first" is not supported in this version; write round-robin',
+      [L, "--balance", "fist"],
+      '--balance: unknown value "fist"; did you mean "first"?',
       "later",
     ],
     [
@@ -497,7 +503,11 @@ test("problems name the argument and the remedy", () => {
       "a slip",
     ],
     [[L, "--health", "http"], '--health: unknown value "http"; write off or tcp', "it is --health-http"],
-    [[L, "--health", "on"], '--health: unknown value "on"; did you mean "tcp"?', "no such word"],
+    [
+      [L, "--health", "on"],
+      '--health: unknown value "on"; leave it out, or write off or tcp',
+      "no such word",
+    ],
     [
       [L, "--health-send", "a\\q", "--health-expect", "b"],
       '--health-send: unknown escape "\\q"; the escapes are \\n \\r \\t \\\\ \\xHH; write \\\\ for a backslash',
@@ -641,12 +651,12 @@ test("problems name the argument and the remedy", () => {
 
 test("all problems come at once, in the order of the arguments", () => {
   deepEqual(
-    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "::1", "tcp=b", "--health-fall=0"]),
+    lines(["--reactors", "x", "tcp://:1=a", "--helth", "off", "--allow", "x", "tcp=b", "--health-fall=0"]),
     [
       '--reactors: "x" is no whole number; write auto or a number from 1 to 64',
       'tcp://:1=a: "a" has no port; write a:PORT',
       '--helth: unknown flag; did you mean "--health"?',
-      "--allow: not supported in this version; leave it out",
+      '--allow: "x" is no prefix of IP addresses; write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix',
       'tcp=b: "tcp" has no scheme; write http://:PORT or tcp://:PORT',
       'tcp=b: "b" has no port; write b:PORT',
       '--health-fall: "0" is too small; write a value from 1 to 100',

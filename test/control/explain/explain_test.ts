@@ -124,7 +124,7 @@ describe("explain, by state", () => {
     equal(passed.decision.server, "10.0.0.2:80");
     deepEqual(serversOf(passed), [
       ["10.0.0.1:80", false, "passed over: all its connections are in use"],
-      ["10.0.0.2:80", true, "chosen: those whose turn is before have no place"],
+      ["10.0.0.2:80", true, "chosen: those whose turn is before are passed over"],
     ]);
     world.shared.serverInUse[numberOf(world, "10.0.0.2:80")] = 3;
     const waits = answerTo(world, [api]);

@@ -8,7 +8,7 @@ import { type Asked, readQuestion, requestBytes } from "../../../src/control/exp
 import { splitQuestion } from "../../../src/control/verbs/explain.ts";
 
 const ADDRESSES =
-  "write tcp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
+  "write tcp://HOST:PORT, udp://HOST:PORT, unix:/PATH or [METHOD] http://HOST[:PORT]/PATH; tls:// and https:// likewise";
 
 describe("readQuestion refuses", () => {
   const cases: readonly (readonly [asked: Partial<Asked> & { what: string }, message: string])[] = [

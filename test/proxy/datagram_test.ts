@@ -1,0 +1,394 @@
+// Datagrams through a whole reactor on a fake kernel, by seed: servers that answer, are silent, refuse, or cannot be
+// reached; buffers that are full; datagrams that were cut, joined, or are too long; sockets that cannot be had. No
+// answer may ever reach another client; every datagram is forwarded or counted; in the end nothing is held.
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  ADDRESS_BYTES,
+  ARENA_ANSWERING,
+  ARENA_ASKING,
+  ARENA_BYTES,
+  ARENA_CLOCK,
+  ARENA_EVENTS,
+  DATAGRAM_BYTES,
+  DATAGRAM_INTS,
+  DATAGRAMS_PER_CALL,
+  EVENT_INTS,
+  LISTENERS_MAX,
+  NONE,
+  PEER_BYTES,
+  ROOMS_MAX,
+} from "../../src/base/limits.ts";
+import { flowsCheck, flowsTaken } from "../../src/net/flows.ts";
+import { slotGen, slotsCheck, slotsTaken, slotState } from "../../src/net/slots.ts";
+import { timersCheck } from "../../src/net/timers.ts";
+import { makePlan, NO_SIZES, type Plan, Protocol } from "../../src/plan/plan.ts";
+import { datagramsCheck } from "../../src/proxy/datagram.ts";
+import { reactorOpen, reactorTurn } from "../../src/proxy/reactor.ts";
+import { makeAsks } from "../../src/shared/asks.ts";
+import { makeTable } from "../../src/shared/columns.ts";
+import { LogRing } from "../../src/shared/log_ring.ts";
+import { LogState } from "../../src/shared/log_state.ts";
+import { Reason, REASONS } from "../../src/shared/reason.ts";
+import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
+import { makeSources } from "../../src/shared/sources.ts";
+import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
+import { EXCHANGES, FLOWS, SLOTS, SlotState, TIMERS } from "../../src/shared/tables.ts";
+import {
+  EAGAIN,
+  EBUG,
+  ECONNREFUSED,
+  EMFILE,
+  EMSGSIZE,
+  ENETUNREACH,
+  ENOBUFS,
+  EPERM,
+} from "../../src/sys/errno.ts";
+import { ABI, DatagramAt, EventKind, type Kernel, type Provider } from "../../src/sys/symbols.ts";
+import { enterRoom, useProvider } from "../../src/sys/sys.ts";
+import { Random } from "../sim/random.ts";
+
+const ROOM = 1, SOCKET = 0, LISTENER = 1, UPSTREAM = 1;
+const SLOTS_ROWS = 128, CONNECTIONS = 40, CLIENTS = 60, SERVERS = 4;
+const IDLE_MS = 1_000, TURN_MS = 40;
+
+const arena = new ArrayBuffer(ARENA_BYTES);
+const bytes = new Uint8Array(arena), ints = new Int32Array(arena), doubles = new Float64Array(arena);
+const stats = makeStats(), log = LogRing.make();
+
+/** A payload is who asked (2 bytes), the rest is filler. */
+interface Waiting {
+  readonly client: number;
+  readonly length: number;
+  readonly segment: number;
+  readonly cut: boolean;
+}
+
+interface Up {
+  readonly gen: number;
+  readonly server: number;
+  readonly client: number;
+  readonly queue: Waiting[];
+  error: number;
+  /** There is an event to be told. */
+  edge: boolean;
+}
+
+const enum Server {
+  Answers,
+  Silent,
+  Refuses,
+  Unreachable,
+}
+
+class World {
+  readonly asked: Waiting[] = [];
+  readonly ups = new Map<number, Up>();
+  readonly servers: Server[] = [NONE, Server.Answers, Server.Answers, Server.Answers, Server.Answers];
+  nowMs = 10_000;
+  sent = { datagrams: 0, cut: 0 };
+  /** Of servers, as far as they came to a socket that was read. */
+  read = { datagrams: 0, cut: 0 };
+  delivered = 0;
+  readonly #random: Random;
+  readonly #trouble: number;
+
+  constructor(random: Random, trouble: number) {
+    this.#random = random;
+    this.#trouble = trouble;
+  }
+
+  kernel(): Partial<Kernel> {
+    return {
+      abi: () => ABI,
+      record_bytes: (which) =>
+        [
+          ...[ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, 4_096, EBUG],
+          ...[DATAGRAMS_PER_CALL, DATAGRAM_INTS, DATAGRAM_BYTES],
+        ][which],
+      enter: () => 0,
+      leave: () => 0,
+      wake: () => 0,
+      watch: () => this.#fails() ? -ENOBUFS : 0,
+      option: () => 0,
+      client: () => 0,
+      poll: (off, max) => this.#poll(off, max),
+      close: (slot) => this.ups.delete(slot) ? 0 : -EBUG,
+      outcome: (slot) => this.#takeError(slot),
+      udp_connect: (slot, gen, address, listener, client) =>
+        this.#connect(slot, gen, address, listener, client),
+      udp_recv: (_, off, max) => this.#receive(this.asked, off, 0, max, true),
+      udp_read: (slot, off, first, max) => this.#read(slot, off, first, max),
+      udp_send: (slot, off, first, count) => this.#send(slot, off, first, count),
+      udp_answer: (_, off, first, count) => this.#answer(off, first, count),
+    };
+  }
+
+  ask(client: number): void {
+    const random = this.#random, segment = random.oneIn(5) ? random.between(2, 50) : 0;
+    const length = segment === 0
+      ? random.pick([2, 3, 100, 1_200, 65_507])
+      : segment * random.between(2, 9) - random.below(segment);
+    const cut = random.oneIn(40), datagrams = segment === 0 ? 1 : Math.ceil(length / segment);
+    this.asked.push({ client, length, segment, cut });
+    if (cut) this.sent.cut++;
+    else this.sent.datagrams += datagrams;
+  }
+
+  #fails(): boolean {
+    return this.#trouble > 0 && this.#random.oneIn(this.#trouble);
+  }
+
+  #poll(off: number, max: number): number {
+    doubles[ARENA_CLOCK] = this.nowMs;
+    const events: number[][] = this.asked.length > 0 ? [[EventKind.Datagrams, SOCKET, 1]] : [];
+    for (const [slot, up] of this.ups) {
+      if (up.edge) events.push([slot, up.gen, (up.queue.length > 0 ? 1 : 0) | (up.error !== 0 ? 9 : 0)]);
+      up.edge = false;
+    }
+    this.#random.shuffle(events);
+    for (
+      const { edge, at } of events.slice(max).map((event) => ({ edge: this.ups.get(event[0]), at: event }))
+    ) {
+      if (edge !== undefined && at[0] > 0) edge.edge = true;
+    }
+    events.slice(0, max).forEach((event, at) => ints.set(event, off / 4 + at * EVENT_INTS));
+    return Math.min(max, events.length);
+  }
+
+  #takeError(slot: number): number {
+    const up = this.ups.get(slot)!, { error } = up;
+    up.error = 0;
+    return -error;
+  }
+
+  #connect(slot: number, gen: number, address: number, listener: number, client: number): number {
+    strictEqual(this.ups.has(slot), false);
+    strictEqual(listener, SOCKET);
+    if (this.#fails()) return -this.#random.pick([EMFILE, ENOBUFS]);
+    const server = bytes[address + 7];
+    if (this.servers[server] === Server.Unreachable) return -ENETUNREACH;
+    this.ups.set(slot, { gen, server, client: clientAt(client), queue: [], error: 0, edge: false });
+    return 0;
+  }
+
+  #receive(queue: Waiting[], off: number, first: number, max: number, named: boolean): number {
+    if (queue.length === 0) return -EAGAIN;
+    const came = queue.splice(0, max);
+    came.forEach(({ client, length, segment, cut }, nth) => {
+      const record = first + nth, at = off / 4 + record * DATAGRAM_INTS;
+      ints.fill(0, at, at + DATAGRAM_INTS);
+      ints[at + DatagramAt.Bytes] = length;
+      ints[at + DatagramAt.Segment] = segment;
+      ints[at + DatagramAt.Cut] = cut ? 1 : 0;
+      if (named) placeClient(at + DatagramAt.Client, client);
+      const payload = off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES;
+      bytes[payload] = client;
+      bytes[payload + 1] = 0xaa;
+    });
+    return came.length;
+  }
+
+  #read(slot: number, off: number, first: number, max: number): number {
+    const up = this.ups.get(slot)!;
+    if (up.error !== 0) return this.#takeError(slot);
+    for (const { cut, length, segment } of up.queue.slice(0, max)) {
+      if (cut) this.read.cut++;
+      else this.read.datagrams += segment === 0 ? 1 : Math.ceil(length / segment);
+    }
+    return this.#receive(up.queue, off, first, max, false);
+  }
+
+  #send(slot: number, off: number, first: number, count: number): number {
+    const up = this.ups.get(slot)!, random = this.#random;
+    strictEqual(off, ARENA_ASKING);
+    if (up.error !== 0) return this.#takeError(slot);
+    if (this.#fails()) return -random.pick([EAGAIN, EMSGSIZE, EPERM, ENOBUFS]);
+    const taken = random.between(1, count);
+    for (let record = first; record < first + taken; record++) {
+      strictEqual(payloadOf(off, record), up.client, "a datagram goes by its client's own socket");
+      this.#serve(up);
+    }
+    return taken;
+  }
+
+  #serve(up: Up): void {
+    const random = this.#random;
+    switch (this.servers[up.server]) {
+      case Server.Answers:
+        for (let nth = random.below(3); nth >= 0; nth--) {
+          up.queue.push({
+            client: up.client,
+            length: random.pick([2, 1_200]),
+            segment: 0,
+            cut: random.oneIn(60),
+          });
+        }
+        up.edge = true;
+        return;
+      case Server.Refuses:
+        up.error = ECONNREFUSED;
+        up.edge = true;
+        return;
+      default:
+    }
+  }
+
+  #answer(off: number, first: number, count: number): number {
+    strictEqual(off, ARENA_ANSWERING);
+    if (this.#fails()) return -this.#random.pick([EAGAIN, EPERM]);
+    const taken = this.#random.between(1, count);
+    for (let record = first; record < first + taken; record++) {
+      const at = off / 4 + record * DATAGRAM_INTS;
+      strictEqual(ints[at + DatagramAt.Cut], 0);
+      strictEqual(
+        payloadOf(off, record),
+        clientAt((at + DatagramAt.Client) * 4),
+        "an answer goes to who asked",
+      );
+      strictEqual(ints[at + DatagramAt.Own], 4);
+      this.delivered++;
+    }
+    return taken;
+  }
+}
+
+function placeClient(at: number, client: number): void {
+  ints[at] = 4 | 4_000 << 16;
+  ints[at + 1] = client;
+  ints[at + 6] = 4;
+  ints[at + 7] = 0x0100007f;
+}
+
+function clientAt(byte: number): number {
+  return bytes[byte + 4];
+}
+
+function payloadOf(off: number, record: number): number {
+  return bytes[off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES];
+}
+
+function planFor(responses: number, places: number): Plan {
+  const addresses = 8;
+  const plan = makePlan(1, {
+    ...NO_SIZES,
+    ...{ sockets: 1, listeners: 2, upstreams: 2, servers: SERVERS + 1, members: SERVERS },
+    arenaBytes: addresses + SERVERS * PEER_BYTES,
+  });
+  plan.socketListener[SOCKET] = LISTENER;
+  plan.listenerProtocol[LISTENER] = Protocol.Udp;
+  plan.listenerUpstream[LISTENER] = UPSTREAM;
+  plan.listenerFlowIdleMs[LISTENER] = IDLE_MS;
+  plan.listenerResponses[LISTENER] = responses;
+  plan.upstreamCount[UPSTREAM] = SERVERS;
+  for (let server = 1; server <= SERVERS; server++) {
+    plan.upstreamMember[server - 1] = server;
+    plan.serverUpstream[server] = UPSTREAM;
+    plan.serverConnectionsMax[server] = places;
+    plan.serverAddressAt[server] = addresses + (server - 1) * PEER_BYTES;
+    plan.arena.set([4, 0, 0, 53, 10, 0, 0, server], plan.serverAddressAt[server]);
+  }
+  return plan;
+}
+
+function run(seed: number): void {
+  const random = new Random(seed), world = new World(random, random.pick([0, 0, 7, 50]));
+  const responses = random.pick([-1, -1, 0, 1, 2]), places = random.pick([0, 0, 3, 20]);
+  for (const view of Object.values(openStats(stats))) view.fill(0, 0, 4_096);
+  useProvider({ kernel: world.kernel() as Kernel, arena: () => arena } as Provider);
+  enterRoom(ROOM);
+  const memory = makeShared(), shared = openShared(memory), counted = openStats(stats);
+  world.kernel().poll!(ARENA_EVENTS, 1, 0);
+  reactorOpen({
+    library: "",
+    room: ROOM,
+    role: "reactor",
+    handTo: [ROOM],
+    counted: [ROOM],
+    maxConnections: random.pick([CONNECTIONS, 5]),
+    sizes: { slots: SLOTS_ROWS, exchanges: 4, timers: SLOTS_ROWS, pipes: 2 },
+    asks: makeAsks(),
+    tables: {
+      slots: makeTable(SLOTS, SLOTS_ROWS),
+      exchanges: makeTable(EXCHANGES, 4),
+      timers: makeTable(TIMERS, SLOTS_ROWS),
+      flows: makeTable(FLOWS, SLOTS_ROWS),
+    },
+    stats,
+    shared: memory,
+    sources: makeSources(CONNECTIONS, seed),
+    log,
+    logState: LogState.make(),
+    plan: planFor(responses, places).memory,
+    seed,
+    listeners: [SOCKET],
+  });
+  const turn = (): void => {
+    reactorTurn(0, () => undefined);
+    world.nowMs += TURN_MS;
+    flowsCheck();
+    timersCheck();
+    slotsCheck();
+    datagramsCheck();
+    for (const [slot, { gen }] of world.ups) {
+      ok(slotState[slot] === SlotState.Flow && slotGen[slot] === gen, "a socket that nobody owns");
+    }
+    strictEqual(flowsTaken(), world.ups.size);
+    strictEqual(counted.listenerCurrent[LISTENER], world.ups.size);
+  };
+  for (let step = 0; step < 60; step++) {
+    for (let asks = random.below(40); asks > 0; asks--) {
+      const client = random.below(random.pick([3, CLIENTS]));
+      for (let burst = random.below(4); burst >= 0; burst--) world.ask(client);
+    }
+    if (random.oneIn(6)) {
+      const state = random.pick([Server.Answers, Server.Silent, Server.Refuses, Server.Unreachable]);
+      world.servers[random.between(1, SERVERS)] = state;
+    }
+    if (random.oneIn(9)) world.nowMs += IDLE_MS * random.below(3);
+    turn();
+  }
+  for (let turns = 0; turns < 400 && (world.asked.length > 0 || flowsTaken() > 0); turns++) turn();
+  settled(world, shared, counted);
+}
+
+function settled(
+  world: World,
+  shared: ReturnType<typeof openShared>,
+  { count, ended, ...stats }: ReturnType<typeof openStats>,
+): void {
+  strictEqual(slotsTaken(), 0);
+  strictEqual(flowsTaken(), 0);
+  strictEqual(shared.reactorHanded[ROOM * PER_LINE], shared.reactorEnded[ROOM * PER_LINE]);
+  strictEqual(shared.reactorHanded[ROOM * PER_LINE], stats.listenerOpened[LISTENER]);
+  deepStrictEqual([...shared.serverInUse.subarray(0, SERVERS + 1)], [0, 0, 0, 0, 0]);
+  deepStrictEqual([...stats.serverCurrent.subarray(0, SERVERS + 1)], [0, 0, 0, 0, 0]);
+  const up = stats.listenerUpDatagrams[LISTENER], down = stats.listenerDownDatagrams[LISTENER];
+  strictEqual(count[Count.DatagramsCut], world.sent.cut + world.read.cut);
+  strictEqual(down, world.read.datagrams);
+  // What was asked was forwarded, or refused, or could not be sent; what was answered likewise.
+  const lost = count[Count.DatagramsUnsent] + count[Count.DatagramsRefused];
+  strictEqual(world.sent.datagrams + world.read.datagrams, up + world.delivered + lost);
+  strictEqual(count[Count.Bugs], 0);
+  const sessions = [
+    Reason.SessionDone,
+    Reason.SessionIdle,
+    Reason.SessionUnanswered,
+    Reason.ConnectionRefused,
+  ]
+    .reduce((sum, reason) => sum + ended[reason], 0);
+  ok(sessions <= count[Count.Opened], REASONS.map(({ name }, reason) => `${name} ${ended[reason]}`).join());
+}
+
+describe("datagrams on a fake kernel", () => {
+  const seeds = Number(process.env.SLUICE_SIM_SEEDS ?? 150);
+  it(`by ${seeds} seeds`, () => {
+    for (let seed = 1; seed <= seeds; seed++) {
+      try {
+        run(seed);
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${error instanceof Error ? error.stack : error}`);
+      }
+    }
+  });
+});
