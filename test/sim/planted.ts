@@ -54,7 +54,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "an error met while topping up a pipe is forgotten",
-    from: 240,
+    from: 420,
     file: pump,
     edits: [["  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);\n", ""]],
   },
@@ -120,11 +120,6 @@ export const PLANTED: readonly Planted[] = [
       "refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;",
       "refusesByReset(exListener[ex]) : false;",
     ]],
-  },
-  {
-    name: "the connect's deadline goes on",
-    file: reach,
-    edits: [["  timerClear(up);\n", ""]],
   },
   {
     name: "a server is tried twice",
@@ -208,6 +203,11 @@ export const PLANTED: readonly Planted[] = [
 const unread = "src/net/unread.ts";
 
 const HTTP: readonly Planted[] = [
+  {
+    name: "the connect's deadline goes on",
+    file: reach,
+    edits: [["  timerClear(up);\n", ""]],
+  },
   {
     name: "bytes read too early are dropped",
     file: unread,

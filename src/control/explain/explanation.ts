@@ -256,6 +256,8 @@ export interface UpstreamView extends Place {
   readonly tls: ServerTlsView | null;
   /** The PROXY header that each server's connection begins with: `v2 with unique-id, crc32c`; null: none. */
   readonly send_proxy: string | null;
+  /** Where its servers' connections come from: an address, or `client`, its own; null: whatever routes say. */
+  readonly source: string | null;
   /** Requests and connections that wait for a place; of all reactors. */
   readonly waiting: number;
   readonly servers: readonly ServerView[];

@@ -193,6 +193,11 @@ function upstreamLines(upstream: UpstreamView): string[] {
     ...(upstream.send_proxy === null
       ? []
       : [`  its servers are told of the client first: PROXY ${upstream.send_proxy}`]),
+    ...(upstream.source === null ? [] : [
+      `  its servers see the connection come from ${
+        upstream.source === "client" ? "the client's own address" : upstream.source
+      }`,
+    ]),
     ...(upstream.tls === null ? [] : [serverTlsText(upstream.tls)]),
     ...servers.flatMap((
       server,
