@@ -186,7 +186,7 @@ function ofDatagramServers(
   findings.push(...sources, ...forOld);
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
-  return [...findings, ...forOld, error([...path, "tls"], what, "leave it out")];
+  return [...findings, error([...path, "tls"], what, "leave it out")];
 }
 
 /** Servers that get connections. */
