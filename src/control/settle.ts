@@ -94,7 +94,7 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
-  lost.push(...flowsOf(reactor, slots.slotState, shared));
+  lost.push(...flowsOf(reactor, slots.slotState, shared, sources));
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
@@ -118,10 +118,12 @@ function flowsOf(
   { room, sizes, tables, stats }: DeadReactor,
   slotState: Uint8Array,
   shared: Shared,
+  sources: Sources,
 ): LostConnection[] {
   const flows = openFlows(tables.flows, sizes.slots), lost: LostConnection[] = [];
   for (let slot = 1; slot < sizes.slots; slot++) {
     if (slotState[slot] !== SlotState.Flow) continue;
+    sourceGive(sources, flows.flowSource[slot]);
     if (flows.flowFlags[slot] & FlowFlag.Placed) {
       Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
       Atomics.sub(shared.upstreamInUse, flows.flowUpstream[slot], 1);

@@ -8,14 +8,17 @@ import {
   ARENA_ANSWERING,
   ARENA_ASKING,
   ARENA_SCRATCH,
+  ARENA_WIDE,
   AVOID_MS,
   BATCHES_PER_TURN,
   CONNECTS_PER_TURN,
+  DATAGRAM_BYTES,
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
   NONE,
   PEER_BYTES,
+  WIDE_BYTES,
 } from "../base/limits.ts";
 import {
   flowAddress,
@@ -32,6 +35,7 @@ import {
   flowResponses,
   flowServer,
   flowSocket,
+  flowSource,
   flowStartMs,
   flowTried,
   flowUpBytes,
@@ -49,6 +53,7 @@ import { isSpare } from "../policy/candidates.ts";
 import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
@@ -68,8 +73,10 @@ import {
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
+import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, countEnded, plan, room, shared, stats } from "./context.ts";
+import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
+import { printDatagramHeader } from "./greeting.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
@@ -80,6 +87,8 @@ const READ_FIRST = 4;
 /** What the kernel may keep of a server that sends many at once; it grants less if net.core.rmem_max is less. */
 const FLOW_BUFFER_BYTES = 1 << 20;
 const ASKING_INTS = ARENA_ASKING / 4;
+/** Behind the records of a batch are their datagrams. */
+const ASKING_PAYLOADS = ARENA_ASKING + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4;
 const ANSWERING_INTS = ARENA_ANSWERING / 4;
 /** Integers of a row of flowAddress: the record's from DatagramAt.Client on. */
 const ADDRESS_INTS = DATAGRAM_INTS - DatagramAt.Client;
@@ -145,6 +154,7 @@ let askedEnd = 0;
 export function datagramsGiveUp(): void {
   count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
   askedNext = askedEnd = 0;
+  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit();
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
@@ -161,7 +171,15 @@ function forward(socket: number, from: number, came: number): number {
   }
   let slot = flowFind(arenaInts, first, socket);
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
-    if (slot === NONE && --budget > 0) slot = begin(socket, first);
+    if (slot === NONE && --budget > 0) {
+      slot = begin(socket, first);
+      if (slot !== NONE && plan.upstreamSendProxy[flowUpstream[slot]] !== 0) {
+        servedFlow = slot;
+        if (introduce(slot, at)) at++;
+        slot = flowFind(arenaInts, first, socket); // it may have ended
+        continue;
+      }
+    }
     if (slot === NONE) {
       count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, at, end));
       break;
@@ -184,9 +202,35 @@ function forward(socket: number, from: number, came: number): number {
   return end;
 }
 
+/** Sends the first datagram of a new flow, behind a header that tells its server whose it is. True: it was all of its
+ * record, else the rest is there. One that cannot be sent so is lost, and with it the flow: the next begins another. */
+function introduce(slot: number, record: number): boolean {
+  const at = ASKING_INTS + record * DATAGRAM_INTS, payload = ASKING_PAYLOADS + record * DATAGRAM_BYTES;
+  const client = (at + DatagramAt.Client) * 4, own = (at + DatagramAt.Own) * 4;
+  const all = arenaInts[at + DatagramAt.Bytes], segment = arenaInts[at + DatagramAt.Segment];
+  const bytes = segment === 0 ? all : Math.min(segment, all), listener = flowListener[slot];
+  const sends = plan.upstreamSendProxy[flowUpstream[slot]], port = plan.listenerPort[listener];
+  const end = printDatagramHeader(ARENA_WIDE, ARENA_WIDE + WIDE_BYTES, slot, client, own, port, sends);
+  arenaBytes.copyWithin(end, payload, payload + bytes);
+  const sent = sys.send(slot, ARENA_WIDE, end - ARENA_WIDE + bytes, 0);
+  arenaInts[at + DatagramAt.Bytes] = bytes; // of this one alone
+  if (sent > 0) settleUp(slot, record, record + 1);
+  else {
+    assert(sent !== -EBUG, "datagram: a first send broke its contract");
+    count(Count.DatagramsUnsent);
+    flowEnd(slot, Reason.OutOfResources, -sent);
+  }
+  if (bytes === all) return true;
+  arenaInts[at + DatagramAt.Bytes] = all - bytes;
+  arenaBytes.copyWithin(payload, payload + bytes, payload + all);
+  return false;
+}
+
 /** A flow for the client whose datagram's record is at `at`; NONE: it gets none, which is counted. */
 function begin(socket: number, at: number): number {
   const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
+  const refusal = admitted(listener, (at + DatagramAt.Client) * 4, false);
+  if (refusal !== Reason.None) return refuse(listener, at, refusal, 0);
   if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
   if (isFull()) {
     const oldest = flowOldest();
@@ -208,6 +252,8 @@ function begin(socket: number, at: number): number {
   }
   flowFind(arenaInts, at, socket); // who gave way may have moved what was found
   flowPut(slot, arenaInts, at, socket);
+  flowSource[slot] = admittedSource;
+  charged();
   if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
   flowListener[slot] = listener;
   flowUpstream[slot] = upstream;
@@ -302,6 +348,7 @@ function placeAddresses(addressAt: number, at: number): void {
 }
 
 function refuse(listener: number, at: number, reason: Reason, errno: number): number {
+  unadmit();
   countEnded(listener, reason);
   recordRefused(listener, (at + DatagramAt.Client) * 4, reason, errno);
   return NONE;
@@ -442,6 +489,8 @@ export function flowBug(slot: number): void {
 function flowEnd(slot: number, reason: Reason, errno: number): void {
   const server = flowServer[slot];
   flowRemove(slot);
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
   closeSlot(slot, false);
   stats.listenerCurrent[flowListener[slot]]--;
   stats.serverCurrent[server]--;

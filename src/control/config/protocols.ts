@@ -86,7 +86,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
-    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, path, ["accept-proxy", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -154,6 +154,7 @@ function ofUpstream(
       ...written(raw, path, ["socket"], FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
+      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
   return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
@@ -162,12 +163,15 @@ function ofUpstream(
 /** Servers that get datagrams. */
 function ofDatagramServers(
   name: string,
-  { servers, tls }: Config["upstreams"][string],
+  { servers, tls, "send-proxy": told }: Config["upstreams"][string],
   udp: string,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
   const sources = written(raw, path, ["source"], FOR_STREAMS);
+  const isOld = told?.version === "v1";
+  const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
+  const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -180,10 +184,9 @@ function ofDatagramServers(
     return [error(given, what, `write ${addressText(address)}`)];
   });
   findings.push(...sources);
-  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
-  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
+  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return [...findings, ...forOld];
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
-  return [...findings, error([...path, "tls"], what, "leave it out")];
+  return [...findings, ...forOld, error([...path, "tls"], what, "leave it out")];
 }
 
 /** Servers that get connections. */
