@@ -6,6 +6,7 @@ import { accessLines } from "../../src/control/config/log_templates.ts";
 import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
 import {
   ACCESS_SHARE_ALL,
+  Balance,
   checkPlan,
   makePlan,
   NO_SIZES,
@@ -15,6 +16,9 @@ import {
   ProxyStatus,
   TRUSTED_BYTES,
 } from "../../src/plan/plan.ts";
+import type { Random } from "./random.ts";
+
+const COUNTING = [Balance.LeastConnections, Balance.RandomTwo, Balance.PeakEwma, Balance.ConsistentHash];
 
 /** What runs look at: a line of a connection, and one of a request. */
 const LINES = accessLines({ format: "json" });
@@ -74,6 +78,8 @@ export interface PlanSpec {
   }[];
   /** In use at once at each server; 0: no limit. */
   readonly connectionsMax?: number;
+  /** How servers are chosen: in turns if not given. */
+  readonly balance?: BalanceSpec;
   /** Address records by server number; none for number 0. */
   readonly addresses: readonly (Uint8Array | undefined)[];
   readonly probes: readonly ProbeSpec[];
@@ -96,6 +102,28 @@ export interface ProxySpec {
 export interface GuardSpec {
   readonly connections: number;
   readonly perSource: number;
+}
+
+/** How servers are chosen, and which of them are backups, by number. */
+export interface BalanceSpec {
+  readonly rule: Balance;
+  readonly backups: ReadonlySet<number>;
+}
+
+/** In half of the runs servers are chosen by another rule than in turns. */
+export function someBalance(random: Random, servers: number): BalanceSpec | undefined {
+  if (random.oneIn(2)) return undefined;
+  const rule = random.pick([
+    Balance.RoundRobin,
+    Balance.LeastConnections,
+    Balance.RandomTwo,
+    Balance.PeakEwma,
+    Balance.SourceHash,
+    Balance.ConsistentHash,
+    Balance.First,
+  ]);
+  const all = Array.from({ length: servers }, (_, index) => index + 1);
+  return { rule, backups: new Set(random.oneIn(3) ? all.filter(() => random.oneIn(2)) : []) };
 }
 
 /** By number: listeners whose clients speak TLS, servers that do. */
@@ -196,7 +224,12 @@ export function buildPlan(spec: PlanSpec): Plan {
       plan.upstreamMember[member++] = server;
       plan.serverUpstream[server] = index + 1;
       plan.serverConnectionsMax[server] = spec.connectionsMax ?? 0;
+      plan.serverBackup[server] = spec.balance?.backups.has(server) ? 1 : 0;
     }
+    const rule = spec.balance?.rule ?? Balance.RoundRobin;
+    plan.upstreamBalance[index + 1] = rule;
+    plan.upstreamCounted[index + 1] = COUNTING.includes(rule) ? 1 : 0;
+    plan.upstreamLoadMax[index + 1] = rule === Balance.ConsistentHash ? 125 : 0;
   });
   probes.forEach((probe, index) => {
     const number = index + 1;

@@ -33,6 +33,7 @@ import {
   ipAddress,
   type PlanSpec,
   type ProxySpec,
+  someBalance,
   type TlsSpec,
   unixAddress,
 } from "./plans.ts";
@@ -50,6 +51,7 @@ const TLS_SALT = 0x715;
 const PROXY_SALT = 0x9407;
 /** The least that a socket takes in before which a header must be whole: as Linux has it, not a byte. */
 const HEADER_ROOM = 256;
+const BALANCE_SALT = 0xba1;
 const LIMITS_SALT = 0x11f1;
 const GUARD_SALT = 0x6a7d;
 
@@ -168,6 +170,7 @@ export class Traffic implements Scenario {
       probes: [],
       tls: this.#someTls(),
       proxy: this.#someProxy(upstreams),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
       guard: this.#someGuard(random.fork(GUARD_SALT)),
     };
     this.#plan = buildPlan(this.#spec);

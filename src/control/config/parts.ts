@@ -180,6 +180,8 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
         target: addressText(target.address) + target.base,
         address: addressText(address),
         probe,
+        weight: target.weight,
+        backup: target.backup,
       });
     }
     upstreams.push({ number, name, configured, servers: members });

@@ -1,6 +1,7 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
+import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./leads.ts";
@@ -141,17 +142,19 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const udp = users?.get("udp");
-  if (users === undefined) return [];
+  const balanced = checkBalance(name, upstream, http !== undefined, tcp ?? udp, raw);
+  if (users === undefined) return balanced;
   const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
   if (tcp === undefined && http === undefined) {
     return [
+      ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
     ];
   }
-  return [...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
+  return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
 }
 
 /** Servers that get datagrams. */
