@@ -10,8 +10,8 @@ import type { Config } from "./schema.ts";
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
-const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle"];
-const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "queue"];
+const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle", "write-stall", "half-closed"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queue"];
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
@@ -85,7 +85,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
-    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, path, ["accept-proxy", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -152,6 +152,7 @@ function ofUpstream(
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
+      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
   return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];

@@ -103,7 +103,7 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     placeClient(question, certified);
     const { view, refusal } = admission(world, entry, "own");
     const known = { ...empty, listener: listenerView(world, entry), admission: view };
-    return refusal === undefined ? { ...known, ...datagram(world, entry) } : { ...known, decision: refusal };
+    return { ...known, ...datagram(world, entry, refusal) };
   }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
