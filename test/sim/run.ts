@@ -62,6 +62,8 @@ const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
 /** Rows of the statistics that runs use. */
 const NUMBERS_MAX = 64;
+/** Elements of a counter's column that a run may touch: reasons, those of each listener, buckets. */
+const TOUCHED_MAX = 4_096;
 
 /** What must hold does not. */
 export class Broken extends Error {
@@ -126,7 +128,7 @@ export class Memory {
     for (
       const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]
     ) {
-      column.fill(0, 0, NUMBERS_MAX);
+      column.fill(0, 0, TOUCHED_MAX);
     }
     openAsks(this.asks).askState.fill(0);
   }
