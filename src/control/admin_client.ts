@@ -28,7 +28,7 @@ export class LiveError extends Error {
 }
 
 /**
- * Asks, and reads an answer of JSON.
+ * Asks, and reads an answer of JSON. What has a body is to change something: it is sent by POST.
  * @param isAnswer whether it is what the path answers: else somebody else has
  * @throws LiveError
  */
@@ -36,12 +36,13 @@ export async function askJson<T>(
   door: Door,
   path: string,
   isAnswer: (answer: Partial<T>) => boolean,
+  body?: object,
 ): Promise<T> {
   const { admin, token } = door;
   const where = admin.kind === "unix" ? addressText(admin.address) : `http://${addressText(admin.address)}`;
-  const { status, body } = await get(door, where, path);
-  if (status === 200) return answerIn(body, where, isAnswer);
-  const said = shown(body.trim().split("\n")[0], REFUSAL_CHARACTERS_MAX);
+  const { status, body: answer } = await send(door, where, path, body);
+  if (status === 200) return answerIn(answer, where, isAnswer);
+  const said = shown(answer.trim().split("\n")[0], REFUSAL_CHARACTERS_MAX);
   switch (status) {
     case 400:
       throw new LiveError(said.replace(/^sluice: /, ""), 2);
@@ -69,22 +70,31 @@ function answerIn<T>(body: string, where: string, isAnswer: (answer: Partial<T>)
   throw new LiveError(`${where} answers, but not as an admin API does; is it a listener of Sluice's?`);
 }
 
-function get(
+function send(
   { admin, token }: Door,
   where: string,
   path: string,
+  body: object | undefined,
 ): Promise<{ status: number; body: string }> {
   const to = admin.kind === "unix"
     ? { socketPath: admin.address.path }
     : { host: admin.address.ip, port: admin.address.port };
-  const headers = { Host: "localhost", ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }) };
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const method = text === undefined ? "GET" : "POST";
+  const headers = {
+    Host: "localhost",
+    ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+    ...(text === undefined
+      ? {}
+      : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) }),
+  };
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
       clearTimeout(timer);
       reject(new LiveError(why));
       sent.destroy();
     };
-    const sent = request({ ...to, path, headers, agent: false }, (answer) => {
+    const sent = request({ ...to, method, path, headers, agent: false }, (answer) => {
       const parts: Uint8Array[] = [];
       let bytes = 0;
       answer.on("data", (part: Uint8Array) => {
@@ -109,6 +119,6 @@ function get(
         }); start Sluice, or say where it is with --admin`,
       );
     });
-    sent.end();
+    sent.end(text);
   });
 }

@@ -25,6 +25,7 @@ import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
+import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -111,6 +112,7 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
+  #drains: Drains | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
   #recent: Recent | undefined;
@@ -275,6 +277,7 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
+    this.#drains = new Drains(this.#directory, this.#reactors.shared);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
@@ -333,6 +336,7 @@ export class App {
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
+      drains: this.#drains!,
       sources: reactors.sources,
       lists: () => this.#lists.status(),
       directory: this.#directory,
@@ -381,6 +385,7 @@ export class App {
     );
     for (const warning of warnings) this.#log.warn("config", warning);
     this.#plan = plan;
+    this.#drains?.apply();
     return plan;
   }
 

@@ -10,7 +10,7 @@ import { processUsage } from "./process_usage.ts";
 import { Family, Histogram } from "./prometheus.ts";
 import { refusalsOf } from "./refusals.ts";
 import { type Column, type Sight, sum, sumCount } from "./sight.ts";
-import { entries, healthText, runtime } from "./status.ts";
+import { entries, healthText, runtime, standingOf } from "./status.ts";
 import { VERSION } from "./version.ts";
 
 /** Of health checks alone: no connection ends with them. */
@@ -152,7 +152,8 @@ function ofUpstreams({ directory, shared }: Sight): Family[] {
   return [queued, servers];
 }
 
-function ofServers({ reactors, directory, shared, health }: Sight): Family[] {
+function ofServers(sight: Sight): Family[] {
+  const { reactors, directory, shared, health } = sight;
   const changed = new Family(
     "gauge",
     "sluice_server_health_changed_seconds",
@@ -162,6 +163,21 @@ function ofServers({ reactors, directory, shared, health }: Sight): Family[] {
     "least gauge",
     "sluice_server_up",
     "0 while the server is taken out by its health check; 1 otherwise, also without one.",
+  );
+  const weight = new Family(
+    "gauge",
+    "sluice_server_weight",
+    "What it counts in balancing now: less than configured in its slow start, 0 while it is drained.",
+  );
+  const drained = new Family(
+    "least gauge",
+    "sluice_server_drained",
+    "1 while the server is drained: it gets nothing new.",
+  );
+  const latency = new Family(
+    "gauge",
+    "sluice_server_latency_seconds",
+    "Its smoothed latency, where peak-ewma chooses by it.",
   );
   const opened = new Family("counter", "sluice_server_connects_total", "Connects begun.");
   const requests = new Family(
@@ -184,6 +200,11 @@ function ofServers({ reactors, directory, shared, health }: Sight): Family[] {
     for (const number of servers) {
       const labels = { upstream: name, server: directory.servers.get(number)?.address ?? "" };
       up.set(labels, shared.serverVerdict[number] === Verdict.Down ? 0 : 1);
+      const isDrained = shared.serverDrained[number], [share, latencyMs] = standingOf(sight, number);
+      const full = directory.servers.get(number)?.weight ?? 1;
+      weight.set(labels, isDrained === 1 ? 0 : full * share);
+      drained.set(labels, isDrained);
+      if (latencyMs !== 0) latency.set(labels, latencyMs / 1_000);
       opened.set(labels, sum(reactors, "serverOpened", number));
       requests.set(labels, sum(reactors, "serverRequests", number));
       failed.set(labels, sum(reactors, "serverFailed", number));
@@ -194,7 +215,7 @@ function ofServers({ reactors, directory, shared, health }: Sight): Family[] {
       if (known !== undefined) changed.set(labels, known.sinceMs / 1_000);
     }
   }
-  return [up, changed, opened, requests, failed, current, bytes];
+  return [up, changed, opened, requests, failed, current, bytes, weight, drained, latency];
 }
 
 /** Numbers of listeners and upstreams that have histograms of their own; the rest have theirs together. */

@@ -188,7 +188,10 @@ export class Reactors {
   }
 
   clearServer(number: number): void {
-    this.shared.serverVerdict[number] = Verdict.Unchecked;
+    const { serverVerdict, serverDrained, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
+    serverVerdict[number] = Verdict.Unchecked;
+    serverDrained[number] = 0;
+    serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
     this.shared.serverAvoided[number] = 0;
     for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }

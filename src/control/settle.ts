@@ -70,7 +70,10 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
     const state = exchanges.exState[ex];
     if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
     sourceGive(sources, exchanges.exSource[ex]);
-    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+    if (exchanges.exFlags[ex] & ExFlag.Placed) {
+      Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+      Atomics.sub(shared.upstreamInUse, exchanges.exUpstream[ex], 1);
+    }
     if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
@@ -91,7 +94,7 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
-  lost.push(...flowsOf(reactor, slots.slotState, shared));
+  lost.push(...flowsOf(reactor, slots.slotState, shared, sources));
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
@@ -115,11 +118,16 @@ function flowsOf(
   { room, sizes, tables, stats }: DeadReactor,
   slotState: Uint8Array,
   shared: Shared,
+  sources: Sources,
 ): LostConnection[] {
   const flows = openFlows(tables.flows, sizes.slots), lost: LostConnection[] = [];
   for (let slot = 1; slot < sizes.slots; slot++) {
     if (slotState[slot] !== SlotState.Flow) continue;
-    if (flows.flowFlags[slot] & FlowFlag.Placed) Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+    sourceGive(sources, flows.flowSource[slot]);
+    if (flows.flowFlags[slot] & FlowFlag.Placed) {
+      Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+      Atomics.sub(shared.upstreamInUse, flows.flowUpstream[slot], 1);
+    }
     countLost(stats, flows.flowListener[slot], Math.max(0, clockMs() - flows.flowStartMs[slot]));
     lost.push({
       room,

@@ -12,6 +12,7 @@ import type { CertificateStatus } from "./certificates/store.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
+import type { Drains } from "./drains.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { ListStatus } from "./lists.ts";
@@ -75,6 +76,8 @@ export interface Sight {
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
+  /** Who gets nothing new. */
+  readonly drains: Drains;
   readonly sources: Sources;
   /** The files of lists. */
   readonly lists: () => readonly ListStatus[];

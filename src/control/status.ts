@@ -1,6 +1,8 @@
 // The state of the process as one plain object, as /status shows it.
 import process from "node:process";
 import { REASONS } from "../shared/reason.ts";
+import { shareOf } from "../policy/candidates.ts";
+import { latencyOf } from "../policy/latency.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { Count } from "../shared/stats.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
@@ -52,6 +54,7 @@ function toldOf(sight: Sight): Told {
       { number, name, servers, names },
     ) => ({
       name,
+      balance: sight.published()?.config.upstreams[name]?.balance.rule ?? null,
       queued: Atomics.load(shared.upstreamWaiting, number),
       servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
         serverOf(sight, entry)
@@ -196,10 +199,22 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
   };
 }
 
-export function serverOf(
-  { reactors, shared, health, directory }: Sight,
-  { number, address, target, probe }: ServerEntry,
-): ServerStatus {
+/** What balancing goes by now: the share of its weight that a server has, 1 but in its slow start, and its latency in
+ * milliseconds, 0 where nothing is known. */
+export function standingOf(
+  { shared, published, clockMs }: Sight,
+  server: number,
+): [share: number, latencyMs: number] {
+  if (shared.serverUpMs[server] === 0 && shared.serverLatencyMs[server] === 0) return [1, 0];
+  const plan = published()?.plan, nowMs = clockMs();
+  const share = plan === undefined ? 1 : shareOf(plan, plan.serverUpstream[server], server, shared, nowMs);
+  return [share, latencyOf(shared, server, nowMs)];
+}
+
+export function serverOf(sight: Sight, server: ServerEntry): ServerStatus {
+  const { reactors, shared, health, directory } = sight,
+    { number, address, target, probe, weight, backup } = server;
+  const [share, latencyMs] = standingOf(sight, number);
   const known = probe === 0 ? undefined : health.of(probe);
   const entry = directory.probes.get(probe);
   const verdict: Verdict = shared.serverVerdict[number];
@@ -211,6 +226,11 @@ export function serverOf(
     since: known === undefined || verdict === Verdict.Unchecked ? null : time(known.sinceMs),
     why: cause === undefined ? null : { at: time(cause.atMs), ...resultOf(cause, entry) },
     last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last, entry) },
+    weight,
+    slow_start: share >= 1 ? null : Math.round(share * 100) / 100,
+    backup,
+    drained: shared.serverDrained[number] === 1,
+    latency_ms: latencyMs === 0 ? null : Math.round(latencyMs * 1_000) / 1_000,
     connections: {
       now: sum(reactors, "serverCurrent", number),
       total: sum(reactors, "serverOpened", number),

@@ -1,5 +1,6 @@
 // What /status says, as types: an interface, on which dashboards and scripts hang. Names are in snake case, as in the
 // log; times are RFC 3339, durations in seconds; "up" is what clients send, "down" what servers send.
+import type { Rule } from "./config/balance_schema.ts";
 import type { Phase, RecentView } from "./sight.ts";
 
 export interface Status {
@@ -145,6 +146,8 @@ export interface ListenerStatus {
 
 export interface UpstreamStatus {
   readonly name: string;
+  /** How a server is chosen; null before there is a configuration. */
+  readonly balance: Rule | null;
   /** Those that wait for a place at one of its servers. */
   readonly queued: number;
   readonly servers: readonly ServerStatus[];
@@ -197,6 +200,14 @@ export interface ServerStatus {
   /** Why it is down; for one that is up, its last failure (of several that are the same, the first). */
   readonly why: ChangeStatus | null;
   readonly last_check: LastCheckStatus | null;
+  /** 0: it gets nothing new. */
+  readonly weight: number;
+  /** In slow start, what it has of its weight; null: all of it. */
+  readonly slow_start: number | null;
+  readonly backup: boolean;
+  readonly drained: boolean;
+  /** As peak-ewma sees it; null: nothing is known. */
+  readonly latency_ms: number | null;
   readonly connections: { readonly now: number; readonly total: number; readonly failed: number };
   /** Requests that got a connection to it, new or kept. */
   readonly requests: number;

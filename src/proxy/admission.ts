@@ -126,11 +126,11 @@ function enterSource(guards: Guards, guard: number, source: number, nowTicks: nu
 /** The connection that was admitted last has somebody who gives it back. */
 export function charged(): void {
   if (admittedSource !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
+  admittedSource = NONE;
 }
 
 /** Takes back that a connection was admitted. */
 export function unadmit(): void {
   sourceGive(sources, admittedSource);
   charged();
-  admittedSource = NONE;
 }

@@ -9,6 +9,7 @@ import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from 
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
+import { isHashed } from "../policy/balance.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
@@ -63,7 +64,16 @@ import {
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { queueLook, queueTell } from "./queue.ts";
-import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reachTimed, reasonOf } from "./reach.ts";
+import {
+  latencyCame,
+  Reached,
+  reachFailed,
+  reachFirst,
+  reachNext,
+  reachOpened,
+  reachTimed,
+  reasonOf,
+} from "./reach.ts";
 import {
   forwardEvent,
   headEvent,
@@ -75,7 +85,7 @@ import {
   requestTimeout,
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
-import { connectedSlot, connectTo } from "./server.ts";
+import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
 import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
@@ -217,8 +227,10 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
+  const upstream = exUpstream[ex];
+  if (isHashed(plan, upstream)) exFirst[ex] = keyOfClient(plan, upstream, down);
   if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0; // of who had this row before
-  reached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
+  reached(ex, standsBehind(upstream) ? Reached.Full : reachFirst(ex));
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
@@ -389,6 +401,7 @@ function connected(ex: number): void {
   if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  latencyCame(ex);
   tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;

@@ -16,6 +16,8 @@ export let exUp: Uint32Array;
 export let exUpstream: Uint16Array;
 export let exServer: Uint32Array;
 export let exFirst: Uint32Array;
+export let exWalk: Uint32Array;
+export let exReachMs: Float64Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exIdleReason: Uint8Array;
@@ -65,6 +67,8 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exUpstream,
     exServer,
     exFirst,
+    exWalk,
+    exReachMs,
     exGeneration,
     exIdleTicks,
     exIdleReason,

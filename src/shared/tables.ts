@@ -158,7 +158,11 @@ export const EXCHANGES = {
   exUp: [Uint32Array, 1], // the server's end, or NONE
   exUpstream: [Uint16Array, 1],
   exServer: [Uint32Array, 1], // server now in use, or NONE
-  exFirst: [Uint32Array, 1], // the upstream's member that was picked first (a probe: its number)
+  // Where the walk over its upstream's servers began: the member that was picked first, or the key that rules
+  // that hash go by (a probe: its number).
+  exFirst: [Uint32Array, 1],
+  exWalk: [Uint32Array, 1], // which of them it has asked (policy/balance.ts)
+  exReachMs: [Float64Array, 1], // when its server was chosen, where latency is looked at
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
   exIdleReason: [Uint8Array, 1], // Reason by which it is ended then
@@ -216,6 +220,7 @@ export const FLOWS = {
   flowServer: [Uint32Array, 1],
   flowTried: [Uint16Array, 1], // servers tried or passed over
   flowFlags: [Uint8Array, 1], // FlowFlag
+  flowSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
   flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
   flowUpDatagrams: [Float64Array, 1],

@@ -147,7 +147,15 @@ test("a server given twice is one label set: counts are added, up is the least",
   const { sight, reactors } = makeFixture();
   const { directory, shared } = sight;
   for (const number of SERVERS) {
-    directory.add("servers", { number, upstream: "app", target: "x", address: "10.0.0.1:9001", probe: 0 });
+    directory.add("servers", {
+      number,
+      upstream: "app",
+      target: "x",
+      address: "10.0.0.1:9001",
+      probe: 0,
+      weight: 1,
+      backup: false,
+    });
     reactors[0].stats.serverOpened[number] = 10;
   }
   shared.serverVerdict[SERVERS[1]] = Verdict.Down;

@@ -4,6 +4,7 @@ import type { AcmeStatus } from "../../src/control/acme/acme.ts";
 import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
 import type { CertificateStatus } from "../../src/control/certificates/store.ts";
+import { Drains } from "../../src/control/drains.ts";
 import { Directory } from "../../src/control/directory.ts";
 import { HealthHistory } from "../../src/control/health_history.ts";
 import { Output } from "../../src/control/output.ts";
@@ -43,6 +44,8 @@ export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Ke
   return { log: Log.open({ level: "debug", format: "text", output: kept.output, ...options }), kept };
 }
 
+const PLAIN = { weight: 1, backup: false };
+
 /** `host` as directory entries name it: server N of three has the address 10.0.0.N:9001. */
 export function fillDirectory(directory: Directory, upstream = "app"): void {
   directory.begin();
@@ -57,7 +60,7 @@ export function fillDirectory(directory: Directory, upstream = "app"): void {
   SERVERS.forEach((number, index) => {
     const address = `10.0.0.${index + 1}:9001`;
     const probe = PROBES[index];
-    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe });
+    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe, ...PLAIN });
     directory.add("probes", {
       number: probe,
       address,
@@ -112,6 +115,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     worker: {},
     log: new LogRing(LogRing.make()),
   }));
+  const shared = openShared(makeShared());
   let nowMs = 1_000_000;
   const recent = new Recent(reactors, () => nowMs);
   const fixture: Fixture = {
@@ -139,7 +143,8 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
         return peer !== undefined;
       },
       deaths: () => 1,
-      shared: openShared(makeShared()),
+      shared,
+      drains: new Drains(directory, shared),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
       directory,

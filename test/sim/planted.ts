@@ -126,7 +126,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a server is tried twice",
     file: reach,
-    edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
+    edits: [["    exWalk[ex] = walked;\n", "    if (exTried[ex] !== 1) exWalk[ex] = walked;\n"]],
   },
   {
     name: "a Plan is never given back",

@@ -295,7 +295,10 @@ export class Run {
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
       if (state === ExState.Queue) Atomics.sub(this.shared.upstreamWaiting, exUpstream[exchange], 1);
-      if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+      if (exFlags[exchange] & ExFlag.Placed) {
+        Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+        Atomics.sub(this.shared.upstreamInUse, exUpstream[exchange], 1);
+      }
       lost++;
     }
     this.stats.ended[Reason.ReactorDied] += lost;

@@ -164,14 +164,19 @@ describe("servers and status", () => {
       deepStrictEqual([answer.total, answer.matched, answer.shown, answer.truncated], [2, 2, 2, false]);
       deepStrictEqual(Object.keys(up).sort(), [
         "address",
+        "backup",
         "bytes",
         "connections",
+        "drained",
         "health",
         "last_check",
+        "latency_ms",
         "requests",
         "since",
+        "slow_start",
         "target",
         "upstream",
+        "weight",
         "why",
       ]);
       deepStrictEqual([up.upstream, up.address, up.health], ["tcp://127.0.0.1:0", server.address, "up"]);

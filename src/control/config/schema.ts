@@ -307,7 +307,6 @@ const file = key(
           description: "a group of servers, by name",
           short: "servers",
           later: [
-            "slow-start",
             "outlier",
             "retry",
             "sticky",

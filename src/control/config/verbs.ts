@@ -263,6 +263,17 @@ export const VERBS: readonly Verb[] = [
     examples: ["sluice servers --health down", "sluice servers --upstream app --sort failed"],
   },
   {
+    name: "drain",
+    summary: "a server of the running Sluice gets nothing new, what it has goes on; or --undo",
+    usage: ["ADDRESS|TARGET|HOST [--upstream NAME] [--undo]"],
+    flags: [
+      { ...UPSTREAM, description: "only that of this upstream; else of all that have it", many: undefined },
+      { name: "--undo", description: "it gets connections again" },
+      ...LIVE,
+    ],
+    examples: ["sluice drain 10.0.0.1:8080", "sluice drain 10.0.0.1 --undo"],
+  },
+  {
     name: "why",
     summary: "what a reason of the access log means: cause, what to look at, what to change",
     usage: ["[REASON|STATUS|ERRNO|ALERT]"],
@@ -305,7 +316,6 @@ export const VERBS: readonly Verb[] = [
 
 /** Verbs that are designed but not supported in this version. */
 export const VERBS_LATER: readonly string[] = [
-  "drain",
   "reload",
   "upgrade",
   "top",

@@ -16,7 +16,9 @@ export function datagram(world: World, { name, number }: ListenerEntry): Partial
   if (upstream === NONE) return { timeouts, decision: dropped(Reason.DestinationUnavailable, null) };
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   const now = Math.ceil(clockMs() / TICK_MS);
-  const balanced = balance(world, upstream, (server) => world.shared.serverAvoided[server] > now);
+  const balanced = balance(world, upstream, {
+    isAvoided: (server) => world.shared.serverAvoided[server] > now,
+  });
   const { view } = balanced;
   return {
     upstream: view,

@@ -24,6 +24,7 @@ export function serverColumns(nowMs: number): readonly Column<ServerView>[] {
     { title: "SERVER", of: ({ address }) => address },
     { title: "HEALTH", of: ({ health }) => health },
     { title: "SINCE", of: ({ since }) => sinceText(since, nowMs), right: true },
+    { title: "WEIGHT", of: weightText },
     { title: "NOW", of: ({ connections }) => countText(connections.now), right: true },
     { title: "TOTAL", of: ({ connections }) => countText(connections.total), right: true },
     { title: "FAILED", of: ({ connections }) => countText(connections.failed), right: true },
@@ -31,6 +32,16 @@ export function serverColumns(nowMs: number): readonly Column<ServerView>[] {
     { title: "DOWN", of: ({ bytes }) => bytesText(bytes.down), right: true },
     { title: "LAST CHECK", of: lastCheck },
   ];
+}
+
+/** What it counts in balancing, and why not as configured. */
+function weightText({ weight, slow_start: share, backup, drained }: ServerView): string {
+  const words = [
+    ...(share === null ? [] : [`${Math.round(share * 100)}%`]),
+    ...(backup ? ["backup"] : []),
+    ...(drained ? ["drained"] : []),
+  ];
+  return [String(weight), ...words].join(" ");
 }
 
 /** Why it is down, else what the last check heard. */
