@@ -23,7 +23,7 @@ import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
-import { Reason } from "../../src/shared/reason.ts";
+import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
@@ -60,8 +60,8 @@ const QUIET_MS = 6_000;
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
-/** Rows of the statistics that runs use. */
-const NUMBERS_MAX = 64;
+/** Rows of the statistics that runs use: numbers of listeners and servers, reasons. */
+const NUMBERS_MAX = Math.max(64, REASON_COUNT);
 
 /** What must hold does not. */
 export class Broken extends Error {
@@ -293,7 +293,10 @@ export class Run {
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
       if (state === ExState.Queue) Atomics.sub(this.shared.upstreamWaiting, exUpstream[exchange], 1);
-      if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+      if (exFlags[exchange] & ExFlag.Placed) {
+        Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+        Atomics.sub(this.shared.upstreamInUse, exUpstream[exchange], 1);
+      }
       lost++;
     }
     this.stats.ended[Reason.ReactorDied] += lost;

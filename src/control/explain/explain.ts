@@ -103,7 +103,7 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     placeClient(question, certified);
     const { view, refusal } = admission(world, entry, "own");
     const known = { ...empty, listener: listenerView(world, entry), admission: view };
-    return refusal === undefined ? { ...known, ...datagram(world, entry) } : { ...known, decision: refusal };
+    return { ...known, ...datagram(world, entry, refusal) };
   }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
@@ -303,7 +303,7 @@ function toUpstream(
   if (upstream === NONE) {
     return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
   }
-  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const balanced = balance(world, upstream, { head: inputs.head }), { view, server, full } = balanced;
   const limited = view.servers.some(({ max_connections: most }) => most !== null);
   const known: Partial<Explanation> = {
     upstream: view,
