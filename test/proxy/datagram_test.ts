@@ -315,7 +315,6 @@ function run(seed: number): void {
       flows: makeTable(FLOWS, SLOTS_ROWS),
     },
     stats,
-    sources: makeSources(1, 1),
     shared: memory,
     sources: makeSources(CONNECTIONS, seed),
     log,

@@ -8,7 +8,7 @@ import {
   NONE,
   SMALL_BLOCKS_MAX,
 } from "../../src/base/limits.ts";
-import { BugError } from "../../src/base/assert.ts";
+import { assert, BugError } from "../../src/base/assert.ts";
 import { blocksTaken, giveBlock, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
@@ -23,7 +23,7 @@ import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
-import { Reason } from "../../src/shared/reason.ts";
+import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
@@ -60,8 +60,9 @@ const QUIET_MS = 6_000;
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
-/** Rows of the statistics that runs use. */
-const NUMBERS_MAX = 64;
+/** Rows of the statistics that runs use, reasons among them. */
+const NUMBERS_MAX = 128;
+assert(REASON_COUNT <= NUMBERS_MAX, "run: counts of a run before would stay");
 
 /** What must hold does not. */
 export class Broken extends Error {
