@@ -14,9 +14,9 @@ export let flowSocket: Uint16Array;
 export let flowListener: Uint16Array;
 export let flowUpstream: Uint16Array;
 export let flowServer: Uint32Array;
-export let flowSource: Uint32Array;
 export let flowTried: Uint16Array;
 export let flowFlags: Uint8Array;
+export let flowSource: Uint32Array;
 export let flowIdleTicks: Uint32Array;
 export let flowResponses: Int32Array;
 export let flowUpDatagrams: Float64Array;
@@ -51,9 +51,9 @@ export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
     flowListener,
     flowUpstream,
     flowServer,
-    flowSource,
     flowTried,
     flowFlags,
+    flowSource,
     flowIdleTicks,
     flowResponses,
     flowUpDatagrams,
@@ -126,7 +126,6 @@ export function flowPut(slot: number, ints: Int32Array, at: number, socket: numb
   flowSocket[slot] = socket;
   flowFlags[slot] = 0;
   flowTried[slot] = 0;
-  flowSource[slot] = NONE;
   flowUpDatagrams[slot] =
     flowDownDatagrams[slot] =
     flowUpBytes[slot] =

@@ -28,7 +28,7 @@ import { HttpServer, type ServerWorld } from "./http_server.ts";
 import type { Weather } from "./kernel.ts";
 import { Trouble } from "./peer.ts";
 import { someFate } from "./dice.ts";
-import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import { buildPlan, ipAddress, type PlanSpec, someBalance, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, ROOM, type Run, type Scenario } from "./run.ts";
 import { Socket } from "./socket.ts";
@@ -42,6 +42,7 @@ const BACKLOG = 40;
 const TICKS_MS = 250;
 const FORWARDED_BITS = 18;
 const TLS_SALT = 0x715;
+const BALANCE_SALT = 0xba1;
 
 const TROUBLES = [Trouble.Reset, Trouble.Reset, Trouble.Reset, Trouble.Vanish, Trouble.Close, Trouble.Stall];
 
@@ -240,6 +241,7 @@ export class HttpTraffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
     };
   }
 

@@ -1,6 +1,7 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
+import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./leads.ts";
@@ -141,10 +142,12 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const udp = users?.get("udp");
-  if (users === undefined) return [];
+  const balanced = checkBalance(name, upstream, http !== undefined, tcp ?? udp, raw);
+  if (users === undefined) return balanced;
   const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
   if (tcp === undefined && http === undefined) {
     return [
+      ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
@@ -152,17 +155,20 @@ function ofUpstream(
       ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
-  return [...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
+  return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
 }
 
 /** Servers that get datagrams. */
 function ofDatagramServers(
   name: string,
-  { servers, tls }: Config["upstreams"][string],
+  { servers, tls, "send-proxy": told }: Config["upstreams"][string],
   udp: string,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
+  const isOld = told?.version === "v1";
+  const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
+  const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -174,10 +180,9 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
-  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
+  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return [...findings, ...forOld];
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
-  return [...findings, error([...path, "tls"], what, "leave it out")];
+  return [...findings, ...forOld, error([...path, "tls"], what, "leave it out")];
 }
 
 /** Servers that get connections. */

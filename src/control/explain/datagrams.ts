@@ -24,7 +24,9 @@ export function datagram(
   if (upstream === NONE) return { timeouts, decision: dropped(Reason.DestinationUnavailable, null) };
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   const now = Math.ceil(clockMs() / TICK_MS);
-  const balanced = balance(world, upstream, (server) => world.shared.serverAvoided[server] > now);
+  const balanced = balance(world, upstream, {
+    isAvoided: (server) => world.shared.serverAvoided[server] > now,
+  });
   const { view } = balanced;
   return {
     upstream: view,

@@ -303,7 +303,7 @@ function toUpstream(
   if (upstream === NONE) {
     return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
   }
-  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const balanced = balance(world, upstream, { head: inputs.head }), { view, server, full } = balanced;
   const limited = view.servers.some(({ max_connections: most }) => most !== null);
   const known: Partial<Explanation> = {
     upstream: view,

@@ -105,7 +105,13 @@ test("one value of each flag, in both spellings", () => {
       100,
       "the least",
     ],
-    ["--balance", "round-robin", (config) => config.upstreams["tcp://:9000"].balance, "round-robin", "word"],
+    [
+      "--balance",
+      "random-two",
+      (config) => config.upstreams["tcp://:9000"].balance.rule,
+      "random-two",
+      "word",
+    ],
     ["--health", "off", (config) => config.upstreams["tcp://:9000"].health, "off", "word"],
   ];
   for (const [flag, value, read, want, why] of cases) {
@@ -305,8 +311,8 @@ test("problems name the argument and the remedy", () => {
       "no brackets",
     ],
     [
-      ["tcp://:9000=a:1;weight=3"],
-      'tcp://:9000=a:1;weight=3: option "weight" is not supported in this version; write a:1',
+      ["tcp://:9000=a:1;weight=300"],
+      'tcp://:9000=a:1;weight=300: weight: "300" is too large; write a value from 0 to 256',
       "later",
     ],
     [
@@ -501,8 +507,8 @@ test("problems name the argument and the remedy", () => {
       "the secret is not repeated",
     ],
     [
-      [L, "--balance", "first"],
-      '--balance: "first" is not supported in this version; write round-robin',
+      [L, "--balance", "fist"],
+      '--balance: unknown value "fist"; did you mean "first"?',
       "later",
     ],
     [
