@@ -250,6 +250,7 @@ function begin(socket: number, at: number): number {
     giveUntouchedSlot(slot);
     return refuse(listener, at, failedBy, failedErrno);
   }
+  flowFind(arenaInts, at, socket); // who gave way may have moved what was found
   flowPut(slot, arenaInts, at, socket);
   flowSource[slot] = admittedSource;
   charged();
