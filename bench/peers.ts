@@ -69,6 +69,16 @@ export const sluiceLimited: Proxy = {
   ],
 };
 
+/** Sluice with a limit for each connection. */
+export function slowed(rate: string): Proxy {
+  return {
+    name: `sluice, ${rate}`,
+    column: "sluice",
+    missing: () => missingFile("dist/sluice"),
+    command: (place) => [...sluice.command(place), "--bandwidth-per-connection", rate],
+  };
+}
+
 const SLUICE_LOG = "bench/.build/sluice.log";
 
 export const sluiceHttp: Proxy = {

@@ -12,6 +12,7 @@ import { report, writeResults } from "./report.ts";
 import { withProxy } from "./stage.ts";
 import { table } from "./table.ts";
 import { buildTools, needPackages, root } from "./tools.ts";
+import { line as bandwidth } from "./lines/bandwidth.ts";
 import { line as bulk } from "./lines/bulk.ts";
 import { line as churn } from "./lines/churn.ts";
 import { line as cpu } from "./lines/cpu.ts";
@@ -41,7 +42,7 @@ import { lines as udp } from "./lines/udp.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
-  ...[cpu, unpinned, latency, bulk, churn, idle, echo, crowd, flood, start, large, picks, deno],
+  ...[cpu, unpinned, latency, bulk, bandwidth, churn, idle, echo, crowd, flood, start, large, picks, deno],
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
   ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
   ...udp,

@@ -7,6 +7,7 @@ import { NONE } from "../base/limits.ts";
 import { checkGuards, GUARDS, type Guards, type GuardsSizes } from "./guards.ts";
 import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
+import { checkPaces, PACES, type Paces, type PacesSizes } from "./paces.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
 import { checkRouting, ROUTING, type Routing, type RoutingSizes } from "./routing.ts";
 import { checkSni, SNI, type Sni, type SniSizes } from "./sni.ts";
@@ -140,6 +141,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly lines?: LogLinesSizes;
   /** Without it no listener chooses by the name that TLS clients ask for. */
   readonly sni?: SniSizes;
+  /** Without it bytes of no listener are limited. */
+  readonly paces?: PacesSizes;
   /** Without it everybody may come in. */
   readonly guards?: GuardsSizes;
 };
@@ -265,6 +268,7 @@ export type Plan =
     readonly pages: Pages;
     readonly lines: LogLines;
     readonly sni: Sni;
+    readonly paces: Paces;
     readonly guards: Guards;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
@@ -295,13 +299,15 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
   const guardsAt = sniAt + partBytes(SNI, sizes.sni);
-  const arenaAt = guardsAt + partBytes(GUARDS, sizes.guards);
+  const pacesAt = guardsAt + partBytes(GUARDS, sizes.guards);
+  const arenaAt = pacesAt + partBytes(PACES, sizes.paces);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
   makePart(memory, sniAt, SNI, sizes.sni);
   makePart(memory, guardsAt, GUARDS, sizes.guards);
+  makePart(memory, pacesAt, PACES, sizes.paces);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -330,10 +336,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(SNI, sni.sizes);
   const guards = openPart(memory, at, GUARDS);
   at += partBytes(GUARDS, guards.sizes);
+  const paces = openPart(memory, at, PACES);
+  at += partBytes(PACES, paces.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, sni, guards, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, guards, paces, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -347,6 +355,7 @@ export function checkPlan(plan: Plan): void {
   checkPages(plan.pages, plan.arenaBytes);
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
   checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
+  checkPaces(plan.paces);
   checkGuards(plan.guards);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,

@@ -1,11 +1,11 @@
 // The end of an exchange, whatever came before: what it held is given back, accounts are settled, its
 // slots are marked to be closed.
 import { NONE } from "../base/limits.ts";
-import { slotHold } from "../net/slots.ts";
+import { slotFlags, slotHold } from "../net/slots.ts";
 import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { sourceGive } from "../shared/sources.ts";
-import { ExFlag, ExState } from "../shared/tables.ts";
+import { ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { clockMs } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
 import { countEnded, planGive, planOf, sources, stats } from "./context.ts";
@@ -26,6 +26,7 @@ import {
   giveExchange,
 } from "./exchanges.ts";
 import { forgetHead } from "./kept_head.ts";
+import { paceLeave } from "./pace.ts";
 import { probeEnded } from "./probe.ts";
 import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
@@ -80,6 +81,7 @@ export function settle(ex: number): void {
     stats.listenerCurrent[listener]--;
     stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
     stats.listenerLifeMs[listener] += lifeMs;
+    if (slotFlags[down] & SlotFlag.Shaped) paceLeave(down);
     sourceGive(sources, exSource[ex]);
     exSource[ex] = NONE;
     if (up !== NONE) leave(ex);

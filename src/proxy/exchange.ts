@@ -3,7 +3,7 @@
 // is the same without a client. What a request goes through is told in request.ts; together they are the
 // only files that know what happens next, every step is somebody else's.
 import { assert, unreachable } from "../base/assert.ts";
-import { ASK_MS, NONE } from "../base/limits.ts";
+import { ASK_MS, DELAY_MS_MAX, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
@@ -21,6 +21,7 @@ import { readmitted } from "./admission.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
+import { isOver } from "./deadlines.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
   handshakeAccept,
@@ -61,6 +62,7 @@ import {
   introductionBegin,
   introductionGo,
 } from "./introduction.ts";
+import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { queueLook, queueTell } from "./queue.ts";
@@ -131,6 +133,7 @@ function introducing(ex: number, how: Introduced): void {
 
 /** It is known who the client is. `bits`: as it was left. */
 function introduced(ex: number, bits: number): void {
+  paceBegin(ex);
   if (exState[ex] !== ExState.Handshake) return begin(ex, bits);
   const down = exDown[ex], listener = exListener[ex];
   timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
@@ -272,6 +275,11 @@ export function exchangeEvent(slot: number, bits: number): void {
 export function exchangeTimeout(slot: number): void {
   if (slotState[slot] === SlotState.Idle) return poolTimeout(slot);
   const ex = slotEx[slot];
+  // Who waits because we keep bytes back is not to blame: when those have gone it has its time again. A sink that is
+  // full, whose deadline is the server's slot's, waits for nobody but itself.
+  if (slot === exDown[ex] && isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) {
+    return timerSet(slot, clockMs() + DELAY_MS_MAX);
+  }
   switch (exState[ex]) {
     case ExState.Connect:
       if (slot === exDown[ex] && slot !== NONE) {

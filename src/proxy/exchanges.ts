@@ -29,6 +29,7 @@ export let exDownStallTicks: Uint32Array;
 export let exUpStallTicks: Uint32Array;
 export let exStartMs: Float64Array;
 export let exSeenMs: Float64Array;
+export let exMeters: Int32Array;
 export let exFlags: Uint32Array;
 export let exRoute: Uint32Array;
 export let exStatus: Uint16Array;
@@ -80,6 +81,7 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exUpStallTicks,
     exStartMs,
     exSeenMs,
+    exMeters,
     exFlags,
     exRoute,
     exStatus,

@@ -6,6 +6,7 @@ import { Ready, readyAdd, runAgain } from "../net/ready.ts";
 import {
   slotBody,
   slotEx,
+  slotFlags,
   slotPeer,
   slotScanned,
   slotSetState,
@@ -20,7 +21,7 @@ import { latencySample } from "../policy/latency.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../shared/histogram.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
   EADDRNOTAVAIL,
   EAGAIN,
@@ -55,6 +56,7 @@ import {
   exUpstream,
   exWalk,
 } from "./exchanges.ts";
+import { paceJoin, paceLeave } from "./pace.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { poolShrink, poolTake } from "./pool.ts";
 import { queueHand, queueWake } from "./queue.ts";
@@ -223,6 +225,7 @@ function join(ex: number, up: number): void {
   slotPeer[down] = up;
   slotBody[up] = exFlags[ex] & ExFlag.Http ? Body.Head : Body.Raw;
   if (slotScanned[up] !== 0) slotScanned[up] = 0;
+  if (slotFlags[down] & SlotFlag.Shaped) paceJoin(up);
 }
 
 /** The exchange's connection is there: a new one is open from here on. */
@@ -262,6 +265,7 @@ export function part(ex: number, reset: boolean): void {
 /** The exchange has no server's connection any more; whoever took it looks after it. */
 export function leave(ex: number): void {
   givePlace(ex, true);
+  if (slotFlags[exUp[ex]] & SlotFlag.Shaped) paceLeave(exUp[ex]);
   stats.serverCurrent[exServer[ex]]--;
   slotPeer[exDown[ex]] = NONE;
   exUp[ex] = NONE;

@@ -5,7 +5,15 @@ import { unreachable } from "../base/assert.ts";
 import { ARENA_SCRATCH, INTERIM_MAX, NONE } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
-import { slotBody, slotHold, slotMovedBytes, slotReady, slotScanned, slotUnreadBytes } from "../net/slots.ts";
+import {
+  slotBody,
+  slotFlags,
+  slotHold,
+  slotMovedBytes,
+  slotReady,
+  slotScanned,
+  slotUnreadBytes,
+} from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { unreadKeep } from "../net/unread.ts";
 import { isHashed } from "../policy/balance.ts";
@@ -15,7 +23,7 @@ import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { sayChallenge, sayFixed, sayNothing, sayPage, sayRedirect, sayToHttps } from "./answer.ts";
@@ -61,6 +69,7 @@ import {
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
 import { isAlerted, shakenDetail } from "./handshake.ts";
 import { keepHead, keepLine, recallHead, trimHead } from "./kept_head.ts";
+import { paceLeave } from "./pace.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
 import { queueLook, queueTell } from "./queue.ts";
@@ -444,6 +453,7 @@ function moveRequest(ex: number): void {
 function serverDeaf(ex: number, errno: number): void {
   const down = exDown[ex], up = exUp[ex];
   exFlags[ex] |= ExFlag.LastUp;
+  if (slotFlags[up] & SlotFlag.Shaped) paceLeave(up); // what it said is read now or never
   moveAnswer(ex);
   if (exState[ex] !== ExState.Forward || exUp[ex] !== up) return;
   if (!(exFlags[ex] & ExFlag.Answered)) return serverBroke(ex, Reason.ServerReset, errno);

@@ -2,6 +2,7 @@
 // lists connections from them and settles the accounts when their reactor died.
 import type { Layout } from "./columns.ts";
 import { openTable } from "./columns.ts";
+import { METER_WORDS } from "./meters.ts";
 
 /** What a slot (one socket) is doing. Zero is Free, so a zeroed table is an empty table. */
 export const enum SlotState {
@@ -41,6 +42,10 @@ export const enum SlotFlag {
   Sealed = 512,
   /** Its handshake waits for a certificate. */
   Asked = 1024,
+  /** How fast its bytes may come is limited: what is read from it is counted (proxy/pace.ts). */
+  Shaped = 2048,
+  /** It is not read before its delay is over (net/delays.ts), though it may be ready. */
+  Parked = 4096,
 }
 
 /** What the bytes read from a slot are, and how their end is known. */
@@ -71,6 +76,8 @@ export const SLOTS = {
   slotHold: [Uint32Array, 1], // the pipe or block with bytes read here and not yet sent, or NONE
   slotHoldFrom: [Uint16Array, 1], // where they begin (blocks)
   slotHoldBytes: [Uint32Array, 1], // how many they are
+  slotLentBytes: [Uint32Array, 1], // shaped: taken from its meters, and not read yet
+  slotPaidBytes: [Float64Array, 1], // shaped: slotMovedBytes as of when it was last counted
   slotTookKiB: [Uint16Array, 1], // what its sink took since it was last full: how much to splice next
   slotFullMs: [Float64Array, 1], // when its sink last took something, while it is full; 0: it is not
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
@@ -174,6 +181,7 @@ export const EXCHANGES = {
   exUpStallTicks: [Uint32Array, 1], // the server, likewise
   exStartMs: [Float64Array, 1], // clock at the start
   exSeenMs: [Float64Array, 1], // clock at the last event of one of its ends
+  exMeters: [Int32Array, 2 * METER_WORDS], // of a shaped connection: from the client, to it
   // HTTP only: touched by nobody else.
   exFlags: [Uint32Array, 1], // ExFlag
   exRoute: [Uint32Array, 1], // the route that was taken, or NONE

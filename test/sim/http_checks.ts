@@ -150,9 +150,10 @@ function checkExchange(ex: number, state: ExState): void {
   const down = exDown[ex], up = exUp[ex];
   must(!TIMED.has(state) || timerTick[down] !== 0, `an exchange in state ${state} has no deadline`);
   const isDownQueued = (slotFlags[down] & SlotFlag.Queued) !== 0;
+  const isDownParked = (slotFlags[down] & SlotFlag.Parked) !== 0;
   switch (state) {
     case ExState.Head:
-      must(isDownQueued || !readable(down), "stall: a request is there, and nobody looks");
+      must(isDownQueued || isDownParked || !readable(down), "stall: a request is there, and nobody looks");
       return;
     case ExState.Connect:
       must(up === NONE ? isDownQueued : timerTick[up] !== 0, "a connect without deadline");
@@ -173,7 +174,7 @@ function checkWay(from: number, to: number, what: string): void {
   if (slotHold[from] !== NONE) {
     return must(!takes, `stall: the ${what} is held for a sink that would take it`);
   }
-  if (body === Body.Ended) return;
+  if (body === Body.Ended || slotFlags[from] & SlotFlag.Parked) return; // or it waits until a time
   if (body === Body.Head) return must(!readable(from), `stall: a head of the ${what} is there`);
   must(
     !takes || !readable(from),

@@ -1,6 +1,7 @@
 // Plans for the runs, from a few lines of what they say.
 import { ADDRESS_BYTES } from "../../src/base/limits.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
+import { type LimitedListener, placePaces } from "../../src/control/config/compile_paces.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
 import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
@@ -61,6 +62,8 @@ export interface PlanSpec {
   readonly listeners: readonly {
     readonly upstream: number;
     readonly idleMs: number;
+    /** How fast its bytes may go; as fast as they can if not given. */
+    readonly limits?: LimitedListener["configured"]["limits"];
     /** 0: no limit. */
     readonly silenceMs?: number;
     readonly stallMs?: number;
@@ -164,6 +167,12 @@ export function buildPlan(spec: PlanSpec): Plan {
   const { listeners, upstreams, addresses, probes } = spec;
   const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
   const arena = new ArenaWriter(), lines = placeLines(arena, LINES, true);
+  const limited = listeners.map(({ limits = {} }, index) => {
+    return { number: index + 1, name: `listener ${index + 1}`, configured: { limits } };
+  });
+  const paces = placePaces(limited);
+  // What sources and listeners have together is counted where they are.
+  const guard = spec.guard ?? (paces.sizes === undefined ? undefined : { connections: 0, perSource: 0 });
   const plan = makePlan(spec.generation, {
     ...NO_SIZES,
     sockets: listeners.length,
@@ -179,7 +188,8 @@ export function buildPlan(spec: PlanSpec): Plan {
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
-    guards: spec.guard === undefined ? undefined : {
+    paces: paces.sizes,
+    guards: guard === undefined ? undefined : {
       listeners: listeners.length + 1,
       guards: listeners.length + 1,
       lists: 1,
@@ -189,6 +199,7 @@ export function buildPlan(spec: PlanSpec): Plan {
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
+  paces.fill(plan.paces);
   let at = arena.bytes;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
     plan.arena.set(bytes, at);
@@ -249,7 +260,7 @@ export function buildPlan(spec: PlanSpec): Plan {
     plan.probePattern[number] = probe.pattern;
   });
   const nameAt = put(SERVER_NAME);
-  if (spec.guard !== undefined) writeGuards(plan, spec.guard);
+  if (guard !== undefined) writeGuards(plan, guard);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
   plan.trustedAt[0] = put(ALL_CLIENTS);
   if (spec.proxy !== undefined) writeProxy(plan, spec.proxy);

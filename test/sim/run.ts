@@ -10,12 +10,14 @@ import {
 } from "../../src/base/limits.ts";
 import { BugError } from "../../src/base/assert.ts";
 import { blocksTaken, giveBlock, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
+import { delaysCheck, delaysWaiting } from "../../src/net/delays.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { plansHeld } from "../../src/proxy/context.ts";
 import { exchangesTaken, exUpstream } from "../../src/proxy/exchanges.ts";
+import { pacesCheck } from "../../src/proxy/pace.ts";
 import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
@@ -126,8 +128,10 @@ export class Memory {
     for (
       const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]
     ) {
-      column.fill(0, 0, NUMBERS_MAX);
+      column.fill(0, 0, Math.max(NUMBERS_MAX, REASON_COUNT));
     }
+    const { sourceHash, sourceConnections, sourceMeters, sourceNew } = openSources(this.sources);
+    for (const column of [sourceHash, sourceConnections, sourceMeters, sourceNew]) column.fill(0);
     openAsks(this.asks).askState.fill(0);
   }
 }
@@ -313,6 +317,8 @@ export class Run {
     pipesCheck();
     timersCheck();
     tunnelsCheck();
+    delaysCheck();
+    pacesCheck();
     this.#drainLog();
     this.#scenario.turned?.(this);
     this.#watchForBusyLoop();
@@ -419,6 +425,7 @@ export class Run {
     must(slotsTaken() === 0, "a slot was not given back");
     must(pipesTaken() === 0 && pipesOpenCount() === 0, "a pipe was not given back");
     must(plansHeld() === 0, "a Plan was not given back");
+    must(delaysWaiting() === 0, "a slot is parked that is gone");
     if (this.#scenario.role === "reactor") must(timersArmed() === 0, "a timer was not given back");
     for (const room of [ROOM, OTHER_ROOM]) {
       const at = room * PER_LINE;

@@ -26,6 +26,7 @@ import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limi
 import { PROXIED, sealed, v2 } from "../proto/proxy_fixture.ts";
 import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
+import { checkPace, someLimits } from "./paced.ts";
 import { Peer, Trouble } from "./peer.ts";
 import {
   buildPlan,
@@ -52,6 +53,10 @@ const BALANCE_SALT = 0xba1;
 const PROXY_SALT = 0x9407;
 /** The least that a socket takes in before which a header must be whole: as Linux has it, not a byte. */
 const HEADER_ROOM = 256;
+const PACE_SALT = 0xace;
+/** Bytes per second of a connection that is limited. */
+const PACE_LEAST = 40_000;
+const PACE_MOST = 4_000_000;
 const LIMITS_SALT = 0x11f1;
 const GUARD_SALT = 0x6a7d;
 
@@ -73,6 +78,7 @@ interface Connection {
   /** The sockets of its server's side that were given up, or are not yet there. */
   attempts: Socket[];
   adopted: boolean;
+  adoptedMs: number;
   /** It was open when its reactor died. */
   died: boolean;
   /** It was there when all were told to end. */
@@ -157,9 +163,13 @@ export class Traffic implements Scenario {
       ...(bounded ? { silenceMs: ms(), stallMs: ms() } : {}),
       queueMs: this.#limits.pick([200, 2_000]),
     };
+    const pace = random.fork(PACE_SALT);
     this.#spec = {
       generation: 1,
-      listeners: this.listeners.map((index) => ({ upstream: 1 + index % upstreams, idleMs, ...ofListener })),
+      listeners: this.listeners.map((index) => {
+        const limits = someLimits(pace, PACE_LEAST, PACE_MOST, [8]);
+        return { upstream: 1 + index % upstreams, idleMs, ...ofListener, limits };
+      }),
       upstreams: Array.from({ length: upstreams }, () => ({
         servers: this.#someServers(),
         connectMs: random.pick([200, 1_000, 3_000]),
@@ -284,6 +294,7 @@ export class Traffic implements Scenario {
       server: undefined,
       attempts: [],
       adopted: false,
+      adoptedMs: 0,
       died: false,
       endedByUs: false,
       reason: Reason.None,
@@ -304,6 +315,7 @@ export class Traffic implements Scenario {
   adopted(socket: Socket, slot: number): void {
     const connection = this.connections.find(({ client }) => client.socket === socket)!;
     connection.adopted = true;
+    connection.adoptedMs = this.#run.clock.nowMs;
     this.#bySlot.set(slot, connection);
   }
 
@@ -384,8 +396,7 @@ export class Traffic implements Scenario {
   line(line: string): void {
     const told = JSON.parse(line) as AccessLine;
     const reason: Reason = REASONS.findIndex(({ name }) => name === told.reason);
-    if (told.client === null) {
-      must(reason === Reason.LimitReached, "a line without an address");
+    if (reason === Reason.LimitReached) {
       this.#refused++;
       return;
     }
@@ -469,6 +480,32 @@ export class Traffic implements Scenario {
 
   // ---- what must have come of it ----
 
+  turned(run: Run): void {
+    this.#spec.listeners.forEach(({ limits = {} }, listener) => {
+      const { "bandwidth-per-connection": each, "bandwidth-per-source": some, bandwidth: all } = limits;
+      if ((each ?? some ?? all) === undefined) return;
+      let up = 0, down = 0, firstMs = Infinity;
+      for (const connection of this.connections) {
+        if (connection.listener !== listener || !connection.adopted) continue;
+        const { number, client, server, adoptedMs } = connection;
+        const ms = run.clock.nowMs - adoptedMs, told = `connection ${number}`;
+        firstMs = Math.min(firstMs, adoptedMs);
+        up += server?.received ?? 0;
+        // What a server said before it broke is delivered at once.
+        if (server === undefined || server.resetSent || server.vanished) continue;
+        down += client.received;
+        checkPace(told, each?.up, server.received, ms);
+        checkPace(told, each?.down, client.received, ms);
+      }
+      if (firstMs === Infinity) return;
+      const ms = run.clock.nowMs - firstMs, told = `listener ${listener + 1}`;
+      for (const together of [some, all]) { // all clients are one source
+        checkPace(told, together?.up, up, ms);
+        checkPace(told, together?.down, down, ms);
+      }
+    });
+  }
+
   isThrough(run: Run): boolean {
     if (this.connections.every(({ client }) => client.socket.closed)) return true;
     if (!run.isQuiet) return false;
@@ -507,7 +544,7 @@ export class Traffic implements Scenario {
     const isWhole = records + lost === opened || (some && records + lost < opened);
     must(isWhole, `${opened} connections opened, ${records} lines, ${lost} lost`);
     const ended = stats.ended.reduce((sum, count) => sum + count, 0);
-    must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no line, or two");
+    must(stats.ended[Reason.LimitReached] >= this.#refused, "a refused newcomer has two lines");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
     const counted = run.sources.sourceConnections.reduce((sum, count) => sum + Math.abs(count), 0);

@@ -11,6 +11,7 @@ import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
+import { type PlacedPaces, placePaces } from "./compile_paces.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import { type PlacedSni, placeSni, type SniOwner } from "./compile_sni.ts";
 import { toldOfTls } from "./compile_tls.ts";
@@ -55,6 +56,7 @@ interface Places {
   readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
+  readonly paces: PlacedPaces;
   readonly guards: PlacedGuards;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
@@ -140,6 +142,7 @@ function placeBytes(
     routes,
     balance: placeBalance(arena, parts.upstreams, servers),
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
+    paces: placePaces([...parts.listeners.values()]),
     guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
@@ -175,7 +178,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes, sni, guards }: Places,
+  { trusted, pages, lines, routes, sni, guards, paces }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -189,6 +192,7 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     sni: sni.sizes,
+    paces: paces.sizes,
     guards: guards.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
@@ -202,7 +206,7 @@ function writeListeners(
   plan: Plan,
   { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
-  { trusted, https, pages, routes, sni, guards, logNames }: Places,
+  { trusted, https, pages, routes, sni, guards, paces, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -223,6 +227,7 @@ function writeListeners(
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
   sni.fill(plan.sni);
+  paces.fill(plan.paces);
   guards.fill(plan.guards);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {

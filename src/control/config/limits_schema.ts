@@ -2,6 +2,7 @@
 // What lists read from files is list_files.ts's.
 import * as z from "zod";
 import { BUCKET_MS_MAX } from "../../shared/buckets.ts";
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
 import { quoted, type Reading, refused, taken } from "./errors.ts";
 import { count, countDoc, give, key, oneOrList, text } from "./keys.ts";
@@ -167,6 +168,7 @@ export const limits = z.strictObject({
     defaultText: "no limit",
     short: "rate",
   }),
+  ...BANDWIDTHS,
   refuse: key(z.enum(REFUSE_WORDS).prefault("reset"), {
     description:
       "how a connection ends that limits or lists refuse: reset costs nothing more; close leaves a " +

@@ -10,8 +10,8 @@ import type { Config } from "./schema.ts";
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
-const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle"];
-const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "queue"];
+const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle", "write-stall", "half-closed"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queue"];
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
@@ -84,8 +84,9 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...(listener.to === undefined ? [error([...path, "to"], "missing", "write UPSTREAM")] : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
+    ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
-    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, path, ["accept-proxy", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -150,8 +151,10 @@ function ofUpstream(
       ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
+      ...written(raw, path, ["socket"], FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
+      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
   return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
@@ -168,6 +171,7 @@ function ofDatagramServers(
   const isOld = told?.version === "v1";
   const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
   const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
+  const sources = written(raw, path, ["source"], FOR_STREAMS);
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -179,9 +183,10 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return [...findings, ...forOld];
+  findings.push(...sources, ...forOld);
+  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
-  return [...findings, ...forOld, error([...path, "tls"], what, "leave it out")];
+  return [...findings, error([...path, "tls"], what, "leave it out")];
 }
 
 /** Servers that get connections. */

@@ -182,7 +182,6 @@ const listener = z.strictObject({
   deny,
   limits: key(limits.prefault({}), {
     description: "how many connections clients may have, and how fast",
-    later: ["bandwidth", "bandwidth-per-connection", "bandwidth-per-source"],
   }),
   "accept-proxy": key(proxies.optional(), {
     description: "proxies that tell by a PROXY header whose connection it is; all others are refused",

@@ -26,6 +26,8 @@ export interface Explanation {
   readonly forwarded: ForwardedView | null;
   readonly answer: AnswerView | null;
   readonly upstream: UpstreamView | null;
+  /** Limits of the listener, the narrowest first. */
+  readonly bandwidth: readonly BandwidthView[];
   readonly timeouts: readonly TimeoutView[];
 }
 
@@ -254,6 +256,8 @@ export interface UpstreamView extends Place {
   readonly tls: ServerTlsView | null;
   /** The PROXY header that each server's connection begins with: `v2 with unique-id, crc32c`; null: none. */
   readonly send_proxy: string | null;
+  /** Where its servers' connections come from: an address, or `client`, its own; null: whatever routes say. */
+  readonly source: string | null;
   /** Requests and connections that wait for a place; of all reactors. */
   readonly waiting: number;
   readonly servers: readonly ServerView[];
@@ -294,6 +298,22 @@ export interface ServerView {
   readonly chosen: boolean;
   /** Why it was chosen, or not. */
   readonly text: string;
+}
+
+/** How fast bytes may go; null: as fast as they can. */
+export interface BandwidthView extends Place {
+  /** Whose bytes are counted together: those of the connection, of all from its address, of all. */
+  readonly of: "connection" | "source" | "listener";
+  /** To clients, and from them. */
+  readonly down: PaceView | null;
+  readonly up: PaceView | null;
+}
+
+/** So many bytes in so long, and so many at once after a time without any. */
+export interface PaceView {
+  readonly bytes: number;
+  readonly window_ms: number;
+  readonly burst_bytes: number;
 }
 
 export interface TimeoutView {

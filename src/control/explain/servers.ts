@@ -59,6 +59,7 @@ export function balance(
       by: byText(config.upstreams[entry.name]?.balance),
       tls: serverTlsView(world, entry.name),
       send_proxy: sendProxyText(world, entry.name),
+      source: sourceOf(world, entry.name),
       waiting: Atomics.load(shared.upstreamWaiting, upstream),
       servers,
       servers_left_out: numbers.length - servers.length,
@@ -69,6 +70,12 @@ export function balance(
     server: chosen === undefined ? NONE : numbers[chosen],
     full: order.length > 0 && chosen === undefined,
   };
+}
+
+/** Where connections to an upstream's servers come from. */
+function sourceOf({ config }: World, upstream: string): string | null {
+  const source = config.upstreams[upstream]?.source;
+  return source === undefined ? null : source === "client" ? source : source.ip;
 }
 
 /** What rules that hash go by, for people. */

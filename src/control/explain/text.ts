@@ -2,9 +2,11 @@
 // "+" is what was taken or written, a "-" what was not.
 import { shown } from "../config/errors.ts";
 import { counted, formatDuration } from "../config/units.ts";
+import { paceText } from "./bandwidth.ts";
 import type {
   AdmissionView,
   AnswerView,
+  BandwidthView,
   ClientView,
   Explanation,
   ForwardedView,
@@ -54,6 +56,7 @@ export function explanationText(explanation: Explanation): string {
     ...(upstream === null ? [] : upstreamLines(upstream)),
     ...(forwarded === null ? [] : forwardedLines(forwarded)),
     ...(answer === null ? [] : answerLines(answer)),
+    ...bandwidthLines(explanation.bandwidth),
     ...timeoutLines(explanation.timeouts),
   ];
   return lines.map((line) => `${line}\n`).join("");
@@ -190,6 +193,11 @@ function upstreamLines(upstream: UpstreamView): string[] {
     ...(upstream.send_proxy === null
       ? []
       : [`  its servers are told of the client first: PROXY ${upstream.send_proxy}`]),
+    ...(upstream.source === null ? [] : [
+      `  its servers see the connection come from ${
+        upstream.source === "client" ? "the client's own address" : upstream.source
+      }`,
+    ]),
     ...(upstream.tls === null ? [] : [serverTlsText(upstream.tls)]),
     ...servers.flatMap((
       server,
@@ -245,6 +253,26 @@ function answerLines({ status, location, type, body, edits }: AnswerView): strin
     ...(edits.length === 0 ? [] : [`  edits: ${edits.join(", ")}`]),
   ];
 }
+
+function bandwidthLines(limits: readonly BandwidthView[]): string[] {
+  if (limits.length === 0) return [];
+  return [
+    "bandwidth:",
+    ...limits.map((limit) => {
+      const ways = [
+        ...(limit.down === null ? [] : [`to clients ${paceText(limit.down)}`]),
+        ...(limit.up === null ? [] : [`from clients ${paceText(limit.up)}`]),
+      ];
+      return `  ${TOGETHER[limit.of]}: ${ways.join("; ")} (${placed(limit)})`;
+    }),
+  ];
+}
+
+const TOGETHER: Readonly<Record<BandwidthView["of"], string>> = {
+  connection: "each connection",
+  source: "all from one address",
+  listener: "all of the listener",
+};
 
 function timeoutLines(timeouts: readonly TimeoutView[]): string[] {
   if (timeouts.length === 0) return [];

@@ -230,6 +230,20 @@ test("flags about silence hold for HTTP and TCP, and the defaults for HTTP alone
   equal(without.listeners["http://:1"].timeouts["client-idle"], 60_000, "the default");
 });
 
+test("flags of UDP hold for its listeners, those of connections for the others", () => {
+  const { listeners, upstreams } = good([
+    ...["--udp-idle", "5s", "--responses", "1", "--tunnel-idle", "6s", "--connect-timeout", "7s"],
+    ...["udp://:53=a:1", "udp://:54=b:1", "--responses", "2", L],
+  ]);
+  deepEqual(listeners["udp://:53"].udp, { idle: 5_000, responses: 1 });
+  deepEqual(listeners["udp://:54"].udp, { idle: 5_000, responses: 2 });
+  deepEqual(listeners["tcp://:9000"].udp, { idle: 30_000 }, "the default, without a use");
+  equal(listeners["tcp://:9000"].timeouts["tunnel-idle"], 6_000);
+  equal(upstreams["udp://:53"].health, "off", "servers of UDP need not take connections");
+  const health = good(["udp://:53=a:1", "--health", "tcp"]).upstreams["udp://:53"].health;
+  ok(health !== "off" && health.tcp);
+});
+
 test("a check by a request, from flags", () => {
   const health = (argv: string[]) => good(argv).upstreams["http://:1"].health;
   const listen = "http://:1=a:1";
