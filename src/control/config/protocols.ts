@@ -1,5 +1,6 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { addressText } from "./address.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
@@ -85,6 +86,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
     ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, [...path, "limits"], Object.keys(BANDWIDTHS), `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
