@@ -69,6 +69,16 @@ export function slowed(rate: string): Proxy {
   };
 }
 
+/** With a limit on new connections of each source. */
+export const sluiceLimited: Proxy = {
+  ...sluice,
+  name: "sluice, limited",
+  command: (place) => [
+    ...["dist/sluice", ...sluiceArguments(place, "tcp", "off")],
+    ...["--new-connections-per-source", "100/s"],
+  ],
+};
+
 const SLUICE_LOG = "bench/.build/sluice.log";
 
 export const sluiceHttp: Proxy = {

@@ -16,6 +16,7 @@ export let flowUpstream: Uint16Array;
 export let flowServer: Uint32Array;
 export let flowTried: Uint16Array;
 export let flowFlags: Uint8Array;
+export let flowSource: Uint32Array;
 export let flowIdleTicks: Uint32Array;
 export let flowResponses: Int32Array;
 export let flowUpDatagrams: Float64Array;
@@ -52,6 +53,7 @@ export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
     flowServer,
     flowTried,
     flowFlags,
+    flowSource,
     flowIdleTicks,
     flowResponses,
     flowUpDatagrams,

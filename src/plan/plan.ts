@@ -38,6 +38,29 @@ export const enum Protocol {
   Udp,
 }
 
+/** How one of an upstream's servers is chosen (policy/balance.ts). Zero is round robin. */
+export const enum Balance {
+  RoundRobin,
+  LeastConnections,
+  RandomTwo,
+  PeakEwma,
+  SourceHash,
+  ConsistentHash,
+  First,
+}
+
+/** What of a client decides where it goes, by rules that hash. */
+export const enum HashKey {
+  /** Its address, or a prefix of it. */
+  Client,
+  /** Of a request, the path as it came. */
+  Path,
+  /** The value of a field; without it, the client's address. */
+  Field,
+  /** The value of a cookie; without it, the client's address. */
+  Cookie,
+}
+
 /** What becomes of a field that tells a server about its client, two bits each in listenerForwarded at
  * the shift named below. A value that came from who is not trusted is never kept. */
 export const enum Forwarding {
@@ -138,6 +161,7 @@ const COLUMNS = {
   // its name for as long as connections may hang on its number.
   listenerNameAt: "listeners",
   listenerNameBytes: "listeners",
+  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
   listenerTls: "listeners", // the profile that its clients' TLS goes by (ffi/sluice.h); 0: plain
@@ -154,7 +178,6 @@ const COLUMNS = {
   listenerResponses: "listeners", // answers expected for each datagram of a client; below 0: any number
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
-  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
   listenerClientIdleMs: "listeners",
   listenerRequestHeadMs: "listeners",
   listenerBodyStallMs: "listeners",
@@ -186,6 +209,17 @@ const COLUMNS = {
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamSendProxy: "upstreams", // SendProxy
   upstreamMember: "members",
+  upstreamBalance: "upstreams", // Balance
+  upstreamSlowStartMs: "upstreams", // a server that joins or comes back has its whole weight so much later
+  upstreamCounted: "upstreams", // 1: every exchange at its servers takes a place, since the rule counts them
+  upstreamLoadMax: "upstreams", // of the average load, in percent: what a server may have; 0: any
+  upstreamTableAt: "upstreams", // Maglev table: positions of its servers, two bytes each, low byte first
+  upstreamTableSize: "upstreams", // entries; a prime, or 0: none of its servers has weight
+  upstreamKey: "upstreams", // HashKey
+  upstreamKeyAt: "upstreams", // the name of the field or cookie; a field's in lower case
+  upstreamKeyBytes: "upstreams",
+  upstreamPrefix4: "upstreams", // bits of an address that count: 0 to 32, 0 to 128
+  upstreamPrefix6: "upstreams",
   // A server.
   serverNameAt: "servers", // its address, for the access log
   serverNameBytes: "servers",
@@ -200,6 +234,8 @@ const COLUMNS = {
   serverTlsNameBytes: "servers",
   serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
+  serverWeightMore: "servers", // its weight beyond 1; -1: weight 0, it gets nothing new
+  serverBackup: "servers", // 1: only for when none of the others is to be had
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
   probeAddressAt: "probes",
@@ -397,6 +433,15 @@ function checkUpstream(plan: Plan, upstream: number): void {
     assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
     assert(plan.serverAddressAt[server] >= ARENA_FIRST, "plan: a server has no address");
   }
+  const table = plan.upstreamTableAt[upstream], entries = plan.upstreamTableSize[upstream];
+  assert(
+    table >= 0 && entries >= 0 && table + 2 * entries <= plan.arenaBytes,
+    "plan: an upstream's table is out of range",
+  );
+  assert(
+    plan.upstreamKeyAt[upstream] + plan.upstreamKeyBytes[upstream] <= plan.arenaBytes,
+    "plan: the name of an upstream's key is out of range",
+  );
   const sends = plan.upstreamSendProxy[upstream];
   assert((sends & SendProxy.Version) <= SendProxy.V2, "plan: a version of the PROXY protocol that is none");
   assert(

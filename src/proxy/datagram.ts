@@ -8,14 +8,17 @@ import {
   ARENA_ANSWERING,
   ARENA_ASKING,
   ARENA_SCRATCH,
+  ARENA_WIDE,
   AVOID_MS,
   BATCHES_PER_TURN,
   CONNECTS_PER_TURN,
+  DATAGRAM_BYTES,
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
   NONE,
   PEER_BYTES,
+  WIDE_BYTES,
 } from "../base/limits.ts";
 import {
   flowAddress,
@@ -32,6 +35,7 @@ import {
   flowResponses,
   flowServer,
   flowSocket,
+  flowSource,
   flowStartMs,
   flowTried,
   flowUpBytes,
@@ -42,8 +46,14 @@ import {
 import { Ready, runAgain } from "../net/ready.ts";
 import { giveUntouchedSlot, slotFlags, slotGen, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
+import { Balance } from "../plan/plan.ts";
+import { isHashed, walked, walkNext } from "../policy/balance.ts";
+import { isSpare } from "../policy/candidates.ts";
+import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
@@ -63,18 +73,22 @@ import {
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
+import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, room, shared, stats } from "./context.ts";
+import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
+import { printDatagramHeader } from "./greeting.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { nextPlace, pickMember } from "./server.ts";
+import { keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
 /** What the kernel may keep of a server that sends many at once; it grants less if net.core.rmem_max is less. */
 const FLOW_BUFFER_BYTES = 1 << 20;
 const ASKING_INTS = ARENA_ASKING / 4;
+/** Behind the records of a batch are their datagrams. */
+const ASKING_PAYLOADS = ARENA_ASKING + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4;
 const ANSWERING_INTS = ARENA_ANSWERING / 4;
 /** Integers of a row of flowAddress: the record's from DatagramAt.Client on. */
 const ADDRESS_INTS = DATAGRAM_INTS - DatagramAt.Client;
@@ -140,6 +154,7 @@ let askedEnd = 0;
 export function datagramsGiveUp(): void {
   count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
   askedNext = askedEnd = 0;
+  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit();
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
@@ -156,7 +171,15 @@ function forward(socket: number, from: number, came: number): number {
   }
   let slot = flowFind(arenaInts, first, socket);
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
-    if (slot === NONE && --budget > 0) slot = begin(socket, first);
+    if (slot === NONE && --budget > 0) {
+      slot = begin(socket, first);
+      if (slot !== NONE && plan.upstreamSendProxy[flowUpstream[slot]] !== 0) {
+        servedFlow = slot;
+        if (introduce(slot, at)) at++;
+        slot = flowFind(arenaInts, first, socket); // it may have ended
+        continue;
+      }
+    }
     if (slot === NONE) {
       count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, at, end));
       break;
@@ -179,28 +202,58 @@ function forward(socket: number, from: number, came: number): number {
   return end;
 }
 
+/** Sends the first datagram of a new flow, behind a header that tells its server whose it is. True: it was all of its
+ * record, else the rest is there. One that cannot be sent so is lost, and with it the flow: the next begins another. */
+function introduce(slot: number, record: number): boolean {
+  const at = ASKING_INTS + record * DATAGRAM_INTS, payload = ASKING_PAYLOADS + record * DATAGRAM_BYTES;
+  const client = (at + DatagramAt.Client) * 4, own = (at + DatagramAt.Own) * 4;
+  const all = arenaInts[at + DatagramAt.Bytes], segment = arenaInts[at + DatagramAt.Segment];
+  const bytes = segment === 0 ? all : Math.min(segment, all), listener = flowListener[slot];
+  const sends = plan.upstreamSendProxy[flowUpstream[slot]], port = plan.listenerPort[listener];
+  const end = printDatagramHeader(ARENA_WIDE, ARENA_WIDE + WIDE_BYTES, slot, client, own, port, sends);
+  arenaBytes.copyWithin(end, payload, payload + bytes);
+  const sent = sys.send(slot, ARENA_WIDE, end - ARENA_WIDE + bytes, 0);
+  arenaInts[at + DatagramAt.Bytes] = bytes; // of this one alone
+  if (sent > 0) settleUp(slot, record, record + 1);
+  else {
+    assert(sent !== -EBUG, "datagram: a first send broke its contract");
+    count(Count.DatagramsUnsent);
+    flowEnd(slot, Reason.OutOfResources, -sent);
+  }
+  if (bytes === all) return true;
+  arenaInts[at + DatagramAt.Bytes] = all - bytes;
+  arenaBytes.copyWithin(payload, payload + bytes, payload + all);
+  return false;
+}
+
 /** A flow for the client whose datagram's record is at `at`; NONE: it gets none, which is counted. */
 function begin(socket: number, at: number): number {
   const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
+  const refusal = admitted(listener, (at + DatagramAt.Client) * 4, false);
+  if (refusal !== Reason.None) return refuse(listener, at, refusal, 0);
   if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
   if (isFull()) {
     const oldest = flowOldest();
     if (oldest === NONE) return refuse(listener, at, Reason.LimitReached, 0);
     flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
   }
-  const member = upstream === NONE ? -1 : pickMember(upstream);
+  const clientAt = (at + DatagramAt.Client) * 4;
+  const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
+  const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
   if (member < 0) return refuse(listener, at, Reason.DestinationUnavailable, 0);
   const slot = takeSlot(SlotState.Flow);
   if (slot === NONE) return refuse(listener, at, Reason.LimitReached, 0);
   if (
-    !reach(slot, socket, upstream, member, at, false) &&
-    !(passedOver && reach(slot, socket, upstream, member, at, true))
+    !reach(slot, socket, upstream, member, key, walk, at, false) &&
+    !(passedOver && reach(slot, socket, upstream, member, key, walk, at, true))
   ) {
     giveUntouchedSlot(slot);
     return refuse(listener, at, failedBy, failedErrno);
   }
   flowFind(arenaInts, at, socket); // who gave way may have moved what was found
   flowPut(slot, arenaInts, at, socket);
+  flowSource[slot] = admittedSource;
+  charged();
   if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
   flowListener[slot] = listener;
   flowUpstream[slot] = upstream;
@@ -215,6 +268,7 @@ function begin(socket: number, at: number): number {
   count(Count.Connects);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
+  if (slot >= stats.count[Count.FlowsEnd]) stats.count[Count.FlowsEnd] = slot + 1;
   stats.serverOpened[reachedServer]++;
   stats.serverCurrent[reachedServer]++;
   timerSet(slot, clockMs() + plan.listenerFlowIdleMs[listener]);
@@ -230,33 +284,42 @@ let failedBy = Reason.None;
 let failedErrno = 0;
 let passedOver = false;
 
-/** A socket for the slot to the picked server, or the next one that can be had; to those that met nobody lately only
- * if `anyhow`. */
+/** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
+ * those that met nobody lately only if `anyhow`. */
 function reach(
   slot: number,
   socket: number,
   upstream: number,
   picked: number,
+  key: number,
+  begun: number,
   at: number,
   anyhow: boolean,
 ): boolean {
-  const first = plan.upstreamFirst[upstream], members = plan.upstreamCount[upstream], now = tickAt(clockMs());
+  const first = plan.upstreamFirst[upstream], now = tickAt(clockMs());
+  const start = isHashed(plan, upstream) ? key : picked, counts = plan.upstreamCounted[upstream] !== 0;
   failedBy = Reason.DestinationUnavailable;
   failedErrno = 0;
   passedOver = false;
+  reachedTried = 0;
+  let walk = begun, crowded = false;
   for (
-    let place = 0, budget = CONNECTS_PER_TURN;
-    place >= 0 && budget > 0;
-    place = nextPlace(plan, upstream, picked, place + 1)
+    let member = picked, budget = CONNECTS_PER_TURN;
+    member >= 0 && budget > 0;
+    member = walkNext(plan, upstream, shared, start, walk, clockMs()), walk = walked
   ) {
-    const server = plan.upstreamMember[first + (picked + place) % members];
+    const server = plan.upstreamMember[first + member];
+    if (crowded && isSpare(plan, upstream, server, shared)) break;
+    reachedTried++;
     if (!anyhow && shared.serverAvoided[server] > now) {
       passedOver = true;
       continue;
     }
     const most = plan.serverConnectionsMax[server];
-    if (most > 0 && !takePlace(server, most)) {
+    const takes = most > 0 || counts;
+    if (takes && !takePlace(upstream, server, most)) {
       failedBy = Reason.LimitReached;
+      crowded = true;
       continue;
     }
     budget--;
@@ -264,11 +327,10 @@ function reach(
     const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
     if (result === 0) {
       reachedServer = server;
-      reachedPlace = most > 0;
-      reachedTried = place + 1;
+      reachedPlace = takes;
       return true;
     }
-    if (most > 0) givePlaceBack(server);
+    if (takes) givePlaceBack(upstream, server);
     failedBy = reasonOf(-result);
     failedErrno = -result;
     if (failedBy === Reason.OutOfResources) return false;
@@ -286,7 +348,8 @@ function placeAddresses(addressAt: number, at: number): void {
 }
 
 function refuse(listener: number, at: number, reason: Reason, errno: number): number {
-  stats.ended[reason]++;
+  unadmit();
+  countEnded(listener, reason);
   recordRefused(listener, (at + DatagramAt.Client) * 4, reason, errno);
   return NONE;
 }
@@ -359,6 +422,7 @@ function answer(slot: number, came: number): void {
   answerEnd = first + came;
   if (datagrams === 0) return;
   const listener = flowListener[slot];
+  if (flowDownDatagrams[slot] === 0) latencyCame(slot, clockMs() - flowStartMs[slot]);
   flowDownBytes[slot] += bytes;
   flowDownDatagrams[slot] += datagrams;
   stats.listenerDownBytes[listener] += bytes;
@@ -396,8 +460,17 @@ function datagramsFlushTo(next: number): void {
 /** Nothing came or went for the flow's idle time. */
 export function flowTimeout(slot: number): void {
   const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
-  if (!isAnswered) stats.serverFailed[flowServer[slot]]++;
+  if (!isAnswered) {
+    stats.serverFailed[flowServer[slot]]++;
+    latencyCame(slot, clockMs() - flowStartMs[slot]);
+  }
   flowEnd(slot, isAnswered ? Reason.SessionIdle : Reason.SessionUnanswered, 0);
+}
+
+/** A sample of how fast the flow's server is, where that is looked at: its first answer, or that there was none. */
+function latencyCame(slot: number, tookMs: number): void {
+  if (plan.upstreamBalance[flowUpstream[slot]] !== Balance.PeakEwma) return;
+  latencySample(shared, flowServer[slot], tookMs, clockMs());
 }
 
 /** The flow's datagrams meet nobody: its server is passed over for a while. */
@@ -416,14 +489,19 @@ export function flowBug(slot: number): void {
 function flowEnd(slot: number, reason: Reason, errno: number): void {
   const server = flowServer[slot];
   flowRemove(slot);
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
   closeSlot(slot, false);
   stats.listenerCurrent[flowListener[slot]]--;
   stats.serverCurrent[server]--;
   if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
-    givePlaceBack(server);
+    givePlaceBack(flowUpstream[slot], server);
     queueWake(flowUpstream[slot]);
   }
-  stats.ended[reason]++;
+  countEnded(flowListener[slot], reason);
+  const lifeMs = clockMs() - flowStartMs[slot];
+  stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+  stats.listenerLifeMs[flowListener[slot]] += lifeMs;
   recordFlow(slot, reason, errno);
 }
 

@@ -9,6 +9,7 @@ import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from 
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
+import { isHashed } from "../policy/balance.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
@@ -40,6 +41,7 @@ import {
   exListener,
   exQueuedMs,
   exReason,
+  exSeenMs,
   exServer,
   exSetState,
   exSource,
@@ -64,7 +66,16 @@ import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { queueLook, queueTell } from "./queue.ts";
-import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
+import {
+  latencyCame,
+  Reached,
+  reachFailed,
+  reachFirst,
+  reachNext,
+  reachOpened,
+  reachTimed,
+  reasonOf,
+} from "./reach.ts";
 import {
   forwardEvent,
   headEvent,
@@ -76,7 +87,7 @@ import {
   requestTimeout,
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
-import { connectedSlot, connectTo } from "./server.ts";
+import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
 import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
@@ -86,13 +97,13 @@ export function exchangeOpen(down: number, listener: number, bits: number, sourc
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
-  exDown[ex] = down;
-  exSource[ex] = source;
-  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
-  exStartMs[ex] = clockMs();
+  exStartMs[ex] = exSeenMs[ex] = clockMs();
+  exSource[ex] = source;
+  exDown[ex] = down; // the last: who reads the table meanwhile takes the rest for its own
+  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
@@ -219,14 +230,17 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
+  const upstream = exUpstream[ex];
+  if (isHashed(plan, upstream)) exFirst[ex] = keyOfClient(plan, upstream, down);
   if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0; // of who had this row before
-  reached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
+  reached(ex, standsBehind(upstream) ? Reached.Full : reachFirst(ex));
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
 export function exchangeEvent(slot: number, bits: number): void {
   if (slotState[slot] === SlotState.Idle) return poolEvent(slot, bits);
   const ex = slotEx[slot];
+  exSeenMs[ex] = clockMs();
   switch (exState[ex]) {
     case ExState.Connect:
       return slot === exUp[ex] ? connectEvent(ex, slot, bits) : waitingClientEvent(ex, slot, bits);
@@ -360,8 +374,9 @@ function serverShaken(ex: number, how: Shaken): void {
   if (how === Shaken.Failed) return connectFailed(ex, shakenReason, shakenDetail);
   if (how !== Shaken.Done) return;
   timerClear(exUp[ex]);
-  if (exDown[ex] === NONE) connected(ex);
-  else reached(ex, Reached.Connected);
+  if (exDown[ex] === NONE) return connected(ex);
+  reachTimed(ex);
+  reached(ex, Reached.Connected);
 }
 
 function connectFailed(ex: number, reason: Reason, errno: number): void {
@@ -394,6 +409,7 @@ function connected(ex: number): void {
   if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  latencyCame(ex);
   tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;

@@ -36,6 +36,7 @@ const HEADER_END = ARENA_PRINT + PRINT_BYTES;
 /** A unix path of a socket, as an address record has it, and as a header does. */
 const FAMILY_UNIX = 1;
 const PATH_LENGTH = 1;
+const PORT = 2;
 const PATH = 4;
 const HALF_OF_PATHS = PROXY_PATHS_BYTES / 2;
 
@@ -63,6 +64,33 @@ export function greet(up: number, down: number, sends: number): Reason {
   if (sent === bytes) return Reason.None;
   greetErrno = sent < 0 && sent !== -EAGAIN ? -sent : ENOBUFS;
   return greetErrno === ENOBUFS ? Reason.OutOfResources : Reason.ServerReset;
+}
+
+/**
+ * Prints the header for the first datagram of a client, which goes behind it in the same one. Records are offsets into
+ * the arena: `client`, and `own`, the address of ours that it asked, at `port`. `slot`: its flow.
+ *
+ * @returns where the header ends that begins at `at`
+ */
+export function printDatagramHeader(
+  at: number,
+  to: number,
+  slot: number,
+  client: number,
+  own: number,
+  port: number,
+  sends: number,
+): number {
+  const destination = INTRODUCTION + INTRODUCTION_DESTINATION;
+  arenaBytes.copyWithin(INTRODUCTION, client, client + PEER_BYTES);
+  arenaBytes.copyWithin(destination, own, own + PEER_BYTES);
+  arenaBytes[destination + PORT] = port >> 8;
+  arenaBytes[destination + PORT + 1] = port & 255;
+  let end = beginProxy(arenaBytes, at, to, INTRODUCTION, true);
+  if (sends & SendProxy.UniqueId) {
+    end = finishTlv(arenaBytes, end, putUniqueId(slot, beginTlv(arenaBytes, end, Tlv.UniqueId)));
+  }
+  return finishProxy(arenaBytes, at, end, (sends & SendProxy.Checksum) !== 0);
 }
 
 /** Puts what is known of the client's addresses at INTRODUCTION. @returns where it ends */

@@ -56,7 +56,7 @@ import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
 import { paceUnpark } from "./pace.ts";
 import { requestsDrain, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
-import { probeLate, probeOfTimer, probesOpen, probesSchedule } from "./probe.ts";
+import { probeLate, probeOfTimer, probesOpen, probesSchedule, serversJoined } from "./probe.ts";
 
 /** Wakes up at least this often, to look after what has no event. */
 const SLEEP_MS_MAX = 10_000;
@@ -215,13 +215,20 @@ function contain(slot: number, ex: number, error: unknown): void {
   else exchangeBug(slot, ex);
 }
 
+/** Works by a new Plan from here on. */
+function swap(memory: SharedArrayBuffer): void {
+  const before = plan;
+  planSwap(memory);
+  poolKeepOnly(plan);
+  if (!health) return;
+  serversJoined(before);
+  probesSchedule();
+}
+
 function obey(message: Message): void {
   switch (message.kind) {
     case "plan":
-      planSwap(message.plan);
-      poolKeepOnly(plan);
-      if (health) probesSchedule();
-      return;
+      return swap(message.plan);
     case "watch":
       return watch(message.listeners);
     case "unwatch":
@@ -261,6 +268,7 @@ function gauges(): void {
   stats.count[Count.BlocksTaken] = blocksTaken();
   stats.count[Count.SlotsTaken] = slotsTaken();
   stats.count[Count.Idle] = poolIdle();
+  stats.count[Count.ExchangesEnd] = exchangesEnd();
 }
 
 function sleepMs(): number {

@@ -89,7 +89,7 @@ export const SLOTS = {
   slotUnreadBytes: [Uint16Array, 1], // how many they are
   slotScanned: [Uint16Array, 1], // how many of them are known not to hold the end that is waited for
   slotServer: [Uint32Array, 1], // a server's connection that is kept: the server
-  slotSinceMs: [Float64Array, 1], // since when it is kept
+  slotSinceMs: [Float64Array, 1], // of a server's connection: since when it is kept; else when it was begun
 } as const satisfies Layout;
 
 /** What an exchange is doing. */
@@ -165,7 +165,11 @@ export const EXCHANGES = {
   exUp: [Uint32Array, 1], // the server's end, or NONE
   exUpstream: [Uint16Array, 1],
   exServer: [Uint32Array, 1], // server now in use, or NONE
-  exFirst: [Uint32Array, 1], // the upstream's member that was picked first (a probe: its number)
+  // Where the walk over its upstream's servers began: the member that was picked first, or the key that rules
+  // that hash go by (a probe: its number).
+  exFirst: [Uint32Array, 1],
+  exWalk: [Uint32Array, 1], // which of them it has asked (policy/balance.ts)
+  exReachMs: [Float64Array, 1], // when its server was chosen, where latency is looked at
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
   exIdleReason: [Uint8Array, 1], // Reason by which it is ended then
@@ -177,6 +181,7 @@ export const EXCHANGES = {
   exUpStallTicks: [Uint32Array, 1], // the server, likewise
   exStartMs: [Float64Array, 1], // clock at the start
   exMeters: [Int32Array, 2 * METER_WORDS], // of a shaped connection: from the client, to it
+  exSeenMs: [Float64Array, 1], // clock at the last event of one of its ends
   // HTTP only: touched by nobody else.
   exFlags: [Uint32Array, 1], // ExFlag
   exRoute: [Uint32Array, 1], // the route that was taken, or NONE
@@ -189,6 +194,9 @@ export const EXCHANGES = {
   exHostEnd: [Uint16Array, 1],
   exInterim: [Uint8Array, 1], // 1xx heads forwarded so far
   exRequests: [Uint32Array, 1], // requests of this client's connection so far
+  exOpenedMs: [Float64Array, 1], // clock at the connection's start
+  exUpBefore: [Float64Array, 1], // bytes of the requests and answers before; raised when it is back in Head
+  exDownBefore: [Float64Array, 1],
   exUpBytes: [Float64Array, 1], // of this request and its answer
   exDownBytes: [Float64Array, 1],
   exNext: [Uint32Array, 1], // in the queue
@@ -220,6 +228,7 @@ export const FLOWS = {
   flowServer: [Uint32Array, 1],
   flowTried: [Uint16Array, 1], // servers tried or passed over
   flowFlags: [Uint8Array, 1], // FlowFlag
+  flowSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
   flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
   flowUpDatagrams: [Float64Array, 1],

@@ -1,5 +1,6 @@
 // What must hold of every exchange over HTTP between two turns: what it owns adds up, its deadline is
 // armed, and nothing that is ready and wanted is left lying.
+import { isSpare } from "../../src/policy/candidates.ts";
 import { NONE } from "../../src/base/limits.ts";
 import { blocksTaken } from "../../src/net/blocks.ts";
 import { Ready } from "../../src/net/ready.ts";
@@ -132,7 +133,7 @@ function checkWaiting({ shared }: Run, ex: number): void {
   const first = held.upstreamFirst[upstream], end = first + held.upstreamCount[upstream];
   if (held !== plan) return; // it waits for servers that others do not have
   const hasPlace = held.upstreamMember.subarray(first, end).some((server) =>
-    shared.serverVerdict[server] !== Verdict.Down &&
+    shared.serverVerdict[server] !== Verdict.Down && !isSpare(held, upstream, server, shared) &&
     shared.serverInUse[server] < held.serverConnectionsMax[server]
   );
   if (!hasPlace) return;

@@ -29,7 +29,7 @@ import type { Weather } from "./kernel.ts";
 import { type Limits, someLimits } from "./paced.ts";
 import { Trouble } from "./peer.ts";
 import { someFate } from "./dice.ts";
-import { buildPlan, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import { buildPlan, ipAddress, type PlanSpec, someBalance, type TlsSpec, unixAddress } from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, ROOM, type Run, type Scenario } from "./run.ts";
 import { Socket } from "./socket.ts";
@@ -47,6 +47,7 @@ const PACE_SALT = 0xace;
 /** Bytes per second of a connection that is limited: a few of its messages. */
 const PACE_LEAST = 0.5;
 const PACE_MOST = 50;
+const BALANCE_SALT = 0xba1;
 
 const TROUBLES = [Trouble.Reset, Trouble.Reset, Trouble.Reset, Trouble.Vanish, Trouble.Close, Trouble.Stall];
 
@@ -246,6 +247,7 @@ export class HttpTraffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
     };
   }
 

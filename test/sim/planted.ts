@@ -116,7 +116,10 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a reset passed on as an end of stream",
     file: end,
-    edits: [["const reset = isReset[exReason[ex]] === 1 ||", "const reset = isReset[exReason[ex]] === 2 ||"]],
+    edits: [[
+      "refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;",
+      "refusesByReset(exListener[ex]) : false;",
+    ]],
   },
   {
     name: "the connect's deadline goes on",
@@ -126,7 +129,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a server is tried twice",
     file: reach,
-    edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
+    edits: [["    exWalk[ex] = walked;\n", "    if (exTried[ex] !== 1) exWalk[ex] = walked;\n"]],
   },
   {
     name: "a Plan is never given back",

@@ -62,8 +62,8 @@ const QUIET_MS = 6_000;
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
-/** Rows of the statistics that runs use. */
-const NUMBERS_MAX = 64;
+/** Rows of the statistics that runs use: numbers of listeners and servers, reasons. */
+const NUMBERS_MAX = Math.max(64, REASON_COUNT);
 
 /** What must hold does not. */
 export class Broken extends Error {
@@ -297,7 +297,10 @@ export class Run {
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
       if (state === ExState.Queue) Atomics.sub(this.shared.upstreamWaiting, exUpstream[exchange], 1);
-      if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+      if (exFlags[exchange] & ExFlag.Placed) {
+        Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+        Atomics.sub(this.shared.upstreamInUse, exUpstream[exchange], 1);
+      }
       lost++;
     }
     this.stats.ended[Reason.ReactorDied] += lost;

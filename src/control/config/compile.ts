@@ -6,6 +6,7 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
+import { placeBalance, type PlacedBalance, writeBalance } from "./compile_balance.ts";
 import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
@@ -61,6 +62,8 @@ interface Places {
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
+  /** In the order of the upstreams. */
+  readonly balance: readonly PlacedBalance[];
   /** Names as the access log has them, in the order of the parts; of routes by number. */
   readonly logNames: {
     readonly listeners: readonly Span[];
@@ -137,6 +140,7 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
+    balance: placeBalance(arena, parts.upstreams, servers),
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
     paces: placePaces([...parts.listeners.values()]),
     guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
@@ -232,9 +236,10 @@ function writeListeners(
   });
 }
 
-function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places): void {
+function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames, balance }: Places): void {
   let member = 0;
-  upstreams.forEach(({ number, configured, servers }, index) => {
+  upstreams.forEach((upstream, index) => {
+    const { number, configured, servers } = upstream;
     const { timeouts, "keep-alive": { "max-idle": most, idle } } = configured;
     plan.upstreamFirst[number] = member;
     plan.upstreamCount[number] = servers.length;
@@ -252,6 +257,7 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
     for (const server of servers) plan.upstreamMember[member++] = server;
+    writeBalance(plan, upstream, balance[index]);
   });
 }
 
@@ -271,6 +277,8 @@ function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
     plan.serverAuthorityAt[number] = authority.at;
     plan.serverAuthorityBytes[number] = authority.bytes;
     plan.serverConnectionsMax[number] = configured["max-connections"];
+    plan.serverWeightMore[number] = configured.weight - 1;
+    plan.serverBackup[number] = configured.backup ? 1 : 0;
   });
 }
 

@@ -74,7 +74,6 @@ const prefixes = () => ({
 });
 
 const perSource = z.union([
-  count(CONNECTIONS).transform((count): PerSource => ({ count, prefix4: undefined, prefix6: undefined })),
   z.strictObject({
     count: key(count(CONNECTIONS), {
       description: "connections of one source at once",
@@ -86,6 +85,7 @@ const perSource = z.union([
     prefix4,
     prefix6,
   })),
+  count(CONNECTIONS).transform((count): PerSource => ({ count, prefix4: undefined, prefix6: undefined })),
 ]);
 
 const BURST: Range = { min: 1, max: 1_000_000 };

@@ -2,6 +2,7 @@
 // nothing is refused: whoever wrote it expects something of it.
 import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { addressText } from "./address.ts";
+import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./leads.ts";
@@ -10,8 +11,8 @@ import type { Config } from "./schema.ts";
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
-const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle"];
-const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "queue"];
+const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle", "write-stall", "half-closed"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queue"];
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
@@ -85,7 +86,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
-    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, path, ["accept-proxy", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ...written(raw, [...path, "limits"], Object.keys(BANDWIDTHS), `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
@@ -143,27 +144,33 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const udp = users?.get("udp");
-  if (users === undefined) return [];
+  const balanced = checkBalance(name, upstream, http !== undefined, tcp ?? udp, raw);
+  if (users === undefined) return balanced;
   const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
   if (tcp === undefined && http === undefined) {
     return [
+      ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
+      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
-  return [...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
+  return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
 }
 
 /** Servers that get datagrams. */
 function ofDatagramServers(
   name: string,
-  { servers, tls }: Config["upstreams"][string],
+  { servers, tls, "send-proxy": told }: Config["upstreams"][string],
   udp: string,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
+  const isOld = told?.version === "v1";
+  const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
+  const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -175,10 +182,9 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
-  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
+  if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return [...findings, ...forOld];
   const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
-  return [...findings, error([...path, "tls"], what, "leave it out")];
+  return [...findings, ...forOld, error([...path, "tls"], what, "leave it out")];
 }
 
 /** Servers that get connections. */

@@ -102,7 +102,9 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
   if (isDatagram) {
     placeClient(question, certified);
-    return { ...empty, listener: listenerView(world, entry), ...datagram(world, entry) };
+    const { view, refusal } = admission(world, entry, "own");
+    const known = { ...empty, listener: listenerView(world, entry), admission: view };
+    return { ...known, ...datagram(world, entry, refusal) };
   }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
@@ -304,7 +306,7 @@ function toUpstream(
   if (upstream === NONE) {
     return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
   }
-  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const balanced = balance(world, upstream, { head: inputs.head }), { view, server, full } = balanced;
   const limited = view.servers.some(({ max_connections: most }) => most !== null);
   const known: Partial<Explanation> = {
     upstream: view,

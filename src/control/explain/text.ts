@@ -185,11 +185,11 @@ function clientText({ ip, trusted, by }: ClientView): string {
 }
 
 function upstreamLines(upstream: UpstreamView): string[] {
-  const { name, balance, waiting, servers, then, unresolved } = upstream;
+  const { name, balance, by, waiting, servers, then, unresolved } = upstream;
   const { servers_left_out: leftOut, then_left_out: moreThen } = upstream;
   const others = moreThen === 0 ? "" : `, and ${moreThen} more`;
   return [
-    `upstream: ${shown(name)}, ${balance} (${placed(upstream)})`,
+    `upstream: ${shown(name)}, ${balance}${by === null ? "" : ` by ${shown(by)}`} (${placed(upstream)})`,
     ...(upstream.send_proxy === null
       ? []
       : [`  its servers are told of the client first: PROXY ${upstream.send_proxy}`]),
@@ -207,13 +207,24 @@ function upstreamLines(upstream: UpstreamView): string[] {
   ];
 }
 
-function serverText(
-  { address, target, tls_name: tls, health, in_use: used, max_connections: most, chosen, text }: ServerView,
-): string {
+function serverText(server: ServerView): string {
+  const { address, target, tls_name: tls, health, in_use: used, max_connections: most, chosen, text } =
+    server;
   const name = target === address ? "" : ` of ${shown(target)}`;
   const places = most === null ? "" : `, ${used} of ${counted(most, "connection")} in use`;
   const asked = tls === null ? "" : tls === "" ? ", TLS" : `, TLS for ${shown(tls)}`;
-  return `  ${chosen ? "+" : "-"} ${address}${name}${asked}, ${health}${places}: ${text}`;
+  return `  ${chosen ? "+" : "-"} ${address}${name}${asked}, ${health}${
+    weightText(server)
+  }${places}: ${text}`;
+}
+
+/** What of its weight is not as usual. */
+function weightText({ weight, slow_start: share, backup }: ServerView): string {
+  return [
+    ...(weight === 1 ? [] : [`, weight ${weight}`]),
+    ...(share === null ? [] : [`, ${Math.round(share * 100)}% of it in slow start`]),
+    ...(backup ? [", backup"] : []),
+  ].join("");
 }
 
 function forwardedLines({ came, line, fields, answer_edits: edits }: ForwardedView): string[] {
