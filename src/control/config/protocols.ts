@@ -1,5 +1,6 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { addressText } from "./address.ts";
 import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
@@ -87,6 +88,7 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
     ...written(raw, path, ["accept-proxy", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, [...path, "limits"], Object.keys(BANDWIDTHS), `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
