@@ -113,8 +113,7 @@ export function pick(
     return candidates.member[turnOf(candidates, upstream, cursor)];
   }
   if (isHashed(plan, upstream)) {
-    const weights = weightsOf(candidates, upstream);
-    const place = ringPick(plan, upstream, standing, key, weights, nowMs);
+    const place = ringPick(plan, upstream, standing, key, candidates.whole[upstream], nowMs);
     if (place < 0) return -1;
     walked = walkAt(place);
     return ringMember(plan, upstream, key, place);

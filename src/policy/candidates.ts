@@ -31,6 +31,8 @@ export interface Candidates {
   readonly begun: Uint32Array;
   /** Of weighted round robin, see `turnOf`; 0: all have the same weight. */
   readonly step: Uint32Array;
+  /** What all candidates weigh by the Plan: no slow start, and not in finer parts. */
+  readonly whole: Uint32Array;
   /** When weights are to be looked at again; Infinity: they stay as they are. */
   readonly untilMs: Float64Array;
   /** Least scores as far as they are known, see least.ts: of each candidate, and the tree over them. */
@@ -48,6 +50,7 @@ export function candidatesFor(plan: Plan): Candidates {
     count: new Uint32Array(plan.upstreams),
     begun: new Uint32Array(plan.upstreams),
     step: new Uint32Array(plan.upstreams),
+    whole: new Uint32Array(plan.upstreams),
     untilMs: new Float64Array(plan.upstreams),
     score: new Float64Array(plan.members),
     winner: new Uint32Array(2 * plan.members),
@@ -113,6 +116,7 @@ export function gather(candidates: Candidates, upstream: number, standing: Stand
   for (let at = first; at < first + count; at++) {
     whole += weightOf(plan, memberServer(candidates, upstream, at));
   }
+  candidates.whole[upstream] = whole;
   const parts = rising ? Math.min(SLOW_PARTS, Math.max(1, Math.floor(WEIGHTS_MOST / whole))) : 1;
   let sum = 0, isEven = true;
   for (let at = first; at < first + count; at++) {

@@ -93,7 +93,7 @@ function serverAt(plan: Plan, upstream: number, key: number, place: number): num
 }
 
 /** Whether one more would be more than a server may have: the upstream's share of the average load, by weight
- * (Mirrokni, Thorup, Zadimoghaddam, 2016). `weights`: of all candidates. */
+ * (Mirrokni, Thorup, Zadimoghaddam, 2016). `weights`: of all candidates, by the Plan. */
 export function isLoaded(
   plan: Plan,
   upstream: number,

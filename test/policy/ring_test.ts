@@ -142,6 +142,15 @@ describe("consistent hash", () => {
     }
     deepEqual(placed(upstream, names), whole);
   });
+
+  it("bounds the load while one of them is in its slow start, whose keys still come bit by bit", () => {
+    const upstream = hashed(namesOf(4), { load: 125, slowStartMs: 10_000 });
+    upstream.shared.serverUpMs[3] = upstream.nowMs;
+    upstream.refresh();
+    for (let nth = 0; nth < 400; nth++) upstream.take(mix(nth));
+    const used = [...upstream.shared.serverInUse.subarray(1, 5)];
+    used.forEach((use, at) => ok(at === 2 ? use < 60 : use <= 126, used.join()));
+  });
 });
 
 describe("client's key", () => {

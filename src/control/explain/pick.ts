@@ -192,8 +192,7 @@ function drawnText(world: World, upstream: number, member: number, pick: Pick): 
 function hashedText(world: World, upstream: number, member: number, pick: Pick): string {
   const { plan, shared } = world, server = serverOf(world, upstream, member);
   if (member === pick.chosen) return "the key's server";
-  const weights = weightsOf(pick.candidates, upstream);
-  if (isLoaded(plan, upstream, server, shared, weights)) {
+  if (isLoaded(plan, upstream, server, shared, pick.candidates.whole[upstream])) {
     return `with ${inUse(world, upstream, member)} it has its share of the load`;
   }
   return "not the key's server";
