@@ -11,6 +11,7 @@ import {
   ARENA_SCRATCH,
   NONE,
 } from "../base/limits.ts";
+import { flowOldest } from "../net/flows.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { guardOf } from "../plan/guards.ts";
 import { mayIntroduce } from "../policy/trust.ts";
@@ -42,6 +43,8 @@ const UNWATCH_TURNS_MAX = 1_024;
 let handTo: readonly number[];
 let counted: readonly number[];
 let maxConnections: number;
+/** Ends a flow that may give way to a connection. */
+let giveWay: () => void;
 let watched: number[];
 let pausedUntilMs: number;
 /** Told once for each time of trouble, not for each pause in it: it is over after a while without one. */
@@ -49,10 +52,16 @@ let pauseTold: boolean;
 let lastPauseMs: number;
 let nextChoice: number;
 
-export function acceptOpen(rooms: readonly number[], all: readonly number[], connections: number): void {
+export function acceptOpen(
+  rooms: readonly number[],
+  all: readonly number[],
+  connections: number,
+  flowGivesWay: () => void,
+): void {
   handTo = rooms;
   counted = all;
   maxConnections = connections;
+  giveWay = flowGivesWay;
   watched = [];
   pausedUntilMs = 0;
   pauseTold = false;
@@ -94,8 +103,9 @@ export function acceptFrom(socket: number): number {
   let taken = 0;
   if (!watched.includes(socket)) return taken; // an event from before it was given up
   for (; taken < ACCEPTS_PER_TURN; taken++) {
-    const to = chooseReactor();
-    if (to === NONE) {
+    // Datagrams say they come from whomever they like: they keep no connection out.
+    const full = isFull();
+    if (full && flowOldest() === NONE) {
       pause(0, ACCEPT_FULL_PAUSE_MS);
       return taken;
     }
@@ -112,6 +122,8 @@ export function acceptFrom(socket: number): number {
     const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
     const guard = guardOf(plan.guards, listener);
     if (guard !== NONE && !letIn(token, listener, guard)) continue;
+    if (full) giveWay();
+    const to = chooseReactor();
     if (sys.hand(token, to) < 0) {
       sys.refuse(token, 1);
       if (guard !== NONE) unadmit();
@@ -147,10 +159,8 @@ function letIn(token: number, listener: number, guard: number): boolean {
   return false;
 }
 
-/** The reactor with the fewest connections, or NONE when the process has all it may have. Equals take
- * turns, so that short connections spread too. */
+/** The reactor with the fewest connections. Equals take turns, so that short connections spread too. */
 function chooseReactor(): number {
-  if (isFull()) return NONE;
   let best = NONE, fewest = 0;
   for (let step = 0; step < handTo.length; step++) {
     const candidate = handTo[(nextChoice + step) % handTo.length];

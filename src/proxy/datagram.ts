@@ -232,11 +232,7 @@ function begin(socket: number, at: number): number {
   const refusal = admitted(listener, (at + DatagramAt.Client) * 4, false);
   if (refusal !== Reason.None) return refuse(listener, at, refusal, 0);
   if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
-  if (isFull()) {
-    const oldest = flowOldest();
-    if (oldest === NONE) return refuse(listener, at, Reason.LimitReached, 0);
-    flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
-  }
+  if (isFull() && !flowGivesWay()) return refuse(listener, at, Reason.LimitReached, 0);
   const clientAt = (at + DatagramAt.Client) * 4;
   const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
   const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
@@ -273,6 +269,14 @@ function begin(socket: number, at: number): number {
   stats.serverCurrent[reachedServer]++;
   timerSet(slot, clockMs() + plan.listenerFlowIdleMs[listener]);
   return slot;
+}
+
+/** Who was never answered gives way to others, the oldest first; false: there is nobody. */
+export function flowGivesWay(): boolean {
+  const oldest = flowOldest();
+  if (oldest === NONE) return false;
+  flowEnd(oldest, Reason.LimitReached, 0);
+  return true;
 }
 
 /** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and

@@ -44,6 +44,7 @@ import {
   datagramsWatch,
   flowBug,
   flowEvent,
+  flowGivesWay,
   flowsEndAll,
   flowTimeout,
   servedFlow,
@@ -83,7 +84,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   printOpen(arenaBytes);
   requestsReset();
   contextOpen(birth);
-  acceptOpen(birth.handTo, birth.counted, birth.maxConnections);
+  acceptOpen(birth.handTo, birth.counted, birth.maxConnections, flowGivesWay);
   queueOpen(birth.counted);
   datagramsOpen();
   askingOpen(birth.asks);

@@ -5,6 +5,8 @@ import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { Datagrams, freeUdpPort } from "../support/datagrams.ts";
 import { run, Sluice, withSluice } from "../support/executable.ts";
+import { Peer } from "../support/peer.ts";
+import { echo, Server } from "../support/servers.ts";
 
 const ALONE = ["--reactors", "1"];
 const QUICK = ["--udp-idle", "300ms"];
@@ -231,6 +233,28 @@ describe("sessions by the thousand", () => {
       const before = (await sluice.status()).totals.connections.total;
       strictEqual(await friend.ask("answer me", sluice.port()), "answered");
       strictEqual((await sluice.status()).totals.connections.total, before, "the same session");
+    });
+  });
+
+  it("beyond the limit: who was never answered gives way to connections, too", async () => {
+    using quiet = await Datagrams.open();
+    await using server = await Server.listen(echo);
+    const words = [...ALONE, "--udp-idle", "2s", "--max-connections", "5"];
+    const udp = `udp://127.0.0.1:0=${quiet.address}`, tcp = `tcp://127.0.0.1:0=${server.address}`;
+    await withSluice([...words, udp, tcp], async (sluice) => {
+      const strangers = await Promise.all(Array.from({ length: 5 }, () => Datagrams.open()));
+      for (const stranger of strangers) {
+        stranger.send("anybody?", sluice.port());
+        await quiet.next();
+      }
+      for (const stranger of strangers) stranger.close();
+      using one = await Peer.connect(sluice.port(1));
+      using other = await Peer.connect(sluice.port(1));
+      strictEqual(await one.ask("hello"), "hello");
+      strictEqual(await other.ask("hello"), "hello");
+      const { totals } = await sluice.status();
+      strictEqual(totals.connections.now, 5);
+      strictEqual(totals.ended.limit_reached, 2);
     });
   });
 
