@@ -52,7 +52,7 @@ import { isHashed, walked, walkNext } from "../policy/balance.ts";
 import { isSpare } from "../policy/candidates.ts";
 import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
-import { PER_LINE } from "../shared/servers.ts";
+import { PER_LINE, Verdict } from "../shared/servers.ts";
 import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
@@ -80,7 +80,7 @@ import { printDatagramHeader } from "./greeting.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { keyOfRecord, pickMember } from "./server.ts";
+import { isAnyUp, keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
@@ -170,6 +170,10 @@ function forward(socket: number, from: number, came: number): number {
     if (arenaInts[at + DatagramAt.Cut] !== 0 || !isSameFlow(arenaInts, first, at)) break;
   }
   let slot = flowFind(arenaInts, first, socket);
+  if (slot !== NONE && isStranded(slot)) {
+    flowEnd(slot, Reason.SessionMoved, 0);
+    slot = flowFind(arenaInts, first, socket);
+  }
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
     if (slot === NONE && --budget > 0) {
       slot = begin(socket, first);
@@ -200,6 +204,13 @@ function forward(socket: number, from: number, came: number): number {
     }
   }
   return end;
+}
+
+/** Whether a flow's server is down and others are not. A client that goes on sending would never see its session end:
+ * nobody tells it that a host is gone. */
+function isStranded(slot: number): boolean {
+  return shared.serverVerdict[flowServer[slot]] === Verdict.Down &&
+    isAnyUp(plan.listenerUpstream[flowListener[slot]]);
 }
 
 /** Sends the first datagram of a new flow, behind a header that tells its server whose it is. True: it was all of its

@@ -71,6 +71,7 @@ export const enum Reason {
   SourceRate,
   ListenerLimit,
   ListenerRate,
+  SessionMoved,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -538,6 +539,13 @@ export const REASONS: readonly ReasonText[] = [
     type: "connection_limit_reached",
     text: "new connections came to the listener faster than they may",
     reset: true,
+    status: 0,
+  },
+  {
+    name: "session_moved",
+    type: null,
+    text: "the server is down by its health check, and the client's next datagram went to another",
+    reset: false,
     status: 0,
   },
 ];

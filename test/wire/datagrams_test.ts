@@ -3,6 +3,7 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
+import { withConfig } from "../support/configured.ts";
 import { Datagrams, freeUdpPort } from "../support/datagrams.ts";
 import { run, Sluice, withSluice } from "../support/executable.ts";
 import { Peer } from "../support/peer.ts";
@@ -153,6 +154,44 @@ describe("a session", () => {
         await sluice.ended(8);
       },
     );
+  });
+
+  it("with a server whose health check fails goes on with another, however often its client sends", async () => {
+    const replyAll: Datagrams["reply"] = ({ bytes }) => [`${bytes}!`];
+    using one = await Datagrams.open(), other = await Datagrams.open();
+    one.reply = other.reply = replyAll;
+    const upstreams = {
+      u: {
+        servers: [one.address, other.address],
+        health: { send: "well?", expect: "well?!", interval: "100ms", timeout: "100ms", fall: 1, rise: 1 },
+      },
+    };
+    const listeners = { in: { bind: "udp://127.0.0.1:0", to: "u", udp: { idle: "2s" } } };
+    await withConfig({ listeners, upstreams }, async (sluice) => {
+      using client = await Datagrams.open();
+      strictEqual(await client.ask("1", sluice.port()), "1!");
+      const [row] = (await sluice.status()).upstreams[0].servers.filter(({ connections }) =>
+        connections.total === 1
+      );
+      const [dead, alive] = row.address === one.address ? [one, other] : [other, one];
+      dead.reply = () => []; // nothing tells that it is gone
+      await sluice.until(
+        "it to be down",
+        ({ upstreams: [{ servers }] }) =>
+          servers.some(({ address, health }) => address === dead.address && health === "down"),
+      );
+      strictEqual(await client.ask("2", sluice.port()), "2!");
+      const [record] = await sluice.ended(1);
+      deepStrictEqual([record.reason, record.server], ["session_moved", dead.address]);
+      // With nobody else to go to it stays where it is.
+      alive.reply = () => [];
+      await sluice.until(
+        "all to be down",
+        ({ upstreams: [{ servers }] }) => servers.every(({ health }) => health === "down"),
+      );
+      client.send("3", sluice.port());
+      strictEqual((await sluice.ended(2))[1].reason, "session_idle");
+    });
   });
 
   it("whose every server refuses is begun anew for each datagram, and nothing hangs", async () => {

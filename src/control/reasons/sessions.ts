@@ -40,4 +40,12 @@ export const SESSION_HELP = {
       "`udp.responses: 0`, or none, for a protocol without answers",
     ],
   },
+  [Reason.SessionMoved]: {
+    means:
+      "The health check says that the session's server is down, and others are up. UDP tells nobody that a host " +
+      "is gone: so the client's next datagram ended the session, and began another one with another server.",
+    causes: ["what the health check of the server tells; the log says why it is down"],
+    look: ["`->`: the server; the lines of `health` in the log about it"],
+    change: ["nothing, if the server is down; else its `upstreams.NAME.health`"],
+  },
 } satisfies Partial<Record<Reason, ReasonHelp>>;
