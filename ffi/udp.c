@@ -1,8 +1,8 @@
 /* udp.c: datagrams. They move in batches: a place in the arena for SL_DATAGRAMS_MAX of them, at <off> their records
  * of SL_DATAGRAM_INTS int32 each, behind all records their buffers of SL_DATAGRAM_BYTES each:
  *   [0] bytes   [1] bytes of each but the last, if it stands for several of one sender (GRO); 0: it is one
- *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped   [3] unused
- *   [4..9] peer record of the client   [10..15] the same of our own address that it asked, without a port
+ *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped   [3] where in its buffer it begins
+ *   [4..9] peer record of the client   [10..15] the same of our own address that it asked
  * Borders of datagrams are kept: what the kernel joined on its way in (UDP_GRO), and what is joined here on its way
  * out (UDP_SEGMENT), says where each ends (udp(7)).
  *
@@ -27,6 +27,7 @@ enum { UDP_SHARE = 1, UDP_DRY = 2, UDP_JOIN = 4 };
 #define CONTROL_BYTES 128
 
 int32_t sl_udp_family[SL_LISTENERS_MAX]; /* of a listening socket of datagrams; 0: it has connections */
+static in_port_t ports[SL_LISTENERS_MAX]; /* of a listening socket of datagrams, in network order */
 
 typedef union { struct cmsghdr align; uint8_t bytes[CONTROL_BYTES]; } control_t;
 typedef union { struct sockaddr any; struct sockaddr_in in; struct sockaddr_in6 in6; } address_t;
@@ -39,6 +40,11 @@ static int32_t *record_at(uint32_t off, int32_t index)
 static uint8_t *buffer_at(uint32_t off, int32_t index)
 {
     return me->arena + off + SL_DATAGRAMS_MAX * SL_DATAGRAM_INTS * 4 + (size_t)index * SL_DATAGRAM_BYTES;
+}
+
+static uint8_t *datagram_at(uint32_t off, int32_t index)
+{
+    return buffer_at(off, index) + record_at(off, index)[3];
 }
 
 #define CHECK_BATCH(off, first, count) do { \
@@ -83,6 +89,13 @@ int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags)
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) == -1)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); /* as much as net.core.rmem_max grants */
     setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == -1) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    ports[listener] = family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
+                                        : ((struct sockaddr_in6 *)&address)->sin6_port;
     sl_udp_family[listener] = family;
     atomic_store(&sl_listeners[listener], fd + 1);
     return 0;
@@ -135,8 +148,8 @@ int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t
     return 0;
 }
 
-/* Whom a message came to, and of what size its datagrams are. */
-static void read_control(struct msghdr *message, int32_t *record)
+/* Whom a message came to, at which port, and of what size its datagrams are. */
+static void read_control(struct msghdr *message, int32_t *record, in_port_t port)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
         struct sockaddr_storage own = { 0 };
@@ -148,7 +161,7 @@ static void read_control(struct msghdr *message, int32_t *record)
             struct in_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);
             struct sockaddr_in *in = (struct sockaddr_in *)&own;
-            in->sin_family = AF_INET, in->sin_addr = info.ipi_spec_dst;
+            in->sin_family = AF_INET, in->sin_addr = info.ipi_spec_dst, in->sin_port = port;
             sl_address_write(&own, sizeof *in, (uint8_t *)(record + 10), SL_PEER_BYTES);
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo info;
@@ -156,7 +169,7 @@ static void read_control(struct msghdr *message, int32_t *record)
             if (IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr) || IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
                 continue; /* IP_PKTINFO tells it too; or nothing can leave from there */
             struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&own;
-            in6->sin6_family = AF_INET6, in6->sin6_addr = info.ipi6_addr;
+            in6->sin6_family = AF_INET6, in6->sin6_addr = info.ipi6_addr, in6->sin6_port = port;
             if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
                 in6->sin6_scope_id = (uint32_t)info.ipi6_ifindex;
             sl_address_write(&own, sizeof *in6, (uint8_t *)(record + 10), SL_PEER_BYTES);
@@ -164,8 +177,8 @@ static void read_control(struct msghdr *message, int32_t *record)
     }
 }
 
-/* recvmmsg(2) into [first, first + max) of a batch; the addresses are told if <named>. */
-static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, int named)
+/* recvmmsg(2) into [first, first + max) of a batch; the addresses are told if <port> is not 0. */
+static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, in_port_t port)
 {
     struct mmsghdr messages[SL_DATAGRAMS_MAX];
     struct iovec spans[SL_DATAGRAMS_MAX];
@@ -174,7 +187,7 @@ static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, int nam
     for (int32_t i = 0; i < max; i++) {
         spans[i] = (struct iovec){ buffer_at(off, first + i), SL_DATAGRAM_BYTES };
         messages[i].msg_hdr = (struct msghdr){
-            .msg_name = named ? &from[i] : NULL, .msg_namelen = named ? sizeof from[i] : 0,
+            .msg_name = port != 0 ? &from[i] : NULL, .msg_namelen = port != 0 ? sizeof from[i] : 0,
             .msg_iov = &spans[i], .msg_iovlen = 1,
             .msg_control = &control[i], .msg_controllen = sizeof control[i],
         };
@@ -190,12 +203,12 @@ static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, int nam
         memset(record, 0, SL_DATAGRAM_INTS * 4);
         record[0] = (int32_t)messages[i].msg_len;
         record[2] = (message->msg_flags & MSG_TRUNC) != 0;
-        if (named) {
+        if (port != 0) {
             struct sockaddr_storage address;
             memcpy(&address, &from[i], sizeof from[i]);
             sl_address_write(&address, message->msg_namelen, (uint8_t *)(record + 4), SL_PEER_BYTES);
         }
-        read_control(message, record);
+        read_control(message, record, port);
     }
     return n;
 }
@@ -206,7 +219,7 @@ int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max)
 {
     CHECK_UDP(listener);
     CHECK_BATCH(off, 0, max);
-    return receive(atomic_load(&sl_listeners[listener]) - 1, off, 0, max, 1);
+    return receive(atomic_load(&sl_listeners[listener]) - 1, off, 0, max, ports[listener]);
 }
 
 /* Takes up to <max> datagrams of the server of <slot> into the batch at <off>, from record <first> on, which do not
@@ -333,7 +346,7 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
         taken[made] = joined(off, next, end, family != 0);
         message->msg_iovlen = (size_t)taken[made];
         for (int32_t i = 0; i < taken[made]; i++)
-            spans[next - first + i] = (struct iovec){ buffer_at(off, next + i), (size_t)record_at(off, next + i)[0] };
+            spans[next - first + i] = (struct iovec){ datagram_at(off, next + i), (size_t)record_at(off, next + i)[0] };
         uint16_t segment = (uint16_t)(taken[made] > 1 ? record[0] : record[1]);
         if (segment != 0)
             put_control(message, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
@@ -358,15 +371,58 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
     return error < 0 ? error : taken[0];
 }
 
+/* Sends the datagrams that a record stands for one by one, each behind a preface. Returns 1, or why the first was not
+ * sent; what happens to the others is not told. */
+static int32_t send_apart(int fd, const uint8_t *preface, size_t preface_bytes, uint32_t off, int32_t index)
+{
+    const int32_t *record = record_at(off, index);
+    size_t all = (size_t)record[0], piece = (size_t)record[1];
+    for (size_t at = 0; at < all; at += piece) {
+        struct iovec spans[2] = {
+            { (void *)(uintptr_t)preface, preface_bytes },
+            { datagram_at(off, index) + at, all - at < piece ? all - at : piece },
+        };
+        struct msghdr message = { .msg_iov = spans, .msg_iovlen = 2 };
+        if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 && at == 0)
+            return -errno;
+    }
+    return 1;
+}
+
+/* The same of several records: sendmmsg(2). Returns how many were taken, at least one; or why the first was not. */
+static int32_t transmit_behind(int fd, const uint8_t *preface, size_t preface_bytes, uint32_t off, int32_t first,
+                               int32_t count)
+{
+    if (record_at(off, first)[1] != 0)
+        return send_apart(fd, preface, preface_bytes, off, first);
+    struct mmsghdr messages[SL_DATAGRAMS_MAX];
+    struct iovec spans[2 * SL_DATAGRAMS_MAX];
+    int32_t made = 0;
+    for (; made < count && record_at(off, first + made)[1] == 0; made++) {
+        struct iovec *span = &spans[2 * made];
+        span[0] = (struct iovec){ (void *)(uintptr_t)preface, preface_bytes };
+        span[1] = (struct iovec){ datagram_at(off, first + made), (size_t)record_at(off, first + made)[0] };
+        messages[made].msg_hdr = (struct msghdr){ .msg_iov = span, .msg_iovlen = 2 };
+    }
+    int n;
+    do n = (int)syscall(SYS_sendmmsg, fd, messages, made, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : n;
+}
+
 /* Sends the records [first, first + count) of the batch at <off> to the server of <slot>: sendmmsg(2). Returns how
  * many were taken, at least one; or why the first was not: -ECONNREFUSED and others tell of an earlier one that met
- * nobody, -EAGAIN and -ENOBUFS that there is no room, -EMSGSIZE that it is longer than what can be sent there. */
+ * nobody, -EAGAIN and -ENOBUFS that there is no room, -EMSGSIZE that it is longer than what can be sent there. Each
+ * datagram is sent behind the slot's preface, if it has one (sl_udp_preface). */
 int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count)
 {
     CHECK_SLOT(slot);
     CHECK_BATCH(off, first, count);
     CHECK(me->slots[slot] != 0);
-    return transmit(FD(slot), 0, off, first, count);
+    int32_t preface_bytes = 0;
+    const uint8_t *preface = sl_preface(slot, &preface_bytes);
+    return preface == NULL ? transmit(FD(slot), 0, off, first, count)
+                           : transmit_behind(FD(slot), preface, (size_t)preface_bytes, off, first, count);
 }
 
 /* Sends the records [first, first + count) of the batch at <off> through listening socket <listener> to the clients

@@ -78,7 +78,7 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
-  lost.push(...flowsOf(reactor, slots.slotState, shared));
+  lost.push(...flowsOf(reactor, slots.slotState, shared, sources));
   const { stats } = reactor;
   stats.ended[Reason.ReactorDied] += lost.length;
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
@@ -96,10 +96,12 @@ function flowsOf(
   { room, sizes, tables }: DeadReactor,
   slotState: Uint8Array,
   shared: Shared,
+  sources: Sources,
 ): LostConnection[] {
   const flows = openFlows(tables.flows, sizes.slots), lost: LostConnection[] = [];
   for (let slot = 1; slot < sizes.slots; slot++) {
     if (slotState[slot] !== SlotState.Flow) continue;
+    sourceGive(sources, flows.flowSource[slot]);
     if (flows.flowFlags[slot] & FlowFlag.Placed) Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
     lost.push({
       room,

@@ -7,7 +7,6 @@ import { assert, assertTable } from "../base/assert.ts";
 import {
   ARENA_ANSWERING,
   ARENA_ASKING,
-  ARENA_SCRATCH,
   AVOID_MS,
   BATCHES_PER_TURN,
   CONNECTS_PER_TURN,
@@ -15,7 +14,6 @@ import {
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
   NONE,
-  PEER_BYTES,
 } from "../base/limits.ts";
 import {
   flowAddress,
@@ -32,6 +30,7 @@ import {
   flowResponses,
   flowServer,
   flowSocket,
+  flowSource,
   flowStartMs,
   flowTried,
   flowUpBytes,
@@ -40,35 +39,46 @@ import {
   isSameFlow,
 } from "../net/flows.ts";
 import { Ready, runAgain } from "../net/ready.ts";
-import { giveUntouchedSlot, slotFlags, slotGen, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
+import { giveUntouchedSlot, slotFlags, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
+import { guardOf } from "../plan/guards.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
+import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
-import {
-  EADDRNOTAVAIL,
-  EAGAIN,
-  EBUG,
-  ECONNREFUSED,
-  EINVAL,
-  EMFILE,
-  EMSGSIZE,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
-  ENOSPC,
-  EPERM,
-} from "../sys/errno.ts";
+import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
-import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
+import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
+import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, room, shared, stats } from "./context.ts";
+import { count, plan, room, shared, sources, stats } from "./context.ts";
+import {
+  admittedThrough,
+  introducedAt,
+  introduceItself,
+  preface,
+  unwrap,
+  unwrapAlike,
+  unwrapDetail,
+} from "./datagram_header.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
-import { givePlaceBack, takePlace } from "./places.ts";
+import {
+  failedBy,
+  failedErrno,
+  isFullBuffer,
+  isNobody,
+  passedOver,
+  reach,
+  reachedPlace,
+  reachedServer,
+  reachedTried,
+  reasonOf,
+} from "./flow_server.ts";
+import { givePlaceBack } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { nextPlace, pickMember } from "./server.ts";
+import { pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
@@ -123,11 +133,15 @@ export let servedFlow = NONE;
 export function datagramsFrom(socket: number): void {
   servedFlow = NONE;
   if (watched[socket] === 0) return; // an event from before it was given up
+  const listener = plan.socketListener[socket], isTold = plan.listenerProxyCount[listener] !== 0;
   for (let budget = BATCHES_PER_TURN; budget > 0; budget--) {
     const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
     if (came <= 0) return;
+    askedNext = 0;
     askedEnd = came;
-    for (askedNext = 0; askedNext < came;) askedNext = forward(socket, askedNext, came);
+    while (askedNext < came) {
+      askedNext = isTold ? forwardTold(socket, listener, askedNext, came) : forward(socket, askedNext, came);
+    }
     if (came < DATAGRAMS_PER_CALL) return;
   }
 }
@@ -145,21 +159,65 @@ export function datagramsGiveUp(): void {
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
 function forward(socket: number, from: number, came: number): number {
   const first = ASKING_INTS + from * DATAGRAM_INTS;
-  if (arenaInts[first + DatagramAt.Cut] !== 0) {
-    count(Count.DatagramsCut);
-    return from + 1;
-  }
+  if (isCut(first)) return from + 1;
   let end = from + 1;
   for (; end < came; end++) {
     const at = ASKING_INTS + end * DATAGRAM_INTS;
     if (arenaInts[at + DatagramAt.Cut] !== 0 || !isSameFlow(arenaInts, first, at)) break;
   }
-  let slot = flowFind(arenaInts, first, socket);
+  send(socket, from, end, NONE);
+  return end;
+}
+
+/** Whether the datagram whose record is at `at` was cut: it is dropped. */
+function isCut(at: number): boolean {
+  if (arenaInts[at + DatagramAt.Cut] === 0) return false;
+  count(Count.DatagramsCut);
+  return true;
+}
+
+/** The same of a listener whose clients are introduced by the header of each datagram, which is taken off. */
+function forwardTold(socket: number, listener: number, from: number, came: number): number {
+  const first = ASKING_INTS + from * DATAGRAM_INTS, segment = arenaInts[first + DatagramAt.Segment];
+  if (isCut(first)) return from + 1;
+  if (segment === 0) {
+    if (!unwrapped(listener, first, from, 0, arenaInts[first + DatagramAt.Bytes])) return from + 1;
+    const end = unwrapAlike(from, came);
+    send(socket, from, end, introducedAt);
+    return end;
+  }
+  // Joined on the way: each has a header of its own, and they need not be of one client.
+  const all = arenaInts[first + DatagramAt.Bytes];
+  arenaInts[first + DatagramAt.Segment] = 0;
+  for (let skip = 0; skip < all; skip += segment) {
+    if (unwrapped(listener, first, from, skip, Math.min(segment, all - skip))) {
+      send(socket, from, from + 1, introducedAt);
+    }
+  }
+  return from + 1;
+}
+
+/** Takes the header off the datagram of `bytes` that begins `skip` behind the beginning of its buffer; false: it is
+ * refused. */
+function unwrapped(listener: number, first: number, record: number, skip: number, bytes: number): boolean {
+  const reason = unwrap(listener, record, skip, bytes);
+  if (reason === Reason.None) return true;
+  count(Count.DatagramsRefused);
+  refuse(listener, (first + DatagramAt.Client) * 4, reason, unwrapDetail);
+  return false;
+}
+
+/** Sends records [from, end) of one client to its server; `told`: where the record of the client is that a proxy
+ * introduced, or NONE. */
+function send(socket: number, from: number, end: number, told: number): void {
+  const first = ASKING_INTS + from * DATAGRAM_INTS;
+  let slot = flowFind(arenaInts, first, socket, told);
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
-    if (slot === NONE && --budget > 0) slot = begin(socket, first);
+    if (slot === NONE && --budget > 0) slot = begin(socket, first, told);
+    else if (told !== NONE && slot !== NONE) introduceAgain(slot);
     if (slot === NONE) {
       count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, at, end));
-      break;
+      return;
     }
     servedFlow = slot;
     const sent = sys.udp_send(slot, ARENA_ASKING, at, end - at);
@@ -169,39 +227,40 @@ function forward(socket: number, from: number, came: number): number {
       at += sent;
     } else if (isNobody(-sent)) {
       fail(slot, -sent); // it tells of an earlier one: this one goes to another server
-      slot = flowFind(arenaInts, first, socket);
+      slot = flowFind(arenaInts, first, socket, told);
     } else {
       const lost = isFullBuffer(-sent) ? end : at + 1;
       count(Count.DatagramsUnsent, datagramsIn(ASKING_INTS, at, lost));
       at = lost;
     }
   }
-  return end;
 }
 
-/** A flow for the client whose datagram's record is at `at`; NONE: it gets none, which is counted. */
-function begin(socket: number, at: number): number {
+/** A proxy's word of a flow's client may be another one with each datagram, and goes on as it came. */
+function introduceAgain(slot: number): void {
+  if (flowFlags[slot] & FlowFlag.Prefaced) preface(slot, plan.upstreamSendProxy[flowUpstream[slot]]);
+}
+
+/** A flow for the client whose datagram's record is at `at`, or whom `told` says; NONE: it gets none, which is
+ * counted. */
+function begin(socket: number, at: number, told: number): number {
   const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
-  if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
-  if (isFull()) {
-    const oldest = flowOldest();
-    if (oldest === NONE) return refuse(listener, at, Reason.LimitReached, 0);
-    flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
+  const senderAt = (at + DatagramAt.Client) * 4, clientAt = told === NONE ? senderAt : told * 4;
+  if (closing[socket] === 1) return refuse(listener, clientAt, Reason.Drained, 0);
+  const isGuarded = guardOf(plan.guards, listener) !== NONE;
+  if (isGuarded) {
+    const verdict = admittedThrough(listener, senderAt, clientAt);
+    if (verdict !== Reason.None) return refuse(listener, clientAt, verdict, 0);
   }
-  const member = upstream === NONE ? -1 : pickMember(upstream);
-  if (member < 0) return refuse(listener, at, Reason.DestinationUnavailable, 0);
-  const slot = takeSlot(SlotState.Flow);
-  if (slot === NONE) return refuse(listener, at, Reason.LimitReached, 0);
-  if (
-    !reach(slot, socket, upstream, member, at, false) &&
-    !(passedOver && reach(slot, socket, upstream, member, at, true))
-  ) {
-    giveUntouchedSlot(slot);
-    return refuse(listener, at, failedBy, failedErrno);
+  const slot = open(socket, listener, upstream, at, told, clientAt);
+  if (slot === NONE) {
+    if (isGuarded) unadmit();
+    return NONE;
   }
-  flowFind(arenaInts, at, socket); // who gave way may have moved what was found
-  flowPut(slot, arenaInts, at, socket);
-  if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
+  if (isGuarded) {
+    flowSource[slot] = admittedSource;
+    charged();
+  }
   flowListener[slot] = listener;
   flowUpstream[slot] = upstream;
   flowServer[slot] = reachedServer;
@@ -221,73 +280,51 @@ function begin(socket: number, at: number): number {
   return slot;
 }
 
-/** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
- * whether one was passed over. */
-let reachedServer = NONE;
-let reachedPlace = false;
-let reachedTried = 0;
-let failedBy = Reason.None;
-let failedErrno = 0;
-let passedOver = false;
-
-/** A socket for the slot to the picked server, or the next one that can be had; to those that met nobody lately only
- * if `anyhow`. */
-function reach(
-  slot: number,
+/** A slot with a socket to a server, in the table of flows; NONE: refused. */
+function open(
   socket: number,
+  listener: number,
   upstream: number,
-  picked: number,
   at: number,
-  anyhow: boolean,
-): boolean {
-  const first = plan.upstreamFirst[upstream], members = plan.upstreamCount[upstream], now = tickAt(clockMs());
-  failedBy = Reason.DestinationUnavailable;
-  failedErrno = 0;
-  passedOver = false;
-  for (
-    let place = 0, budget = CONNECTS_PER_TURN;
-    place >= 0 && budget > 0;
-    place = nextPlace(plan, upstream, picked, place + 1)
+  told: number,
+  clientAt: number,
+): number {
+  if (isFull()) {
+    const oldest = flowOldest();
+    if (oldest === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
+    flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
+  }
+  const member = upstream === NONE ? -1 : pickMember(upstream);
+  if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
+  const slot = takeSlot(SlotState.Flow);
+  if (slot === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
+  if (
+    !reach(slot, socket, upstream, member, clientAt, false) &&
+    !(passedOver && reach(slot, socket, upstream, member, clientAt, true))
   ) {
-    const server = plan.upstreamMember[first + (picked + place) % members];
-    if (!anyhow && shared.serverAvoided[server] > now) {
-      passedOver = true;
-      continue;
-    }
-    const most = plan.serverConnectionsMax[server];
-    if (most > 0 && !takePlace(server, most)) {
-      failedBy = Reason.LimitReached;
-      continue;
-    }
-    budget--;
-    placeAddresses(plan.serverAddressAt[server], at);
-    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
-    if (result === 0) {
-      reachedServer = server;
-      reachedPlace = most > 0;
-      reachedTried = place + 1;
-      return true;
-    }
-    if (most > 0) givePlaceBack(server);
-    failedBy = reasonOf(-result);
-    failedErrno = -result;
-    if (failedBy === Reason.OutOfResources) return false;
-    stats.serverFailed[server]++;
+    giveUntouchedSlot(slot);
+    return refuse(listener, clientAt, failedBy, failedErrno);
   }
-  return false;
+  const sends = plan.upstreamSendProxy[upstream];
+  if (sends !== 0) {
+    if (told === NONE) introduceItself(at);
+    if (!preface(slot, sends)) {
+      closeSlot(slot, false);
+      if (reachedPlace) givePlaceBack(reachedServer);
+      return refuse(listener, clientAt, Reason.OutOfResources, ENOMEM);
+    }
+  }
+  flowFind(arenaInts, at, socket, told); // who gave way may have moved what was found
+  flowPut(slot, arenaInts, at, socket, told);
+  if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
+  if (sends !== 0) flowFlags[slot] |= FlowFlag.Prefaced;
+  return slot;
 }
 
-/** Lays the server's address and the client's record into the scratch page. */
-function placeAddresses(addressAt: number, at: number): void {
-  for (let byte = 0; byte < PEER_BYTES; byte++) {
-    arenaBytes[ARENA_SCRATCH + byte] = plan.arena[addressAt + byte];
-    arenaBytes[ARENA_SCRATCH + PEER_BYTES + byte] = arenaBytes[(at + DatagramAt.Client) * 4 + byte];
-  }
-}
-
-function refuse(listener: number, at: number, reason: Reason, errno: number): number {
+/** `clientAt`: the peer record of who is refused. */
+function refuse(listener: number, clientAt: number, reason: Reason, errno: number): number {
   stats.ended[reason]++;
-  recordRefused(listener, (at + DatagramAt.Client) * 4, reason, errno);
+  recordRefused(listener, clientAt, reason, errno);
   return NONE;
 }
 
@@ -423,6 +460,10 @@ function flowEnd(slot: number, reason: Reason, errno: number): void {
     givePlaceBack(server);
     queueWake(flowUpstream[slot]);
   }
+  if (flowSource[slot] !== NONE) {
+    sourceGive(sources, flowSource[slot]);
+    flowSource[slot] = NONE;
+  }
   stats.ended[reason]++;
   recordFlow(slot, reason, errno);
 }
@@ -450,45 +491,6 @@ function datagramsIn(ints: number, from: number, end: number): number {
     datagrams += segment === 0 ? 1 : Math.ceil(arenaInts[at + DatagramAt.Bytes] / segment);
   }
   return datagrams;
-}
-
-/** What a failed socket means, by errno. */
-function reasonOf(errno: number): Reason {
-  assert(errno !== EBUG, "datagram: a call broke its contract");
-  switch (errno) {
-    case ECONNREFUSED:
-      return Reason.ConnectionRefused;
-    case EADDRNOTAVAIL: // no port left
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case ENOSPC:
-      return Reason.OutOfResources;
-    default: // ENETUNREACH, EHOSTUNREACH, EACCES, ...
-      return Reason.Unroutable;
-  }
-}
-
-/** Whether an error tells that the server is not there (ICMP, or no route), and not of one datagram alone: too long
- * for the path (it is cut in pieces next time), forbidden by a firewall of ours, no room. */
-function isNobody(errno: number): boolean {
-  switch (errno) {
-    case 0:
-    case EAGAIN:
-    case EMSGSIZE:
-    case EPERM:
-    case EINVAL:
-    case ENOBUFS:
-    case ENOMEM:
-      return false;
-    default:
-      return true;
-  }
-}
-
-function isFullBuffer(errno: number): boolean {
-  return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
 }
 
 /** Tables and listening sockets belong together. For tests. */

@@ -58,11 +58,28 @@ export function greet(up: number, down: number, sends: number): Reason {
   const from = down === NONE ? -1 : INTRODUCTION, most = down === NONE ? 0 : introduction(down);
   const end = (sends & SendProxy.Version) === SendProxy.V1
     ? printProxyLine(HEADER, HEADER_END, arenaBytes, from)
-    : printHeader(down, from, most, sends);
+    : printHeader(down, from, most, sends, false);
   const bytes = end - HEADER, sent = sys.send(up, HEADER, bytes, 0);
   if (sent === bytes) return Reason.None;
   greetErrno = sent < 0 && sent !== -EAGAIN ? -sent : ENOBUFS;
   return greetErrno === ENOBUFS ? Reason.OutOfResources : Reason.ServerReset;
+}
+
+/**
+ * Tells the server at slot `flow`, a socket of datagrams, of its client: before each datagram from here on. The
+ * introduction is in [from, end) of the arena; `sends`: SendProxy, of which version 1 and TLS are not for datagrams.
+ *
+ * @returns whether there is memory for it
+ */
+export function greetDatagrams(flow: number, from: number, end: number, sends: number): boolean {
+  const bytes = printHeader(flow, from, end, sends & ~SendProxy.Tls, true) - HEADER;
+  return sys.udp_preface(flow, HEADER, bytes) === 0;
+}
+
+/** Writes what a check by datagrams begins with to `at`: it is of no client. @returns where that ends */
+export function greetLocally(at: number, to: number, sends: number): number {
+  const end = beginProxy(arenaBytes, at, to, -1, true);
+  return finishProxy(arenaBytes, at, end, (sends & SendProxy.Checksum) !== 0);
 }
 
 /** Puts what is known of the client's addresses at INTRODUCTION. @returns where it ends */
@@ -87,8 +104,14 @@ function introduction(down: number): number {
 }
 
 /** Version 2. `introductionEnd`: where the introduction at `from` ends. */
-function printHeader(down: number, from: number, introductionEnd: number, sends: number): number {
-  let end = beginProxy(arenaBytes, HEADER, HEADER_END, from, false);
+function printHeader(
+  down: number,
+  from: number,
+  introductionEnd: number,
+  sends: number,
+  datagram: boolean,
+): number {
+  let end = beginProxy(arenaBytes, HEADER, HEADER_END, from, datagram);
   if (from >= 0) {
     const isSealed = (sends & SendProxy.Tls) !== 0 && fact(down, TlsFact.Version, ARENA_SCRATCH) > 0;
     const paths = arenaBytes[from] === FAMILY_UNIX ? PROXY_PATHS_BYTES : 0;

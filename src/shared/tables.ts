@@ -199,12 +199,18 @@ export const enum FlowFlag {
   Joined = 2,
   /** It has one of the places that its server has. */
   Placed = 4,
+  /** A proxy introduced its client: flowTold says whom. */
+  Introduced = 8,
+  /** Its server is told of its client before each datagram. */
+  Prefaced = 16,
 }
 
 /** A flow is the datagrams of one client, to one of our addresses and back: what users know as a session. Its row has
  * the number of its slot, the socket to its server. */
 export const FLOWS = {
   flowAddress: [Int32Array, 12], // the client's peer record and our own, as in the record of a datagram
+  flowTold: [Int32Array, 6], // the peer record of the client that a proxy introduced; of flowAddress's it is the proxy's
+  flowSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   flowHash: [Uint32Array, 1],
   flowSocket: [Uint16Array, 1], // the listening socket that it came through
   flowListener: [Uint16Array, 1],

@@ -14,6 +14,7 @@ const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "queue"];
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
+const NO_TLS = "which has no TLS";
 
 type Protocol = Config["listeners"][string]["bind"][number]["protocol"];
 
@@ -84,7 +85,8 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
-    ...written(raw, path, ["accept-proxy"], `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, [...path, "limits"], ["refuse"], "udp:// has nothing to end: datagrams are dropped"),
+    ...written(raw, [...path, "limits"], LIMITS_BANDWIDTH, `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -142,8 +144,9 @@ function ofUpstream(
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const udp = users?.get("udp");
   if (users === undefined) return [];
-  const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
-  if (tcp === undefined && http === undefined) {
+  const isAlone = tcp === undefined && http === undefined;
+  const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, isAlone, raw);
+  if (isAlone) {
     return [
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
@@ -157,8 +160,9 @@ function ofUpstream(
 /** Servers that get datagrams. */
 function ofDatagramServers(
   name: string,
-  { servers, tls }: Config["upstreams"][string],
+  { servers, tls, "send-proxy": sends }: Config["upstreams"][string],
   udp: string,
+  isAlone: boolean,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
@@ -173,9 +177,16 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  findings.push(...written(raw, path, ["send-proxy"], `for udp:// it is ${NOT_SUPPORTED}`));
+  if (sends?.version === "v1") {
+    const what = `version 1 has no word for UDP, and listener ${quoted(udp)} is for udp://`;
+    const at = typeof valueAt(raw, [...path, "send-proxy"]) === "string" ? [] : ["version"];
+    findings.push(error([...path, "send-proxy", ...at], what, "write v2"));
+  }
+  if (sends?.tls === true && isAlone) {
+    findings.push(error([...path, "send-proxy", "tls"], `only udp:// leads here, ${NO_TLS}`, "leave it out"));
+  }
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
-  const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
+  const what = `listener ${quoted(udp)} is for udp://, ${NO_TLS}`;
   return [...findings, error([...path, "tls"], what, "leave it out")];
 }
 
