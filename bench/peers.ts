@@ -59,6 +59,26 @@ export const sluice: Proxy = {
   command: (place) => ["dist/sluice", ...sluiceArguments(place, "tcp", "off")],
 };
 
+/** With a limit on new connections of each source. */
+export const sluiceLimited: Proxy = {
+  ...sluice,
+  name: "sluice, limited",
+  command: (place) => [
+    ...["dist/sluice", ...sluiceArguments(place, "tcp", "off")],
+    ...["--new-connections-per-source", "100/s"],
+  ],
+};
+
+/** Sluice with a limit for each connection. */
+export function slowed(rate: string): Proxy {
+  return {
+    name: `sluice, ${rate}`,
+    column: "sluice",
+    missing: () => missingFile("dist/sluice"),
+    command: (place) => [...sluice.command(place), "--bandwidth-per-connection", rate],
+  };
+}
+
 const SLUICE_LOG = "bench/.build/sluice.log";
 
 export const sluiceHttp: Proxy = {

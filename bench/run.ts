@@ -12,12 +12,14 @@ import { report, writeResults } from "./report.ts";
 import { withProxy } from "./stage.ts";
 import { table } from "./table.ts";
 import { buildTools, needPackages, root } from "./tools.ts";
+import { line as bandwidth } from "./lines/bandwidth.ts";
 import { line as bulk } from "./lines/bulk.ts";
 import { line as churn } from "./lines/churn.ts";
 import { line as cpu } from "./lines/cpu.ts";
 import { line as crowd } from "./lines/crowd.ts";
 import { line as deno } from "./lines/deno.ts";
 import { line as echo } from "./lines/echo.ts";
+import { line as flood } from "./lines/flood.ts";
 import { line as httpBrowser } from "./lines/http_browser.ts";
 import { line as httpBulk } from "./lines/http_bulk.ts";
 import { line as httpClose } from "./lines/http_close.ts";
@@ -29,6 +31,7 @@ import { line as httpSmall } from "./lines/http_small.ts";
 import { line as idle } from "./lines/idle.ts";
 import { line as large } from "./lines/large.ts";
 import { line as latency } from "./lines/latency.ts";
+import { line as picks } from "./lines/picks.ts";
 import { line as start } from "./lines/start.ts";
 import { line as tlsBulk } from "./lines/tls_bulk.ts";
 import { line as tlsHandshake } from "./lines/tls_handshake.ts";
@@ -39,7 +42,7 @@ import { lines as udp } from "./lines/udp.ts";
 import { line as unpinned } from "./lines/unpinned.ts";
 
 const LINES: Line[] = [
-  ...[cpu, unpinned, latency, bulk, churn, idle, echo, crowd, start, large, deno],
+  ...[cpu, unpinned, latency, bulk, bandwidth, churn, idle, echo, crowd, flood, start, large, picks, deno],
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
   ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
   ...udp,

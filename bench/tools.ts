@@ -71,6 +71,7 @@ const TOOLS = {
   echo: [],
   chatter: [],
   datagrams: [],
+  flood: [],
 };
 
 /** Path of one of our C tools, from the root. */

@@ -8,7 +8,7 @@
 
 #define INTRODUCTION_BYTES_MAX 65536
 
-struct sl_introduction { int32_t bytes; uint8_t told[]; };
+struct sl_introduction { int32_t bytes; uint8_t introducer[SL_PEER_BYTES], told[]; };
 
 /* Keeps <bytes> bytes at <off> with <slot> in place of what was kept. -ENOMEM: nothing has changed. */
 static int32_t keep(int32_t slot, uint32_t off, int32_t bytes)
@@ -18,6 +18,8 @@ static int32_t keep(int32_t slot, uint32_t off, int32_t bytes)
         return -ENOMEM;
     kept->bytes = bytes;
     memcpy(kept->told, me->arena + off, (size_t)bytes);
+    const struct sl_introduction *before = me->introductions[slot];
+    memcpy(kept->introducer, before != NULL ? before->introducer : sl_fds[FD(slot)].peer, SL_PEER_BYTES);
     if (me->slots[slot] & SLOT_INTRODUCED)
         sl_introduction_forget(me, slot);
     me->introductions[slot] = kept;
@@ -74,6 +76,19 @@ const uint8_t *sl_preface(int32_t slot, int32_t *bytes)
         return NULL;
     *bytes = me->introductions[slot]->bytes;
     return me->introductions[slot]->told;
+}
+
+/* Writes the peer record of who has introduced the client of <slot>: the socket's own, as accept(2) told it. Returns
+ * 1; 0, and writes nothing, if nobody has. */
+int32_t sl_introducer(int32_t slot, uint32_t off)
+{
+    CHECK_SLOT(slot);
+    CHECK_ARENA(off, SL_PEER_BYTES);
+    CHECK(me->slots[slot] != 0);
+    if (!(me->slots[slot] & SLOT_INTRODUCED))
+        return 0;
+    memcpy(me->arena + off, me->introductions[slot]->introducer, SL_PEER_BYTES);
+    return 1;
 }
 
 /* What a proxy told of the client of a slot that is being closed. */

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SL_ABI 4            /* raised with every change of a function's meaning */
+#define SL_ABI 5            /* raised with every change of a function's meaning */
 #define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
 #define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
 #define SL_LISTENERS_MAX 4096
@@ -92,6 +92,7 @@ SL_API int32_t sl_option(int32_t slot, int32_t option, int32_t value);
 SL_API int32_t sl_client(int32_t slot, uint32_t off);
 SL_API int32_t sl_introduce(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_introduction(int32_t slot, uint32_t off, int32_t bytes);
+SL_API int32_t sl_introducer(int32_t slot, uint32_t off);
 SL_API int32_t sl_sockname(int32_t slot, uint32_t off);
 SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 

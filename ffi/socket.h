@@ -6,7 +6,7 @@
 
 #include <net/if.h>
 
-/* Options, by number: what crosses is ours, not the platform's. Those behind QUICKACK are of settings alone. */
+/* Options, by number: what crosses is ours, not the platform's. Those behind UDP_GRO are of settings alone. */
 enum { SOCKET_NODELAY, SOCKET_KEEPALIVE, SOCKET_KEEPIDLE, SOCKET_KEEPINTVL, SOCKET_KEEPCNT, SOCKET_USER_TIMEOUT,
        SOCKET_SNDBUF, SOCKET_RCVBUF, SOCKET_QUICKACK, SOCKET_UDP_GRO, SOCKET_DEFER_ACCEPT, SOCKET_FASTOPEN, SOCKET_FASTOPEN_CONNECT,
        SOCKET_V6ONLY, SOCKET_TRANSPARENT, SOCKET_MPTCP, SOCKET_MODE, SOCKET_UID, SOCKET_GID, SOCKET_DEVICE,

@@ -2,7 +2,7 @@
  * of SL_DATAGRAM_INTS int32 each, behind all records their buffers of SL_DATAGRAM_BYTES each:
  *   [0] bytes   [1] bytes of each but the last, if it stands for several of one sender (GRO); 0: it is one
  *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped   [3] where in its buffer it begins
- *   [4..9] peer record of the client   [10..15] the same of our own address that it asked
+ *   [4..9] peer record of the client   [10..15] the same of our own address that it asked, without a port
  * Borders of datagrams are kept: what the kernel joined on its way in (UDP_GRO), and what is joined here on its way
  * out (UDP_SEGMENT), says where each ends (udp(7)).
  *
@@ -27,7 +27,6 @@ enum { UDP_SHARE = 1, UDP_DRY = 2, UDP_JOIN = 4 };
 #define CONTROL_BYTES 128
 
 int32_t sl_udp_family[SL_LISTENERS_MAX]; /* of a listening socket of datagrams; 0: it has connections */
-static in_port_t ports[SL_LISTENERS_MAX]; /* of a listening socket of datagrams, in network order */
 
 typedef union { struct cmsghdr align; uint8_t bytes[CONTROL_BYTES]; } control_t;
 typedef union { struct sockaddr any; struct sockaddr_in in; struct sockaddr_in6 in6; } address_t;
@@ -89,13 +88,6 @@ int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags)
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) == -1)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); /* as much as net.core.rmem_max grants */
     setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
-    if (getsockname(fd, (struct sockaddr *)&address, &length) == -1) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    ports[listener] = family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
-                                        : ((struct sockaddr_in6 *)&address)->sin6_port;
     sl_udp_family[listener] = family;
     atomic_store(&sl_listeners[listener], fd + 1);
     return 0;
@@ -148,8 +140,8 @@ int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t
     return 0;
 }
 
-/* Whom a message came to, at which port, and of what size its datagrams are. */
-static void read_control(struct msghdr *message, int32_t *record, in_port_t port)
+/* Whom a message came to, and of what size its datagrams are. */
+static void read_control(struct msghdr *message, int32_t *record)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
         struct sockaddr_storage own = { 0 };
@@ -161,7 +153,7 @@ static void read_control(struct msghdr *message, int32_t *record, in_port_t port
             struct in_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);
             struct sockaddr_in *in = (struct sockaddr_in *)&own;
-            in->sin_family = AF_INET, in->sin_addr = info.ipi_spec_dst, in->sin_port = port;
+            in->sin_family = AF_INET, in->sin_addr = info.ipi_spec_dst;
             sl_address_write(&own, sizeof *in, (uint8_t *)(record + 10), SL_PEER_BYTES);
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo info;
@@ -169,7 +161,7 @@ static void read_control(struct msghdr *message, int32_t *record, in_port_t port
             if (IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr) || IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
                 continue; /* IP_PKTINFO tells it too; or nothing can leave from there */
             struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&own;
-            in6->sin6_family = AF_INET6, in6->sin6_addr = info.ipi6_addr, in6->sin6_port = port;
+            in6->sin6_family = AF_INET6, in6->sin6_addr = info.ipi6_addr;
             if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
                 in6->sin6_scope_id = (uint32_t)info.ipi6_ifindex;
             sl_address_write(&own, sizeof *in6, (uint8_t *)(record + 10), SL_PEER_BYTES);
@@ -177,8 +169,8 @@ static void read_control(struct msghdr *message, int32_t *record, in_port_t port
     }
 }
 
-/* recvmmsg(2) into [first, first + max) of a batch; the addresses are told if <port> is not 0. */
-static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, in_port_t port)
+/* recvmmsg(2) into [first, first + max) of a batch; the addresses are told if <named>. */
+static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, int named)
 {
     struct mmsghdr messages[SL_DATAGRAMS_MAX];
     struct iovec spans[SL_DATAGRAMS_MAX];
@@ -187,7 +179,7 @@ static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, in_port
     for (int32_t i = 0; i < max; i++) {
         spans[i] = (struct iovec){ buffer_at(off, first + i), SL_DATAGRAM_BYTES };
         messages[i].msg_hdr = (struct msghdr){
-            .msg_name = port != 0 ? &from[i] : NULL, .msg_namelen = port != 0 ? sizeof from[i] : 0,
+            .msg_name = named ? &from[i] : NULL, .msg_namelen = named ? sizeof from[i] : 0,
             .msg_iov = &spans[i], .msg_iovlen = 1,
             .msg_control = &control[i], .msg_controllen = sizeof control[i],
         };
@@ -203,12 +195,12 @@ static int32_t receive(int fd, uint32_t off, int32_t first, int32_t max, in_port
         memset(record, 0, SL_DATAGRAM_INTS * 4);
         record[0] = (int32_t)messages[i].msg_len;
         record[2] = (message->msg_flags & MSG_TRUNC) != 0;
-        if (port != 0) {
+        if (named) {
             struct sockaddr_storage address;
             memcpy(&address, &from[i], sizeof from[i]);
             sl_address_write(&address, message->msg_namelen, (uint8_t *)(record + 4), SL_PEER_BYTES);
         }
-        read_control(message, record, port);
+        read_control(message, record);
     }
     return n;
 }
@@ -219,7 +211,7 @@ int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max)
 {
     CHECK_UDP(listener);
     CHECK_BATCH(off, 0, max);
-    return receive(atomic_load(&sl_listeners[listener]) - 1, off, 0, max, ports[listener]);
+    return receive(atomic_load(&sl_listeners[listener]) - 1, off, 0, max, 1);
 }
 
 /* Takes up to <max> datagrams of the server of <slot> into the batch at <off>, from record <first> on, which do not

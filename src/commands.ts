@@ -36,6 +36,14 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
       return await tell((await import("./control/verbs/print.ts")).print(given));
     case "explain":
       return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(given, parts));
+    case "status":
+      return await tell(await (await import("./control/verbs/status.ts")).status(given));
+    case "connections":
+      return await tell(await (await import("./control/verbs/connections.ts")).connections(given));
+    case "servers":
+      return await tell(await (await import("./control/verbs/servers.ts")).servers(given));
+    case "drain":
+      return await tell(await (await import("./control/verbs/drain.ts")).drain(given));
     case "why":
       return await tell((await import("./control/verbs/why.ts")).why(given));
     case "doctor":

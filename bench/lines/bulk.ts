@@ -10,7 +10,7 @@ import { haproxy, haproxySplice, nginxBulk, type Proxy, sluice, startProxy } fro
 import { type Load, LOAD_CORE, loadOf, PROXY_CORE } from "../stage.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
-type Direction = "up" | "down";
+export type Direction = "up" | "down";
 
 const MEASURED = ["-P", "2"];
 /** Many small writes: the proxy does in seconds as often what the measurement asks for in minutes. */
@@ -18,7 +18,12 @@ const WARM_UP = ["-P", "8", "-l", "20K"];
 
 /** Bytes received in one test. The server takes one test at a time, and a proxy's health check for
  * the start of one: then it says "busy" and is asked again. */
-async function iperf3(port: number, seconds: number, direction: Direction, shape: string[]): Promise<number> {
+export async function iperf3(
+  port: number,
+  seconds: number,
+  direction: Direction,
+  shape: string[],
+): Promise<number> {
   const reverse = direction === "down" ? ["-R"] : [];
   const command = ["iperf3", "-c", "127.0.0.1", "-p", String(port), "-J", ...reverse, ...shape];
   command.push("-t", String(seconds));
@@ -33,7 +38,12 @@ async function iperf3(port: number, seconds: number, direction: Direction, shape
   }
 }
 
-async function through(proxy: Proxy, load: Load, direction: Direction) {
+export async function through(
+  proxy: Proxy,
+  load: Load,
+  direction: Direction,
+  shape: { readonly warmUp: string[]; readonly measured: string[] } = { warmUp: WARM_UP, measured: MEASURED },
+) {
   const origin = await freePort("ORIGIN");
   const deadlineMs = (load.seconds + load.warmupSeconds + 60) * 1000;
   const serve = ["iperf3", "-s", "-B", "127.0.0.1", "-p", String(origin)];
@@ -43,9 +53,9 @@ async function through(proxy: Proxy, load: Load, direction: Direction) {
     const started = await startProxy(proxy, origin, 1, { deadlineMs, core: PROXY_CORE });
     const { child, port } = started;
     try {
-      await iperf3(port, load.warmupSeconds, direction, WARM_UP);
+      await iperf3(port, load.warmupSeconds, direction, shape.warmUp);
       const before = cpu(child.pid);
-      const gbit = await iperf3(port, load.seconds, direction, MEASURED) * 8 / 1e9;
+      const gbit = await iperf3(port, load.seconds, direction, shape.measured) * 8 / 1e9;
       const used = cpuSince(child.pid, before);
       return { perCpuS: gbit / used.totalS, perS: gbit / load.seconds };
     } finally {

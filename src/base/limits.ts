@@ -83,6 +83,20 @@ export const TICK_MS = 100;
 /** Buckets of the wheel: deadlines further away are looked at again when they come near. */
 export const WHEEL_BUCKETS = 1_024;
 
+/** The wheel of 1 ms ticks: its buckets, the longest that anybody waits on it, and how many are served in a turn. */
+export const DELAY_BUCKETS = 2_048;
+export const DELAY_MS_MAX = 1_000;
+export const DELAYS_PER_TURN = 256;
+
+/** The time of a meter (shared/meters.ts): 1/16 ms, whole, in 32 bits, told apart over 37 hours. */
+export const METER_UNITS_PER_MS = 16;
+/** A meter never holds more than what comes in so long, and is never so far in debt. */
+export const METER_MS_MAX = 3_600_000;
+/** Bytes that a shaped direction waits for at least, where that is no tenth of a second: one segment; and at most:
+ * what a pipe holds. */
+export const QUANTUM_BYTES_MIN = 1_448;
+export const QUANTUM_BYTES_MAX = 1 << 20;
+
 /** Text that a health check sends, and the answer that it looks into. */
 export const PROBE_TEXT_BYTES_MAX = 4_096;
 /** Probes under way at once; the rest wait, and the stretched interval is reported. */
@@ -194,6 +208,8 @@ assert(
   "limits: the events of one poll must fit below the scratch page",
 );
 assert(ADDRESS_BYTES <= SCRATCH_BYTES, "limits: an address must fit the scratch page");
+assert(DELAY_MS_MAX < DELAY_BUCKETS - 1, "limits: the longest delay must come within one round of its wheel");
+assert(4 * METER_MS_MAX * METER_UNITS_PER_MS < 2 ** 31, "limits: a meter's times are compared in 32 bits");
 assert(PROBE_TEXT_BYTES_MAX <= SCRATCH_BYTES, "limits: a probe's text must fit the scratch page");
 assert((LOG_RECORDS & (LOG_RECORDS - 1)) === 0, "limits: the log ring's size is a power of two");
 assert((LOG_LINES_BYTES & (LOG_LINES_BYTES - 1)) === 0, "limits: the size of the lines' ring is one, too");

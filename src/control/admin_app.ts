@@ -1,15 +1,20 @@
-// What the admin API answers. Read only: GET and HEAD. Who may ask: with a token, whoever has it
+// What the admin API answers. To GET and HEAD, which change nothing; what changes something is a POST of JSON, which
+// no page in a browser can send here: it would ask first, and is answered nothing that lets it. Who may ask: with a token, whoever has it
 // (/healthz needs none); on a loopback port also nobody whose Host names another machine, or a page in
 // the user's browser could ask by DNS rebinding. No CORS.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { formatProblems } from "./config/errors.ts";
+import { Connections } from "./connections/answer.ts";
+import { readQuery } from "./connections/query.ts";
+import { type ConfigProblem, formatProblems, shown } from "./config/errors.ts";
 import { unready } from "./directory.ts";
+import { type DrainAnswer, type DrainQuestion, readDrainQuestion } from "./drains.ts";
 import { askedOf, explainLive } from "./explain/live.ts";
 import { explanationText } from "./explain/text.ts";
 import { metricsText } from "./metrics.ts";
 import { PROMETHEUS_TYPE } from "./prometheus.ts";
-import type { Sight } from "./sight.ts";
+import { type Sight, sum } from "./sight.ts";
+import { answerServers, readServersQuery } from "./servers.ts";
 import { statusOf } from "./status.ts";
 
 export interface AdminAppOptions {
@@ -22,16 +27,24 @@ export interface AdminAppOptions {
 const PATHS: Readonly<Record<string, string>> = {
   "/metrics": "counters for Prometheus",
   "/status": "listeners, servers with their health, connections; JSON",
+  "/servers": "servers: ?upstream=&server=&health=&sort=COLUMN[:desc]&limit=N; JSON",
+  "/connections":
+    "connections as they are: ?listener=&upstream=&server=&client=IP[/BITS][:PORT]&state=&min-age=30s&sort=COLUMN[:desc]&limit=N&rates=on, or &by=source counted; JSON",
   "/explain":
     "what becomes of ?to=URL&method=&from=&proxied=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
+  "/drain":
+    'a server gets nothing new, or does again; POST of { "server": ADDRESS, "upstream": NAME, "undo": true }; JSON',
   "/healthz": "200 while the process works",
   "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
 };
 /** Answered without a token: what probes of service managers can ask. */
 const OPEN_PATH = "/healthz";
+/** What changes something. */
+const POST_PATH = "/drain";
+const BODY_BYTES_MAX = 4_096;
 
 export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
-  const app = new Hono();
+  const app = new Hono(), connections = new Connections(sight);
   app.use(async (context, next) => {
     await next();
     context.header("Connection", "close");
@@ -45,18 +58,38 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     "/metrics",
     (context) => context.body(metricsText(sight), 200, { "Content-Type": PROMETHEUS_TYPE }),
   );
-  app.get("/status", (context) => {
-    return context.body(JSON.stringify(statusOf(sight), null, 2) + "\n", 200, {
-      "Content-Type": "application/json",
-    });
+  app.get("/status", (context) => json(context, statusOf(sight)));
+  app.get("/servers", (context) => {
+    const query = readServersQuery(parametersOf(context), sight.directory);
+    if ("problems" in query) return context.text(formatProblems(query.problems), 400);
+    return json(context, answerServers(sight, query));
+  });
+  app.get("/connections", async (context) => {
+    const query = readQuery(parametersOf(context), sight.directory);
+    if ("problems" in query) return context.text(formatProblems(query.problems), 400);
+    return json(context, await connections.answer(query));
   });
   app.get("/explain", (context) => {
-    const query = new URL(context.req.url).searchParams;
+    const query = parametersOf(context);
     const answer = explainLive(sight, askedOf(query));
     if (answer === undefined) return context.text("starting: nothing is decided yet\n", 503);
     if ("problems" in answer) return context.text(formatProblems(answer.problems), 400);
     if (query.get("format") === "text") return context.text(explanationText(answer));
-    return context.body(JSON.stringify(answer, null, 2) + "\n", 200, { "Content-Type": "application/json" });
+    return json(context, answer);
+  });
+  app.post("/drain", async (context) => {
+    if (!/^application\/json *(;|$)/i.test(context.req.header("content-type") ?? "")) {
+      return context.text("send JSON: Content-Type: application/json\n", 415);
+    }
+    const bytes = Number(context.req.header("content-length") ?? NaN);
+    if (!(bytes <= BODY_BYTES_MAX)) {
+      return context.text(`a Content-Length of at most ${BODY_BYTES_MAX} is asked for\n`, 413);
+    }
+    const question = readDrainQuestion(await context.req.text());
+    if ("problems" in question) return context.text(formatProblems(question.problems), 400);
+    const answer = drain(sight, question);
+    if ("problems" in answer) return context.text(formatProblems(answer.problems), 400);
+    return json(context, answer);
   });
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
@@ -71,16 +104,50 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
   return app;
 }
 
+function json(context: Context, answer: object): Response {
+  return context.body(JSON.stringify(answer, null, 2) + "\n", 200, { "Content-Type": "application/json" });
+}
+
+function parametersOf(context: Context): URLSearchParams {
+  return new URL(context.req.url).searchParams;
+}
+
+/** Drains, or undoes it, and says so in the log. */
+function drain(sight: Sight, question: DrainQuestion): DrainAnswer | { problems: ConfigProblem[] } {
+  const done = sight.drains.set(question);
+  if ("problems" in done) return done;
+  const drained = question.undo !== true;
+  const servers = done.map(({ entry: { number, upstream, address }, changed }) => ({
+    upstream,
+    address,
+    drained,
+    changed,
+    connections: sum(sight.reactors, "serverCurrent", number),
+  }));
+  for (const { upstream, address, changed, connections } of servers) {
+    if (!changed) continue;
+    const text = drained
+      ? `is drained: it gets nothing new, ${connections} of its connections go on`
+      : "is not drained any more";
+    sight.log.info("drain", `${address} of upstream ${shown(upstream)} ${text}`, {
+      upstream,
+      server: address,
+    });
+  }
+  return { servers };
+}
+
 function isKnown(context: Context): boolean {
   return Object.hasOwn(PATHS, context.req.path);
 }
 
 function refuseMethod(context: Context): Response {
+  if (context.req.path === POST_PATH) return context.text("only POST\n", 405, { Allow: "POST" });
   return context.text("only GET and HEAD\n", 405, { Allow: "GET, HEAD" });
 }
 
 function notFound(context: Context): Response {
-  const paths = Object.entries(PATHS).map(([path, what]) => `  ${path.padEnd(10)}${what}\n`).join("");
+  const paths = Object.entries(PATHS).map(([path, what]) => `  ${path.padEnd(14)}${what}\n`).join("");
   return context.text(`not found; there is\n${paths}`, 404);
 }
 

@@ -25,6 +25,7 @@ import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
+import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -42,9 +43,12 @@ import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
-import { monotonicMs, Records } from "./records.ts";
+import { monotonicMs, peerOf } from "./control_room.ts";
+import { Recent } from "./recent.ts";
+import { Records } from "./records.ts";
 import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
-import { type Status, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
+import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
 const LEAVE_DEADLINE_MS = 3_000;
@@ -108,8 +112,10 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
+  #drains: Drains | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #recent: Recent | undefined;
   #sockets: Socket[] = [];
   #generation = 0;
   #plan: Plan | undefined;
@@ -271,6 +277,7 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
+    this.#drains = new Drains(this.#directory, this.#reactors.shared);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
@@ -284,6 +291,7 @@ export class App {
       this.#tellDropped();
       this.#tellUncounted();
     }, RELEASE_EVERY_MS);
+    this.#recent!.start();
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
     this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
@@ -310,6 +318,7 @@ export class App {
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
+    const recent = this.#recent = new Recent(reactors.all);
     return {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
@@ -322,9 +331,12 @@ export class App {
       },
       maxConnections,
       reactors: reactors.all,
+      clockMs: monotonicMs,
+      peerOf,
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
+      drains: this.#drains!,
       sources: reactors.sources,
       lists: () => this.#lists.status(),
       directory: this.#directory,
@@ -333,6 +345,7 @@ export class App {
       certificates: () => this.#certificates.status(),
       presented: (listener) => this.#certificates.presented(listener),
       acme: () => this.#issuing?.status(),
+      recent: () => recent.view(),
       log: this.#log,
       accessLog,
     };
@@ -372,6 +385,7 @@ export class App {
     );
     for (const warning of warnings) this.#log.warn("config", warning);
     this.#plan = plan;
+    this.#drains?.apply();
     return plan;
   }
 
@@ -428,7 +442,10 @@ export class App {
     }
     const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
     const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
-    for (const number of upstreams.release(oldest, deserted)) this.#directory.upstreams.delete(number);
+    for (const number of upstreams.release(oldest, deserted)) {
+      this.#directory.upstreams.delete(number);
+      reactors.clearUpstream(number);
+    }
     for (const number of limiters.release(oldest, (limiter) => reactors.isIdleLimiter(limiter))) {
       reactors.clearLimiter(number);
     }
@@ -476,6 +493,7 @@ export class App {
     this.#certificates.close();
     await this.#issuing?.stop();
     clearInterval(this.#releaseTimer);
+    this.#recent?.stop();
     clearInterval(this.#restTimer);
     this.#lists.close();
     if (this.#reactors?.started) {

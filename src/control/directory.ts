@@ -24,6 +24,9 @@ export interface ServerEntry {
   readonly address: string;
   /** The check that gives its verdict, or 0. */
   readonly probe: number;
+  /** As configured; 0: it gets nothing new. */
+  readonly weight: number;
+  readonly backup: boolean;
 }
 
 export interface ProbeEntry {
@@ -83,7 +86,10 @@ export class Directory {
 export interface Readiness {
   readonly phase: () => string;
   readonly directory: Directory;
-  readonly shared: { readonly serverVerdict: { readonly [server: number]: number } };
+  readonly shared: {
+    readonly serverVerdict: { readonly [server: number]: number };
+    readonly serverDrained: { readonly [server: number]: number };
+  };
 }
 
 /** Why the process should get no connections: empty when it should. A listener is ready when each upstream
@@ -101,7 +107,10 @@ export function unready({ phase, directory, shared }: Readiness): string[] {
     const listener = listeners.get(number);
     for (const upstream of listener?.upstreams ?? []) {
       const servers = serversOf.get(upstream) ?? [];
-      if (servers.some((server) => shared.serverVerdict[server] !== Verdict.Down)) continue;
+      const takes = (server: number) =>
+        shared.serverVerdict[server] !== Verdict.Down && shared.serverDrained[server] === 0 &&
+        directory.servers.get(server)?.weight !== 0;
+      if (servers.some(takes)) continue;
       const why = servers.length === 0 ? "has no server" : `has no server that is up (of ${servers.length})`;
       reasons.push(`listener "${listener?.name}": upstream "${upstream}" ${why}`);
     }

@@ -1,14 +1,16 @@
 // What /metrics says: every counter and gauge of the process, summed over reactors where it is not
 // about one of them. Names and labels are an interface: dashboards and alerts hang on them.
+import { LATENCY_BOUNDS_MS, LATENCY_BUCKETS, LIFE_BOUNDS_MS, LIFE_BUCKETS } from "../shared/histogram.ts";
+import { Reason, REASON_COUNT, REASONS } from "../shared/reason.ts";
 import { Protocol } from "../plan/plan.ts";
-import { Reason, REASONS } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { unready } from "./directory.ts";
 import { processUsage } from "./process_usage.ts";
-import { Family } from "./prometheus.ts";
-import { type Sight, sum, sumCount } from "./sight.ts";
-import { entries, refusalsOf, runtime } from "./status.ts";
+import { Family, Histogram } from "./prometheus.ts";
+import { refusalsOf } from "./refusals.ts";
+import { type Column, type Sight, sum, sumCount } from "./sight.ts";
+import { entries, healthText, runtime, standingOf } from "./status.ts";
 import { VERSION } from "./version.ts";
 
 /** Of health checks alone: no connection ends with them. */
@@ -20,17 +22,20 @@ const PROBE_REASONS: ReadonlySet<Reason> = new Set([
 
 /** Everything, as of now, in the text format 0.0.4. */
 export function metricsText(sight: Sight): string {
-  return [
+  const families: readonly (Family | Histogram)[] = [
     ...ofProcess(sight),
     ...ofListeners(sight),
+    ...ofUpstreams(sight),
     ...ofServers(sight),
+    ...timesOf(sight),
     ...ofNames(sight),
     ...ofCertificates(sight),
     ...ofAcme(sight),
     ...ofLists(sight),
     ...ofConnections(sight),
     ...ofReactors(sight),
-  ].join("");
+  ];
+  return families.join("");
 }
 
 function ofProcess(sight: Sight): Family[] {
@@ -84,6 +89,16 @@ function ofListeners({ reactors, directory, published }: Sight): Family[] {
     "sluice_listener_bytes_total",
     "Bytes from clients (up) and to them (down).",
   );
+  const refused = new Family(
+    "counter",
+    "sluice_listener_refused_total",
+    "Connections that were turned away before anything was done for them, by reason.",
+  );
+  const ended = new Family(
+    "counter",
+    "sluice_listener_ended_total",
+    "Connections and requests of a listener by the reason they ended for, as far as it has come.",
+  );
   const requests = new Family(
     "counter",
     "sluice_listener_requests_total",
@@ -94,18 +109,17 @@ function ofListeners({ reactors, directory, published }: Sight): Family[] {
     "sluice_listener_datagrams_total",
     "Datagrams from clients (up) and to them (down).",
   );
-  const refused = new Family(
-    "counter",
-    "sluice_listener_refused_total",
-    "Connections that lists and limits did not let in, by reason.",
-  );
   for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
     const labels = { listener: name, bind };
-    for (const [reason, count] of refusalsOf(reactors, number)) refused.set({ ...labels, reason }, count);
     opened.set(labels, sum(reactors, "listenerOpened", number));
     current.set(labels, sum(reactors, "listenerCurrent", number));
     bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
     bytes.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownBytes", number));
+    for (const [reason, count] of refusalsOf(reactors, number)) refused.set({ ...labels, reason }, count);
+    REASONS.forEach(({ name: reason }, code) => {
+      const value = sum(reactors, "listenerEnded", number * REASON_COUNT + code);
+      if (value > 0) ended.set({ ...labels, reason }, value);
+    });
     if (published()?.plan.listenerProtocol[number] === Protocol.Udp) {
       datagrams.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpDatagrams", number));
       datagrams.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownDatagrams", number));
@@ -117,14 +131,53 @@ function ofListeners({ reactors, directory, published }: Sight): Family[] {
       if (value > 0) requests.set({ ...labels, status }, value);
     }
   }
-  return [opened, current, bytes, datagrams, requests, refused];
+  return [opened, current, refused, ended, bytes, datagrams, requests];
 }
 
-function ofServers({ reactors, directory, shared }: Sight): Family[] {
+function ofUpstreams({ directory, shared }: Sight): Family[] {
+  const queued = new Family("gauge", "sluice_upstream_queued", "Those that wait for a place at a server.");
+  const servers = new Family(
+    "gauge",
+    "sluice_upstream_servers",
+    "Servers by what their health checks say; one that is unchecked counts as up.",
+  );
+  for (const entry of entries(directory.current.upstreams, directory.upstreams)) {
+    const { name: upstream } = entry;
+    queued.set({ upstream }, Atomics.load(shared.upstreamWaiting, entry.number));
+    for (const health of ["up", "down", "unchecked"]) servers.set({ upstream, health }, 0);
+    for (const server of entry.servers) {
+      servers.set({ upstream, health: healthText(shared.serverVerdict[server]) }, 1);
+    }
+  }
+  return [queued, servers];
+}
+
+function ofServers(sight: Sight): Family[] {
+  const { reactors, directory, shared, health } = sight;
+  const changed = new Family(
+    "gauge",
+    "sluice_server_health_changed_seconds",
+    "When a server's health last changed, since the epoch; only where it is checked.",
+  );
   const up = new Family(
     "least gauge",
     "sluice_server_up",
     "0 while the server is taken out by its health check; 1 otherwise, also without one.",
+  );
+  const weight = new Family(
+    "gauge",
+    "sluice_server_weight",
+    "What it counts in balancing now: less than configured in its slow start, 0 while it is drained.",
+  );
+  const drained = new Family(
+    "least gauge",
+    "sluice_server_drained",
+    "1 while the server is drained: it gets nothing new.",
+  );
+  const latency = new Family(
+    "gauge",
+    "sluice_server_latency_seconds",
+    "Its smoothed latency, where peak-ewma chooses by it.",
   );
   const opened = new Family("counter", "sluice_server_connects_total", "Connects begun.");
   const requests = new Family(
@@ -147,15 +200,79 @@ function ofServers({ reactors, directory, shared }: Sight): Family[] {
     for (const number of servers) {
       const labels = { upstream: name, server: directory.servers.get(number)?.address ?? "" };
       up.set(labels, shared.serverVerdict[number] === Verdict.Down ? 0 : 1);
+      const isDrained = shared.serverDrained[number], [share, latencyMs] = standingOf(sight, number);
+      const full = directory.servers.get(number)?.weight ?? 1;
+      weight.set(labels, isDrained === 1 ? 0 : full * share);
+      drained.set(labels, isDrained);
+      if (latencyMs !== 0) latency.set(labels, latencyMs / 1_000);
       opened.set(labels, sum(reactors, "serverOpened", number));
       requests.set(labels, sum(reactors, "serverRequests", number));
       failed.set(labels, sum(reactors, "serverFailed", number));
       current.set(labels, sum(reactors, "serverCurrent", number));
       bytes.set({ ...labels, direction: "up" }, sum(reactors, "serverUpBytes", number));
       bytes.set({ ...labels, direction: "down" }, sum(reactors, "serverDownBytes", number));
+      const known = health.of(directory.servers.get(number)?.probe ?? 0);
+      if (known !== undefined) changed.set(labels, known.sinceMs / 1_000);
     }
   }
-  return [up, opened, requests, failed, current, bytes];
+  return [up, changed, opened, requests, failed, current, bytes, weight, drained, latency];
+}
+
+/** Numbers of listeners and upstreams that have histograms of their own; the rest have theirs together. */
+const HISTOGRAMS_MAX = 256;
+const OTHERS = "(others)";
+
+function timesOf({ reactors, directory }: Sight): Histogram[] {
+  const latencies = LATENCY_BOUNDS_MS.map(inSeconds), lives = LIFE_BOUNDS_MS.map(inSeconds);
+  const connects = new Histogram(
+    "sluice_upstream_connect_seconds",
+    "How long connects to servers took that succeeded, TLS included.",
+    latencies,
+  );
+  const firsts = new Histogram(
+    "sluice_upstream_first_byte_seconds",
+    "How long servers took from having the request to the head of their answer.",
+    latencies,
+  );
+  const durations = new Histogram(
+    "sluice_listener_connection_seconds",
+    "How long connections lived that have ended.",
+    lives,
+  );
+  const requests = new Histogram(
+    "sluice_listener_request_seconds",
+    "How long requests took from their head to the end of their answer.",
+    latencies,
+  );
+  const sumIn = (column: Column, row: number, buckets: number) => (bucket: number) =>
+    sum(reactors, column, row * buckets + bucket);
+  for (const { number, name } of entries(directory.current.upstreams, directory.upstreams)) {
+    const labels = { upstream: number <= HISTOGRAMS_MAX ? name : OTHERS };
+    const connectMs = sum(reactors, "upstreamConnectMs", number);
+    connects.add(labels, sumIn("upstreamConnects", number, LATENCY_BUCKETS), connectMs / 1_000);
+    const first = sumIn("upstreamFirsts", number, LATENCY_BUCKETS);
+    const firstMs = sum(reactors, "upstreamFirstMs", number);
+    if (hasAny(first, LATENCY_BUCKETS)) firsts.add(labels, first, firstMs / 1_000);
+  }
+  for (const { number, name, bind } of entries(directory.current.listeners, directory.listeners)) {
+    const labels = number <= HISTOGRAMS_MAX ? { listener: name, bind } : { listener: OTHERS, bind: "" };
+    const lifeMs = sum(reactors, "listenerLifeMs", number);
+    durations.add(labels, sumIn("listenerLives", number, LIFE_BUCKETS), lifeMs / 1_000);
+    const time = sumIn("listenerTimes", number, LATENCY_BUCKETS);
+    const timeMs = sum(reactors, "listenerTimeMs", number);
+    if (hasAny(time, LATENCY_BUCKETS)) requests.add(labels, time, timeMs / 1_000);
+  }
+  return [connects, firsts, durations, requests];
+}
+
+function inSeconds(ms: number): number {
+  return ms / 1_000;
+}
+
+/** HTTP alone has some: upstreams and listeners without it are not told of. */
+function hasAny(countIn: (bucket: number) => number, buckets: number): boolean {
+  for (let bucket = 0; bucket < buckets; bucket++) if (countIn(bucket) > 0) return true;
+  return false;
 }
 
 function ofNames({ names }: Sight): Family[] {
@@ -229,7 +346,7 @@ function ofLists({ lists }: Sight): Family[] {
 }
 
 function ofConnections(
-  { reactors, maxConnections, deaths, accessLog, datagramsLost }: Sight,
+  { reactors, shared, maxConnections, deaths, accessLog, datagramsLost }: Sight,
 ): Family[] {
   const ended = new Family(
     "counter",
@@ -260,6 +377,14 @@ function ofConnections(
   const total = (which: Count, name: string, help: string) => counter(name, help, sumCount(reactors, which));
   return [
     ended,
+    gauge(
+      "sluice_connections",
+      "Client connections now, those included that wait to be taken in.",
+      reactors.reduce(
+        (total, { room, role }) => role === "health" ? total : total + reactorCurrent(shared, room),
+        0,
+      ),
+    ),
     gauge("sluice_connections_max", "Connections at once; more wait in the kernel's queue.", maxConnections),
     total(
       Count.Redispatches,

@@ -5,7 +5,7 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../base/limits.ts";
 import type { Plan } from "../plan/plan.ts";
-import { makeTable } from "../shared/columns.ts";
+import { type Layout, makeTable } from "../shared/columns.ts";
 import { type Asks, makeAsks, openAsks } from "../shared/asks.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
@@ -19,7 +19,15 @@ import {
   Verdict,
 } from "../shared/servers.ts";
 import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
-import { makeStats, openStats, REFUSALS, type Stats, type StatsMemory } from "../shared/stats.ts";
+import {
+  LISTENER_STATS,
+  makeStats,
+  openStats,
+  SERVER_STATS,
+  type Stats,
+  type StatsMemory,
+  UPSTREAM_STATS,
+} from "../shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, type TableMemory, type TableSizes, TIMERS } from "../shared/tables.ts";
 import { errnoName } from "../sys/errno.ts";
 import { sys } from "../sys/sys.ts";
@@ -163,20 +171,11 @@ export class Reactors {
 
   /** Zeroes what hung on a number that is free again. */
   clearListener(number: number): void {
-    for (const { stats } of this.all) {
-      for (
-        const column of [
-          "listenerOpened",
-          "listenerUpBytes",
-          "listenerDownBytes",
-          "listenerUpDatagrams",
-          "listenerDownDatagrams",
-        ] as const
-      ) {
-        stats[column][number] = 0;
-      }
-      stats.listenerRefused.fill(0, number * REFUSALS, (number + 1) * REFUSALS);
-    }
+    for (const { stats } of this.all) clear(LISTENER_STATS, stats, number);
+  }
+
+  clearUpstream(number: number): void {
+    for (const { stats } of this.all) clear(UPSTREAM_STATS, stats, number);
   }
 
   /** Whether nobody is counted for a limiter (shared/sources.ts). */
@@ -189,13 +188,12 @@ export class Reactors {
   }
 
   clearServer(number: number): void {
-    this.shared.serverVerdict[number] = Verdict.Unchecked;
+    const { serverVerdict, serverDrained, serverUpMs, serverLatencyMs, serverLatencyAtMs } = this.shared;
+    serverVerdict[number] = Verdict.Unchecked;
+    serverDrained[number] = 0;
+    serverUpMs[number] = serverLatencyMs[number] = serverLatencyAtMs[number] = 0;
     this.shared.serverAvoided[number] = 0;
-    for (const { stats } of this.all) {
-      for (const column of ["serverOpened", "serverFailed", "serverUpBytes", "serverDownBytes"] as const) {
-        stats[column][number] = 0;
-      }
-    }
+    for (const { stats } of this.all) clear(SERVER_STATS, stats, number);
   }
 
   /** Ends every connection that is left, then every Worker, then closes the rooms. */
@@ -298,6 +296,14 @@ export class Reactors {
       throw new ReactorError("the Workers die as soon as they are started; the log says why");
     }
     if (!inTime) throw new ReactorError(`a Worker did not start within ${BIRTH_DEADLINE_MS / 1_000} s`);
+  }
+}
+
+/** Zeroes a row; memory that nobody has touched stays untouched. */
+function clear(layout: Layout, stats: Stats, row: number): void {
+  for (const [name, [, perRow]] of Object.entries(layout)) {
+    const column = stats[name as keyof Stats];
+    for (let at = row * perRow; at < (row + 1) * perRow; at++) if (column[at] !== 0) column[at] = 0;
   }
 }
 

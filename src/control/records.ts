@@ -2,12 +2,11 @@
 // no access log, results of health checks to their history and the log, trouble with accepting and contained
 // bugs to the log.
 // Asleep until a ring's bell; then it looks every 20 ms for as long as there is something to read.
-import { ARENA_EVENTS } from "../base/limits.ts";
 import { DETAILS } from "../proto/detail.ts";
 import { Field, HEARD_UNIT, type LogRing, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
-import { clockMs, sys } from "../sys/sys.ts";
 import type { AccessLog } from "./access_log.ts";
+import { monotonicMs } from "./control_room.ts";
 import { formatAddress } from "./config/address.ts";
 import type { Directory } from "./directory.ts";
 import { tellAcceptPaused, tellAcceptResumed, tellBug, tellHealth } from "./events.ts";
@@ -198,11 +197,4 @@ export class Records {
 /** The address of a peer record; "" when it is not known. */
 function clientOf(peer: Uint8Array): string {
   return peer[0] === 0 ? "" : formatAddress(peer, 0);
-}
-
-/** CLOCK_MONOTONIC in milliseconds. The control room's clock is told by each of its polls; nothing else happens in
- * this one. */
-export function monotonicMs(): number {
-  sys.poll(ARENA_EVENTS, 1, 0);
-  return clockMs();
 }

@@ -1,7 +1,8 @@
 // What a dead reactor leaves in its tables: its connections are told, its gauges taken back. Done before
 // C closes the sockets, which still know who the clients were.
 import { ARENA_EVENTS, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.ts";
-import { Reason } from "../shared/reason.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
+import { Reason, REASON_COUNT } from "../shared/reason.ts";
 import { PER_LINE, type Shared } from "../shared/servers.ts";
 import { sourceGive, type Sources, sourcesUnlock } from "../shared/sources.ts";
 import { Count, type Stats } from "../shared/stats.ts";
@@ -46,12 +47,22 @@ export interface DeadReactor {
   readonly stats: Stats;
 }
 
+/** What a reactor has now; its replacement has nothing. */
+const GAUGES = [
+  Count.PipesOpen,
+  Count.BlocksTaken,
+  Count.SlotsTaken,
+  Count.Idle,
+  Count.ExchangesEnd,
+  Count.FlowsEnd,
+];
+
 /** Reads what a dead reactor was doing from its tables, and takes it out of its gauges, out of the places at
  * servers and out of the counts of sources that reactors share. */
 export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): LostConnection[] {
   const exchanges = openExchanges(reactor.tables.exchanges, reactor.sizes.exchanges);
   const slots = openSlots(reactor.tables.slots, reactor.sizes.slots);
-  const lost: LostConnection[] = [];
+  const lost: LostConnection[] = [], { stats } = reactor;
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   sourcesUnlock(sources, reactor.room);
   sourceGive(sources, Atomics.exchange(shared.reactorCharging, reactor.room * PER_LINE, NONE)); // on its way to a reactor
@@ -59,12 +70,17 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
     const state = exchanges.exState[ex];
     if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
     sourceGive(sources, exchanges.exSource[ex]);
-    if (exchanges.exFlags[ex] & ExFlag.Placed) Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+    if (exchanges.exFlags[ex] & ExFlag.Placed) {
+      Atomics.sub(shared.serverInUse, exchanges.exServer[ex], 1);
+      Atomics.sub(shared.upstreamInUse, exchanges.exUpstream[ex], 1);
+    }
     if (state === ExState.Done) continue; // it was being settled
     const down = exchanges.exDown[ex], up = exchanges.exUp[ex];
     const http = (exchanges.exFlags[ex] & ExFlag.Http) !== 0;
     const idle = http && state === ExState.Head; // what it knows is of its last request
     if (state === ExState.Queue) Atomics.sub(shared.upstreamWaiting, exchanges.exUpstream[ex], 1);
+    const openedMs = http ? exchanges.exOpenedMs[ex] : exchanges.exStartMs[ex];
+    countLost(stats, exchanges.exListener[ex], Math.max(0, clockMs() - openedMs));
     lost.push({
       room: reactor.room,
       listener: exchanges.exListener[ex],
@@ -79,21 +95,27 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
     });
   }
   lost.push(...flowsOf(reactor, slots.slotState, shared, sources));
-  const { stats } = reactor;
-  stats.ended[Reason.ReactorDied] += lost.length;
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
-  for (const gauge of [Count.PipesOpen, Count.BlocksTaken, Count.SlotsTaken, Count.Idle]) {
+  for (const gauge of GAUGES) {
     stats.count[gauge] = 0;
   }
   Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
 }
 
+/** Counts the end of a connection as its reactor would have. */
+function countLost(stats: Stats, listener: number, lifeMs: number): void {
+  stats.ended[Reason.ReactorDied]++;
+  stats.listenerEnded[listener * REASON_COUNT + Reason.ReactorDied]++;
+  stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+  stats.listenerLifeMs[listener] += lifeMs;
+}
+
 /** Sessions of datagrams: rows by slot. */
 function flowsOf(
-  { room, sizes, tables }: DeadReactor,
+  { room, sizes, tables, stats }: DeadReactor,
   slotState: Uint8Array,
   shared: Shared,
   sources: Sources,
@@ -102,7 +124,11 @@ function flowsOf(
   for (let slot = 1; slot < sizes.slots; slot++) {
     if (slotState[slot] !== SlotState.Flow) continue;
     sourceGive(sources, flows.flowSource[slot]);
-    if (flows.flowFlags[slot] & FlowFlag.Placed) Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+    if (flows.flowFlags[slot] & FlowFlag.Placed) {
+      Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
+      Atomics.sub(shared.upstreamInUse, flows.flowUpstream[slot], 1);
+    }
+    countLost(stats, flows.flowListener[slot], Math.max(0, clockMs() - flows.flowStartMs[slot]));
     lost.push({
       room,
       listener: flows.flowListener[slot],

@@ -3,6 +3,7 @@
 import type { Shared } from "../shared/servers.ts";
 import type { Sources } from "../shared/sources.ts";
 import type { Count, Stats } from "../shared/stats.ts";
+import type { TableMemory, TableSizes } from "../shared/tables.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
@@ -11,6 +12,7 @@ import type { CertificateStatus } from "./certificates/store.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
+import type { Drains } from "./drains.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { ListStatus } from "./lists.ts";
@@ -23,6 +25,9 @@ export interface ReactorView {
   readonly room: number;
   readonly role: "reactor" | "health";
   readonly stats: Stats;
+  readonly sizes: TableSizes;
+  /** Others once it was replaced. */
+  readonly tables: TableMemory;
   /** Undefined while there is no Worker in the room. */
   readonly worker: unknown;
 }
@@ -37,6 +42,21 @@ export interface Published {
   readonly hide: Hide;
 }
 
+/** What happened in the last minutes. */
+export interface RecentView {
+  /** How long a while. */
+  readonly seconds: number;
+  /** Connections that came, requests that began. */
+  readonly connections: number;
+  readonly requests: number;
+  /** How connections and requests ended, by reason; reasons that did not come are left out. */
+  readonly ended: Readonly<Record<string, number>>;
+  readonly accept_pauses: number;
+  readonly redispatches: number;
+  readonly bugs: number;
+  readonly records_dropped: number;
+}
+
 export interface Sight {
   /** Wall clock at the start of the process. */
   readonly startedAtMs: number;
@@ -47,11 +67,17 @@ export interface Sight {
   /** Client connections at once; the rest waits in the kernel. */
   readonly maxConnections: number;
   readonly reactors: readonly ReactorView[];
+  /** The reactors' clock, CLOCK_MONOTONIC in milliseconds. */
+  readonly clockMs: () => number;
+  /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
+  readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
   /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
   readonly datagramsLost: () => number;
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
+  /** Who gets nothing new. */
+  readonly drains: Drains;
   readonly sources: Sources;
   /** The files of lists. */
   readonly lists: () => readonly ListStatus[];
@@ -65,6 +91,7 @@ export interface Sight {
   readonly presented: (listener: string) => readonly Presented[];
   /** What is issued to us; undefined: nothing is. */
   readonly acme: () => AcmeStatus | undefined;
+  readonly recent: () => RecentView;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -1,213 +1,42 @@
-// The state of the process as one plain object, as /status shows it. Names are in snake case, as in the
-// log; times are RFC 3339, durations in seconds; "up" is what clients send, "down" what servers send.
+// The state of the process as one plain object, as /status shows it.
 import process from "node:process";
-import { Reason, REASONS } from "../shared/reason.ts";
+import { REASONS } from "../shared/reason.ts";
+import { shareOf } from "../policy/candidates.ts";
+import { latencyOf } from "../policy/latency.ts";
 import { PER_LINE, reactorCurrent, Verdict } from "../shared/servers.ts";
-import { Count, REFUSALS } from "../shared/stats.ts";
+import { Count } from "../shared/stats.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
-import type { ListenerEntry, ProbeEntry, ServerEntry } from "./directory.ts";
+import { type ListenerEntry, type ProbeEntry, type ServerEntry, unready } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import { errnoOf, resultText, statusHeard } from "./events.ts";
 import { causeOf, type ProbeResult } from "./health_history.ts";
-import { type Phase, type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
+import { refusalsOf } from "./refusals.ts";
+import { type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
+import type {
+  AcmeView,
+  CertificateView,
+  ListenerStatus,
+  NameStatus,
+  ReactorStatus,
+  ResultStatus,
+  ServerStatus,
+  Status,
+  Told,
+  TotalsStatus,
+} from "./status_view.ts";
+import { troubleOf } from "./trouble.ts";
 import { VERSION } from "./version.ts";
-
-export interface Status {
-  readonly version: string;
-  readonly pid: number;
-  readonly phase: Phase;
-  readonly started: string;
-  readonly uptime_seconds: number;
-  readonly runtime: { readonly name: "bun" | "deno"; readonly version: string };
-  /** Of the Plan that was published last. */
-  readonly generation: number;
-  readonly totals: TotalsStatus;
-  readonly reactors: readonly ReactorStatus[];
-  readonly listeners: readonly ListenerStatus[];
-  readonly upstreams: readonly UpstreamStatus[];
-  readonly certificates: readonly CertificateView[];
-  /** The files of addresses that listeners' lists name. */
-  readonly lists: readonly ListView[];
-  /** Null: none are issued to us. */
-  readonly acme: AcmeView | null;
-}
-
-/** Certificates that are issued to us. */
-export interface AcmeView {
-  readonly directory: string;
-  /** Why nothing is ordered now, whatever the name; null: nothing speaks against it. */
-  readonly held: { readonly why: string; readonly until: string } | null;
-  /** Since the start. */
-  readonly issued: number;
-  readonly failed: number;
-  readonly names: readonly {
-    readonly name: string;
-    /** What its clients get: issued, placeholder (one that vouches for itself), or nothing. */
-    readonly serving: string;
-    readonly state: string;
-    readonly on_demand: boolean;
-    /** The last failure, while nothing has succeeded since. */
-    readonly problem: string | null;
-    /** When the next attempt comes, or the renewal. */
-    readonly next: string | null;
-  }[];
-}
-
-/** A file of a list. */
-export interface ListView {
-  readonly file: string;
-  readonly entries: number;
-  /** When what is in use was read. */
-  readonly read: string;
-  /** Why the file as it is now is not used; null: it is. */
-  readonly problem: string | null;
-}
-
-/** A certificate in use. */
-export interface CertificateView {
-  readonly names: readonly string[];
-  /** Who presents it to clients, and who to servers. */
-  readonly listeners: readonly string[];
-  readonly upstreams: readonly string[];
-  /** Null: it was issued to us. */
-  readonly file: string | null;
-  readonly issuer: string;
-  /** SHA-256, in hexadecimal. */
-  readonly fingerprint: string;
-  readonly until: string;
-  /** Whole days; below 0 when it has ended. */
-  readonly days_left: number;
-  /** Why the files as they are now are not used; null: they are. */
-  readonly problem: string | null;
-}
-
-export interface Bytes {
-  readonly up: number;
-  readonly down: number;
-}
-
-export interface TotalsStatus {
-  readonly connections: { readonly now: number; readonly max: number; readonly total: number };
-  readonly bytes: Bytes & { readonly spliced: number };
-  readonly datagrams: Bytes & {
-    /** Not forwarded: the kernel had to cut them; they could not be sent; their client got no session; the receive
-     * buffers of listening sockets were full. */
-    readonly dropped: {
-      readonly cut: number;
-      readonly unsent: number;
-      readonly refused: number;
-      readonly full: number;
-    };
-  };
-  /** How connections ended, by reason; reasons that never came are left out. */
-  readonly ended: Readonly<Record<string, number>>;
-  /** Requests, connects to servers, requests on a connection that was kept, requests sent once more. */
-  readonly requests: number;
-  readonly connects: number;
-  readonly reused: number;
-  readonly repeats: number;
-  /** TLS handshakes that were done. */
-  readonly handshakes: { readonly client: number; readonly server: number };
-  readonly redispatches: number;
-  readonly accept_pauses: number;
-  readonly bugs: number;
-  readonly reactor_deaths: number;
-  /** What writes the access log; null when it is off. */
-  readonly log_worker: { readonly alive: boolean; readonly deaths: number } | null;
-  /** Records that found no room on their way to the log, and lines that the outputs did not take. */
-  readonly log_dropped: { readonly records: number; readonly log: number; readonly access_log: number };
-}
-
-export interface ReactorStatus {
-  readonly room: number;
-  readonly role: "reactor" | "health";
-  readonly alive: boolean;
-  /** Of the Plan that it works by. */
-  readonly generation: number;
-  readonly connections: { readonly now: number; readonly total: number };
-  /** Requests that wait for a place at a server. */
-  readonly queued: number;
-  readonly turns: number;
-  readonly events: number;
-  readonly slots: number;
-  readonly pipes: number;
-  readonly blocks: number;
-  readonly bugs: number;
-}
-
-export interface ListenerStatus {
-  readonly name: string;
-  readonly bind: string;
-  readonly upstream: string;
-  /** For datagrams: sessions. */
-  readonly connections: { readonly now: number; readonly total: number };
-  /** Connections that lists and limits did not let in, by reason; reasons that never came are left out. */
-  readonly refused: Readonly<Record<string, number>>;
-  readonly bytes: Bytes;
-  readonly datagrams: Bytes;
-}
-
-export interface UpstreamStatus {
-  readonly name: string;
-  readonly servers: readonly ServerStatus[];
-  /** Empty when all targets are addresses. */
-  readonly names: readonly NameStatus[];
-}
-
-/** A result of a check. */
-export interface ResultStatus {
-  readonly reason: string;
-  /** As a sentence: what was heard and what was expected, or the reason. */
-  readonly text: string;
-  readonly errno: string | null;
-  /** Of the answer, if the check heard one by HTTP and failed. */
-  readonly status: number | null;
-}
-
-/** The result that changed something, at the time of that check. */
-export interface ChangeStatus extends ResultStatus {
-  readonly at: string;
-}
-
-/** What the last check heard, and since when all of them have heard just that: only changes are told. */
-export interface LastCheckStatus extends ResultStatus {
-  readonly since: string;
-}
-
-/** A host name among the targets of an upstream. */
-export interface NameStatus {
-  readonly name: string;
-  /** What it stands for now: after a failure, what the last good answer said. */
-  readonly addresses: readonly string[];
-  /** Whether its last question was answered; null before the first one was. */
-  readonly resolves: boolean | null;
-  /** Since when that is so. */
-  readonly since: string | null;
-  /** The last good answer. */
-  readonly last_answer: string | null;
-  readonly last_failure: { readonly at: string; readonly why: string } | null;
-}
-
-export interface ServerStatus {
-  readonly address: string;
-  /** As configured; a host name may stand for several addresses. */
-  readonly target: string;
-  /** What reactors go by; "unchecked" counts as up. */
-  readonly health: "up" | "down" | "unchecked";
-  /** Since when that is so; null without a check. */
-  readonly since: string | null;
-  /** Why it is down; for one that is up, its last failure (of several that are the same, the first). */
-  readonly why: ChangeStatus | null;
-  readonly last_check: LastCheckStatus | null;
-  readonly connections: { readonly now: number; readonly total: number; readonly failed: number };
-  readonly bytes: Bytes;
-}
 
 /** Everything, as of now. */
 export function statusOf(sight: Sight): Status {
-  const { directory } = sight;
+  const told = toldOf(sight);
+  return { ...told, trouble: troubleOf(told, unready(sight)) };
+}
+
+function toldOf(sight: Sight): Told {
+  const { directory, shared } = sight;
   return {
     version: VERSION,
     pid: process.pid,
@@ -221,8 +50,12 @@ export function statusOf(sight: Sight): Status {
     listeners: entries(directory.current.listeners, directory.listeners).map((entry) =>
       listenerOf(sight, entry)
     ),
-    upstreams: entries(directory.current.upstreams, directory.upstreams).map(({ name, servers, names }) => ({
+    upstreams: entries(directory.current.upstreams, directory.upstreams).map((
+      { number, name, servers, names },
+    ) => ({
       name,
+      balance: sight.published()?.config.upstreams[name]?.balance.rule ?? null,
+      queued: Atomics.load(shared.upstreamWaiting, number),
       servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
         serverOf(sight, entry)
       ),
@@ -236,6 +69,7 @@ export function statusOf(sight: Sight): Status {
       problem: problem ?? null,
     })),
     acme: acmeOf(sight.acme()),
+    recent: sight.recent(),
   };
 }
 
@@ -356,6 +190,7 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
       total: sum(reactors, "listenerOpened", number),
     },
     refused: Object.fromEntries(refusalsOf(reactors, number)),
+    requests: sum(reactors, "listenerRequests", number),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },
     datagrams: {
       up: sum(reactors, "listenerUpDatagrams", number),
@@ -364,21 +199,22 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
   };
 }
 
-/** Why connections of a listener were not let in, and how many; reasons that never came are left out. */
-export function refusalsOf(
-  reactors: readonly ReactorView[],
-  listener: number,
-): [reason: string, count: number][] {
-  return REASONS.slice(Reason.Denied, Reason.Denied + REFUSALS).flatMap(({ name }, kind) => {
-    const count = sum(reactors, "listenerRefused", listener * REFUSALS + kind);
-    return count === 0 ? [] : [[name, count] as [string, number]];
-  });
+/** What balancing goes by now: the share of its weight that a server has, 1 but in its slow start, and its latency in
+ * milliseconds, 0 where nothing is known. */
+export function standingOf(
+  { shared, published, clockMs }: Sight,
+  server: number,
+): [share: number, latencyMs: number] {
+  if (shared.serverUpMs[server] === 0 && shared.serverLatencyMs[server] === 0) return [1, 0];
+  const plan = published()?.plan, nowMs = clockMs();
+  const share = plan === undefined ? 1 : shareOf(plan, plan.serverUpstream[server], server, shared, nowMs);
+  return [share, latencyOf(shared, server, nowMs)];
 }
 
-function serverOf(
-  { reactors, shared, health, directory }: Sight,
-  { number, address, target, probe }: ServerEntry,
-): ServerStatus {
+export function serverOf(sight: Sight, server: ServerEntry): ServerStatus {
+  const { reactors, shared, health, directory } = sight,
+    { number, address, target, probe, weight, backup } = server;
+  const [share, latencyMs] = standingOf(sight, number);
   const known = probe === 0 ? undefined : health.of(probe);
   const entry = directory.probes.get(probe);
   const verdict: Verdict = shared.serverVerdict[number];
@@ -390,16 +226,22 @@ function serverOf(
     since: known === undefined || verdict === Verdict.Unchecked ? null : time(known.sinceMs),
     why: cause === undefined ? null : { at: time(cause.atMs), ...resultOf(cause, entry) },
     last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last, entry) },
+    weight,
+    slow_start: share >= 1 ? null : Math.round(share * 100) / 100,
+    backup,
+    drained: shared.serverDrained[number] === 1,
+    latency_ms: latencyMs === 0 ? null : Math.round(latencyMs * 1_000) / 1_000,
     connections: {
       now: sum(reactors, "serverCurrent", number),
       total: sum(reactors, "serverOpened", number),
       failed: sum(reactors, "serverFailed", number),
     },
+    requests: sum(reactors, "serverRequests", number),
     bytes: { up: sum(reactors, "serverUpBytes", number), down: sum(reactors, "serverDownBytes", number) },
   };
 }
 
-function healthText(verdict: Verdict): ServerStatus["health"] {
+export function healthText(verdict: Verdict): ServerStatus["health"] {
   switch (verdict) {
     case Verdict.Up:
       return "up";

@@ -15,6 +15,8 @@ export let slotEx: Uint32Array;
 export let slotHold: Uint32Array;
 export let slotHoldFrom: Uint16Array;
 export let slotHoldBytes: Uint32Array;
+export let slotLentBytes: Uint32Array;
+export let slotPaidBytes: Float64Array;
 export let slotTookKiB: Uint16Array;
 export let slotFullMs: Float64Array;
 export let slotMovedBytes: Float64Array;
@@ -41,6 +43,8 @@ export function slotsOpen(memory: SharedArrayBuffer, slots: number): void {
     slotHold,
     slotHoldFrom,
     slotHoldBytes,
+    slotLentBytes,
+    slotPaidBytes,
     slotTookKiB,
     slotFullMs,
     slotMovedBytes,

@@ -26,6 +26,8 @@ export const enum Told {
   Client,
   ClientAddress,
   ClientPort,
+  /** Who introduced the client by a PROXY header. */
+  Proxy,
   Listener,
   Upstream,
   Server,

@@ -7,6 +7,7 @@ import { NONE } from "../base/limits.ts";
 import { checkGuards, GUARDS, type Guards, type GuardsSizes } from "./guards.ts";
 import { checkLogLines, LOG_LINES, type LogLines, type LogLinesSizes } from "./log_lines.ts";
 import { checkPages, PAGES, type Pages, type PagesSizes } from "./pages.ts";
+import { checkPaces, PACES, type Paces, type PacesSizes } from "./paces.ts";
 import { makePart, openPart, partBytes } from "./part.ts";
 import { checkRouting, ROUTING, type Routing, type RoutingSizes } from "./routing.ts";
 import { checkSni, SNI, type Sni, type SniSizes } from "./sni.ts";
@@ -35,6 +36,29 @@ export const enum Protocol {
   Tcp = 1,
   Http,
   Udp,
+}
+
+/** How one of an upstream's servers is chosen (policy/balance.ts). Zero is round robin. */
+export const enum Balance {
+  RoundRobin,
+  LeastConnections,
+  RandomTwo,
+  PeakEwma,
+  SourceHash,
+  ConsistentHash,
+  First,
+}
+
+/** What of a client decides where it goes, by rules that hash. */
+export const enum HashKey {
+  /** Its address, or a prefix of it. */
+  Client,
+  /** Of a request, the path as it came. */
+  Path,
+  /** The value of a field; without it, the client's address. */
+  Field,
+  /** The value of a cookie; without it, the client's address. */
+  Cookie,
 }
 
 /** What becomes of a field that tells a server about its client, two bits each in listenerForwarded at
@@ -117,6 +141,8 @@ export type PlanSizes = Omit<Record<HeaderField, number>, "generation"> & {
   readonly lines?: LogLinesSizes;
   /** Without it no listener chooses by the name that TLS clients ask for. */
   readonly sni?: SniSizes;
+  /** Without it bytes of no listener are limited. */
+  readonly paces?: PacesSizes;
   /** Without it everybody may come in. */
   readonly guards?: GuardsSizes;
 };
@@ -135,6 +161,7 @@ const COLUMNS = {
   // its name for as long as connections may hang on its number.
   listenerNameAt: "listeners",
   listenerNameBytes: "listeners",
+  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
   listenerUpstream: "listeners", // NONE: HTTP and routes alone, or a number that is not in use
   listenerTunnelIdleMs: "listeners", // 0: no limit
   listenerTls: "listeners", // the profile that its clients' TLS goes by (ffi/sluice.h); 0: plain
@@ -151,7 +178,6 @@ const COLUMNS = {
   listenerResponses: "listeners", // answers expected for each datagram of a client; below 0: any number
   // The rest is for HTTP. Its router; NONE: everything goes to its upstream.
   listenerRouter: "listeners",
-  listenerPort: "listeners", // the port it is bound to; 0: none (unix)
   listenerClientIdleMs: "listeners",
   listenerRequestHeadMs: "listeners",
   listenerBodyStallMs: "listeners",
@@ -183,6 +209,17 @@ const COLUMNS = {
   upstreamKeepMs: "upstreams", // for so long; -1: as the server says
   upstreamSendProxy: "upstreams", // SendProxy
   upstreamMember: "members",
+  upstreamBalance: "upstreams", // Balance
+  upstreamSlowStartMs: "upstreams", // a server that joins or comes back has its whole weight so much later
+  upstreamCounted: "upstreams", // 1: every exchange at its servers takes a place, since the rule counts them
+  upstreamLoadMax: "upstreams", // of the average load, in percent: what a server may have; 0: any
+  upstreamTableAt: "upstreams", // Maglev table: positions of its servers, two bytes each, low byte first
+  upstreamTableSize: "upstreams", // entries; a prime, or 0: none of its servers has weight
+  upstreamKey: "upstreams", // HashKey
+  upstreamKeyAt: "upstreams", // the name of the field or cookie; a field's in lower case
+  upstreamKeyBytes: "upstreams",
+  upstreamPrefix4: "upstreams", // bits of an address that count: 0 to 32, 0 to 128
+  upstreamPrefix6: "upstreams",
   // A server.
   serverNameAt: "servers", // its address, for the access log
   serverNameBytes: "servers",
@@ -197,6 +234,8 @@ const COLUMNS = {
   serverTlsNameBytes: "servers",
   serverSocket: "servers", // settings of its connections, and what they need (sys/symbols.ts, HOW_); 0: none
   serverConnectionsMax: "servers", // in use at once, by all reactors; 0: no limit
+  serverWeightMore: "servers", // its weight beyond 1; -1: weight 0, it gets nothing new
+  serverBackup: "servers", // 1: only for when none of the others is to be had
   // A health check, and the servers whose verdict it gives: probeMember[first .. first + count).
   probeKind: "probes", // ProbeKind; None: not in use
   probeAddressAt: "probes",
@@ -229,6 +268,7 @@ export type Plan =
     readonly pages: Pages;
     readonly lines: LogLines;
     readonly sni: Sni;
+    readonly paces: Paces;
     readonly guards: Guards;
     readonly arena: Uint8Array;
     /** The arena for who copies it in words: it goes on for ARENA_SLACK_BYTES. */
@@ -259,13 +299,15 @@ export function makePlan(generation: number, sizes: PlanSizes): Plan {
   const linesAt = pagesAt + partBytes(PAGES, sizes.pages);
   const sniAt = linesAt + partBytes(LOG_LINES, sizes.lines);
   const guardsAt = sniAt + partBytes(SNI, sizes.sni);
-  const arenaAt = guardsAt + partBytes(GUARDS, sizes.guards);
+  const pacesAt = guardsAt + partBytes(GUARDS, sizes.guards);
+  const arenaAt = pacesAt + partBytes(PACES, sizes.paces);
   const memory = new SharedArrayBuffer(arenaAt + sizes.arenaBytes + ARENA_SLACK_BYTES);
   makePart(memory, routingAt, ROUTING, sizes.routing);
   makePart(memory, pagesAt, PAGES, sizes.pages);
   makePart(memory, linesAt, LOG_LINES, sizes.lines);
   makePart(memory, sniAt, SNI, sizes.sni);
   makePart(memory, guardsAt, GUARDS, sizes.guards);
+  makePart(memory, pacesAt, PACES, sizes.paces);
   const header = new Int32Array(memory, 0, HEADER.length);
   HEADER.forEach((field, index) => header[index] = field === "generation" ? generation : sizes[field]);
   return openPlan(memory);
@@ -294,10 +336,12 @@ export function openPlan(memory: SharedArrayBuffer): Plan {
   at += partBytes(SNI, sni.sizes);
   const guards = openPart(memory, at, GUARDS);
   at += partBytes(GUARDS, guards.sizes);
+  const paces = openPart(memory, at, PACES);
+  at += partBytes(PACES, paces.sizes);
   const arena = new Uint8Array(memory, at, sizes.arenaBytes);
   const arenaWords = new DataView(memory, at, sizes.arenaBytes + ARENA_SLACK_BYTES);
   const flat = columns as { [K in ColumnName]: Int32Array };
-  return { ...sizes, ...flat, routing, pages, lines, sni, guards, arena, arenaWords, memory };
+  return { ...sizes, ...flat, routing, pages, lines, sni, guards, paces, arena, arenaWords, memory };
 }
 
 /** Whether a server's number means a server in this generation. */
@@ -311,6 +355,7 @@ export function checkPlan(plan: Plan): void {
   checkPages(plan.pages, plan.arenaBytes);
   checkLogLines(plan.lines, plan.accessAll !== 0, plan.arenaBytes);
   checkSni(plan.sni, plan.upstreams, plan.arenaBytes);
+  checkPaces(plan.paces);
   checkGuards(plan.guards);
   assert(
     plan.accessShare >= 0 && plan.accessShare <= ACCESS_SHARE_ALL,
@@ -388,6 +433,15 @@ function checkUpstream(plan: Plan, upstream: number): void {
     assert(server > NONE && server < plan.servers, "plan: an upstream names a server that is not there");
     assert(plan.serverAddressAt[server] >= ARENA_FIRST, "plan: a server has no address");
   }
+  const table = plan.upstreamTableAt[upstream], entries = plan.upstreamTableSize[upstream];
+  assert(
+    table >= 0 && entries >= 0 && table + 2 * entries <= plan.arenaBytes,
+    "plan: an upstream's table is out of range",
+  );
+  assert(
+    plan.upstreamKeyAt[upstream] + plan.upstreamKeyBytes[upstream] <= plan.arenaBytes,
+    "plan: the name of an upstream's key is out of range",
+  );
   const sends = plan.upstreamSendProxy[upstream];
   assert((sends & SendProxy.Version) <= SendProxy.V2, "plan: a version of the PROXY protocol that is none");
   assert(

@@ -24,7 +24,7 @@ import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { refusedLine } from "./access_line.ts";
 import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
-import { count, log, plan, room, shared, sources, stats } from "./context.ts";
+import { count, countEnded, log, plan, room, shared, sources } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
@@ -115,7 +115,7 @@ export function acceptFrom(socket: number): number {
     if (sys.hand(token, to) < 0) {
       sys.refuse(token, 1);
       if (guard !== NONE) unadmit();
-      stats.ended[Reason.OutOfResources]++;
+      countEnded(listener, Reason.OutOfResources);
       continue;
     }
     if (guard !== NONE) charged();
@@ -142,7 +142,7 @@ function letIn(token: number, listener: number, guard: number): boolean {
     return true;
   }
   sys.refuse(token, plan.guards.guardReset[guard]);
-  stats.ended[reason]++;
+  countEnded(listener, reason);
   tellRefused(listener, reason);
   return false;
 }
@@ -198,7 +198,7 @@ function acceptRefuse(token: number, listener: number, source: number, reason: R
   arenaBytes[ARENA_SCRATCH] = 0; // its address is known to slots only
   tellRefused(listener, reason);
   Atomics.add(shared.reactorEnded, room * PER_LINE, 1);
-  stats.ended[reason]++;
+  countEnded(listener, reason);
 }
 
 /** Tells of a connection that got no slot; its address record is in the scratch page. What goes to the control plane

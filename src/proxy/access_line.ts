@@ -239,6 +239,8 @@ function tell(ex: number, plan: Plan, told: Told): boolean {
     case Told.ClientAddress:
     case Told.ClientPort:
       return tellClient(told);
+    case Told.Proxy:
+      return tellProxy(ex, plan);
     case Told.Listener:
       return tellText(plan.listenerNameAt[listener], plan.listenerNameBytes[listener]);
     case Told.Upstream:
@@ -384,40 +386,49 @@ function tellFound(ex: number, plan: Plan, told: Told, op: number): boolean {
 function tellClient(told: Told): boolean {
   const family = arenaBytes[ARENA_SCRATCH];
   if (family === 0 || (family === 1 && told === Told.ClientPort)) return false;
-  if (told === Told.Client) printClient();
-  else if (told === Told.ClientAddress) printAddress();
-  else printDecimal(clientPort());
+  if (told === Told.Client) printPeer(ARENA_SCRATCH);
+  else if (told === Told.ClientAddress) printAddress(ARENA_SCRATCH);
+  else printDecimal(portOf(ARENA_SCRATCH));
   return true;
 }
 
-function printClient(): void {
-  const six = isSix();
-  if (six) print(BRACKET);
-  printAddress();
-  if (six) print(BRACKET_CLOSE);
-  if (arenaBytes[ARENA_SCRATCH] === 1) return;
-  print(COLON);
-  printDecimal(clientPort());
+/** The proxy that has introduced the client, if one has. */
+function tellProxy(ex: number, plan: Plan): boolean {
+  if (ex === NONE || plan.listenerProxyCount[listener] === 0) return false;
+  if (sys.introducer(exDown[ex], ARENA_FACT) === 0) return false;
+  printPeer(ARENA_FACT);
+  return true;
 }
 
-function printAddress(): void {
-  if (arenaBytes[ARENA_SCRATCH] === 1) return print(UNIX);
-  printIp(arenaBytes, ARENA_SCRATCH);
-  const at = ARENA_SCRATCH + SCOPE_AT;
-  if (!isSix()) return;
-  const scope = arenaBytes[at] | (arenaBytes[at + 1] << 8) | (arenaBytes[at + 2] << 16) |
-    (arenaBytes[at + 3] << 24);
+/** An address record, with its port. */
+function printPeer(at: number): void {
+  const six = isSix(at);
+  if (six) print(BRACKET);
+  printAddress(at);
+  if (six) print(BRACKET_CLOSE);
+  if (arenaBytes[at] === 1) return;
+  print(COLON);
+  printDecimal(portOf(at));
+}
+
+function printAddress(at: number): void {
+  if (arenaBytes[at] === 1) return print(UNIX);
+  printIp(arenaBytes, at);
+  if (!isSix(at)) return;
+  const from = at + SCOPE_AT;
+  const scope = arenaBytes[from] | (arenaBytes[from + 1] << 8) | (arenaBytes[from + 2] << 16) |
+    (arenaBytes[from + 3] << 24);
   if (scope === 0) return;
   print(PERCENT);
   printDecimal(scope >>> 0);
 }
 
-function isSix(): boolean {
-  return arenaBytes[ARENA_SCRATCH] === 6 && !isMapped(arenaBytes, ARENA_SCRATCH);
+function isSix(at: number): boolean {
+  return arenaBytes[at] === 6 && !isMapped(arenaBytes, at);
 }
 
-function clientPort(): number {
-  return (arenaBytes[ARENA_SCRATCH + 2] << 8) | arenaBytes[ARENA_SCRATCH + 3];
+function portOf(at: number): number {
+  return (arenaBytes[at + 2] << 8) | arenaBytes[at + 3];
 }
 
 function printMethod(ex: number): void {

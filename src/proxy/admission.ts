@@ -26,7 +26,6 @@ import { Count } from "../shared/stats.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, plan, room, shared, sources } from "./context.ts";
 import { exDown, exListener, exSource } from "./exchanges.ts";
-import { countRefusal } from "./refusals.ts";
 
 /** Who the connection that was admitted last is counted for; NONE: nobody. */
 export let admittedSource: number = NONE;
@@ -46,7 +45,6 @@ export function admitted(listener: number, at: number, isProxy: boolean): Reason
   if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
     verdict = enter(guards, guard, at, isProxy, true);
   }
-  if (verdict !== Reason.None) countRefusal(listener, verdict);
   return verdict;
 }
 
@@ -64,7 +62,6 @@ export function readmitted(ex: number): Reason {
   if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
     verdict = reenter(ex, guards, guard, ARENA_SCRATCH);
   }
-  if (verdict !== Reason.None) countRefusal(listener, verdict);
   return verdict;
 }
 
@@ -129,11 +126,11 @@ function enterSource(guards: Guards, guard: number, source: number, nowTicks: nu
 /** The connection that was admitted last has somebody who gives it back. */
 export function charged(): void {
   if (admittedSource !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
+  admittedSource = NONE;
 }
 
 /** Takes back that a connection was admitted. */
 export function unadmit(): void {
   sourceGive(sources, admittedSource);
   charged();
-  admittedSource = NONE;
 }

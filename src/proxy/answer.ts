@@ -2,6 +2,7 @@
 // heads; what the client does not take at once is held by its own slot (state Answer).
 import { ARENA_PRINT, NONE, PRINT_BYTES } from "../base/limits.ts";
 import { holdLeftover, holdsLeft } from "../net/holds.ts";
+import { slotFlags } from "../net/slots.ts";
 import { PAGE_FORMS, PageForm, pageOf } from "../plan/pages.ts";
 import { type Plan, ProxyStatus } from "../plan/plan.ts";
 import { FieldAt, type Head, makeHead } from "../proto/head.ts";
@@ -20,12 +21,13 @@ import { ascii, sameText } from "../proto/octet.ts";
 import { dateField } from "../proto/http_date.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
-import { ExFlag } from "../shared/tables.ts";
+import { ExFlag, SlotFlag } from "../shared/tables.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import { arenaBytes, sys, wallMs } from "../sys/sys.ts";
 import { OwnField } from "../plan/routing.ts";
 import { preferred } from "../proto/accept.ts";
 import { exDown, exDownBytes, exFlags, exListener, exReason, exRoute, exStatus } from "./exchanges.ts";
+import { paceSaid } from "./pace.ts";
 import { printEdited, printTemplate } from "../policy/field_edits.ts";
 import { printHsts, printToHttps, TO_HTTPS_STATUS } from "../policy/secure.ts";
 import { TOKEN_AT } from "../policy/way.ts";
@@ -271,6 +273,7 @@ function send(ex: number): number {
   if (end === FULL) return FULL;
   const down = exDown[ex], bytes = end - ARENA_PRINT;
   exDownBytes[ex] += bytes;
+  if (slotFlags[down] & SlotFlag.Shaped) paceSaid(ex, bytes);
   const sent = sys.send(down, ARENA_PRINT, bytes, 0);
   if (sent === bytes) return 0;
   if (sent < 0 && sent !== -EAGAIN) return sent;

@@ -3,6 +3,7 @@
 // its columns: freeing it is giving those back.
 import { assertTable } from "../base/assert.ts";
 import { NONE } from "../base/limits.ts";
+import { delayClear } from "../net/delays.ts";
 import { holdGive } from "../net/holds.ts";
 import { giveSlot, slotFlags, slotHold, slotSetState, slotState } from "../net/slots.ts";
 import { timerClear } from "../net/timers.ts";
@@ -36,6 +37,7 @@ export function closeSweep(): void {
   for (let index = 0; index < markedCount; index++) {
     const slot = marked[index];
     timerClear(slot);
+    if (slotFlags[slot] & SlotFlag.Parked) delayClear(slot);
     if (slotHold[slot] !== NONE) holdGive(slot, false);
     unreadGive(slot);
     assertTable(

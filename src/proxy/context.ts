@@ -7,6 +7,7 @@ import { openPlan, type Plan } from "../plan/plan.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import { LogState } from "../shared/log_state.ts";
 import type { WorkerBirth } from "../shared/mailbox.ts";
+import { type Reason, REASON_COUNT } from "../shared/reason.ts";
 import { openShared, type Shared } from "../shared/servers.ts";
 import { openSources, type Sources } from "../shared/sources.ts";
 import { Count, openStats, type Stats } from "../shared/stats.ts";
@@ -83,4 +84,10 @@ function confirm(): void {
 
 export function count(what: Count, by = 1): void {
   stats.count[what] += by;
+}
+
+/** Counts the end of a connection or request of a listener; NONE: nobody knows which. */
+export function countEnded(listener: number, reason: Reason): void {
+  stats.ended[reason]++;
+  stats.listenerEnded[listener * REASON_COUNT + reason]++;
 }

@@ -41,7 +41,11 @@ import {
 import { Ready, runAgain } from "../net/ready.ts";
 import { giveUntouchedSlot, slotFlags, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
 import { guardOf } from "../plan/guards.ts";
+import { Balance } from "../plan/plan.ts";
+import { isHashed, walked } from "../policy/balance.ts";
+import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
 import { sourceGive } from "../shared/sources.ts";
@@ -53,7 +57,7 @@ import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
 import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, plan, room, shared, sources, stats } from "./context.ts";
+import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
 import {
   admittedThrough,
   introducedAt,
@@ -78,7 +82,7 @@ import {
 } from "./flow_server.ts";
 import { givePlaceBack } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { pickMember } from "./server.ts";
+import { keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
@@ -154,6 +158,7 @@ let askedEnd = 0;
 export function datagramsGiveUp(): void {
   count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
   askedNext = askedEnd = 0;
+  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit();
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
@@ -274,6 +279,7 @@ function begin(socket: number, at: number, told: number): number {
   count(Count.Connects);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
+  if (slot >= stats.count[Count.FlowsEnd]) stats.count[Count.FlowsEnd] = slot + 1;
   stats.serverOpened[reachedServer]++;
   stats.serverCurrent[reachedServer]++;
   timerSet(slot, clockMs() + plan.listenerFlowIdleMs[listener]);
@@ -294,23 +300,24 @@ function open(
     if (oldest === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
     flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
   }
-  const member = upstream === NONE ? -1 : pickMember(upstream);
+  const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
+  const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
   if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
   const slot = takeSlot(SlotState.Flow);
   if (slot === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
   if (
-    !reach(slot, socket, upstream, member, clientAt, false) &&
-    !(passedOver && reach(slot, socket, upstream, member, clientAt, true))
+    !reach(slot, socket, upstream, member, key, walk, clientAt, false) &&
+    !(passedOver && reach(slot, socket, upstream, member, key, walk, clientAt, true))
   ) {
     giveUntouchedSlot(slot);
     return refuse(listener, clientAt, failedBy, failedErrno);
   }
   const sends = plan.upstreamSendProxy[upstream];
   if (sends !== 0) {
-    if (told === NONE) introduceItself(at);
+    if (told === NONE) introduceItself(at, plan.listenerPort[listener]);
     if (!preface(slot, sends)) {
       closeSlot(slot, false);
-      if (reachedPlace) givePlaceBack(reachedServer);
+      if (reachedPlace) givePlaceBack(upstream, reachedServer);
       return refuse(listener, clientAt, Reason.OutOfResources, ENOMEM);
     }
   }
@@ -323,7 +330,7 @@ function open(
 
 /** `clientAt`: the peer record of who is refused. */
 function refuse(listener: number, clientAt: number, reason: Reason, errno: number): number {
-  stats.ended[reason]++;
+  countEnded(listener, reason);
   recordRefused(listener, clientAt, reason, errno);
   return NONE;
 }
@@ -396,6 +403,7 @@ function answer(slot: number, came: number): void {
   answerEnd = first + came;
   if (datagrams === 0) return;
   const listener = flowListener[slot];
+  if (flowDownDatagrams[slot] === 0) latencyCame(slot, clockMs() - flowStartMs[slot]);
   flowDownBytes[slot] += bytes;
   flowDownDatagrams[slot] += datagrams;
   stats.listenerDownBytes[listener] += bytes;
@@ -433,8 +441,17 @@ function datagramsFlushTo(next: number): void {
 /** Nothing came or went for the flow's idle time. */
 export function flowTimeout(slot: number): void {
   const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
-  if (!isAnswered) stats.serverFailed[flowServer[slot]]++;
+  if (!isAnswered) {
+    stats.serverFailed[flowServer[slot]]++;
+    latencyCame(slot, clockMs() - flowStartMs[slot]);
+  }
   flowEnd(slot, isAnswered ? Reason.SessionIdle : Reason.SessionUnanswered, 0);
+}
+
+/** A sample of how fast the flow's server is, where that is looked at: its first answer, or that there was none. */
+function latencyCame(slot: number, tookMs: number): void {
+  if (plan.upstreamBalance[flowUpstream[slot]] !== Balance.PeakEwma) return;
+  latencySample(shared, flowServer[slot], tookMs, clockMs());
 }
 
 /** The flow's datagrams meet nobody: its server is passed over for a while. */
@@ -453,18 +470,19 @@ export function flowBug(slot: number): void {
 function flowEnd(slot: number, reason: Reason, errno: number): void {
   const server = flowServer[slot];
   flowRemove(slot);
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
   closeSlot(slot, false);
   stats.listenerCurrent[flowListener[slot]]--;
   stats.serverCurrent[server]--;
   if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
-    givePlaceBack(server);
+    givePlaceBack(flowUpstream[slot], server);
     queueWake(flowUpstream[slot]);
   }
-  if (flowSource[slot] !== NONE) {
-    sourceGive(sources, flowSource[slot]);
-    flowSource[slot] = NONE;
-  }
-  stats.ended[reason]++;
+  countEnded(flowListener[slot], reason);
+  const lifeMs = clockMs() - flowStartMs[slot];
+  stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+  stats.listenerLifeMs[flowListener[slot]] += lifeMs;
   recordFlow(slot, reason, errno);
 }
 

@@ -29,8 +29,9 @@ import { arenaBytes, arenaInts } from "../sys/sys.ts";
 import { admitted } from "./admission.ts";
 import { plan } from "./context.ts";
 import { greetDatagrams } from "./greeting.ts";
-import { countRefusal } from "./refusals.ts";
 
+/** Of a peer record. */
+const PORT = 2;
 const ASKING_INTS = ARENA_ASKING / 4;
 const ASKING_BUFFERS = ARENA_ASKING + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4;
 
@@ -106,20 +107,20 @@ export function admittedThrough(listener: number, senderAt: number, clientAt: nu
   if (senderAt !== clientAt) {
     const { guards } = plan,
       verdict = listVerdict(guards, guardOf(guards, listener), arenaBytes, senderAt, true);
-    if (verdict !== Reason.None) {
-      countRefusal(listener, verdict);
-      return verdict;
-    }
+    if (verdict !== Reason.None) return verdict;
   }
   return admitted(listener, clientAt, false);
 }
 
-/** Nobody introduced the client whose datagram's record is at `at`: it stands for itself, and asked our address. */
-export function introduceItself(at: number): void {
+/** Nobody introduced the client whose datagram's record is at `at`: it stands for itself, and asked our address, at
+ * `port`. */
+export function introduceItself(at: number, port: number): void {
   const source = ARENA_INTRODUCED, destination = source + INTRODUCTION_DESTINATION;
   const client = (at + DatagramAt.Client) * 4, own = (at + DatagramAt.Own) * 4;
   arenaBytes.copyWithin(source, client, own);
   arenaBytes.copyWithin(destination, own, own + INTRODUCTION_REST - INTRODUCTION_DESTINATION);
+  arenaBytes[destination + PORT] = port >> 8;
+  arenaBytes[destination + PORT + 1] = port & 255;
   introductionEnd = source + INTRODUCTION_REST;
   if (arenaBytes[destination] !== 0) return;
   arenaBytes[destination] = arenaBytes[source]; // the kernel told none: that of a multicast is nobody's

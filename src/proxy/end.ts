@@ -1,27 +1,32 @@
 // The end of an exchange, whatever came before: what it held is given back, accounts are settled, its
 // slots are marked to be closed.
 import { NONE } from "../base/limits.ts";
-import { slotHold } from "../net/slots.ts";
+import { slotFlags, slotHold } from "../net/slots.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { sourceGive } from "../shared/sources.ts";
-import { ExFlag, ExState } from "../shared/tables.ts";
+import { ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
+import { clockMs } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
-import { planGive, planOf, sources, stats } from "./context.ts";
+import { countEnded, planGive, planOf, sources, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
   exFlags,
   exGeneration,
   exListener,
+  exOpenedMs,
   exReason,
   exSetState,
   exSource,
+  exStartMs,
   exState,
   exUp,
   exUpstream,
   giveExchange,
 } from "./exchanges.ts";
 import { forgetHead } from "./kept_head.ts";
+import { paceLeave } from "./pace.ts";
 import { probeEnded } from "./probe.ts";
 import { queueLeave, queueTell } from "./queue.ts";
 import { givePlace, leave } from "./reach.ts";
@@ -56,7 +61,7 @@ export function exchangeEnd(ex: number, reason: Reason, errno: number): void {
   exSetState(ex, ExState.Done);
   if (waited) queueTell(exUpstream[ex]); // a place may have been meant for it
   // An ordinary end is told by its requests; any other would be told by nothing.
-  if (silent && reason !== Reason.Finished) stats.ended[reason]++;
+  if (silent && reason !== Reason.Finished) countEnded(exListener[ex], reason);
   if (down !== NONE && !silent) record(ex);
   settle(ex);
 }
@@ -71,7 +76,12 @@ export function settle(ex: number): void {
   } else {
     if (freshEx === ex) setFresh(NONE);
     forget(ex);
-    stats.listenerCurrent[exListener[ex]]--;
+    const listener = exListener[ex];
+    const lifeMs = clockMs() - (exFlags[ex] & ExFlag.Http ? exOpenedMs[ex] : exStartMs[ex]);
+    stats.listenerCurrent[listener]--;
+    stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+    stats.listenerLifeMs[listener] += lifeMs;
+    if (slotFlags[down] & SlotFlag.Shaped) paceLeave(down);
     sourceGive(sources, exSource[ex]);
     exSource[ex] = NONE;
     if (up !== NONE) leave(ex);

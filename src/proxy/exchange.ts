@@ -3,12 +3,13 @@
 // is the same without a client. What a request goes through is told in request.ts; together they are the
 // only files that know what happens next, every step is somebody else's.
 import { assert, unreachable } from "../base/assert.ts";
-import { ASK_MS, NONE } from "../base/limits.ts";
+import { ASK_MS, DELAY_MS_MAX, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
 import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
+import { isHashed } from "../policy/balance.ts";
 import { detailOfFault, Fault } from "../proto/tls_fault.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
@@ -20,6 +21,7 @@ import { readmitted } from "./admission.ts";
 import { askForName } from "./asking.ts";
 import { closeSlot } from "./close.ts";
 import { count, plan, planGive, planHold, planOf, room, shared, stats } from "./context.ts";
+import { isOver } from "./deadlines.ts";
 import { exchangeEnd, settle } from "./end.ts";
 import {
   handshakeAccept,
@@ -39,6 +41,7 @@ import {
   exListener,
   exQueuedMs,
   exReason,
+  exSeenMs,
   exServer,
   exSetState,
   exSource,
@@ -59,10 +62,20 @@ import {
   introductionBegin,
   introductionGo,
 } from "./introduction.ts";
+import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
 import { queueLook, queueTell } from "./queue.ts";
-import { Reached, reachFailed, reachFirst, reachNext, reachOpened, reasonOf } from "./reach.ts";
+import {
+  latencyCame,
+  Reached,
+  reachFailed,
+  reachFirst,
+  reachNext,
+  reachOpened,
+  reachTimed,
+  reasonOf,
+} from "./reach.ts";
 import {
   forwardEvent,
   headEvent,
@@ -74,7 +87,7 @@ import {
   requestTimeout,
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
-import { connectedSlot, connectTo } from "./server.ts";
+import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
 import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
@@ -84,13 +97,13 @@ export function exchangeOpen(down: number, listener: number, bits: number, sourc
   const ex = takeExchange(proxied ? ExState.Introduction : firstState(listener));
   assert(ex !== NONE, "exchange: a slot was admitted without a row for its exchange");
   slotEx[down] = ex;
-  exDown[ex] = down;
-  exSource[ex] = source;
-  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   exListener[ex] = listener;
   exUpstream[ex] = plan.listenerUpstream[listener];
   exIdleTicks[ex] = tickAt(plan.listenerTunnelIdleMs[listener]);
-  exStartMs[ex] = clockMs();
+  exStartMs[ex] = exSeenMs[ex] = clockMs();
+  exSource[ex] = source;
+  exDown[ex] = down; // the last: who reads the table meanwhile takes the rest for its own
+  if (source !== NONE) Atomics.store(shared.reactorCharging, room * PER_LINE, NONE);
   count(Count.Opened);
   stats.listenerOpened[listener]++;
   stats.listenerCurrent[listener]++;
@@ -120,6 +133,7 @@ function introducing(ex: number, how: Introduced): void {
 
 /** It is known who the client is. `bits`: as it was left. */
 function introduced(ex: number, bits: number): void {
+  paceBegin(ex);
   if (exState[ex] !== ExState.Handshake) return begin(ex, bits);
   const down = exDown[ex], listener = exListener[ex];
   timerSet(down, clockMs() + plan.listenerHandshakeMs[listener]);
@@ -216,14 +230,17 @@ function begin(ex: number, bits: number): void {
   readyAdd(down, bits);
   exGeneration[ex] = planHold();
   if (bits & Ready.Err) return exchangeEnd(ex, Reason.ClientReset, ECONNRESET); // gone while it waited
+  const upstream = exUpstream[ex];
+  if (isHashed(plan, upstream)) exFirst[ex] = keyOfClient(plan, upstream, down);
   if (exQueuedMs[ex] !== 0) exQueuedMs[ex] = exUnqueuedMs[ex] = 0; // of who had this row before
-  reached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
+  reached(ex, standsBehind(upstream) ? Reached.Full : reachFirst(ex));
 }
 
 /** An event of a slot, or its turn on the again-list (`bits` 0). */
 export function exchangeEvent(slot: number, bits: number): void {
   if (slotState[slot] === SlotState.Idle) return poolEvent(slot, bits);
   const ex = slotEx[slot];
+  exSeenMs[ex] = clockMs();
   switch (exState[ex]) {
     case ExState.Connect:
       return slot === exUp[ex] ? connectEvent(ex, slot, bits) : waitingClientEvent(ex, slot, bits);
@@ -258,6 +275,11 @@ export function exchangeEvent(slot: number, bits: number): void {
 export function exchangeTimeout(slot: number): void {
   if (slotState[slot] === SlotState.Idle) return poolTimeout(slot);
   const ex = slotEx[slot];
+  // Who waits because we keep bytes back is not to blame: when those have gone it has its time again. A sink that is
+  // full, whose deadline is the server's slot's, waits for nobody but itself.
+  if (slot === exDown[ex] && isParked(ex) && !(exGeneration[ex] !== 0 && isOver(ex))) {
+    return timerSet(slot, clockMs() + DELAY_MS_MAX);
+  }
   switch (exState[ex]) {
     case ExState.Connect:
       if (slot === exDown[ex] && slot !== NONE) {
@@ -353,8 +375,9 @@ function serverShaken(ex: number, how: Shaken): void {
   if (how === Shaken.Failed) return connectFailed(ex, shakenReason, shakenDetail);
   if (how !== Shaken.Done) return;
   timerClear(exUp[ex]);
-  if (exDown[ex] === NONE) connected(ex);
-  else reached(ex, Reached.Connected);
+  if (exDown[ex] === NONE) return connected(ex);
+  reachTimed(ex);
+  reached(ex, Reached.Connected);
 }
 
 function connectFailed(ex: number, reason: Reason, errno: number): void {
@@ -387,6 +410,7 @@ function connected(ex: number): void {
   if (exQueuedMs[ex] !== 0) queueLook(exUpstream[ex]); // its server may be back, with more places
   exReason[ex] = Reason.None;
   exErrno[ex] = 0;
+  latencyCame(ex);
   tunnelBegin(ex);
   planGive(exGeneration[ex]);
   exGeneration[ex] = 0;

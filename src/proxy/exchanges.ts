@@ -16,6 +16,8 @@ export let exUp: Uint32Array;
 export let exUpstream: Uint16Array;
 export let exServer: Uint32Array;
 export let exFirst: Uint32Array;
+export let exWalk: Uint32Array;
+export let exReachMs: Float64Array;
 export let exGeneration: Uint32Array;
 export let exIdleTicks: Uint32Array;
 export let exIdleReason: Uint8Array;
@@ -26,6 +28,8 @@ export let exHalfTicks: Uint32Array;
 export let exDownStallTicks: Uint32Array;
 export let exUpStallTicks: Uint32Array;
 export let exStartMs: Float64Array;
+export let exSeenMs: Float64Array;
+export let exMeters: Int32Array;
 export let exFlags: Uint32Array;
 export let exRoute: Uint32Array;
 export let exStatus: Uint16Array;
@@ -37,6 +41,9 @@ export let exHost: Uint16Array;
 export let exHostEnd: Uint16Array;
 export let exInterim: Uint8Array;
 export let exRequests: Uint32Array;
+export let exOpenedMs: Float64Array;
+export let exUpBefore: Float64Array;
+export let exDownBefore: Float64Array;
 export let exUpBytes: Float64Array;
 export let exDownBytes: Float64Array;
 export let exNext: Uint32Array;
@@ -61,6 +68,8 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exUpstream,
     exServer,
     exFirst,
+    exWalk,
+    exReachMs,
     exGeneration,
     exIdleTicks,
     exIdleReason,
@@ -71,6 +80,8 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exDownStallTicks,
     exUpStallTicks,
     exStartMs,
+    exSeenMs,
+    exMeters,
     exFlags,
     exRoute,
     exStatus,
@@ -82,6 +93,9 @@ export function exchangesOpen(memory: SharedArrayBuffer, exchanges: number): voi
     exHostEnd,
     exInterim,
     exRequests,
+    exOpenedMs,
+    exUpBefore,
+    exDownBefore,
     exUpBytes,
     exDownBytes,
     exNext,

@@ -3,6 +3,8 @@ import { assert } from "../base/assert.ts";
 import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, PEER_BYTES } from "../base/limits.ts";
 import { slotGen } from "../net/slots.ts";
 import { tickAt } from "../net/timers.ts";
+import { isHashed, walked, walkNext } from "../policy/balance.ts";
+import { isSpare } from "../policy/candidates.ts";
 import { Reason } from "../shared/reason.ts";
 import {
   EADDRNOTAVAIL,
@@ -21,7 +23,6 @@ import {
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { plan, shared, stats } from "./context.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
-import { nextPlace } from "./server.ts";
 
 /** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
  * whether one was passed over. */
@@ -32,33 +33,43 @@ export let failedBy = Reason.None;
 export let failedErrno = 0;
 export let passedOver = false;
 
-/** A socket for the slot to the picked server, or the next one that can be had; to those that met nobody lately only
- * if `anyhow`. `clientAt`: its client's peer record. */
+/** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
+ * those that met nobody lately only if `anyhow`. `clientAt`: the peer record of
+ * its client. */
 export function reach(
   slot: number,
   socket: number,
   upstream: number,
   picked: number,
+  key: number,
+  begun: number,
   clientAt: number,
   anyhow: boolean,
 ): boolean {
-  const first = plan.upstreamFirst[upstream], members = plan.upstreamCount[upstream], now = tickAt(clockMs());
+  const first = plan.upstreamFirst[upstream], now = tickAt(clockMs());
+  const start = isHashed(plan, upstream) ? key : picked, counts = plan.upstreamCounted[upstream] !== 0;
   failedBy = Reason.DestinationUnavailable;
   failedErrno = 0;
   passedOver = false;
+  reachedTried = 0;
+  let walk = begun, crowded = false;
   for (
-    let place = 0, budget = CONNECTS_PER_TURN;
-    place >= 0 && budget > 0;
-    place = nextPlace(plan, upstream, picked, place + 1)
+    let member = picked, budget = CONNECTS_PER_TURN;
+    member >= 0 && budget > 0;
+    member = walkNext(plan, upstream, shared, start, walk, clockMs()), walk = walked
   ) {
-    const server = plan.upstreamMember[first + (picked + place) % members];
+    const server = plan.upstreamMember[first + member];
+    if (crowded && isSpare(plan, upstream, server, shared)) break;
+    reachedTried++;
     if (!anyhow && shared.serverAvoided[server] > now) {
       passedOver = true;
       continue;
     }
     const most = plan.serverConnectionsMax[server];
-    if (most > 0 && !takePlace(server, most)) {
+    const takes = most > 0 || counts;
+    if (takes && !takePlace(upstream, server, most)) {
       failedBy = Reason.LimitReached;
+      crowded = true;
       continue;
     }
     budget--;
@@ -66,11 +77,10 @@ export function reach(
     const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
     if (result === 0) {
       reachedServer = server;
-      reachedPlace = most > 0;
-      reachedTried = place + 1;
+      reachedPlace = takes;
       return true;
     }
-    if (most > 0) givePlaceBack(server);
+    if (takes) givePlaceBack(upstream, server);
     failedBy = reasonOf(-result);
     failedErrno = -result;
     if (failedBy === Reason.OutOfResources) return false;

@@ -10,6 +10,7 @@ import { timerClear, timerSet } from "../net/timers.ts";
 import { type Plan, ProbeKind, STATUS_END, STATUS_FIRST } from "../plan/plan.ts";
 import { makeHead, Method } from "../proto/head.ts";
 import { parseAnswer } from "../proto/http1_head.ts";
+import { markJoined } from "../policy/candidates.ts";
 import { judge, nextCheckMs, streakOf, verdictOf } from "../policy/health.ts";
 import { Field, Heard, HEARD_UNIT, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
@@ -51,6 +52,11 @@ export function probesOpen(firstTimerRow: number): void {
   probeKnown = new Uint8Array(PROBES_MAX);
   timerRows = firstTimerRow;
   probesEnd = 1;
+}
+
+/** Servers that the Plan before did not have begin their slow start, where they have one. */
+export function serversJoined(before: Plan): void {
+  if (markJoined(before, plan, shared.serverUpMs, clockMs())) Atomics.add(shared.verdictVersion, 0, 1);
 }
 
 /** Takes up the checks of a new Plan and lets go of those it no longer has. */
@@ -250,6 +256,7 @@ function publish(probe: number): void {
   for (let member = first; member < end; member++) {
     const server = plan.probeMember[member];
     if (shared.serverVerdict[server] === probeVerdict[probe]) continue;
+    if (shared.serverVerdict[server] === Verdict.Down) shared.serverUpMs[server] = clockMs();
     shared.serverVerdict[server] = probeVerdict[probe];
     changed = true;
   }

@@ -4,6 +4,7 @@
 // at, and what the sink took of it is skipped; from a source with TLS by reads of two records.
 // Back-pressure is one rule: a source is not read while its sink is full, except to top up the pipe that
 // is held for it by as much as the sink last took.
+// A source that is shaped is read as far as pace.ts lends it bytes, and parked when nothing is left to lend.
 // Knows nothing of what the bytes mean but where their message ends (body.ts tells), nor of what happens
 // then.
 import { assert } from "../base/assert.ts";
@@ -43,6 +44,7 @@ import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { bodyRefusal, bodySpliced, bodyTake } from "./body.ts";
 import { count } from "./context.ts";
+import { paceLend, pacePay } from "./pace.ts";
 
 const KIB = 1_024;
 const KIB_MAX = 65_535;
@@ -81,11 +83,25 @@ export let pumpProgress = false;
  * and framing that is taken out, is read, and is none of it. */
 export let pumpBody = 0;
 
+/** The value of slotMovedBytes at which the source that is served has had its turn, or what it was lent. */
+let stop = 0;
+
 /** Serves the direction from `from` to its peer, within a turn's budget. */
 export function pump(from: number): Pumped {
-  const to = slotPeer[from];
   pumpProgress = false;
   pumpBody = 0;
+  if (!(slotFlags[from] & SlotFlag.Shaped)) {
+    stop = slotMovedBytes[from] + TURN_BYTES;
+    return move(from, slotPeer[from]);
+  }
+  const asks = slotBody[from] !== Body.Ended && readable(from) && slotReady[slotPeer[from]] & Ready.Out;
+  stop = slotMovedBytes[from] + (asks ? paceLend(from) : 0);
+  const pumped = move(from, slotPeer[from]);
+  pacePay(from);
+  return pumped;
+}
+
+function move(from: number, to: number): Pumped {
   const movedBefore = slotMovedBytes[from];
   for (;;) {
     if (slotHold[from] !== NONE) {
@@ -102,10 +118,7 @@ export function pump(from: number): Pumped {
       if (slotFlags[from] & SlotFlag.Finished) return passFin(from, to);
       if (!(slotReady[from] & Ready.In) || !(slotReady[to] & Ready.Out)) return Pumped.Waiting;
     }
-    if (slotMovedBytes[from] - movedBefore >= TURN_BYTES) {
-      runAgain(from);
-      return Pumped.Waiting;
-    }
+    if (slotMovedBytes[from] >= stop) return turnOver(from);
     const bulk = slotFlags[from] & SlotFlag.Bulk && !(slotFlags[from] & SlotFlag.Sealed) && splices(from);
     const filled = bulk && slotFlags[to] & SlotFlag.Sealed
       ? copyWide(from, to)
@@ -118,6 +131,19 @@ export function pump(from: number): Pumped {
       : copyPeeked(from, to);
     if (filled !== Pumped.Moved) return filled;
   }
+}
+
+/** A source has had its turn, or what it was lent. It is served again in the next round, behind others; a shaped one
+ * that would be lent nothing is parked until then. */
+function turnOver(from: number): Pumped {
+  const shaped = slotFlags[from] & SlotFlag.Shaped;
+  if (!shaped || (!(slotFlags[from] & SlotFlag.Parked) && paceLend(from) > 0)) runAgain(from);
+  return Pumped.Waiting;
+}
+
+/** Of `most` bytes as many as may be read now. */
+function within(from: number, most: number): number {
+  return slotFlags[from] & SlotFlag.Shaped ? Math.min(most, stop - slotMovedBytes[from]) | 0 : most;
 }
 
 /** What an end of stream means to a body. After a reset it is none. */
@@ -183,7 +209,7 @@ function copyBody(from: number, to: number): Pumped {
 /** The same when there is no place for a leftover: bytes stay in the kernel until the sink took them. */
 function copyPeeked(from: number, to: number): Pumped {
   count(Count.Peeked);
-  const seen = sys.peek(from, ARENA_RECEIVE, RECEIVE_BYTES);
+  const seen = sys.peek(from, ARENA_RECEIVE, within(from, RECEIVE_BYTES));
   if (seen <= 0) return sourceSays(from, seen);
   const sent = sys.send(to, ARENA_RECEIVE, seen, 0);
   if (sent === -EAGAIN) return sinkFull(from, to, 0);
@@ -207,7 +233,8 @@ function skip(from: number, sent: number): number {
 
 /** As much as there is, and as a session takes. What it does not take stays in the kernel, and needs no place. */
 function copyWide(from: number, to: number): Pumped {
-  const most = slotBody[from] === Body.Length ? Math.min(WIDE_BYTES, slotBodyLeft[from]) : WIDE_BYTES;
+  const wide = within(from, WIDE_BYTES);
+  const most = slotBody[from] === Body.Length ? Math.min(wide, slotBodyLeft[from]) : wide;
   const seen = sys.peek(from, ARENA_WIDE, most);
   if (seen <= 0) return sourceSays(from, seen);
   let sent = 0, taken = 0;
@@ -225,7 +252,7 @@ function copyWide(from: number, to: number): Pumped {
   }
   if (sent < seen) return sinkFull(from, to, sent); // what it did not take comes again the same way
   slotFullMs[from] = 0;
-  if (seen < RECEIVE_BYTES) slotFlags[from] &= ~SlotFlag.Bulk; // small messages have come back
+  if (seen < RECEIVE_BYTES && seen < most) slotFlags[from] &= ~SlotFlag.Bulk; // small messages have come back
   if (seen === most || slotBody[from] !== Body.Raw) return Pumped.Moved;
   return shortRead(from);
 }
@@ -233,7 +260,7 @@ function copyWide(from: number, to: number): Pumped {
 /** One splice from the source into the empty pipe it holds. */
 function fillPipe(from: number, movedBefore: number): Pumped {
   const pipe = slotHold[from];
-  const read = sys.splice_in(from, pipe, spliceLength(from, pipe));
+  const read = sys.splice_in(from, pipe, within(from, spliceLength(from, pipe)));
   if (read > 0) {
     spliced(from, read);
     return Pumped.Moved;
@@ -250,7 +277,7 @@ function fillPipe(from: number, movedBefore: number): Pumped {
  * from it, and the source is read again when the pipe is empty. */
 function topUp(from: number): void {
   const pipe = slotHold[from];
-  const room = spliceLength(from, pipe) - slotHoldBytes[from];
+  const room = within(from, spliceLength(from, pipe) - slotHoldBytes[from]);
   if (room <= 0 || !(slotReady[from] & Ready.In) || !splices(from)) return;
   const read = sys.splice_in(from, pipe, room);
   if (read > 0) return spliced(from, read);
@@ -336,7 +363,8 @@ function drain(from: number, to: number): Pumped {
 
 /** How much is read at once: a leftover of it fits a block. */
 function readBytes(from: number): number {
-  return slotFlags[from] & SlotFlag.Bulk && slotFlags[from] & SlotFlag.Sealed ? BLOCK_BYTES : RECEIVE_BYTES;
+  const bulk = slotFlags[from] & SlotFlag.Bulk && slotFlags[from] & SlotFlag.Sealed;
+  return within(from, bulk ? BLOCK_BYTES : RECEIVE_BYTES);
 }
 
 /** From here on by splice, where both sockets can; else by more at once. */

@@ -10,9 +10,11 @@
 import { NONE, QUEUE_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { runAgain } from "../net/ready.ts";
 import type { Plan } from "../plan/plan.ts";
+import { isHashed, walked, walkNext, walkTo } from "../policy/balance.ts";
+import { isSpare, isUsable } from "../policy/candidates.ts";
 import { type Layout, makeTable, openTable } from "../shared/columns.ts";
 import { Reason } from "../shared/reason.ts";
-import { PER_LINE, Verdict } from "../shared/servers.ts";
+import { PER_LINE } from "../shared/servers.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
 import { clockMs, sys } from "../sys/sys.ts";
 import { plan, planOf, room, shared } from "./context.ts";
@@ -30,9 +32,10 @@ import {
   exTried,
   exUnqueuedMs,
   exUpstream,
+  exWalk,
 } from "./exchanges.ts";
 import { takePlace, tooManyPlaces } from "./places.ts";
-import { nextPlace, pickMember } from "./server.ts";
+import { pickMember } from "./server.ts";
 
 /** By upstream; committed by touch. */
 const UPSTREAMS = {
@@ -118,7 +121,7 @@ export function queueHand(upstream: number, server: number): boolean {
     if (exUpstream[ex] !== upstream) continue;
     const held = planOf(exGeneration[ex]), member = memberOf(held, upstream, server);
     if (member < 0) continue; // its Plan has no such server
-    if (shared.serverVerdict[server] === Verdict.Down) return false;
+    if (!isUsable(held, server, shared) || isSpare(held, upstream, server, shared)) return false;
     if (tooManyPlaces(server, held.serverConnectionsMax[server])) return false;
     grant(ex, server, member, true);
     // A place that was given up for this reactor may be on its way, and nobody is left here to take it.
@@ -177,15 +180,16 @@ function waitsElsewhere(upstream: number): boolean {
 
 /** Takes a place for one that waits, if there is one. */
 function lookFor(ex: number): boolean {
-  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex], picked = pickMember(upstream);
-  const begin = held.upstreamFirst[upstream], members = held.upstreamCount[upstream];
-  if (picked < 0 || members === 0) return false;
-  let place = nextPlace(held, upstream, picked, 0);
-  for (; place >= 0; place = nextPlace(held, upstream, picked, place + 1)) {
-    const member = (picked + place) % members, server = held.upstreamMember[begin + member];
-    const most = held.serverConnectionsMax[server];
-    if (most > 0 && !takePlace(server, most)) continue;
-    grant(ex, server, member, most > 0);
+  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex], begin = held.upstreamFirst[upstream];
+  const picked = pickMember(upstream, exFirst[ex]), start = isHashed(held, upstream) ? exFirst[ex] : picked;
+  if (picked < 0) return false;
+  let member = walkNext(held, upstream, shared, start, 0, clockMs());
+  for (; member >= 0; member = walkNext(held, upstream, shared, start, walked, clockMs())) {
+    const server = held.upstreamMember[begin + member], most = held.serverConnectionsMax[server];
+    if (isSpare(held, upstream, server, shared)) return false;
+    const takes = most > 0 || held.upstreamCounted[upstream] !== 0;
+    if (takes && !takePlace(upstream, server, most)) continue;
+    grant(ex, server, member, takes);
     return true;
   }
   return false;
@@ -199,7 +203,9 @@ function grant(ex: number, server: number, member: number, placed: boolean): voi
   exFlags[ex] = (exFlags[ex] & ~ExFlag.Crowded) | ExFlag.Granted | (placed ? ExFlag.Placed : 0);
   exReason[ex] = Reason.None;
   exServer[ex] = server;
-  exFirst[ex] = member;
+  const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
+  exWalk[ex] = walkTo(held, upstream, member, exFirst[ex]);
+  if (!isHashed(held, upstream)) exFirst[ex] = member;
   exTried[ex] = 1;
   runAgain(exDown[ex]);
 }

@@ -3,11 +3,25 @@
 import { assert } from "../base/assert.ts";
 import { CONNECTS_PER_TURN, NONE } from "../base/limits.ts";
 import { Ready, readyAdd, runAgain } from "../net/ready.ts";
-import { slotBody, slotEx, slotPeer, slotScanned, slotSetState, slotState } from "../net/slots.ts";
+import {
+  slotBody,
+  slotEx,
+  slotFlags,
+  slotPeer,
+  slotScanned,
+  slotSetState,
+  slotSinceMs,
+  slotState,
+} from "../net/slots.ts";
 import { timerClear, timerSet } from "../net/timers.ts";
+import { Balance } from "../plan/plan.ts";
+import { isHashed, walked, walkNext } from "../policy/balance.ts";
+import { isSpare } from "../policy/candidates.ts";
+import { latencySample } from "../policy/latency.ts";
+import { LATENCY_BUCKETS, latencyBucket } from "../shared/histogram.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState, SlotState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
   EADDRNOTAVAIL,
   EAGAIN,
@@ -26,24 +40,27 @@ import {
 } from "../sys/errno.ts";
 import { clockMs } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
-import { count, planOf, stats } from "./context.ts";
+import { count, plan, planOf, shared, stats } from "./context.ts";
 import {
   exDown,
   exErrno,
   exFirst,
   exFlags,
   exGeneration,
+  exReachMs,
   exReason,
   exServer,
   exSetState,
   exTried,
   exUp,
   exUpstream,
+  exWalk,
 } from "./exchanges.ts";
+import { paceJoin, paceLeave } from "./pace.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { poolShrink, poolTake } from "./pool.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { connectedSlot, connectTo, nextPlace, pickMember } from "./server.ts";
+import { connectedSlot, connectTo, pickMember } from "./server.ts";
 
 /** Kept connections given up for a new one when slots are short. */
 const SHRINK_AT_ONCE = 2;
@@ -60,29 +77,40 @@ export const enum Reached {
   Full,
 }
 
-/** Picks a server and starts with it. */
+/** Picks a server and starts with it. Where its upstream's rule hashes, exFirst is the key already. */
 export function reachFirst(ex: number): Reached {
-  const member = exUpstream[ex] === NONE ? -1 : pickMember(exUpstream[ex]);
+  const upstream = exUpstream[ex], held = planOf(exGeneration[ex]);
+  const hashes = upstream !== NONE && isHashed(held, upstream);
+  let member = upstream === NONE ? -1 : pickMember(upstream, exFirst[ex]);
   if (member < 0) {
     exReason[ex] = Reason.DestinationUnavailable;
     return Reached.Nobody;
   }
-  exFirst[ex] = member;
+  if (!hashes) exFirst[ex] = member;
   exReason[ex] = Reason.None;
   exFlags[ex] &= ~ExFlag.Crowded;
-  return reach(ex, 0);
+  // Positions of another Plan are none of its own.
+  if (held !== plan) member = walkNext(held, upstream, shared, exFirst[ex], 0, clockMs());
+  return reach(ex, member);
 }
 
 /** Goes on with the server that was granted, or comes next. */
 export function reachNext(ex: number): Reached {
   if (exFlags[ex] & ExFlag.Granted) {
     exFlags[ex] &= ~ExFlag.Granted;
+    latencyBegin(ex);
     const told = planOf(exGeneration[ex]).upstreamSendProxy[exUpstream[ex]] !== 0;
     if (!(exFlags[ex] & ExFlag.Repeated) && !told && takeKept(ex)) return Reached.Connected;
     const reached = reachServer(ex);
     if (reached !== Reached.Nobody) return reached;
   }
-  return reach(ex, nextPlace(planOf(exGeneration[ex]), exUpstream[ex], exFirst[ex], exTried[ex]));
+  return reach(ex, following(ex));
+}
+
+/** The member that an exchange asks next, or -1. */
+function following(ex: number): number {
+  const held = planOf(exGeneration[ex]);
+  return walkNext(held, exUpstream[ex], shared, exFirst[ex], exWalk[ex], clockMs());
 }
 
 /** Goes on with another server than the last, on a new connection; with the last if it is the only one. */
@@ -93,27 +121,24 @@ export function reachAgain(ex: number): Reached {
   return reachFirst(ex);
 }
 
-/** Tries the server `place` places after the first, and the next ones while connects fail at once. */
-function reach(ex: number, place: number): Reached {
+/** Tries a member, of which `walked` tells, and those that follow while connects fail at once. */
+function reach(ex: number, member: number): Reached {
   const held = planOf(exGeneration[ex]);
-  const upstream = exUpstream[ex],
-    first = held.upstreamFirst[upstream],
-    members = held.upstreamCount[upstream];
-  for (
-    let budget = CONNECTS_PER_TURN;
-    place >= 0;
-    place = nextPlace(held, upstream, exFirst[ex], exTried[ex])
-  ) {
+  const upstream = exUpstream[ex], first = held.upstreamFirst[upstream];
+  for (let budget = CONNECTS_PER_TURN; member >= 0; member = following(ex)) {
     if (budget-- === 0) {
       runAgain(exDown[ex]); // goes on with `reachNext`
       return Reached.Waiting;
     }
-    const server = held.upstreamMember[first + (exFirst[ex] + place) % members];
+    const server = held.upstreamMember[first + member];
+    // Those before it are full, not gone: who waits for them does not go to a backup.
+    if (exFlags[ex] & ExFlag.Crowded && isSpare(held, upstream, server, shared)) break;
     const again = exTried[ex] > 0;
-    exTried[ex] = place + 1;
+    exWalk[ex] = walked;
+    exTried[ex]++;
     const most = held.serverConnectionsMax[server];
-    if (most > 0) {
-      if (!takePlace(server, most)) {
+    if (most > 0 || held.upstreamCounted[upstream] !== 0) {
+      if (!takePlace(upstream, server, most)) {
         exFlags[ex] |= ExFlag.Crowded;
         continue;
       }
@@ -121,6 +146,7 @@ function reach(ex: number, place: number): Reached {
     }
     if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
     exServer[ex] = server;
+    latencyBegin(ex);
     const mayBeKept = (exFlags[ex] & (ExFlag.Http | ExFlag.Repeated)) === ExFlag.Http &&
       held.upstreamSendProxy[upstream] === 0; // a connection that is one client's
     if (mayBeKept && takeKept(ex)) return Reached.Connected;
@@ -136,8 +162,29 @@ export function givePlace(ex: number, offer: boolean): void {
   if (!(exFlags[ex] & ExFlag.Placed)) return;
   exFlags[ex] &= ~(ExFlag.Placed | ExFlag.Granted);
   if (offer && queueHand(exUpstream[ex], exServer[ex])) return;
-  givePlaceBack(exServer[ex]);
+  givePlaceBack(exUpstream[ex], exServer[ex]);
   if (offer) queueWake(exUpstream[ex]);
+}
+
+/** Whether an exchange's upstream chooses by how fast its servers are. */
+function looksAtLatency(ex: number): boolean {
+  return planOf(exGeneration[ex]).upstreamBalance[exUpstream[ex]] === Balance.PeakEwma;
+}
+
+function latencyBegin(ex: number): void {
+  if (looksAtLatency(ex)) exReachMs[ex] = clockMs();
+}
+
+/** The exchange's server is there (TCP), or has said the first of its answer (HTTP). */
+export function latencyCame(ex: number): void {
+  if (looksAtLatency(ex)) latencySample(shared, exServer[ex], clockMs() - exReachMs[ex], clockMs());
+}
+
+/** It failed, however fast: it counts as slow as a connect may be. */
+export function latencyFailed(ex: number): void {
+  if (!looksAtLatency(ex)) return;
+  const most = planOf(exGeneration[ex]).upstreamConnectMs[exUpstream[ex]];
+  latencySample(shared, exServer[ex], Math.max(most, clockMs() - exReachMs[ex]), clockMs());
 }
 
 /** Takes a connection that was kept to the exchange's server. */
@@ -161,6 +208,7 @@ function reachServer(ex: number): Reached {
   }
   count(Count.Connects);
   stats.serverOpened[exServer[ex]]++;
+  slotSinceMs[connectedSlot] = clockMs();
   join(ex, connectedSlot);
   const begins = held.serverTls[exServer[ex]] !== NONE || held.upstreamSendProxy[exUpstream[ex]] !== 0;
   if (result === 0 && !begins) return Reached.Connected;
@@ -177,6 +225,7 @@ function join(ex: number, up: number): void {
   slotPeer[down] = up;
   slotBody[up] = exFlags[ex] & ExFlag.Http ? Body.Head : Body.Raw;
   if (slotScanned[up] !== 0) slotScanned[up] = 0;
+  if (slotFlags[down] & SlotFlag.Shaped) paceJoin(up);
 }
 
 /** The exchange's connection is there: a new one is open from here on. */
@@ -186,6 +235,14 @@ export function reachOpened(ex: number): void {
   timerClear(up);
   slotSetState(up, SlotState.Open);
   readyAdd(up, Ready.Out);
+  if (exDown[ex] !== NONE) reachTimed(ex);
+}
+
+/** A new connection to the exchange's server is there, and its TLS: how long that took is counted. */
+export function reachTimed(ex: number): void {
+  const upstream = exUpstream[ex], tookMs = clockMs() - slotSinceMs[exUp[ex]];
+  stats.upstreamConnects[upstream * LATENCY_BUCKETS + latencyBucket(tookMs)]++;
+  stats.upstreamConnectMs[upstream] += tookMs;
 }
 
 /** A server that was being connected is given up. */
@@ -208,6 +265,7 @@ export function part(ex: number, reset: boolean): void {
 /** The exchange has no server's connection any more; whoever took it looks after it. */
 export function leave(ex: number): void {
   givePlace(ex, true);
+  if (slotFlags[exUp[ex]] & SlotFlag.Shaped) paceLeave(exUp[ex]);
   stats.serverCurrent[exServer[ex]]--;
   slotPeer[exDown[ex]] = NONE;
   exUp[ex] = NONE;
@@ -216,7 +274,10 @@ export function leave(ex: number): void {
 /** Notes a failed connect: the last one's reason is the exchange's, if none of the others answers. */
 function connectFailed(ex: number, reason: Reason, errno: number): void {
   givePlace(ex, false);
-  if (reason !== Reason.OutOfResources && reason !== Reason.NoSource) stats.serverFailed[exServer[ex]]++; // else it is our own lack
+  if (reason !== Reason.OutOfResources && reason !== Reason.NoSource) { // else it is our own lack
+    stats.serverFailed[exServer[ex]]++;
+    latencyFailed(ex);
+  }
   exReason[ex] = reason;
   exErrno[ex] = errno;
 }

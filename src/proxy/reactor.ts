@@ -8,9 +8,10 @@ import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
 import { flowsOpen } from "../net/flows.ts";
 import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
+import { delaysAdvance, delaysOpen, delaysSleepMs } from "../net/delays.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
-import { againServe, againWaiting, readyOpen } from "../net/ready.ts";
-import { slotEx, slotGen, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
+import { againServe, againWaiting, Ready, readyOpen } from "../net/ready.ts";
+import { slotEx, slotGen, slotReady, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
 import { printOpen } from "../proto/http1_print.ts";
@@ -52,23 +53,26 @@ import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTi
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
+import { paceUnpark } from "./pace.ts";
 import { requestsDrain, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
-import { probeLate, probeOfTimer, probesOpen, probesSchedule } from "./probe.ts";
+import { probeLate, probeOfTimer, probesOpen, probesSchedule, serversJoined } from "./probe.ts";
 
 /** Wakes up at least this often, to look after what has no event. */
 const SLEEP_MS_MAX = 10_000;
 
 let leaving: boolean;
 let health: boolean;
-/** Deadlines that were due and must wait for the next turn. */
+/** Deadlines, and delays, that were due and must wait for the next turn. */
 let timersLeft: boolean;
+let delaysLeft: boolean;
 
 /** Builds this thread's tables. The library is open and the room entered. */
 export function reactorOpen(birth: WorkerBirth): void {
   slotsOpen(birth.tables.slots, birth.sizes.slots);
   exchangesOpen(birth.tables.exchanges, birth.sizes.exchanges);
   timersOpen(birth.tables.timers, birth.sizes.timers, clockMs());
+  delaysOpen(birth.sizes.slots, clockMs());
   randomSeed(birth.seed);
   flowsOpen(birth.tables.flows, birth.sizes.slots);
   readyOpen(birth.sizes.slots);
@@ -87,6 +91,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   greetingsOpen();
   leaving = false;
   timersLeft = false;
+  delaysLeft = false;
   health = birth.role === "health";
   if (health) probesSchedule();
   watch(birth.listeners);
@@ -116,6 +121,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
     else woken = true;
   }
   againServe(serveAgain);
+  delaysLeft = delaysAdvance(clockMs(), serveParked);
   timersLeft = timersAdvance(clockMs(), timeout);
   acceptResume();
   if (woken) queueRetry();
@@ -137,6 +143,12 @@ function door(slot: number, gen: number, bits: number): void {
 
 function serveAgain(slot: number): void {
   serve(slot, 0);
+}
+
+/** An end of stream that was told while a slot was parked is told again: nobody looked. */
+function serveParked(slot: number): void {
+  paceUnpark(slot);
+  if (slotState[slot] !== SlotState.Closing) serve(slot, slotReady[slot] & Ready.Fin);
 }
 
 function serve(slot: number, bits: number): void {
@@ -203,13 +215,20 @@ function contain(slot: number, ex: number, error: unknown): void {
   else exchangeBug(slot, ex);
 }
 
+/** Works by a new Plan from here on. */
+function swap(memory: SharedArrayBuffer): void {
+  const before = plan;
+  planSwap(memory);
+  poolKeepOnly(plan);
+  if (!health) return;
+  serversJoined(before);
+  probesSchedule();
+}
+
 function obey(message: Message): void {
   switch (message.kind) {
     case "plan":
-      planSwap(message.plan);
-      poolKeepOnly(plan);
-      if (health) probesSchedule();
-      return;
+      return swap(message.plan);
     case "watch":
       return watch(message.listeners);
     case "unwatch":
@@ -249,12 +268,16 @@ function gauges(): void {
   stats.count[Count.BlocksTaken] = blocksTaken();
   stats.count[Count.SlotsTaken] = slotsTaken();
   stats.count[Count.Idle] = poolIdle();
+  stats.count[Count.ExchangesEnd] = exchangesEnd();
 }
 
 function sleepMs(): number {
-  if (againWaiting() || timersLeft) return 0;
-  const paused = acceptPauseMs();
-  const timers = timersSleepMs(clockMs(), SLEEP_MS_MAX);
-  if (paused < 0) return timers < 0 ? SLEEP_MS_MAX : timers;
-  return timers < 0 ? paused : Math.min(paused, timers);
+  if (againWaiting() || timersLeft || delaysLeft) return 0;
+  const timers = sooner(SLEEP_MS_MAX, timersSleepMs(clockMs(), SLEEP_MS_MAX));
+  return sooner(sooner(timers, acceptPauseMs()), delaysSleepMs(clockMs()));
+}
+
+/** The less of two times; the second is none if it is below 0. */
+function sooner(ms: number, other: number): number {
+  return other < 0 ? ms : Math.min(ms, other);
 }

@@ -5,14 +5,16 @@ import { ARENA_SCRATCH, NONE } from "../base/limits.ts";
 import { randomBits } from "../base/random.ts";
 import { slotMovedBytes } from "../net/slots.ts";
 import { ACCESS_SHARE_ALL, type Plan } from "../plan/plan.ts";
+import { LATENCY_BUCKETS, latencyBucket } from "../shared/histogram.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { REASONS, tellsDetail } from "../shared/reason.ts";
 import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { ExFlag } from "../shared/tables.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { accessLine } from "./access_line.ts";
-import { count, log, plan, planOf, stats } from "./context.ts";
+import { count, countEnded, log, plan, planOf, stats } from "./context.ts";
 import {
+  exConnectMs,
   exDown,
   exDownBytes,
   exErrno,
@@ -44,20 +46,31 @@ export function isDrawn({ accessShare }: Plan): boolean {
   return accessShare === ACCESS_SHARE_ALL || randomBits() >>> SHARE_SHIFT < accessShare;
 }
 
+/** Counts a server's answer; without one, what was sent are our own words. */
+function answered(ex: number): void {
+  const upstream = exUpstream[ex], firstMs = exFirstMs[ex] - exConnectMs[ex];
+  stats.serverDownBytes[exServer[ex]] += exDownBytes[ex];
+  stats.upstreamFirsts[upstream * LATENCY_BUCKETS + latencyBucket(firstMs)]++;
+  stats.upstreamFirstMs[upstream] += firstMs;
+}
+
 /** Counts an exchange that has ended, with exReason, and records it if its kind is to be. */
 export function record(ex: number): void {
   const reason = exReason[ex], http = (exFlags[ex] & ExFlag.Http) !== 0;
-  stats.ended[reason]++;
   const listener = exListener[ex], server = exServer[ex];
+  countEnded(listener, reason);
   if (http) {
     const kind = Math.min(ANSWER_CLASSES - 1, (exStatus[ex] / 100) | 0);
     stats.listenerRequests[listener]++;
     stats.listenerAnswers[listener * ANSWER_CLASSES + kind]++;
     stats.listenerUpBytes[listener] += exUpBytes[ex];
     stats.listenerDownBytes[listener] += exDownBytes[ex];
+    const tookMs = clockMs() - exStartMs[ex];
+    stats.listenerTimes[listener * LATENCY_BUCKETS + latencyBucket(tookMs)]++;
+    stats.listenerTimeMs[listener] += tookMs;
     if (server !== NONE) {
       stats.serverUpBytes[server] += exUpBytes[ex];
-      if (exFirstMs[ex] !== 0) stats.serverDownBytes[server] += exDownBytes[ex]; // else they are our own words
+      if (exFirstMs[ex] !== 0) answered(ex);
     }
   }
   const held = exGeneration[ex] === 0 ? plan : planOf(exGeneration[ex]);

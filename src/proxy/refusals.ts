@@ -3,9 +3,8 @@
 import { NONE, REFUSALS_TOLD } from "../base/limits.ts";
 import { guardOf } from "../plan/guards.ts";
 import { Reason, REASON_COUNT } from "../shared/reason.ts";
-import { REFUSALS } from "../shared/stats.ts";
 import { clockMs } from "../sys/sys.ts";
-import { plan, stats } from "./context.ts";
+import { plan } from "./context.ts";
 
 /** Lines of the second under way, by reason. */
 const told = new Uint32Array(REASON_COUNT);
@@ -14,10 +13,6 @@ let toldSecond = 0;
 /** Whether somebody was not let in by that reason. */
 export function isRefusal(reason: Reason): boolean {
   return reason >= Reason.Denied && reason <= Reason.ListenerRate;
-}
-
-export function countRefusal(listener: number, reason: Reason): void {
-  stats.listenerRefused[listener * REFUSALS + reason - Reason.Denied]++;
 }
 
 /** Whether the next end by a reason has a line in the access log: of refusals, the first ones of each second. */

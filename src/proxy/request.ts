@@ -5,16 +5,25 @@ import { unreachable } from "../base/assert.ts";
 import { ARENA_SCRATCH, INTERIM_MAX, NONE } from "../base/limits.ts";
 import { holdGive } from "../net/holds.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
-import { slotBody, slotHold, slotMovedBytes, slotReady, slotScanned, slotUnreadBytes } from "../net/slots.ts";
+import {
+  slotBody,
+  slotFlags,
+  slotHold,
+  slotMovedBytes,
+  slotReady,
+  slotScanned,
+  slotUnreadBytes,
+} from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { unreadKeep } from "../net/unread.ts";
+import { isHashed } from "../policy/balance.ts";
 import { Way } from "../policy/way.ts";
 import { Framing, HeadFlag, Method } from "../proto/head.ts";
 import { keepAliveSeconds } from "../proto/keep_alive.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { Body, ExFlag, ExState } from "../shared/tables.ts";
+import { Body, ExFlag, ExState, SlotFlag } from "../shared/tables.ts";
 import { ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { sayChallenge, sayFixed, sayNothing, sayPage, sayRedirect, sayToHttps } from "./answer.ts";
@@ -25,8 +34,10 @@ import { exchangeEnd } from "./end.ts";
 import {
   exConnectMs,
   exDown,
+  exDownBefore,
   exDownBytes,
   exErrno,
+  exFirst,
   exFirstMs,
   exFlags,
   exGeneration,
@@ -37,6 +48,7 @@ import {
   exKeptBytes,
   exListener,
   exMethodEnd,
+  exOpenedMs,
   exQueuedMs,
   exReason,
   exRequests,
@@ -50,19 +62,22 @@ import {
   exTried,
   exUnqueuedMs,
   exUp,
+  exUpBefore,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
 import { forwardAnswer, Forwarded, forwardErrno, forwardRequest } from "./forward.ts";
 import { isAlerted, shakenDetail } from "./handshake.ts";
 import { keepHead, keepLine, recallHead, trimHead } from "./kept_head.ts";
+import { paceLeave } from "./pace.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
 import { queueLook, queueTell } from "./queue.ts";
-import { part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
+import { latencyCame, latencyFailed, part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
 import { chooseWay, wayRefusal } from "./routing.ts";
 import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
+import { keyOfRequest } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
   answer,
@@ -129,8 +144,8 @@ export function requestTimeout(ex: number, slot: number): void {
 /** A client's connection has its slot: its first request is awaited. */
 export function requestAwait(ex: number, bits: number): void {
   const down = exDown[ex];
+  accountsBegin(ex);
   exFlags[ex] = ExFlag.Http;
-  exRequests[ex] = 0;
   exKept[ex] = NONE;
   slotBody[down] = Body.Head;
   slotScanned[down] = 0;
@@ -138,10 +153,17 @@ export function requestAwait(ex: number, bits: number): void {
   headEvent(ex, down, bits);
 }
 
+/** Nothing is known yet of a connection whose requests are told one by one. */
+function accountsBegin(ex: number): void {
+  exRequests[ex] = 0;
+  exOpenedMs[ex] = exStartMs[ex];
+  exUpBefore[ex] = exDownBefore[ex] = 0;
+}
+
 /** A client's connection is refused before any request of it could be read, with the reason's status. */
 export function requestRefuse(ex: number, reason: Reason, detail: number): void {
+  accountsBegin(ex);
   exFlags[ex] = ExFlag.Http;
-  exRequests[ex] = 0;
   exKept[ex] = NONE;
   slotBody[exDown[ex]] = Body.Ended;
   refuse(ex, reason, REASONS[reason].status, detail, false);
@@ -269,6 +291,7 @@ function requestCame(ex: number): void {
   }
   exSetState(ex, ExState.Connect);
   setFresh(ex);
+  if (isHashed(plan, exUpstream[ex])) exFirst[ex] = keyOfRequest(plan, exUpstream[ex], down);
   requestReached(ex, standsBehind(exUpstream[ex]) ? Reached.Full : reachFirst(ex));
   if (freshEx === ex) {
     // Its server is not there yet: what came behind the head waits.
@@ -430,6 +453,7 @@ function moveRequest(ex: number): void {
 function serverDeaf(ex: number, errno: number): void {
   const down = exDown[ex], up = exUp[ex];
   exFlags[ex] |= ExFlag.LastUp;
+  if (slotFlags[up] & SlotFlag.Shaped) paceLeave(up); // what it said is read now or never
   moveAnswer(ex);
   if (exState[ex] !== ExState.Forward || exUp[ex] !== up) return;
   if (!(exFlags[ex] & ExFlag.Answered)) return serverBroke(ex, Reason.ServerReset, errno);
@@ -510,6 +534,7 @@ function answerCame(ex: number): boolean {
   exFlags[ex] |= ExFlag.Answered;
   exStatus[ex] = status;
   exFirstMs[ex] = clockMs();
+  latencyCame(ex);
   allow(ex);
   switch (forwardAnswer(ex)) {
     case Forwarded.Sent:
@@ -589,6 +614,7 @@ function forwardTimeout(ex: number): void {
   if (isStuck(up, down)) return exchangeEnd(ex, Reason.WriteTimeout, 0);
   if (exFlags[ex] & ExFlag.Answered) return exchangeEnd(ex, Reason.AnswerTimeout, 0);
   const clientStalls = slotBody[down] !== Body.Ended && !isStuck(down, up) && !(exFlags[ex] & ExFlag.Expects);
+  if (!clientStalls) latencyFailed(ex);
   fail(ex, clientStalls ? Reason.RequestTimeout : Reason.AnswerTimeout, 0);
 }
 
@@ -608,6 +634,7 @@ function serverBroke(ex: number, reason: Reason, errno: number): void {
     return requestReached(ex, reachAgain(ex));
   }
   stats.serverFailed[exServer[ex]]++;
+  latencyFailed(ex);
   if (isAlerted(exUp[ex], errno)) return fail(ex, Reason.ServerAlert, shakenDetail);
   fail(ex, reason, errno);
 }

@@ -30,6 +30,8 @@ import { exchangeEnd, forget } from "./end.ts";
 import {
   exchangesEnd,
   exDown,
+  exDownBefore,
+  exDownBytes,
   exErrno,
   exFlags,
   exGeneration,
@@ -41,6 +43,7 @@ import {
   exStartMs,
   exState,
   exUp,
+  exUpBefore,
   exUpBytes,
   exUpstream,
 } from "./exchanges.ts";
@@ -93,11 +96,19 @@ function requestDone(ex: number, whole: boolean): void {
   forget(ex);
   if (!whole || draining || exFlags[ex] & ExFlag.Last) return leaveClient(ex, whole);
   exSetState(ex, ExState.Head);
+  addUp(ex);
   exFlags[ex] = ExFlag.Http;
   slotBody[down] = Body.Head;
   slotScanned[down] = 0;
   timerSet(down, clockMs() + plan.listenerClientIdleMs[exListener[ex]]);
   if (readable(down)) runAgain(down);
+}
+
+/** What a request moved is added to what those before it did. Whoever reads the table adds it to them himself while
+ * the request is under way, so its state has said by now that it is not. */
+function addUp(ex: number): void {
+  exUpBefore[ex] += exUpBytes[ex];
+  exDownBefore[ex] += exDownBytes[ex];
 }
 
 /** The exchange cannot go on: the client is told why, if it can still be told, else its connection ends. */
@@ -196,6 +207,7 @@ function leaveClient(ex: number, whole: boolean): void {
   const told = tellEnd(down);
   if (told !== -EAGAIN && (told < 0 || quiet)) return exchangeEnd(ex, Reason.Finished, 0);
   exSetState(ex, ExState.Linger);
+  addUp(ex);
   exUpBytes[ex] = 0;
   exStartMs[ex] = clockMs();
   timerSet(down, clockMs() + LINGER_MS);

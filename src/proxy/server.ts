@@ -4,53 +4,69 @@ import { ADDRESS_BYTES, ARENA_SCRATCH, NONE, PEER_BYTES } from "../base/limits.t
 import { Ready } from "../net/ready.ts";
 import { giveUntouchedSlot, slotEx, slotGen, slotReady, takeSlot } from "../net/slots.ts";
 import type { Plan } from "../plan/plan.ts";
-import { candidatesOf, redispatch, roundRobin, roundRobinCommit } from "../policy/balance.ts";
+import { cursorCommit, hasCursor, pick, refreshCandidates } from "../policy/balance.ts";
+import { type Candidates, candidatesFor } from "../policy/candidates.ts";
+import { clientKey, mix } from "../policy/hash.ts";
+import { requestKey } from "../policy/request_key.ts";
 import { ExFlag, SlotState } from "../shared/tables.ts";
 import { EINPROGRESS, EMFILE } from "../sys/errno.ts";
 import { HOW_CLIENT, HOW_SPEAKS } from "../sys/symbols.ts";
-import { arenaBytes, sys } from "../sys/sys.ts";
+import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { plan, shared } from "./context.ts";
 import { exDown, exFlags } from "./exchanges.ts";
+import { request } from "./wire_h1.ts";
 
-/** Positions of the servers that may be picked, for each upstream of `candidatesPlan`. */
-let candidatesPlan: Plan;
-let candidates: Uint32Array;
-let candidateCount: Uint32Array;
+/** Who may be picked, for each upstream of the current Plan. */
+let candidates: Candidates;
 /** The verdicts' version that an upstream's candidates were written from, plus 1. */
 let candidateVersion: Int32Array;
 
 function refresh(upstream: number): void {
-  if (candidatesPlan !== plan) {
-    candidatesPlan = plan;
-    candidates = new Uint32Array(plan.members);
-    candidateCount = new Uint32Array(plan.upstreams);
+  if (candidates === undefined || candidates.plan !== plan) {
+    candidates = candidatesFor(plan);
     candidateVersion = new Int32Array(plan.upstreams);
   }
   const version = (Atomics.load(shared.verdictVersion, 0) + 1) | 0;
-  if (candidateVersion[upstream] === version) return;
+  if (candidateVersion[upstream] === version && clockMs() < candidates.untilMs[upstream]) return;
   candidateVersion[upstream] = version;
-  candidateCount[upstream] = candidatesOf(plan, upstream, shared.serverVerdict, candidates);
+  refreshCandidates(candidates, upstream, shared, clockMs());
 }
 
-/** The member of an upstream of the current Plan whose turn it is, or -1 when all servers are down.
- * Moves the cursor that all reactors share. */
-export function pickMember(upstream: number): number {
+/** The member of an upstream of the current Plan that is next by its rule, or -1 when none may be picked. `key`:
+ * what rules that hash go by. Moves the cursor that all reactors share; `walked` (balance.ts) is the walk that
+ * begins with it. */
+export function pickMember(upstream: number, key: number): number {
   refresh(upstream);
-  const count = candidateCount[upstream];
-  if (count === 0) return -1;
-  const cursor = roundRobinCommit(shared.upstreamCursor, upstream);
-  return roundRobin(candidates, plan.upstreamFirst[upstream], count, cursor);
+  if (candidates.count[upstream] === 0) return -1;
+  const cursor = hasCursor(plan, upstream) ? cursorCommit(shared.upstreamCursor, upstream) : 0;
+  return pick(candidates, upstream, shared, cursor, key, clockMs());
 }
 
-/** Whether an upstream of the current Plan has a server that is not down. */
+/** Whether an upstream of the current Plan has a server that may be picked. */
 export function isAnyUp(upstream: number): boolean {
   refresh(upstream);
-  return candidateCount[upstream] > 0;
+  return candidates.count[upstream] > 0;
 }
 
-/** How many places after the first member the next one to try is, or -1. */
-export function nextPlace(held: Plan, upstream: number, firstMember: number, tried: number): number {
-  return redispatch(held, upstream, shared.serverVerdict, firstMember, tried);
+/** What rules that hash go by of a client; drawn for one that has no address. */
+export function keyOfClient(held: Plan, upstream: number, down: number): number {
+  sys.client(down, ARENA_SCRATCH);
+  return keyOfRecord(held, upstream, ARENA_SCRATCH);
+}
+
+/** The same of the client whose record is at `at` of the arena. */
+export function keyOfRecord(held: Plan, upstream: number, at: number): number {
+  return clientKey(held, upstream, arenaBytes, at) || drawKey(upstream);
+}
+
+/** The same of the request in `request`. */
+export function keyOfRequest(held: Plan, upstream: number, down: number): number {
+  sys.client(down, ARENA_SCRATCH);
+  return requestKey(held, upstream, arenaBytes, request, arenaBytes, ARENA_SCRATCH) || drawKey(upstream);
+}
+
+function drawKey(upstream: number): number {
+  return mix(cursorCommit(shared.upstreamCursor, upstream));
 }
 
 /** A socket of datagrams that serves no client of a listener. */

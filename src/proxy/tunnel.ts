@@ -33,6 +33,7 @@ import {
   exUpBytes,
 } from "./exchanges.ts";
 import { isAlerted, shakenDetail } from "./handshake.ts";
+import { paceLeave } from "./pace.ts";
 import { pump, Pumped, pumpErrno } from "./pump.ts";
 import {
   limitsBegin,
@@ -95,6 +96,7 @@ function move(ex: number, from: number): Reason {
   const reason = moveOneWay(ex, from);
   if (reason !== Reason.None && sinkWasBroken) {
     const errno = tunnelErrno;
+    if (slotFlags[slotPeer[from]] & SlotFlag.Shaped) paceLeave(slotPeer[from]); // now or never
     if (moveOneWay(ex, slotPeer[from]) === Reason.ServerAlert) return Reason.ServerAlert; // it says why
     tunnelErrno = errno;
   }
@@ -154,12 +156,13 @@ function tallyOther(ex: number, moved: number, fromDown: boolean): void {
   limitsTurn(ex, fromDown);
 }
 
-/** No tunnel stalls: what is ready and wanted is on the again-list. For tests. */
+/** No tunnel stalls: what is ready and wanted is on the again-list, or parked until a time. For tests. */
 export function tunnelsCheck(): void {
   for (let slot = 1; slot < slotsEnd(); slot++) {
     if (slotState[slot] !== SlotState.Open || exState[slotEx[slot]] !== ExState.Tunnel) continue;
     const peer = slotPeer[slot], flags = slotFlags[slot];
     if (flags & SlotFlag.Queued) continue;
+    if (flags & SlotFlag.Parked && slotHold[slot] === NONE) continue; // until a time
     const sinkReady = (slotReady[peer] & Ready.Out) !== 0;
     if (slotHold[slot] !== NONE) {
       assertTable(!sinkReady, "tunnel: holds bytes for a sink that would take them");

@@ -11,6 +11,7 @@ import { Refusal } from "../proto/refusal.ts";
 import { SlotFlag } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ECONNRESET } from "../sys/errno.ts";
 import { arenaBytes } from "../sys/sys.ts";
+import { paceHead, pacePay } from "./pace.ts";
 
 /** What became of asking for a head. */
 export const enum Next {
@@ -61,7 +62,10 @@ export function nextAnswer(slot: number, method: Method): Next {
 function next(slot: number, head: Head, method: Method | -1): Next {
   for (;;) {
     if (!readable(slot)) return Next.Waiting;
+    const shaped = slotFlags[slot] & SlotFlag.Shaped;
+    if (shaped && !paceHead(slot)) return Next.Waiting;
     const read = readUnread(slot, RECEIVE_BYTES);
+    if (shaped) pacePay(slot);
     if (read <= 0) return silence(slot, read);
     const end = ARENA_RECEIVE + read;
     const scanned = slotScanned[slot];

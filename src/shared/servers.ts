@@ -1,5 +1,6 @@
-// What all reactors share about upstreams and servers: verdicts of the health checks, cursors of the
-// round robin, and how many connections were handed to and ended by each reactor.
+// What all reactors share about upstreams and servers: verdicts of the health checks, who is drained, what
+// balancing goes by (cursors, who is at which server, how fast they were), and how many connections were
+// handed to and ended by each reactor.
 import { REACTORS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
 
@@ -13,17 +14,31 @@ export const enum Verdict {
 /** By server number; the health Worker writes. */
 const SERVERS = {
   serverVerdict: [Uint8Array, 1], // Verdict
+  serverUpMs: [Float64Array, 1], // clock when it came back, or joined; 0: it was there from the start
+} as const satisfies Layout;
+
+/** By server number; the control plane writes. */
+const DRAINS = {
+  serverDrained: [Uint8Array, 1], // 1: it gets nothing new
 } as const satisfies Layout;
 
 /** By server number; any reactor writes them, counts atomically. */
 const PLACES = {
   serverAvoided: [Uint32Array, 1], // until this tick sessions pass it over: datagrams to it met nobody
-  serverInUse: [Int32Array, 1], // exchanges that have a place at it, where places are limited
+  serverInUse: [Int32Array, 1], // exchanges that have a place at it, where places are limited or counted
+} as const satisfies Layout;
+
+/** By server number; any reactor writes them. One that overwrites what another has just written loses one
+ * sample of many: what is smoothed bears that. */
+const LATENCIES = {
+  serverLatencyMs: [Float64Array, 1], // smoothed (policy/latency.ts); 0: nothing is known
+  serverLatencyAtMs: [Float64Array, 1], // clock at its last sample
 } as const satisfies Layout;
 
 /** By upstream number; any reactor moves them, atomically. */
 const UPSTREAMS = {
-  upstreamCursor: [Int32Array, 1], // of the round robin
+  upstreamCursor: [Int32Array, 1], // picks so far, by rules that go in turns or draw
+  upstreamInUse: [Int32Array, 1], // exchanges at its servers, where their load is bounded
   upstreamWaiting: [Int32Array, 1], // exchanges that wait for a place at one of its servers
 } as const satisfies Layout;
 
@@ -44,14 +59,16 @@ const REACTORS = {
 
 /** One row. */
 const VERSIONS = {
-  verdictVersion: [Int32Array, 1], // raised, atomically, after any verdict changed
+  verdictVersion: [Int32Array, 1], // raised, atomically, after any verdict changed, or who is drained
 } as const satisfies Layout;
 
 const REACTOR_ROWS = REACTORS_MAX + 2;
 
 export interface SharedMemory {
   readonly servers: SharedArrayBuffer;
+  readonly drains: SharedArrayBuffer;
   readonly places: SharedArrayBuffer;
+  readonly latencies: SharedArrayBuffer;
   readonly versions: SharedArrayBuffer;
   readonly upstreams: SharedArrayBuffer;
   readonly reactors: SharedArrayBuffer;
@@ -59,7 +76,9 @@ export interface SharedMemory {
 
 export type Shared =
   & Columns<typeof SERVERS>
+  & Columns<typeof DRAINS>
   & Columns<typeof PLACES>
+  & Columns<typeof LATENCIES>
   & Columns<typeof VERSIONS>
   & Columns<typeof UPSTREAMS>
   & Columns<typeof REACTORS>;
@@ -67,7 +86,9 @@ export type Shared =
 export function makeShared(): SharedMemory {
   return {
     servers: makeTable(SERVERS, SERVERS_MAX),
+    drains: makeTable(DRAINS, SERVERS_MAX),
     places: makeTable(PLACES, SERVERS_MAX),
+    latencies: makeTable(LATENCIES, SERVERS_MAX),
     versions: makeTable(VERSIONS, 1),
     upstreams: makeTable(UPSTREAMS, UPSTREAMS_MAX),
     reactors: makeTable(REACTORS, REACTOR_ROWS),
@@ -77,7 +98,9 @@ export function makeShared(): SharedMemory {
 export function openShared(memory: SharedMemory): Shared {
   return {
     ...openTable(SERVERS, memory.servers, SERVERS_MAX),
+    ...openTable(DRAINS, memory.drains, SERVERS_MAX),
     ...openTable(PLACES, memory.places, SERVERS_MAX),
+    ...openTable(LATENCIES, memory.latencies, SERVERS_MAX),
     ...openTable(VERSIONS, memory.versions, 1),
     ...openTable(UPSTREAMS, memory.upstreams, UPSTREAMS_MAX),
     ...openTable(REACTORS, memory.reactors, REACTOR_ROWS),

@@ -4,14 +4,16 @@
 // comes from there, and given to another source once nobody hangs on it (no connection, every bucket full).
 // Whoever is counted is counted once: by the row in exSource (or with a newcomer's token), and with it by its limiter.
 import { LISTENERS_MAX, NONE } from "../base/limits.ts";
-import { bucketIsFull, bucketRest } from "./buckets.ts";
+import { bucketIsFull, bucketRest, TICKS_PER_MS } from "./buckets.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
+import { METER_WORDS, meterFill, meterIsIdle } from "./meters.ts";
 import { PER_LINE } from "./servers.ts";
 
 /** By source. Connections and buckets are moved atomically, by any reactor; the rest changes under the shard's lock. */
 const SOURCES = {
   sourceConnections: [Int32Array, 1], // those that are counted for it now
   sourceNew: [Int32Array, 1], // bucket of new connections (shared/buckets.ts)
+  sourceMeters: [Int32Array, 2 * METER_WORDS], // of its bytes: from clients, and to them (shared/meters.ts)
   sourceHash: [Int32Array, 1], // 0: this row was never used
   sourceLimiter: [Uint16Array, 1], // whose source it is; NONE: it is a limiter itself
   sourceIp: [Int32Array, 4], // the prefix, in network order; IPv4 is mapped into IPv6 (::ffff:0:0/96)
@@ -164,7 +166,7 @@ export function sourceFind(sources: Sources): number {
 export function sourceTake(sources: Sources, nowTicks: number): number {
   const found = search(sources, nowTicks);
   if (found !== NONE || spare === NONE) return found;
-  const { sourceIp, sourceBits, sourceLimiter, sourceHash, sourceNew } = sources;
+  const { sourceIp, sourceBits, sourceLimiter, sourceHash, sourceNew, sourceMeters } = sources;
   const ip = spare * 4;
   sourceIp[ip] = ip0;
   sourceIp[ip + 1] = ip1;
@@ -173,6 +175,9 @@ export function sourceTake(sources: Sources, nowTicks: number): number {
   sourceBits[spare] = bits;
   sourceLimiter[spare] = limiter;
   Atomics.store(sourceNew, spare, 0);
+  const nowMs = nowTicks / TICKS_PER_MS, meters = spare * 2 * METER_WORDS;
+  meterFill(sourceMeters, meters, nowMs);
+  meterFill(sourceMeters, meters + METER_WORDS, nowMs);
   sourceHash[spare] = hash;
   return spare;
 }
@@ -206,11 +211,13 @@ function search(sources: Sources, nowTicks: number): number {
 
 /** Whether nothing hangs on a row: who has it would notice no difference to a new one. */
 export function sourceIsIdle(
-  { sourceConnections, sourceNew }: Sources,
+  { sourceConnections, sourceNew, sourceMeters }: Sources,
   row: number,
   nowTicks: number,
 ): boolean {
-  return Atomics.load(sourceConnections, row) === 0 && bucketIsFull(sourceNew, row, nowTicks);
+  if (Atomics.load(sourceConnections, row) !== 0 || !bucketIsFull(sourceNew, row, nowTicks)) return false;
+  const nowMs = nowTicks / TICKS_PER_MS, meters = row * 2 * METER_WORDS;
+  return meterIsIdle(sourceMeters, meters, nowMs) && meterIsIdle(sourceMeters, meters + METER_WORDS, nowMs);
 }
 
 /** Counts one more connection for a row, unless it has `most` (0: as many as there are). */

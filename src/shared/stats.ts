@@ -1,8 +1,9 @@
 // Counters and gauges: one set of columns per reactor, written by it alone, summed by the reader.
 // Doubles, so that a sum never wraps; a torn read cannot happen (aligned 64-bit stores).
-import { LISTENERS_MAX, SERVERS_MAX } from "../base/limits.ts";
+import { LISTENERS_MAX, SERVERS_MAX, UPSTREAMS_MAX } from "../base/limits.ts";
 import { type Columns, type Layout, makeTable, openTable } from "./columns.ts";
-import { Reason, REASON_COUNT } from "./reason.ts";
+import { LATENCY_BUCKETS, LIFE_BUCKETS } from "./histogram.ts";
+import { REASON_COUNT } from "./reason.ts";
 
 /** Counters of a reactor that belong to no listener and no server. */
 export const enum Count {
@@ -46,6 +47,10 @@ export const enum Count {
   SlotsTaken,
   /** Connections to servers that are kept. */
   Idle,
+  /** First row of the exchanges that was never used: who lists connections looks no further. */
+  ExchangesEnd,
+  /** One more than the last slot that was ever a session of datagrams. */
+  FlowsEnd,
   Length,
 }
 
@@ -54,9 +59,6 @@ export const REASON_COUNTS = { ended: [Float64Array, 1] } as const satisfies Lay
 
 /** Classes of statuses: none, 1xx, ... 5xx; what is beyond counts as 5xx. */
 export const ANSWER_CLASSES = 6;
-
-/** Reasons for which a connection is not let in, from Denied on. */
-export const REFUSALS = Reason.ListenerRate - Reason.Denied + 1;
 
 /** By listener number. */
 export const LISTENER_STATS = {
@@ -67,8 +69,20 @@ export const LISTENER_STATS = {
   listenerRequests: [Float64Array, 1], // requests that ended
   listenerUpDatagrams: [Float64Array, 1],
   listenerDownDatagrams: [Float64Array, 1],
-  listenerRefused: [Float64Array, REFUSALS], // connections that were not let in, by their reason from Denied on
   listenerAnswers: [Float64Array, ANSWER_CLASSES], // by the first digit of their status; 0: none was sent
+  listenerEnded: [Float64Array, REASON_COUNT], // connections and requests, by why they ended
+  listenerLives: [Float64Array, LIFE_BUCKETS], // connections that ended, by how long they lived
+  listenerLifeMs: [Float64Array, 1], // all of them together
+  listenerTimes: [Float64Array, LATENCY_BUCKETS], // requests that ended, by how long they took
+  listenerTimeMs: [Float64Array, 1],
+} as const satisfies Layout;
+
+/** By upstream number. */
+export const UPSTREAM_STATS = {
+  upstreamConnects: [Float64Array, LATENCY_BUCKETS], // connects that succeeded, by how long they took, TLS included
+  upstreamConnectMs: [Float64Array, 1],
+  upstreamFirsts: [Float64Array, LATENCY_BUCKETS], // answers, by how long their first byte took
+  upstreamFirstMs: [Float64Array, 1],
 } as const satisfies Layout;
 
 /** By server number. */
@@ -86,6 +100,7 @@ export interface StatsMemory {
   readonly counts: SharedArrayBuffer;
   readonly reasons: SharedArrayBuffer;
   readonly listeners: SharedArrayBuffer;
+  readonly upstreams: SharedArrayBuffer;
   readonly servers: SharedArrayBuffer;
 }
 
@@ -93,6 +108,7 @@ export type Stats =
   & Columns<typeof COUNTS>
   & Columns<typeof REASON_COUNTS>
   & Columns<typeof LISTENER_STATS>
+  & Columns<typeof UPSTREAM_STATS>
   & Columns<typeof SERVER_STATS>;
 
 export function makeStats(): StatsMemory {
@@ -100,6 +116,7 @@ export function makeStats(): StatsMemory {
     counts: makeTable(COUNTS, Count.Length),
     reasons: makeTable(REASON_COUNTS, REASON_COUNT),
     listeners: makeTable(LISTENER_STATS, LISTENERS_MAX),
+    upstreams: makeTable(UPSTREAM_STATS, UPSTREAMS_MAX),
     servers: makeTable(SERVER_STATS, SERVERS_MAX),
   };
 }
@@ -109,6 +126,7 @@ export function openStats(memory: StatsMemory): Stats {
     ...openTable(COUNTS, memory.counts, Count.Length),
     ...openTable(REASON_COUNTS, memory.reasons, REASON_COUNT),
     ...openTable(LISTENER_STATS, memory.listeners, LISTENERS_MAX),
+    ...openTable(UPSTREAM_STATS, memory.upstreams, UPSTREAMS_MAX),
     ...openTable(SERVER_STATS, memory.servers, SERVERS_MAX),
   };
 }

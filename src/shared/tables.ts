@@ -2,6 +2,7 @@
 // lists connections from them and settles the accounts when their reactor died.
 import type { Layout } from "./columns.ts";
 import { openTable } from "./columns.ts";
+import { METER_WORDS } from "./meters.ts";
 
 /** What a slot (one socket) is doing. Zero is Free, so a zeroed table is an empty table. */
 export const enum SlotState {
@@ -41,6 +42,10 @@ export const enum SlotFlag {
   Sealed = 512,
   /** Its handshake waits for a certificate. */
   Asked = 1024,
+  /** How fast its bytes may come is limited: what is read from it is counted (proxy/pace.ts). */
+  Shaped = 2048,
+  /** It is not read before its delay is over (net/delays.ts), though it may be ready. */
+  Parked = 4096,
 }
 
 /** What the bytes read from a slot are, and how their end is known. */
@@ -71,6 +76,8 @@ export const SLOTS = {
   slotHold: [Uint32Array, 1], // the pipe or block with bytes read here and not yet sent, or NONE
   slotHoldFrom: [Uint16Array, 1], // where they begin (blocks)
   slotHoldBytes: [Uint32Array, 1], // how many they are
+  slotLentBytes: [Uint32Array, 1], // shaped: taken from its meters, and not read yet
+  slotPaidBytes: [Float64Array, 1], // shaped: slotMovedBytes as of when it was last counted
   slotTookKiB: [Uint16Array, 1], // what its sink took since it was last full: how much to splice next
   slotFullMs: [Float64Array, 1], // when its sink last took something, while it is full; 0: it is not
   slotMovedBytes: [Float64Array, 1], // read from this socket since it was taken
@@ -82,7 +89,7 @@ export const SLOTS = {
   slotUnreadBytes: [Uint16Array, 1], // how many they are
   slotScanned: [Uint16Array, 1], // how many of them are known not to hold the end that is waited for
   slotServer: [Uint32Array, 1], // a server's connection that is kept: the server
-  slotSinceMs: [Float64Array, 1], // since when it is kept
+  slotSinceMs: [Float64Array, 1], // of a server's connection: since when it is kept; else when it was begun
 } as const satisfies Layout;
 
 /** What an exchange is doing. */
@@ -158,7 +165,11 @@ export const EXCHANGES = {
   exUp: [Uint32Array, 1], // the server's end, or NONE
   exUpstream: [Uint16Array, 1],
   exServer: [Uint32Array, 1], // server now in use, or NONE
-  exFirst: [Uint32Array, 1], // the upstream's member that was picked first (a probe: its number)
+  // Where the walk over its upstream's servers began: the member that was picked first, or the key that rules
+  // that hash go by (a probe: its number).
+  exFirst: [Uint32Array, 1],
+  exWalk: [Uint32Array, 1], // which of them it has asked (policy/balance.ts)
+  exReachMs: [Float64Array, 1], // when its server was chosen, where latency is looked at
   exGeneration: [Uint32Array, 1], // the Plan it was opened by; 0 once it needs none
   exIdleTicks: [Uint32Array, 1], // ticks without traffic until it is ended; 0: no limit
   exIdleReason: [Uint8Array, 1], // Reason by which it is ended then
@@ -169,6 +180,8 @@ export const EXCHANGES = {
   exDownStallTicks: [Uint32Array, 1], // for which the client may take nothing of what is held for it
   exUpStallTicks: [Uint32Array, 1], // the server, likewise
   exStartMs: [Float64Array, 1], // clock at the start
+  exSeenMs: [Float64Array, 1], // clock at the last event of one of its ends
+  exMeters: [Int32Array, 2 * METER_WORDS], // of a shaped connection: from the client, to it
   // HTTP only: touched by nobody else.
   exFlags: [Uint32Array, 1], // ExFlag
   exRoute: [Uint32Array, 1], // the route that was taken, or NONE
@@ -181,6 +194,9 @@ export const EXCHANGES = {
   exHostEnd: [Uint16Array, 1],
   exInterim: [Uint8Array, 1], // 1xx heads forwarded so far
   exRequests: [Uint32Array, 1], // requests of this client's connection so far
+  exOpenedMs: [Float64Array, 1], // clock at the connection's start
+  exUpBefore: [Float64Array, 1], // bytes of the requests and answers before; raised when it is back in Head
+  exDownBefore: [Float64Array, 1],
   exUpBytes: [Float64Array, 1], // of this request and its answer
   exDownBytes: [Float64Array, 1],
   exNext: [Uint32Array, 1], // in the queue

@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 4;
+export const ABI = 5;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -52,6 +52,7 @@ export const SYMBOLS = {
   client: [["i32", "u32"], "i32"],
   introduce: [["i32", "u32", "i32"], "i32"], // slot, introduction, its length
   introduction: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
+  introducer: [["i32", "u32"], "i32"],
   sockname: [["i32", "u32"], "i32"],
   peername: [["i32", "u32"], "i32"],
 

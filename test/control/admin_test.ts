@@ -136,7 +136,9 @@ test("other methods are refused with Allow, unknown paths with the known ones", 
     for (const path of ["/", "/metrics/", "/Metrics", "/status/x", "/%2e%2e/etc/passwd", "/constructor"]) {
       const answer = await ask(admin, path);
       equal(answer.status, 404, path);
-      for (const known of ["/metrics", "/status", "/explain", "/healthz", "/readyz"]) {
+      for (
+        const known of ["/metrics", "/status", "/servers", "/connections", "/explain", "/healthz", "/readyz"]
+      ) {
         ok(answer.body.includes(known), path);
       }
     }

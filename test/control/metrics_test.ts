@@ -3,70 +3,15 @@ import { test } from "node:test";
 import type { NameView } from "../../src/control/discovery.ts";
 import { metricsText } from "../../src/control/metrics.ts";
 import { Family } from "../../src/control/prometheus.ts";
-import { Reason } from "../../src/shared/reason.ts";
+import { LATENCY_BUCKETS, LIFE_BUCKETS } from "../../src/shared/histogram.ts";
+import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
 import { PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
-import { CERTIFICATE, LISTENER, makeFixture, SERVERS } from "./sight_fixture.ts";
-
-interface Scrape {
-  readonly types: Map<string, string>;
-  /** By `name{labels}` with the labels sorted. */
-  readonly samples: Map<string, number>;
-}
-
-/** A strict reader of the text format 0.0.4: one HELP, one TYPE, then the family's samples, each label set
- * once. Throws at anything else. */
-function scrape(text: string): Scrape {
-  if (!text.endsWith("\n")) throw new Error("the last line has no end");
-  const types = new Map<string, string>(), samples = new Map<string, number>();
-  let family = "", helped = "";
-  for (const line of text.split("\n").slice(0, -1)) {
-    const help = /^# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) ((?:[^\\\n]|\\\\|\\n)*)$/.exec(line);
-    const type = /^# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram|summary|untyped)$/.exec(line);
-    if (help !== null) {
-      if (types.has(help[1])) throw new Error(`a family twice: ${line}`);
-      helped = help[1];
-    } else if (type !== null) {
-      if (types.has(type[1]) || helped !== type[1]) throw new Error(`TYPE out of place: ${line}`);
-      family = type[1];
-      types.set(family, type[2]);
-      if (type[2] === "counter" && !family.endsWith("_total")) {
-        throw new Error(`a counter without _total: ${line}`);
-      }
-    } else {
-      const [key, value] = sample(line, family);
-      if (samples.has(key)) throw new Error(`a label set twice: ${line}`);
-      if (types.get(family) === "counter" && !(value >= 0)) throw new Error(`a counter below 0: ${line}`);
-      samples.set(key, value);
-    }
-  }
-  return { types, samples };
-}
-
-function sample(line: string, family: string): [key: string, value: number] {
-  const match = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
-  if (match === null || match[1] !== family) throw new Error(`not a sample of ${family}: ${line}`);
-  const labels: [string, string][] = [];
-  let rest = match[2] ?? "";
-  while (rest !== "") {
-    const pair = /^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"(,(?=.)|$)/.exec(rest);
-    if (pair === null) throw new Error(`bad labels: ${line}`);
-    if (labels.some(([name]) => name === pair[1])) throw new Error(`a label twice: ${line}`);
-    labels.push([pair[1], pair[2].replace(/\\(.)/g, (_, next: string) => next === "n" ? "\n" : next)]);
-    rest = rest.slice(pair[0].length);
-  }
-  if (!/^([+-]Inf|NaN|-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?)$/.test(match[3])) {
-    throw new Error(`bad value: ${line}`);
-  }
-  const value = match[3].endsWith("Inf") ? Infinity * (match[3][0] === "-" ? -1 : 1) : Number(match[3]);
-  const sorted = labels.sort(([a], [b]) => a < b ? -1 : 1).map(([name, text]) =>
-    `${name}=${JSON.stringify(text)}`
-  );
-  return [`${family}{${sorted.join(",")}}`, value];
-}
+import { scrape } from "../support/prometheus.ts";
+import { CERTIFICATE, LISTENER, makeFixture, SERVERS, UPSTREAM } from "./sight_fixture.ts";
 
 test("the strict reader refuses what is wrong", () => {
-  const head = "# HELP a_total x\n# TYPE a_total counter\n";
+  const head = "# HELP a_total x\n# TYPE a_total counter\n", histogram = "# HELP h x\n# TYPE h histogram\n";
   const bad: [text: string, why: string][] = [
     [`${head}a_total 1`, "no newline at the end"],
     [`${head}a_total{x="1"} 1\na_total{x="1"} 2\n`, "a label set twice"],
@@ -79,6 +24,11 @@ test("the strict reader refuses what is wrong", () => {
     ["# HELP a x\n# TYPE a counter\na 1\n", "a counter without _total"],
     [`${head}a_total -1\n`, "a counter below 0"],
     [`${head}a_total x\n`, "no number"],
+    [`${histogram}h_bucket{le="1"} 1\nh_sum 1\nh_count 1\n`, "a histogram without +Inf"],
+    [`${histogram}h_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n`, "buckets that fall"],
+    [`${histogram}h_bucket{le="+Inf"} 1\nh_sum 1\nh_count 2\n`, "a count that is not the last bucket"],
+    [`${histogram}h_bucket{le="+Inf"} 1\nh_count 1\n`, "no sum"],
+    [`${histogram}h 1\n`, "a histogram with a sample of its own name"],
   ];
   for (const [text, why] of bad) throws(() => scrape(text), Error, why);
   equal(scrape(`${head}a_total{x="a\\"\\\\\\n,}"} 1e+21\n`).samples.get('a_total{x="a\\"\\\\\\n,}"}'), 1e21);
@@ -197,7 +147,15 @@ test("a server given twice is one label set: counts are added, up is the least",
   const { sight, reactors } = makeFixture();
   const { directory, shared } = sight;
   for (const number of SERVERS) {
-    directory.add("servers", { number, upstream: "app", target: "x", address: "10.0.0.1:9001", probe: 0 });
+    directory.add("servers", {
+      number,
+      upstream: "app",
+      target: "x",
+      address: "10.0.0.1:9001",
+      probe: 0,
+      weight: 1,
+      backup: false,
+    });
     reactors[0].stats.serverOpened[number] = 10;
   }
   shared.serverVerdict[SERVERS[1]] = Verdict.Down;
@@ -227,4 +185,64 @@ test("sluice_ready is what /readyz says", () => {
   equal(ready(), "1");
   for (const server of SERVERS) sight.shared.serverVerdict[server] = Verdict.Down;
   equal(ready(), "0");
+});
+
+test("times are told as histograms, by listener and upstream", () => {
+  const { sight, reactors: [first, second] } = makeFixture();
+  first.stats.upstreamConnects[UPSTREAM * LATENCY_BUCKETS + 2] = 3; // up to 1 ms
+  second.stats.upstreamConnects[UPSTREAM * LATENCY_BUCKETS + 2] = 1;
+  second.stats.upstreamConnects[UPSTREAM * LATENCY_BUCKETS + LATENCY_BUCKETS - 1] = 1;
+  first.stats.upstreamConnectMs[UPSTREAM] = 2.5;
+  second.stats.upstreamConnectMs[UPSTREAM] = 40_000;
+  first.stats.listenerLives[LISTENER * LIFE_BUCKETS] = 2;
+  const { samples, types } = scrape(metricsText(sight));
+  equal(types.get("sluice_upstream_connect_seconds"), "histogram");
+  const connects = (le: string) =>
+    samples.get(`sluice_upstream_connect_seconds_bucket{le="${le}",upstream="app"}`);
+  deepEqual([connects("0.0005"), connects("0.001"), connects("32.768"), connects("+Inf")], [0, 4, 4, 5]);
+  equal(samples.get('sluice_upstream_connect_seconds_sum{upstream="app"}'), 40.0025);
+  const lives = 'sluice_listener_connection_seconds_count{bind="[::]:9000",listener="web"}';
+  equal(samples.get(lives), 2);
+  ok(!types.has("sluice_listener_request_seconds"), "nobody speaks HTTP");
+});
+
+test("histograms of more listeners and upstreams than have their own are told together", () => {
+  const { sight, reactors: [first] } = makeFixture();
+  for (let number = 1; number <= 300; number++) {
+    sight.directory.add("upstreams", { number, name: `u${number}`, servers: [], names: [] });
+    first.stats.upstreamConnects[number * LATENCY_BUCKETS] = 1;
+  }
+  const { samples } = scrape(metricsText(sight));
+  const counts = [...samples].filter(([key]) => key.startsWith("sluice_upstream_connect_seconds_count"));
+  equal(counts.length, 257);
+  equal(samples.get('sluice_upstream_connect_seconds_count{upstream="(others)"}'), 44);
+  equal(samples.get('sluice_upstream_connect_seconds_count{upstream="u256"}'), 1);
+});
+
+test("reasons are told by listener as far as they have come, and which of them are refusals", () => {
+  const { sight, reactors: [first, second] } = makeFixture();
+  const at = LISTENER * REASON_COUNT;
+  first.stats.listenerEnded[at + Reason.LimitReached] = 3;
+  second.stats.listenerEnded[at + Reason.OutOfResources] = 1;
+  second.stats.listenerEnded[at + Reason.ServerReset] = 4;
+  const { samples } = scrape(metricsText(sight));
+  const labels = 'bind="[::]:9000",listener="web"';
+  const ended = [...samples.keys()].filter((key) => key.startsWith("sluice_listener_ended_total"));
+  equal(ended.length, 3);
+  equal(samples.get(`sluice_listener_ended_total{${labels},reason="server_reset"}`), 4);
+  const refused = [...samples].filter(([key]) => key.startsWith("sluice_listener_refused_total"));
+  deepEqual(refused.map(([, count]) => count), [3, 1]);
+});
+
+test("upstreams tell who waits, and how many of their servers are up", () => {
+  const { sight } = makeFixture(), { shared } = sight;
+  shared.upstreamWaiting[UPSTREAM] = 7;
+  shared.serverVerdict[SERVERS[0]] = Verdict.Down;
+  shared.serverVerdict[SERVERS[1]] = Verdict.Up;
+  const { samples } = scrape(metricsText(sight));
+  equal(samples.get('sluice_upstream_queued{upstream="app"}'), 7);
+  const servers = ["up", "down", "unchecked"].map((health) =>
+    samples.get(`sluice_upstream_servers{health="${health}",upstream="app"}`)
+  );
+  deepEqual(servers, [1, 1, 1]);
 });

@@ -4,14 +4,18 @@ import type { AcmeStatus } from "../../src/control/acme/acme.ts";
 import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
 import type { CertificateStatus } from "../../src/control/certificates/store.ts";
+import { Drains } from "../../src/control/drains.ts";
 import { Directory } from "../../src/control/directory.ts";
 import { HealthHistory } from "../../src/control/health_history.ts";
 import { Output } from "../../src/control/output.ts";
+import { Recent } from "../../src/control/recent.ts";
 import type { Phase, ReactorView, Sight } from "../../src/control/sight.ts";
 import { Field, LogRing } from "../../src/shared/log_ring.ts";
 import { makeShared, openShared } from "../../src/shared/servers.ts";
+import { makeTable } from "../../src/shared/columns.ts";
 import { makeSources, openSources } from "../../src/shared/sources.ts";
 import { makeStats, openStats } from "../../src/shared/stats.ts";
+import { EXCHANGES, FLOWS, SLOTS, TIMERS } from "../../src/shared/tables.ts";
 
 export const LISTENER = 3;
 export const UPSTREAM = 2;
@@ -40,6 +44,8 @@ export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Ke
   return { log: Log.open({ level: "debug", format: "text", output: kept.output, ...options }), kept };
 }
 
+const PLAIN = { weight: 1, backup: false };
+
 /** `host` as directory entries name it: server N of three has the address 10.0.0.N:9001. */
 export function fillDirectory(directory: Directory, upstream = "app"): void {
   directory.begin();
@@ -54,7 +60,7 @@ export function fillDirectory(directory: Directory, upstream = "app"): void {
   SERVERS.forEach((number, index) => {
     const address = `10.0.0.${index + 1}:9001`;
     const probe = PROBES[index];
-    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe });
+    directory.add("servers", { number, upstream, target: `app${index + 1}:9001`, address, probe, ...PLAIN });
     directory.add("probes", {
       number: probe,
       address,
@@ -72,6 +78,10 @@ export interface Fixture {
   readonly reactors: (ReactorView & { readonly log: LogRing })[];
   readonly kept: Kept;
   phase: Phase;
+  /** The reactors' clock. */
+  nowMs: number;
+  /** Peer records by room and slot: `1 7`. */
+  readonly peers: Map<string, Uint8Array>;
 }
 
 interface FixtureOptions {
@@ -101,11 +111,22 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     room,
     role: room === 3 ? "health" as const : "reactor" as const,
     stats: openStats(makeStats()),
+    ...makeTables(),
     worker: {},
     log: new LogRing(LogRing.make()),
   }));
+  const shared = openShared(makeShared());
+  let nowMs = 1_000_000;
+  const recent = new Recent(reactors, () => nowMs);
   const fixture: Fixture = {
     phase: "ready",
+    get nowMs() {
+      return nowMs;
+    },
+    set nowMs(ms) {
+      nowMs = ms;
+    },
+    peers: new Map(),
     reactors,
     kept,
     sight: {
@@ -115,8 +136,15 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       published: () => undefined,
       maxConnections: 1000,
       reactors,
+      clockMs: () => nowMs,
+      peerOf: (room, slot, into) => {
+        const peer = fixture.peers.get(`${room} ${slot}`);
+        if (peer !== undefined) into.set(peer);
+        return peer !== undefined;
+      },
       deaths: () => 1,
-      shared: openShared(makeShared()),
+      shared,
+      drains: new Drains(directory, shared),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
       directory,
@@ -125,12 +153,27 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       certificates: () => options.certificates ?? [],
       acme: () => options.acme,
       presented: () => [],
+      recent: () => recent.view(),
       log,
       datagramsLost: () => 0,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },
   };
   return fixture;
+}
+
+/** Rows of a reactor's tables. */
+export const ROWS = 64;
+
+function makeTables(): Pick<ReactorView, "sizes" | "tables"> {
+  const sizes = { slots: ROWS, exchanges: ROWS, timers: ROWS, pipes: 1 };
+  const tables = {
+    slots: makeTable(SLOTS, ROWS),
+    exchanges: makeTable(EXCHANGES, ROWS),
+    timers: makeTable(TIMERS, ROWS),
+    flows: makeTable(FLOWS, ROWS),
+  };
+  return { sizes, tables };
 }
 
 /** Pushes a record into a ring, as a reactor does; false when the ring is full. */

@@ -5,7 +5,7 @@ import type { NameView } from "../../src/control/discovery.ts";
 import { statusOf } from "../../src/control/status.ts";
 import { VERSION } from "../../src/control/version.ts";
 import { Heard } from "../../src/shared/log_ring.ts";
-import { Reason } from "../../src/shared/reason.ts";
+import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
 import { PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count } from "../../src/shared/stats.ts";
 import { ECONNREFUSED } from "../../src/sys/errno.ts";
@@ -61,6 +61,7 @@ test("statusOf sums counters over reactors", () => {
   first.stats.listenerOpened[LISTENER] = 10;
   second.stats.listenerOpened[LISTENER] = 5;
   second.stats.listenerCurrent[LISTENER] = 1;
+  second.stats.listenerEnded[LISTENER * REASON_COUNT + Reason.LimitReached] = 3;
   first.stats.listenerUpBytes[LISTENER] = 100;
   second.stats.listenerUpBytes[LISTENER] = 1;
   second.stats.serverFailed[SERVERS[1]] = 3;
@@ -79,7 +80,8 @@ test("statusOf sums counters over reactors", () => {
     bind: "[::]:9000",
     upstream: "app",
     connections: { now: 1, total: 15 },
-    refused: {},
+    refused: { limit_reached: 3 },
+    requests: 0,
     bytes: { up: 101, down: 0 },
     datagrams: { up: 0, down: 0 },
   }]);
@@ -139,7 +141,13 @@ test("statusOf says why a server is down, since when, and what was last heard", 
       errno: null,
       status: null,
     },
+    weight: 1,
+    slow_start: null,
+    backup: false,
+    drained: false,
+    latency_ms: null,
     connections: 0,
+    requests: 0,
     bytes: 0,
   });
 });

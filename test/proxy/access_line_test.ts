@@ -260,7 +260,7 @@ describe("a line of a request", () => {
       if (!always.includes(name)) strictEqual(none, name === "resumed" ? "<0>" : "<->", name);
       const ofTls = ["tls", "cipher", "sni", "alpn", "client_cert"]; // it came without
       const ofDatagrams = ["up_datagrams", "down_datagrams"]; // of sessions alone
-      const never = ["route", "type", "errno", "detail", "request_id", ...ofTls, ...ofDatagrams]; // not of this request
+      const never = ["route", "type", "errno", "detail", "request_id", "proxy", ...ofTls, ...ofDatagrams]; // not of this request
       strictEqual(there === "<->", never.includes(name), name);
     }
     open({ format: "text", template: "{path} {protocol} {client.address} {client.port} {request_line}" });
@@ -362,7 +362,7 @@ describe("what is told of TLS", () => {
     [TlsFact.Resumed]: "r",
     [TlsFact.Subject]: "CN=ada",
   };
-  const BOTH: TlsTold = { ends: true, names: true, asks: true };
+  const BOTH: TlsTold = { proxies: false, ends: true, names: true, asks: true };
 
   /** The client of the exchange came by TLS, and C knows this of it. How often C is asked. */
   function comesByTls(facts: Readonly<Partial<Record<TlsFact, string>>>): () => number {
@@ -435,7 +435,7 @@ describe("what is told of TLS", () => {
   });
 
   it("a certificate only where one is asked for", () => {
-    open({ format: "text" }, undefined, { ends: true, names: true, asks: false });
+    open({ format: "text" }, undefined, { proxies: false, ends: true, names: true, asks: false });
     fill();
     comesByTls(FACTS);
     ok(line().endsWith(' reused=1 tls=TLSv1.3 sni="shop.example" reason=finished'));

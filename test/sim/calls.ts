@@ -105,9 +105,10 @@ const IDLE: ReadonlySet<string> = new Set([
   "tls_named",
   "tls_fact",
   "tls_covers",
+  "introducer",
 ]);
 /** Between a record and its account nothing can throw. */
-const IN_RECORD: ReadonlySet<string> = new Set(["client", "refuse", "tls_fact"]);
+const IN_RECORD: ReadonlySet<string> = new Set(["client", "refuse", "tls_fact", "introducer"]);
 /** Where a broken promise about one connection is staged. */
 const OF_ONE: ReadonlySet<string> = new Set([
   "recv",
@@ -567,6 +568,7 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       );
       if (random.oneIn(weather.scarce)) return -ENOMEM;
       row.introduction = arena.slice(off, off + bytes);
+      row.introducer = row.peer;
       row.peer = row.introduction.slice(0, PEER_BYTES);
       return 0;
     },
@@ -576,6 +578,13 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       if (introduction === undefined) return 0;
       arena.set(introduction.subarray(0, bytes), off);
       return introduction.length;
+    },
+    introducer(slot, off) {
+      const { introducer } = kernel.slot(slot);
+      checkArena(off, PEER_BYTES);
+      if (introducer === undefined) return 0;
+      arena.set(introducer, off);
+      return 1;
     },
     sockname(slot, off) {
       kernel.slot(slot);

@@ -1,5 +1,6 @@
 // What must hold of every exchange over HTTP between two turns: what it owns adds up, its deadline is
 // armed, and nothing that is ready and wanted is left lying.
+import { isSpare } from "../../src/policy/candidates.ts";
 import { NONE } from "../../src/base/limits.ts";
 import { blocksTaken } from "../../src/net/blocks.ts";
 import { Ready } from "../../src/net/ready.ts";
@@ -132,7 +133,7 @@ function checkWaiting({ shared }: Run, ex: number): void {
   const first = held.upstreamFirst[upstream], end = first + held.upstreamCount[upstream];
   if (held !== plan) return; // it waits for servers that others do not have
   const hasPlace = held.upstreamMember.subarray(first, end).some((server) =>
-    shared.serverVerdict[server] !== Verdict.Down &&
+    shared.serverVerdict[server] !== Verdict.Down && !isSpare(held, upstream, server, shared) &&
     shared.serverInUse[server] < held.serverConnectionsMax[server]
   );
   if (!hasPlace) return;
@@ -149,9 +150,10 @@ function checkExchange(ex: number, state: ExState): void {
   const down = exDown[ex], up = exUp[ex];
   must(!TIMED.has(state) || timerTick[down] !== 0, `an exchange in state ${state} has no deadline`);
   const isDownQueued = (slotFlags[down] & SlotFlag.Queued) !== 0;
+  const isDownParked = (slotFlags[down] & SlotFlag.Parked) !== 0;
   switch (state) {
     case ExState.Head:
-      must(isDownQueued || !readable(down), "stall: a request is there, and nobody looks");
+      must(isDownQueued || isDownParked || !readable(down), "stall: a request is there, and nobody looks");
       return;
     case ExState.Connect:
       must(up === NONE ? isDownQueued : timerTick[up] !== 0, "a connect without deadline");
@@ -172,7 +174,7 @@ function checkWay(from: number, to: number, what: string): void {
   if (slotHold[from] !== NONE) {
     return must(!takes, `stall: the ${what} is held for a sink that would take it`);
   }
-  if (body === Body.Ended) return;
+  if (body === Body.Ended || slotFlags[from] & SlotFlag.Parked) return; // or it waits until a time
   if (body === Body.Head) return must(!readable(from), `stall: a head of the ${what} is there`);
   must(
     !takes || !readable(from),

@@ -8,7 +8,12 @@ import { Trouble } from "./peer.ts";
 import { must } from "./run.ts";
 
 /** By these an answer of ours may end as well, told or half told. */
-const CUTS_OWN: ReadonlySet<Reason> = new Set([Reason.Drained, Reason.Bug, Reason.OutOfResources]);
+const CUTS_OWN: ReadonlySet<Reason> = new Set([
+  Reason.Drained,
+  Reason.Bug,
+  Reason.OutOfResources,
+  Reason.ExchangeTimeout,
+]);
 
 /** Every request of a connection came to an end that something explains. */
 export function checkConnection(climate: Climate, connection: Connection): void {

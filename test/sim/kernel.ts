@@ -53,6 +53,8 @@ export interface Row {
   peer: Uint8Array;
   /** What a proxy told of its client. */
   introduction: Uint8Array | undefined;
+  /** Who did. */
+  introducer: Uint8Array | undefined;
   room: number;
   /** 0: nobody has a slot for it yet. */
   slot: number;
@@ -193,6 +195,7 @@ export class FakeKernel {
       socket,
       peer,
       introduction: undefined,
+      introducer: undefined,
       listener,
       source: 0,
       room: this.me,

@@ -52,6 +52,11 @@ export class Peer {
   readonly manner: Manner;
   readonly outgoing: Uint8Array;
   readonly expected: Uint8Array;
+  /** What it says before everything else, whoever is to speak first; and what it is told so. Neither is counted. */
+  preamble: Uint8Array = new Uint8Array(0);
+  greeting: Uint8Array = new Uint8Array(0);
+  #preambled = 0;
+  #greeted = 0;
   sent = 0;
   received = 0;
   finSent = false;
@@ -125,8 +130,9 @@ export class Peer {
     this.#read();
     this.#write();
     if (this.over) return;
-    const left = this.sent < this.outgoing.length;
-    const goesOn = socket.tx.length > 0 || (left && this.#mayTalk && socket.window > 0) ||
+    const begins = this.#preambled < this.preamble.length, left = this.sent < this.outgoing.length;
+    const goesOn = socket.tx.length > 0 || (begins && socket.window > 0) ||
+      (left && this.#mayTalk && socket.window > 0) ||
       (!left && !this.finSent && this.#mayFin) || this.#isTroubled();
     if (goesOn) this.#plan(this.#pace());
   }
@@ -135,13 +141,16 @@ export class Peer {
     const { socket } = this;
     if (socket.tx.length > 0) {
       socket.pull(this.#random.size(this.manner.pieceBytes), (view) => {
-        const part = this.expected.subarray(this.received, this.received + view.length);
-        if (Buffer.compare(view, part) !== 0) {
-          throw new Mismatch(
-            `${this.name}: bytes ${this.received} to ${this.received + view.length} are not the ones sent`,
-          );
+        const greeted = Math.min(view.length, this.greeting.length - this.#greeted);
+        const greeting = this.greeting.subarray(this.#greeted, this.#greeted += greeted);
+        if (Buffer.compare(view.subarray(0, greeted), greeting) !== 0) {
+          throw new Mismatch(`${this.name}: it is not told of its client as it should be`);
         }
-        this.received += view.length;
+        const rest = view.subarray(greeted), end = this.received + rest.length;
+        if (Buffer.compare(rest, this.expected.subarray(this.received, end)) !== 0) {
+          throw new Mismatch(`${this.name}: bytes ${this.received} to ${end} are not the ones sent`);
+        }
+        this.received = end;
       });
     }
     if (socket.finOut) this.finSeen = true;
@@ -150,6 +159,12 @@ export class Peer {
   #write(): void {
     const { socket, outgoing, manner } = this;
     if (this.finSent) return;
+    if (this.#preambled < this.preamble.length) {
+      const left = this.preamble.length - this.#preambled;
+      const bytes = Math.min(socket.window, left, this.#random.size(this.manner.pieceBytes));
+      if (bytes > 0) socket.arrive(this.preamble.subarray(this.#preambled, this.#preambled += bytes));
+      return;
+    }
     if (this.sent < outgoing.length) {
       if (!this.#mayTalk) return;
       const bytes = Math.min(

@@ -1,11 +1,13 @@
 // Plans for the runs, from a few lines of what they say.
 import { ADDRESS_BYTES } from "../../src/base/limits.ts";
 import { ArenaWriter } from "../../src/control/config/arena.ts";
+import { type LimitedListener, placePaces } from "../../src/control/config/compile_paces.ts";
 import { placeLines } from "../../src/control/config/compile_log.ts";
 import { accessLines } from "../../src/control/config/log_templates.ts";
 import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
 import {
   ACCESS_SHARE_ALL,
+  Balance,
   checkPlan,
   makePlan,
   NO_SIZES,
@@ -13,7 +15,11 @@ import {
   ProbeKind,
   Protocol,
   ProxyStatus,
+  TRUSTED_BYTES,
 } from "../../src/plan/plan.ts";
+import type { Random } from "./random.ts";
+
+const COUNTING = [Balance.LeastConnections, Balance.RandomTwo, Balance.PeakEwma, Balance.ConsistentHash];
 
 /** What runs look at: a line of a connection, and one of a request. */
 const LINES = accessLines({ format: "json" });
@@ -56,6 +62,8 @@ export interface PlanSpec {
   readonly listeners: readonly {
     readonly upstream: number;
     readonly idleMs: number;
+    /** How fast its bytes may go; as fast as they can if not given. */
+    readonly limits?: LimitedListener["configured"]["limits"];
     /** 0: no limit. */
     readonly silenceMs?: number;
     readonly stallMs?: number;
@@ -73,6 +81,8 @@ export interface PlanSpec {
   }[];
   /** In use at once at each server; 0: no limit. */
   readonly connectionsMax?: number;
+  /** How servers are chosen: in turns if not given. */
+  readonly balance?: BalanceSpec;
   /** Address records by server number; none for number 0. */
   readonly addresses: readonly (Uint8Array | undefined)[];
   readonly probes: readonly ProbeSpec[];
@@ -80,12 +90,43 @@ export interface PlanSpec {
   readonly tls?: TlsSpec;
   /** What clients may have; nothing is counted if not given. */
   readonly guard?: GuardSpec;
+  /** Who speaks the PROXY protocol; nobody if not given. */
+  readonly proxy?: ProxySpec;
+}
+
+/** By number: listeners whose clients begin with a PROXY header, and what upstreams are told (SendProxy). */
+export interface ProxySpec {
+  readonly listeners: ReadonlySet<number>;
+  readonly upstreams: ReadonlyMap<number, number>;
+  readonly headerMs: number;
 }
 
 /** Of each listener; 0: no limit. */
 export interface GuardSpec {
   readonly connections: number;
   readonly perSource: number;
+}
+
+/** How servers are chosen, and which of them are backups, by number. */
+export interface BalanceSpec {
+  readonly rule: Balance;
+  readonly backups: ReadonlySet<number>;
+}
+
+/** In half of the runs servers are chosen by another rule than in turns. */
+export function someBalance(random: Random, servers: number): BalanceSpec | undefined {
+  if (random.oneIn(2)) return undefined;
+  const rule = random.pick([
+    Balance.RoundRobin,
+    Balance.LeastConnections,
+    Balance.RandomTwo,
+    Balance.PeakEwma,
+    Balance.SourceHash,
+    Balance.ConsistentHash,
+    Balance.First,
+  ]);
+  const all = Array.from({ length: servers }, (_, index) => index + 1);
+  return { rule, backups: new Set(random.oneIn(3) ? all.filter(() => random.oneIn(2)) : []) };
 }
 
 /** By number: listeners whose clients speak TLS, servers that do. */
@@ -126,6 +167,12 @@ export function buildPlan(spec: PlanSpec): Plan {
   const { listeners, upstreams, addresses, probes } = spec;
   const texts = probes.reduce((sum, { send, expect }) => sum + send.length + expect.length, 0);
   const arena = new ArenaWriter(), lines = placeLines(arena, LINES, true);
+  const limited = listeners.map(({ limits = {} }, index) => {
+    return { number: index + 1, name: `listener ${index + 1}`, configured: { limits } };
+  });
+  const paces = placePaces(limited);
+  // What sources and listeners have together is counted where they are.
+  const guard = spec.guard ?? (paces.sizes === undefined ? undefined : { connections: 0, perSource: 0 });
   const plan = makePlan(spec.generation, {
     ...NO_SIZES,
     sockets: listeners.length,
@@ -136,11 +183,13 @@ export function buildPlan(spec: PlanSpec): Plan {
     probes: probes.length + 1,
     probeMembers: probes.length,
     arenaBytes: arena.bytes + addresses.length * ADDRESS_BYTES + texts + AUTHORITY.length +
-      SERVER_NAME.length,
+      SERVER_NAME.length + TRUSTED_BYTES,
+    trusted: 1,
     accessAll: 1,
     accessShare: ACCESS_SHARE_ALL,
     lines: lines.sizes,
-    guards: spec.guard === undefined ? undefined : {
+    paces: paces.sizes,
+    guards: guard === undefined ? undefined : {
       listeners: listeners.length + 1,
       guards: listeners.length + 1,
       lists: 1,
@@ -150,6 +199,7 @@ export function buildPlan(spec: PlanSpec): Plan {
   });
   arena.copyTo(plan.arena);
   lines.fill(plan.lines);
+  paces.fill(plan.paces);
   let at = arena.bytes;
   const put = (bytes: Uint8Array, length = bytes.length): number => {
     plan.arena.set(bytes, at);
@@ -185,7 +235,12 @@ export function buildPlan(spec: PlanSpec): Plan {
       plan.upstreamMember[member++] = server;
       plan.serverUpstream[server] = index + 1;
       plan.serverConnectionsMax[server] = spec.connectionsMax ?? 0;
+      plan.serverBackup[server] = spec.balance?.backups.has(server) ? 1 : 0;
     }
+    const rule = spec.balance?.rule ?? Balance.RoundRobin;
+    plan.upstreamBalance[index + 1] = rule;
+    plan.upstreamCounted[index + 1] = COUNTING.includes(rule) ? 1 : 0;
+    plan.upstreamLoadMax[index + 1] = rule === Balance.ConsistentHash ? 125 : 0;
   });
   probes.forEach((probe, index) => {
     const number = index + 1;
@@ -205,10 +260,24 @@ export function buildPlan(spec: PlanSpec): Plan {
     plan.probePattern[number] = probe.pattern;
   });
   const nameAt = put(SERVER_NAME);
-  if (spec.guard !== undefined) writeGuards(plan, spec.guard);
+  if (guard !== undefined) writeGuards(plan, guard);
   if (spec.tls !== undefined) writeTls(plan, spec.tls, nameAt);
+  plan.trustedAt[0] = put(ALL_CLIENTS);
+  if (spec.proxy !== undefined) writeProxy(plan, spec.proxy);
   checkPlan(plan);
   return plan;
+}
+
+/** 10.0.0.0/8 */
+const ALL_CLIENTS = new Uint8Array(TRUSTED_BYTES);
+ALL_CLIENTS.set([4, 8, 0, 0, 10]);
+
+function writeProxy(plan: Plan, { listeners, upstreams, headerMs }: ProxySpec): void {
+  for (const listener of listeners) {
+    plan.listenerProxyCount[listener] = 1;
+    if (plan.listenerHandshakeMs[listener] === 0) plan.listenerHandshakeMs[listener] = headerMs;
+  }
+  for (const [upstream, sends] of upstreams) plan.upstreamSendProxy[upstream] = sends;
 }
 
 function writeGuards({ guards }: Plan, { connections, perSource }: GuardSpec): void {

@@ -5,6 +5,8 @@ export interface Planted {
   readonly name: string;
   /** Runs over HTTP find it, not those of plain connections. */
   readonly http?: true;
+  /** Runs of streams that may go only so fast do. */
+  readonly steady?: true;
   /** The seed to begin with, where finding it takes long from the first on. */
   readonly from?: number;
   /** Below the root. */
@@ -22,8 +24,9 @@ const pump = "src/proxy/pump.ts",
 export const PLANTED: readonly Planted[] = [
   {
     name: "no again-list after a budget",
+    from: 90,
     file: pump,
-    edits: [["      runAgain(from);\n", ""]],
+    edits: [["paceLend(from) > 0)) runAgain(from);", "paceLend(from) > 0) && shaped) runAgain(from);"]],
   },
   {
     name: "no generation check at the door",
@@ -51,7 +54,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "an error met while topping up a pipe is forgotten",
-    from: 240,
+    from: 420,
     file: pump,
     edits: [["  if (read < 0 && read !== -EAGAIN) readyAdd(from, Ready.Err);\n", ""]],
   },
@@ -113,17 +116,15 @@ export const PLANTED: readonly Planted[] = [
   {
     name: "a reset passed on as an end of stream",
     file: end,
-    edits: [["const reset = isReset[exReason[ex]] === 1 ||", "const reset = isReset[exReason[ex]] === 2 ||"]],
-  },
-  {
-    name: "the connect's deadline goes on",
-    file: reach,
-    edits: [["  timerClear(up);\n", ""]],
+    edits: [[
+      "refusesByReset(exListener[ex]) : isReset[exReason[ex]] === 1;",
+      "refusesByReset(exListener[ex]) : false;",
+    ]],
   },
   {
     name: "a server is tried twice",
     file: reach,
-    edits: [["    exTried[ex] = place + 1;\n", "    exTried[ex] = Math.max(place, exTried[ex] & 1);\n"]],
+    edits: [["    exWalk[ex] = walked;\n", "    if (exTried[ex] !== 1) exWalk[ex] = walked;\n"]],
   },
   {
     name: "a Plan is never given back",
@@ -202,6 +203,11 @@ export const PLANTED: readonly Planted[] = [
 const unread = "src/net/unread.ts";
 
 const HTTP: readonly Planted[] = [
+  {
+    name: "the connect's deadline goes on",
+    file: reach,
+    edits: [["  timerClear(up);\n", ""]],
+  },
   {
     name: "bytes read too early are dropped",
     file: unread,
@@ -307,6 +313,11 @@ const HTTP: readonly Planted[] = [
     edits: [["  stepsLeft--;\n", ""]],
   },
   {
+    name: "who is kept waiting by our own pacing is blamed",
+    file: exchange,
+    edits: [["  if (slot === exDown[ex] && isParked(ex) &&", "  if (slot === NONE && isParked(ex) &&"]],
+  },
+  {
     name: "a kept connection that was closed stays on its list",
     file: "src/proxy/pool.ts",
     edits: [[
@@ -318,6 +329,54 @@ const HTTP: readonly Planted[] = [
 
 /** The same for HTTP. */
 export const PLANTED_HTTP = HTTP.map((planted): Planted => ({ ...planted, http: true }));
+
+const pace = "src/proxy/pace.ts";
+
+const STEADY: readonly Planted[] = [
+  {
+    name: "what was lent and not read is kept",
+    file: pace,
+    edits: [["  if (lookAt(from)) take(-left);\n", ""]],
+  },
+  {
+    name: "what was lent is not counted",
+    file: pace,
+    edits: [["    take(slotLentBytes[from]);\n", ""]],
+  },
+  {
+    name: "what a parked slot waits for is not counted",
+    file: pace,
+    edits: [["  take(quantum);\n", ""]],
+  },
+  {
+    name: "what a parked slot has waited for is given back when its time comes",
+    file: pace,
+    edits: [["  slotLentBytes[from] = quantum;\n  take(quantum);\n", ""]],
+  },
+  {
+    name: "a shaped source is read beyond what it was lent",
+    file: pump,
+    edits: [["? Math.min(most, stop - slotMovedBytes[from]) | 0 : most;", "? most : most;"]],
+  },
+  {
+    name: "a source that is parked is not muted",
+    file: pace,
+    edits: [["  if (slotReady[from] & Ready.In) readyMute(from);\n", ""]],
+  },
+  {
+    name: "a meter holds whatever comes in",
+    file: "src/shared/meters.ts",
+    edits: [["  if (isOver) Atomics.compareExchange", "  if (isOver && full === 0) Atomics.compareExchange"]],
+  },
+  {
+    name: "a delay ends a wheel's round too late",
+    file: "src/net/delays.ts",
+    edits: [["Math.max(Math.ceil(untilMs), tick + 1)", "Math.max(Math.ceil(untilMs), tick + 100)"]],
+  },
+];
+
+/** The same for streams that may go only so fast. */
+export const PLANTED_STEADY = STEADY.map((planted): Planted => ({ ...planted, steady: true }));
 
 /** @throws where the text has not exactly one place for an edit. */
 export function plant(source: string, { name, file, edits }: Planted): string {

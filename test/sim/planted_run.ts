@@ -1,10 +1,11 @@
 // Runs seeds over the sources beside it until one fails: the process that looks for a planted bug. Prints
 // what caught it, or that nothing did.
 import { Tally } from "./calls.ts";
-import { openMemory, runHttpSeed, runSeed } from "./seeds.ts";
+import { openMemory, runHttpSeed, runSeed, runSteadySeed } from "./seeds.ts";
 
 const FROM = Number(process.argv[2]), SEEDS_MAX = Number(process.argv[3]);
-const run = process.argv[4] === "http" ? runHttpSeed : runSeed;
+const RUNS = new Map([["tcp", runSeed], ["http", runHttpSeed], ["steady", runSteadySeed]]);
+const run = RUNS.get(process.argv[4])!;
 const BY_US = /^seed \d+: (Broken|BrokenContract|Mismatch|TableError|BugError):/;
 
 const memory = await openMemory();

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { plant, PLANTED, type Planted, PLANTED_HTTP } from "./planted.ts";
+import { plant, PLANTED, type Planted, PLANTED_HTTP, PLANTED_STEADY } from "./planted.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** In this time it was caught, or it hangs; either way nothing is left running. */
@@ -28,7 +28,7 @@ function runWith(planted: Planted, seeds: number): string {
   symlinkSync(join(ROOT, "dist"), join(root, "dist"));
   const file = join(root, planted.file);
   writeFileSync(file, plant(readFileSync(file, "utf8"), planted));
-  const which = planted.http ? "http" : "tcp";
+  const which = planted.http ? "http" : planted.steady ? "steady" : "tcp";
   const program = [join(root, "test/sim/planted_run.ts"), `${planted.from ?? 1}`, `${seeds}`, which];
   const words = "Deno" in globalThis ? ["run", "-A", "--no-check", ...program] : program;
   const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
@@ -46,9 +46,10 @@ describe("planted bugs", () => {
     const nothing = { name: "none", file: "src/proxy/pump.ts", edits: [] };
     strictEqual(runWith(nothing, CONTROL_SEEDS), "survived");
     strictEqual(runWith({ ...nothing, http: true }, CONTROL_SEEDS), "survived");
+    strictEqual(runWith({ ...nothing, steady: true }, CONTROL_SEEDS), "survived");
   });
 
-  for (const planted of [...PLANTED, ...PLANTED_HTTP]) {
+  for (const planted of [...PLANTED, ...PLANTED_HTTP, ...PLANTED_STEADY]) {
     it(planted.name, { timeout: DEADLINE_MS + 10_000 }, () => {
       const verdict = runWith(planted, SEEDS);
       match(verdict, /^caught: /, `not caught: ${verdict}`);

@@ -10,12 +10,14 @@ import {
 } from "../../src/base/limits.ts";
 import { BugError } from "../../src/base/assert.ts";
 import { blocksTaken, giveBlock, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
+import { delaysCheck, delaysWaiting } from "../../src/net/delays.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
 import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { plansHeld } from "../../src/proxy/context.ts";
 import { exchangesTaken, exUpstream } from "../../src/proxy/exchanges.ts";
+import { pacesCheck } from "../../src/proxy/pace.ts";
 import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
@@ -23,7 +25,7 @@ import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
-import { Reason } from "../../src/shared/reason.ts";
+import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
@@ -60,8 +62,8 @@ const QUIET_MS = 6_000;
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
-/** Rows of the statistics that runs use. */
-const NUMBERS_MAX = 64;
+/** Rows of the statistics that runs use: numbers of listeners and servers, reasons. */
+const NUMBERS_MAX = Math.max(64, REASON_COUNT);
 
 /** What must hold does not. */
 export class Broken extends Error {
@@ -126,8 +128,10 @@ export class Memory {
     for (
       const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]
     ) {
-      column.fill(0, 0, NUMBERS_MAX);
+      column.fill(0, 0, Math.max(NUMBERS_MAX, REASON_COUNT));
     }
+    const { sourceHash, sourceConnections, sourceMeters, sourceNew } = openSources(this.sources);
+    for (const column of [sourceHash, sourceConnections, sourceMeters, sourceNew]) column.fill(0);
     openAsks(this.asks).askState.fill(0);
   }
 }
@@ -293,7 +297,10 @@ export class Run {
       const hadRequest = exGeneration[exchange] !== 0 || state === ExState.Tunnel;
       this.lost.push({ exchange, down, hadRequest });
       if (state === ExState.Queue) Atomics.sub(this.shared.upstreamWaiting, exUpstream[exchange], 1);
-      if (exFlags[exchange] & ExFlag.Placed) Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+      if (exFlags[exchange] & ExFlag.Placed) {
+        Atomics.sub(this.shared.serverInUse, exServer[exchange], 1);
+        Atomics.sub(this.shared.upstreamInUse, exUpstream[exchange], 1);
+      }
       lost++;
     }
     this.stats.ended[Reason.ReactorDied] += lost;
@@ -310,6 +317,8 @@ export class Run {
     pipesCheck();
     timersCheck();
     tunnelsCheck();
+    delaysCheck();
+    pacesCheck();
     this.#drainLog();
     this.#scenario.turned?.(this);
     this.#watchForBusyLoop();
@@ -416,6 +425,7 @@ export class Run {
     must(slotsTaken() === 0, "a slot was not given back");
     must(pipesTaken() === 0 && pipesOpenCount() === 0, "a pipe was not given back");
     must(plansHeld() === 0, "a Plan was not given back");
+    must(delaysWaiting() === 0, "a slot is parked that is gone");
     if (this.#scenario.role === "reactor") must(timersArmed() === 0, "a timer was not given back");
     for (const room of [ROOM, OTHER_ROOM]) {
       const at = room * PER_LINE;

@@ -5,6 +5,7 @@ import { Health } from "./health.ts";
 import { HttpTraffic } from "./http_traffic.ts";
 import { Random } from "./random.ts";
 import { Memory, Run, type Scenario } from "./run.ts";
+import { Steady } from "./steady.ts";
 import { Traffic } from "./traffic.ts";
 
 /** Every so many seeds the reactor checks servers instead of serving clients. */
@@ -30,6 +31,12 @@ export function runSeed(seed: number, memory: Memory, tally: Tally): Run {
 export function runHttpSeed(seed: number, memory: Memory, tally: Tally): Run {
   const random = new Random(seed);
   return runOf(seed, random, new HttpTraffic(random), memory, tally, "http_sim_test.ts");
+}
+
+/** Long streams that may go only so fast. */
+export function runSteadySeed(seed: number, memory: Memory, tally: Tally): Run {
+  const random = new Random(seed);
+  return runOf(seed, random, new Steady(random), memory, tally, "steady_test.ts");
 }
 
 function runOf(

@@ -1,6 +1,6 @@
 // Clients and servers with a reactor between them: what they say, how they misbehave, what the control
 // plane changes meanwhile; and what both must have seen in the end.
-import type { Plan } from "../../src/plan/plan.ts";
+import { type Plan, SendProxy } from "../../src/plan/plan.ts";
 import { exDown, exFlags, exState, exUp } from "../../src/proxy/exchanges.ts";
 import { isRefusal } from "../../src/proxy/refusals.ts";
 import { RecordKind } from "../../src/shared/log_ring.ts";
@@ -23,13 +23,24 @@ import {
 } from "../../src/sys/errno.ts";
 import { arenaBytes, sys } from "../../src/sys/sys.ts";
 import { ARENA_SCRATCH, BLOCKS_MAX, NONE, PEER_BYTES } from "../../src/base/limits.ts";
+import { PROXIED, sealed, v2 } from "../proto/proxy_fixture.ts";
 import { type Dialogue, Dice, someFate, weatherOf } from "./dice.ts";
 import type { Weather } from "./kernel.ts";
+import { checkPace, someLimits } from "./paced.ts";
 import { Peer, Trouble } from "./peer.ts";
-import { buildPlan, type GuardSpec, ipAddress, type PlanSpec, type TlsSpec, unixAddress } from "./plans.ts";
+import {
+  buildPlan,
+  type GuardSpec,
+  ipAddress,
+  type PlanSpec,
+  type ProxySpec,
+  someBalance,
+  type TlsSpec,
+  unixAddress,
+} from "./plans.ts";
 import type { Random } from "./random.ts";
 import { must, OTHER_ROOM, ROOM, type Run, type Scenario } from "./run.ts";
-import type { Socket } from "./socket.ts";
+import { Socket } from "./socket.ts";
 
 export const CONNECTIONS = 50;
 const ARRIVE_WITHIN_MS = 2_000;
@@ -38,6 +49,14 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 const TLS_SALT = 0x715;
+const BALANCE_SALT = 0xba1;
+const PROXY_SALT = 0x9407;
+/** The least that a socket takes in before which a header must be whole: as Linux has it, not a byte. */
+const HEADER_ROOM = 256;
+const PACE_SALT = 0xace;
+/** Bytes per second of a connection that is limited. */
+const PACE_LEAST = 40_000;
+const PACE_MOST = 4_000_000;
 const LIMITS_SALT = 0x11f1;
 const GUARD_SALT = 0x6a7d;
 
@@ -59,6 +78,7 @@ interface Connection {
   /** The sockets of its server's side that were given up, or are not yet there. */
   attempts: Socket[];
   adopted: boolean;
+  adoptedMs: number;
   /** It was open when its reactor died. */
   died: boolean;
   /** It was there when all were told to end. */
@@ -91,6 +111,8 @@ export class Traffic implements Scenario {
   readonly #dice: Dice;
   /** What TLS is about has chances of its own: runs without are as they were before there was any. */
   readonly #tls: Random;
+  /** The same of PROXY headers. */
+  readonly #proxy: Random;
   /** So do limits: of silence, of stalls, of connections to a server. */
   readonly #limits: Random;
   /** Nothing changes on the way. */
@@ -106,6 +128,7 @@ export class Traffic implements Scenario {
     this.#random = random;
     this.#dice = new Dice(random);
     this.#tls = random.fork(TLS_SALT);
+    this.#proxy = random.fork(PROXY_SALT);
     this.#limits = random.fork(LIMITS_SALT);
     this.#steady = random.oneIn(2);
     this.maxConnections = random.pick([3, 20, 200, 200]);
@@ -140,9 +163,13 @@ export class Traffic implements Scenario {
       ...(bounded ? { silenceMs: ms(), stallMs: ms() } : {}),
       queueMs: this.#limits.pick([200, 2_000]),
     };
+    const pace = random.fork(PACE_SALT);
     this.#spec = {
       generation: 1,
-      listeners: this.listeners.map((index) => ({ upstream: 1 + index % upstreams, idleMs, ...ofListener })),
+      listeners: this.listeners.map((index) => {
+        const limits = someLimits(pace, PACE_LEAST, PACE_MOST, [8]);
+        return { upstream: 1 + index % upstreams, idleMs, ...ofListener, limits };
+      }),
       upstreams: Array.from({ length: upstreams }, () => ({
         servers: this.#someServers(),
         connectMs: random.pick([200, 1_000, 3_000]),
@@ -152,6 +179,8 @@ export class Traffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
+      proxy: this.#someProxy(upstreams),
       guard: this.#someGuard(random.fork(GUARD_SALT)),
     };
     this.#plan = buildPlan(this.#spec);
@@ -168,6 +197,24 @@ export class Traffic implements Scenario {
       servers: some(this.#servers.length),
       handshakeMs: random.pick([300, 2_000]),
     };
+  }
+
+  /** In a third of the runs some are behind a proxy, or before servers who want to know of their clients. */
+  #someProxy(upstreams: number): ProxySpec | undefined {
+    const random = this.#proxy;
+    if (!random.oneIn(3)) return undefined;
+    const some = (count: number) =>
+      Array.from({ length: count }, (_, index) => index + 1).filter(() => random.oneIn(2));
+    const sends = [SendProxy.V1, SendProxy.V2, SendProxy.V2 | SendProxy.Checksum];
+    return {
+      listeners: new Set(some(this.listeners.length)),
+      upstreams: new Map(some(upstreams).map((upstream) => [upstream, random.pick(sends)])),
+      headerMs: random.pick([300, 5_000]),
+    };
+  }
+
+  #isIntroduced(listener: number): boolean {
+    return this.#spec.proxy?.listeners.has(listener + 1) === true;
   }
 
   /** In half of the runs clients are counted, in some of those until there are too many. */
@@ -231,17 +278,23 @@ export class Traffic implements Scenario {
     const random = this.#random;
     const dialogue = this.#dice.dialogue();
     const { up, down, client } = dialogue;
-    const socket = this.#dice.socket(dialogue, false);
-    socket.fate = someFate(this.#tls);
+    let socket = this.#dice.socket(dialogue, false);
+    const fate = someFate(this.#tls), listener = random.pick(this.listeners);
+    const isIntroduced = this.#isIntroduced(listener);
+    if (isIntroduced) socket = new Socket(Math.max(HEADER_ROOM, socket.rxMax), socket.txMax, false);
+    socket.fate = fate;
+    const peer = new Peer(`client ${number}`, socket, up, down, client, this.#run.clock, random);
+    if (isIntroduced) peer.preamble = introductionOf(number, this.#proxy.oneIn(2));
     const connection: Connection = {
       number,
-      listener: random.pick(this.listeners),
-      client: new Peer(`client ${number}`, socket, up, down, client, this.#run.clock, random),
+      listener,
+      client: peer,
       dialogue,
       tried: new Set(),
       server: undefined,
       attempts: [],
       adopted: false,
+      adoptedMs: 0,
       died: false,
       endedByUs: false,
       reason: Reason.None,
@@ -262,6 +315,7 @@ export class Traffic implements Scenario {
   adopted(socket: Socket, slot: number): void {
     const connection = this.connections.find(({ client }) => client.socket === socket)!;
     connection.adopted = true;
+    connection.adoptedMs = this.#run.clock.nowMs;
     this.#bySlot.set(slot, connection);
   }
 
@@ -318,6 +372,8 @@ export class Traffic implements Scenario {
     const { dialogue: { up, down, server }, number } = connection;
     const random = this.#random;
     const peer = new Peer(`server of ${number}`, socket, down, up, server, this.#run.clock, random);
+    const sends = this.#spec.proxy?.upstreams.get(this.#spec.listeners[connection.listener].upstream) ?? 0;
+    peer.greeting = greetingOf(number, sends, this.#isIntroduced(connection.listener));
     peer.start(random.oneIn(4) ? random.below(500) : 0);
     if (connection.attempts.at(-1) === socket) connection.server = peer; // else it was given up already
   }
@@ -340,8 +396,7 @@ export class Traffic implements Scenario {
   line(line: string): void {
     const told = JSON.parse(line) as AccessLine;
     const reason: Reason = REASONS.findIndex(({ name }) => name === told.reason);
-    if (told.client === null) {
-      must(reason === Reason.LimitReached, "a line without an address");
+    if (reason === Reason.LimitReached) {
       this.#refused++;
       return;
     }
@@ -350,14 +405,22 @@ export class Traffic implements Scenario {
     must(connection.reason === Reason.None, `connection ${connection.number}: two lines`);
     connection.reason = reason;
     if (isRefusal(reason)) {
-      must(!connection.adopted, `connection ${connection.number}: it was let in, and refused`);
       must(this.#spec.guard !== undefined, "somebody is refused, and there is no limit");
-      this.#turnedAway++;
+      // Once by the socket's address, and once more by the one that its header told.
+      const isKnown = this.#isIntroduced(connection.listener);
+      must(isKnown || !connection.adopted, `connection ${connection.number}: it was let in, and refused`);
+      if (!connection.adopted) this.#turnedAway++;
       return;
     }
     this.#checkDeadline(connection, told);
     if (this.#run.stage !== "running") connection.endedByUs = true;
     const { client, server } = connection;
+    if (reason === Reason.Finished && this.#isIntroduced(connection.listener)) {
+      must(
+        told.client === `${INTRODUCED}:${connection.number}`,
+        `connection ${connection.number}: of somebody else`,
+      );
+    }
     must(told.up_bytes <= client.sent, `connection ${connection.number}: read more than was sent`);
     if (server !== undefined) {
       must(told.down_bytes <= server.sent, `connection ${connection.number}: read more than was sent`);
@@ -417,6 +480,32 @@ export class Traffic implements Scenario {
 
   // ---- what must have come of it ----
 
+  turned(run: Run): void {
+    this.#spec.listeners.forEach(({ limits = {} }, listener) => {
+      const { "bandwidth-per-connection": each, "bandwidth-per-source": some, bandwidth: all } = limits;
+      if ((each ?? some ?? all) === undefined) return;
+      let up = 0, down = 0, firstMs = Infinity;
+      for (const connection of this.connections) {
+        if (connection.listener !== listener || !connection.adopted) continue;
+        const { number, client, server, adoptedMs } = connection;
+        const ms = run.clock.nowMs - adoptedMs, told = `connection ${number}`;
+        firstMs = Math.min(firstMs, adoptedMs);
+        up += server?.received ?? 0;
+        // What a server said before it broke is delivered at once.
+        if (server === undefined || server.resetSent || server.vanished) continue;
+        down += client.received;
+        checkPace(told, each?.up, server.received, ms);
+        checkPace(told, each?.down, client.received, ms);
+      }
+      if (firstMs === Infinity) return;
+      const ms = run.clock.nowMs - firstMs, told = `listener ${listener + 1}`;
+      for (const together of [some, all]) { // all clients are one source
+        checkPace(told, together?.up, up, ms);
+        checkPace(told, together?.down, down, ms);
+      }
+    });
+  }
+
   isThrough(run: Run): boolean {
     if (this.connections.every(({ client }) => client.socket.closed)) return true;
     if (!run.isQuiet) return false;
@@ -450,9 +539,12 @@ export class Traffic implements Scenario {
     }
     const opened = stats.count[Count.Opened], lost = run.lost.length;
     records -= this.#turnedAway;
-    must(records + lost === opened, `${opened} connections opened, ${records} lines, ${lost} lost`);
+    // Of those that are refused by whom their header told, some have a line.
+    const { guard, proxy } = this.#spec, some = guard !== undefined && (proxy?.listeners.size ?? 0) > 0;
+    const isWhole = records + lost === opened || (some && records + lost < opened);
+    must(isWhole, `${opened} connections opened, ${records} lines, ${lost} lost`);
     const ended = stats.ended.reduce((sum, count) => sum + count, 0);
-    must(stats.ended[Reason.LimitReached] === this.#refused, "a refused newcomer has no line, or two");
+    must(stats.ended[Reason.LimitReached] >= this.#refused, "a refused newcomer has two lines");
     const expected = kernel.accepted - run.elsewhere - run.unhanded;
     must(ended === expected, `${kernel.accepted} connections accepted, ${ended} ended, ${expected} expected`);
     const counted = run.sources.sourceConnections.reduce((sum, count) => sum + Math.abs(count), 0);
@@ -505,6 +597,7 @@ export class Traffic implements Scenario {
     if (reason === Reason.Bug || reason === Reason.None || this.#spec.connectionsMax !== undefined) return;
     const isSealed = this.#spec.tls?.listeners.has(listener + 1) === true;
     if (isSealed && client.socket.session?.open !== true) return; // it came no further than its handshake
+    if (this.#isIntroduced(listener) && tried.size === 0) return; // no further than its header
     const { servers } = this.#spec.upstreams[this.#spec.listeners[listener].upstream - 1];
     const slotsWereShort = this.sizes.slots < 2 * CONNECTIONS;
     must(
@@ -524,6 +617,30 @@ export class Traffic implements Scenario {
     this.#random.shuffle(all);
     return all.slice(0, this.#random.oneIn(15) ? 0 : this.#random.between(1, all.length));
   }
+}
+
+/** Whom headers tell; its port is the connection's number. */
+const INTRODUCED = "192.0.2.1";
+const TO = "198.51.100.7";
+const ADDRESSES = [192, 0, 2, 1, 198, 51, 100, 7];
+
+/** The header that a client begins with, of either version. */
+function introductionOf(number: number, isOld: boolean): Uint8Array {
+  return isOld
+    ? new TextEncoder().encode(`PROXY TCP4 ${INTRODUCED} ${TO} ${number} 443\r\n`)
+    : v2(PROXIED, 0x11, [...ADDRESSES, number >> 8, number & 255, 1, 187]);
+}
+
+/** What a server hears first of such a client; of another nothing is known here but that it has one. */
+function greetingOf(number: number, sends: number, isIntroduced: boolean): Uint8Array {
+  if (sends === SendProxy.Off) return new Uint8Array(0);
+  if (sends === SendProxy.V1) {
+    return isIntroduced ? introductionOf(number, true) : new TextEncoder().encode("PROXY UNKNOWN\r\n");
+  }
+  const write = (sends & SendProxy.Checksum) === 0 ? v2 : sealed;
+  return isIntroduced
+    ? write(PROXIED, 0x11, [...ADDRESSES, number >> 8, number & 255, 1, 187])
+    : write(PROXIED, 0, []);
 }
 
 /** No server was reached, as far as Sluice could know: one may have answered in the moment of giving up. */

@@ -31,8 +31,8 @@ export function onWords(words: Readonly<Record<string, string>>): readonly Patch
   return [
     {
       file: "proxy/pump.ts",
-      find: 'import { sys } from "../sys/sys.ts";',
-      replace: `import { arenaBytes, sys } from "../sys/sys.ts";
+      find: 'import { clockMs, sys } from "../sys/sys.ts";',
+      replace: `import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { BugError, TableError } from "../base/assert.ts";
 
 function said(read: number, word: string): boolean {

@@ -1,7 +1,7 @@
 // What a Sluice says of itself: /status and /metrics of its admin API, and what the kernel says of it.
 import { request } from "node:http";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import type { Status } from "../../src/control/status.ts";
+import type { Status } from "../../src/control/status_view.ts";
 import { within } from "./waiting.ts";
 
 export type { Status };

@@ -252,6 +252,46 @@ describe("sessions by the thousand", () => {
   });
 });
 
+describe("lists and limits", () => {
+  it("hold for whoever begins a session: who is denied is dropped, counted, and told", async () => {
+    using server = await Datagrams.echo();
+    const words = [...ALONE, ...QUICK, `udp://:0=${server.address}`, "--deny", "127.0.0.2"];
+    await withSluice(words, async (sluice) => {
+      using stranger = await Datagrams.open("127.0.0.2");
+      stranger.send("let me in", sluice.port());
+      const [record] = await sluice.ended(1);
+      deepStrictEqual([record.reason, record.up_datagrams], ["denied", null]);
+      match(record.client!, /^127\.0\.0\.2:/);
+      using friend = await Datagrams.open();
+      strictEqual(await friend.ask("hello", sluice.port()), "hello");
+      strictEqual((await sluice.metrics()).get('sluice_datagrams_dropped_total{why="refused"}'), 1);
+      strictEqual(server.count, 1);
+    });
+  });
+
+  it("count the sessions of a source, and give them back", async () => {
+    using server = await Datagrams.echo();
+    const words = [
+      ...ALONE,
+      ...QUICK,
+      `udp://127.0.0.1:0=${server.address}`,
+      "--max-connections-per-source",
+      "2",
+    ];
+    await withSluice(words, async (sluice) => {
+      const clients = await Promise.all([1, 2, 3].map(() => Datagrams.open()));
+      const port = sluice.port();
+      for (const client of clients.slice(0, 2)) strictEqual(await client.ask("hello", port), "hello");
+      clients[2].send("too many", port);
+      const [record] = await sluice.ended(1);
+      strictEqual(record.reason, "source_limit");
+      await sluice.ended(3); // the others' sessions are over
+      strictEqual(await clients[2].ask("now", port), "now");
+      for (const client of clients) client.close();
+    });
+  });
+});
+
 describe("a port of UDP", () => {
   it("is not shared with a second Sluice, and the message says who to ask", async () => {
     using server = await Datagrams.echo();

@@ -73,6 +73,29 @@ async function untilReplaced(sluice: Sluice, deaths: number): Promise<void> {
 }
 
 describe("a reactor that dies", () => {
+  it("with it those who were introduced by a proxy, under their own names, and those who waited to be", async () => {
+    await using server = await Server.listen(echo);
+    const words = ["--reactors", "1", "--accept-proxy", "127.0.0.0/8", "--send-proxy", "v1"];
+    await withFaults([...words, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      const header = "PROXY TCP4 192.0.2.1 198.51.100.7 7 8\r\n";
+      using served = await Peer.connect(sluice.port());
+      await served.send(header);
+      strictEqual(await served.readText(header.length), header); // of an echo
+      using waiting = await Peer.connect(sluice.port());
+      await waiting.send(header.slice(0, 20));
+      await sluice.until("both to be there", ({ totals }) => totals.connections.now === 2);
+      await served.send("die!");
+      deepStrictEqual([await served.ending(), await waiting.ending()], ["reset", "reset"]);
+      await untilReplaced(sluice, 1);
+      const told = (await sluice.ended(2)).map(({ client, reason }) => `${client} ${reason}`).sort();
+      deepStrictEqual(told, [`${waiting.address} reactor_died`, "192.0.2.1:7 reactor_died"].sort());
+      using next = await Peer.connect(sluice.port());
+      await next.send(header);
+      strictEqual(await next.readText(header.length), header);
+      strictEqual(await next.ask("hello"), "hello");
+    });
+  });
+
   for (const room of [1, 2] as const) {
     it(`room ${room}${room === 1 ? ", which accepts" : ""}: its connections are lost and told, the other's never notice`, async () => {
       await using server = await Server.listen(echo);

@@ -147,8 +147,11 @@ describe("DNS", () => {
         );
       await health("up,up");
       two.kill();
-      const { upstreams: [{ servers: [, down] }] } = await health("up,down");
-      strictEqual(down.why?.reason, "connection_refused");
+      await health("up,down");
+      await sluice.until(
+        "the check to be told",
+        ({ upstreams: [{ servers: [, { why }] }] }) => why?.reason === "connection_refused",
+      );
       for (let turn = 0; turn < 4; turn++) {
         using client = await Datagrams.open();
         strictEqual(await whoAnswers(client, sluice.port()), "one");

@@ -95,8 +95,33 @@ const servers = fc.oneof<fc.MaybeWeightedArbitrary<number[]>[]>(
   { weight: 3, arbitrary: fc.array(fc.nat({ max: 5 }), { minLength: 1, maxLength: 4 }) },
   { weight: 1, arbitrary: fc.constantFrom<number[]>([4], [5, 4]) },
 );
-/** Which of six servers, of which four are there; whether they are checked; a base path. */
-const upstream = fc.record({ servers, checked: fc.boolean(), base: fc.constantFrom("", "", "/base") });
+const balance = fc.constantFrom<unknown>(
+  "round-robin",
+  "least-connections",
+  "random-two",
+  "peak-ewma",
+  "source-hash",
+  { "source-hash": { "prefix-v4": 24, "prefix-v6": 64 } },
+  "consistent-hash",
+  "first",
+);
+/** Behind each server's address, in turn. */
+const options = fc.constantFrom<string[]>(
+  [""],
+  [""],
+  [";weight=3", ""],
+  ["", ";weight=2", ";weight=0"],
+  [";backup", ""],
+  [";weight=2", ";backup;weight=4", ";backup"],
+);
+/** Which of six servers, of which four are there; whether they are checked; a base path; how they are chosen. */
+const upstream = fc.record({
+  servers,
+  checked: fc.boolean(),
+  base: fc.constantFrom("", "", "/base"),
+  balance,
+  options,
+});
 const configs = fc.record({ web, upstreams: fc.array(upstream, { minLength: 4, maxLength: 4 }) });
 
 const asked = fc.record({
@@ -156,10 +181,13 @@ class Servers {
 }
 
 function fileOf({ web, upstreams }: Given, servers: Servers): string {
-  const [db, ...others] = upstreams.map(({ servers: places, checked, base }, at) => ({
-    servers: places.map((place) =>
-      at === 0 ? servers.address("tcp", place) : `http://${servers.address("http", place)}${base}`
-    ),
+  const [db, ...others] = upstreams.map(({ servers: places, checked, base, balance, options }, at) => ({
+    balance,
+    servers: places.map((place, nth) => {
+      const more = options[nth % options.length].replace(balance === "first" ? /;weight=[^;]*/ : /^$/, "");
+      return (at === 0 ? servers.address("tcp", place) : `http://${servers.address("http", place)}${base}`) +
+        more;
+    }),
     health: checked ? { tcp: true, interval: "100ms", timeout: "100ms", fall: 1 } : "off",
   }));
   return JSON.stringify({
@@ -192,9 +220,13 @@ async function live(sluice: Sluice, words: readonly string[]): Promise<Explanati
     else if (words[at] === "--from") query.append("from", words[++at]);
     else query.append(words[at].includes("://") ? "to" : "method", words[at]);
   }
-  const { status, body } = await sluice.get(`/explain?${query}`);
-  equal(status, 200, body);
-  return JSON.parse(body);
+  // What was asked before may not have left its server yet.
+  return await until("nobody to be at a server", async () => {
+    const { status, body } = await sluice.get(`/explain?${query}`);
+    equal(status, 200, body);
+    const said: Explanation = JSON.parse(body);
+    return said.upstream?.servers.some(({ in_use: used }) => used !== null && used > 0) ? undefined : said;
+  });
 }
 
 /** The server that gets it, given who is there: the chosen one, or the next. */

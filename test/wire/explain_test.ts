@@ -178,7 +178,7 @@ describe("sluice explain --live", () => {
       `tcp://${bind}`,
     ]);
     equal(without.status, 1);
-    match(without.stderr, /asks for the admin token; give the file that has it with -c FILE/);
+    match(without.stderr, /asks for the admin token; give --admin-token, SLUICE_ADMIN_TOKEN, or the file/);
     sluice.signal("SIGTERM");
     equal(await sluice.exit(), 0);
   });

@@ -2,10 +2,12 @@
 // from there on, in front of every kind of listener; and what is no header ends with a reason of its own.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { IP4, IP6, latin1, LOCAL, PATHS, PROXIED, sealed, tlv, v2 } from "../proto/proxy_fixture.ts";
+import { Proxy } from "../../src/proto/proxy_header.ts";
+import { IP4, IP6, latin1, LOCAL, PATHS, PROXIED, read, sealed, tlv, v2 } from "../proto/proxy_fixture.ts";
+import { Random } from "../sim/random.ts";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
-import type { Sluice } from "../support/executable.ts";
+import type { AccessLine, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as answerOk } from "../support/http_origin.ts";
 import { HttpPeer, statusOf, valuesOf } from "../support/http_peer.ts";
@@ -38,18 +40,25 @@ async function withTcp(test: (sluice: Sluice) => Promise<void>, options: Options
   }, test);
 }
 
+type Told = AccessLine & { readonly proxy?: string };
+
 /** The client of the only connection, which said something to the echo behind a header. */
 async function clientTold(sluice: Sluice, header: Uint8Array, where?: Where): Promise<string | null> {
   const count = sluice.records.length + 1;
+  let own = "";
   {
     using client = await Peer.connect(where ?? sluice.port());
     await client.send(header);
     strictEqual(await client.ask("hello"), "hello");
     client.end();
     await client.ending();
+    own = client.address;
   }
-  const record = (await sluice.ended(count))[count - 1];
+  const record: Told = (await sluice.ended(count))[count - 1];
   strictEqual(record.reason, "finished");
+  const isUnix = typeof where === "object",
+    itself = record.client === own || (isUnix && record.client === "unix:");
+  if (!isUnix) strictEqual(record.proxy, itself ? undefined : own);
   deepStrictEqual([record.up_bytes, record.down_bytes], [5, 5]); // the header is none of the client's bytes
   return record.client;
 }
@@ -220,6 +229,47 @@ describe("what is no header ends with", () => {
       strictEqual((await sluice.metrics()).get(ended), 1);
     }));
 });
+
+describe("hostile headers", () => {
+  it("end as the reader of headers says, wherever they are cut", () =>
+    withTcp(async (sluice) => {
+      const random = new Random(23),
+        seeds = [V1, v2(PROXIED, 0x11, [...IP4, ...tlv(5, [1])]), sealed(PROXIED, 0x21, IP6)];
+      const wanted = new Map<string, string[]>();
+      const one = async (): Promise<void> => {
+        const bytes = random.pick(seeds).slice();
+        for (let changes = random.between(1, 3); changes > 0; changes--) {
+          bytes[random.below(bytes.length)] = random.oneIn(2)
+            ? random.below(256)
+            : random.pick(latin1(" :.\r\n0fP"));
+        }
+        const said = read(bytes), cut = random.below(bytes.length);
+        using client = await Peer.connect(sluice.port());
+        // What is refused at its first bytes is reset before all of it is sent.
+        await client.send(bytes.subarray(0, cut)).catch(() => {});
+        await client.send(bytes.subarray(cut)).catch(() => {});
+        client.end();
+        await client.ending();
+        wanted.set(client.address, REASONS_OF[said.verdict]);
+      };
+      for (let round = 0; round < 15; round++) await Promise.all(Array.from({ length: 10 }, one));
+      const records: Told[] = await sluice.ended(150);
+      for (const { client, proxy, reason } of records) {
+        const allowed = wanted.get(proxy ?? client ?? "") ?? [];
+        ok(allowed.includes(reason), `${client}: ${reason} is none of ${allowed.join(", ")}`);
+      }
+      ok(records.some(({ proxy }) => proxy !== undefined), "some are headers all the same");
+    }));
+});
+
+/** By verdict. A client that ends its stream and is reset may be told as one that broke off. */
+const REASONS_OF: Record<Proxy, string[]> = {
+  [Proxy.NeedMore]: ["client_gone", "client_reset"],
+  [Proxy.Found]: ["finished", "client_reset"],
+  [Proxy.Missing]: ["proxy_missing"],
+  [Proxy.Malformed]: ["proxy_malformed"],
+  [Proxy.TooLong]: ["proxy_too_long"],
+};
 
 describe("behind a header", () => {
   it("a request knows its client: X-Forwarded-For, routes by client, the log, on every request", async () => {

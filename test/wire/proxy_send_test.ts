@@ -8,6 +8,7 @@ import { helloOf, record, serverName } from "../proto/hello_fixture.ts";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
 import type { Sluice } from "../support/executable.ts";
+import { Datagrams } from "../support/datagrams.ts";
 import { Folder } from "../support/folder.ts";
 import { ok as answerOk } from "../support/http_origin.ts";
 import { HttpPeer, statusOf } from "../support/http_peer.ts";
@@ -354,6 +355,70 @@ describe("HTTP servers", () => {
         await client.ending();
       }
     }, { listener: { bind: "http://127.0.0.1:0" } }));
+});
+
+describe("UDP servers", () => {
+  const config = (address: string, send: Send, more: object = {}) => ({
+    listeners: { it: { bind: "udp://127.0.0.1:0", to: "app", udp: { idle: "300ms" } } },
+    upstreams: { app: { servers: address, health: "off", "send-proxy": send, ...more } },
+  });
+
+  it("are told by a header in front of the first datagram of a session, and of no other", async () => {
+    using server = await Datagrams.open();
+    await withConfig(config(server.address, FULL), async (sluice) => {
+      const ids = new Set<string>();
+      for (let round = 0; round < 3; round++) {
+        using client = await Datagrams.open();
+        client.send("first", sluice.port());
+        const { bytes, from } = await server.next();
+        const header = bytes.subarray(0, -5), said = read(header, header.length, true);
+        strictEqual(bytes.subarray(-5).toString(), "first");
+        deepStrictEqual([said.verdict, said.bytes], [Proxy.Found, header.length]);
+        strictEqual(said.source, client.address);
+        strictEqual(said.destination, `127.0.0.1:${sluice.port()}`);
+        ids.add(fieldsOf(said).get(UNIQUE_ID) ?? "");
+        for (const text of ["second", "third"]) {
+          client.send(text, sluice.port());
+          strictEqual((await server.next()).bytes.toString(), text);
+        }
+        server.send("answer", from.port);
+        strictEqual((await client.next()).bytes.toString(), "answer");
+      }
+      strictEqual(ids.size, 3);
+      for (const { up_bytes: up, down_bytes: down } of await sluice.ended(3)) {
+        deepStrictEqual([up, down], [16, 6]);
+      }
+    });
+  });
+
+  it("once more in each session; and a first datagram that has no room for it is dropped and counted", async () => {
+    using server = await Datagrams.open();
+    await withConfig(config(server.address, "v2"), async (sluice) => {
+      using client = await Datagrams.open();
+      client.send(new Uint8Array(65_507), sluice.port());
+      client.send("small", sluice.port());
+      const { bytes } = await server.next();
+      strictEqual(read(bytes.subarray(0, -5), bytes.length - 5, true).source, client.address);
+      strictEqual((await sluice.ended(1))[0].reason, "out_of_resources");
+      await sluice.ended(2);
+      client.send("again", sluice.port());
+      const { bytes: next } = await server.next();
+      strictEqual(read(next.subarray(0, -5), next.length - 5, true).source, client.address);
+      const { totals } = await sluice.status();
+      strictEqual(totals.datagrams.dropped.unsent, 1);
+      await sluice.ended(3);
+    });
+  });
+
+  it("are checked by a datagram that is nobody's", async () => {
+    using server = await Datagrams.open();
+    const header = Buffer.from(sealed(LOCAL, 0, []));
+    server.reply = ({ bytes }) => bytes.equals(Buffer.concat([header, Buffer.from("PING")])) ? ["PONG"] : [];
+    const health = { send: "PING", expect: "PONG", interval: "200ms", timeout: "200ms", fall: 1 };
+    await withConfig(config(server.address, { version: "v2", crc32c: true }, { health }), async (sluice) => {
+      await sluice.line("health", /is up/);
+    });
+  });
 });
 
 describe("health checks", () => {

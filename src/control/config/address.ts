@@ -46,10 +46,17 @@ export interface Target {
   readonly base: string;
   /** Connections in use at once; 0: no limit. */
   readonly maxConnections: number;
+  /** Its share beside the others'; 0: it gets nothing new. */
+  readonly weight: number;
+  /** Only for when none of the others is to be had. */
+  readonly backup: boolean;
 }
 
-const TARGET_OPTIONS = ["max-connections"];
-const TARGET_OPTIONS_LATER = ["weight", "backup"];
+type Options = Pick<Target, "maxConnections" | "weight" | "backup">;
+
+const TARGET_OPTIONS = ["max-connections", "weight", "backup"];
+/** 0: nothing new goes there. */
+export const SERVER_WEIGHT: Range = { min: 0, max: 256 };
 /** Connections to one server at once. */
 export const SERVER_CONNECTIONS: Range = { min: 1, max: 1_000_000 };
 
@@ -104,9 +111,9 @@ export function portOf(scheme: string): number {
 
 /**
  * Reads one server: `10.0.0.1:9001`, `[::1]:9001`, `[fe80::1%eth0]:9001`, `name:9001`, `unix:/path`,
- * `http://name:9001/base` and `https://`, `tls://name:9001`, and behind it options as `;max-connections=500`.
- * Ports 1 to 65535; 80 for http:// and 443 for https:// if there is none. @returns the server, or what was
- * expected; the options weight and backup are known but not supported.
+ * `http://name:9001/base` and `https://`, `tls://name:9001`, and behind it options: `;weight=3;backup`,
+ * `;max-connections=500`. Ports 1 to 65535; 80 for http:// and 443 for https:// if there is none. @returns the
+ * server, or what was expected.
  */
 export function readTarget(text: string): Reading<Target> {
   const flaw = unreadable(text);
@@ -118,13 +125,13 @@ export function readTarget(text: string): Reading<Target> {
     );
   }
   const [bare, ...options] = text.split(";");
-  const maxConnections = readTargetOptions(options, bare);
-  if (!maxConnections.ok) return maxConnections;
+  const given = readTargetOptions(options, bare);
+  if (!given.ok) return given;
   const target = readBareTarget(bare);
-  return target.ok ? taken({ ...target.value, maxConnections: maxConnections.value }) : target;
+  return target.ok ? taken({ ...target.value, ...given.value }) : target;
 }
 
-function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
+function readBareTarget(text: string): Reading<Omit<Target, keyof Options>> {
   const scheme = text.startsWith("unix:") ? undefined : schemeOf(text);
   if (scheme === "http" || scheme === "https") return readHttpTarget(text, scheme);
   const rest = scheme === undefined ? text : text.slice(scheme.length + "://".length);
@@ -148,7 +155,7 @@ function readBareTarget(text: string): Reading<Omit<Target, "maxConnections">> {
   return meant === undefined ? address : refused(address.what, `write ${scheme}://${meant}`);
 }
 
-function readHttpTarget(text: string, scheme: "http" | "https"): Reading<Omit<Target, "maxConnections">> {
+function readHttpTarget(text: string, scheme: "http" | "https"): Reading<Omit<Target, keyof Options>> {
   const { authority, rest } = splitAuthority(text);
   const address = readHostPort(withPort(authority, scheme), "target");
   if (!address.ok) return address;
@@ -163,18 +170,27 @@ function readHttpTarget(text: string, scheme: "http" | "https"): Reading<Omit<Ta
   return taken({ address: address.value, tls: scheme === "https", base: rest.replace(/\/+$/, "") });
 }
 
-/** The limit of connections among the options; 0 if there is none. */
-function readTargetOptions(options: readonly string[], bare: string): Reading<number> {
-  let most = 0;
+/** The options behind a target, `NAME=VALUE` or `backup`, each at most once. */
+function readTargetOptions(options: readonly string[], bare: string): Reading<Options> {
+  const given = new Map<string, number>();
   for (const option of options) {
     const [name, ...values] = option.split("=");
     if (!TARGET_OPTIONS.includes(name)) return refuseOption(name, bare);
-    const reading = readCount(values.join("="), SERVER_CONNECTIONS);
+    if (given.has(name)) return refused(`option ${quoted(name)} is given twice`, "leave one of them out");
+    if (name === "backup") {
+      if (values.length > 0) return refused('option "backup" takes no value', "write ;backup");
+      given.set(name, 1);
+      continue;
+    }
+    const reading = readCount(values.join("="), name === "weight" ? SERVER_WEIGHT : SERVER_CONNECTIONS);
     if (!reading.ok) return refused(`${name}: ${reading.what}`, reading.remedy);
-    if (most !== 0) return refused(`option ${quoted(name)} is given twice`, "leave one of them out");
-    most = reading.value;
+    given.set(name, reading.value);
   }
-  return taken(most);
+  return taken({
+    maxConnections: given.get("max-connections") ?? 0,
+    weight: given.get("weight") ?? 1,
+    backup: given.has("backup"),
+  });
 }
 
 /**
@@ -350,12 +366,9 @@ export function unreadable(text: string): Reading<never> | undefined {
 }
 
 function refuseOption(name: string, bare: string): Reading<never> {
-  if (TARGET_OPTIONS_LATER.includes(name)) {
-    return refused(`option ${quoted(name)} is ${NOT_SUPPORTED}`, `write ${shown(bare)}`);
-  }
   return refused(
     `unknown option ${quoted(name)}`,
-    didYouMean(name, [...TARGET_OPTIONS, ...TARGET_OPTIONS_LATER], `write ${shown(bare)}`),
+    didYouMean(name, TARGET_OPTIONS, `write ${shown(bare)}`),
   );
 }
 

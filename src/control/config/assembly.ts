@@ -38,7 +38,13 @@ interface Shared {
 const NOWHERE = "192.0.2.1:1";
 /** Flags that only UDP has, and those that it has not: shared ones are for the others. */
 const UDP_FLAGS = ["--udp-idle", "--responses"];
-const STREAM_FLAGS = ["--tunnel-idle", "--client-idle", "--server-idle", "--connect-timeout"];
+const STREAM_FLAGS = [
+  "--tunnel-idle",
+  "--client-idle",
+  "--server-idle",
+  "--connect-timeout",
+  "--bandwidth-per-connection",
+];
 /** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
 const CERTIFICATE_FLAGS = ["--cert", "--key"];
 /** Flags whose values are entries of a list. */

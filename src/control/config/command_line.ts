@@ -29,9 +29,7 @@ export const FLAGS: readonly Flag[] = KEYS.flatMap((key) => {
 });
 
 /** Flags that are designed but not supported in this version. All take a value. */
-export const FLAGS_LATER: readonly string[] = [
-  "--bandwidth-per-connection",
-];
+export const FLAGS_LATER: readonly string[] = [];
 
 const FLAG_BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));
 const QUESTIONS = ["--help", "--version"];

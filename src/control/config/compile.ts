@@ -6,10 +6,12 @@ import { ACCESS_SHARE_ALL, checkPlan, makePlan, type Plan, ProbeKind } from "../
 import type { Directory } from "../directory.ts";
 import { addressText, authorityOf, encodeAddress } from "./address.ts";
 import { ArenaWriter, type Span } from "./arena.ts";
+import { placeBalance, type PlacedBalance, writeBalance } from "./compile_balance.ts";
 import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
 import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
+import { type PlacedPaces, placePaces } from "./compile_paces.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
 import { type PlacedSni, placeSni, type SniOwner } from "./compile_sni.ts";
 import { toldOfTls } from "./compile_tls.ts";
@@ -54,11 +56,14 @@ interface Places {
   readonly https: PlacedHttps;
   readonly pages: PlacedPages;
   readonly sni: PlacedSni;
+  readonly paces: PlacedPaces;
   readonly guards: PlacedGuards;
   readonly lines: PlacedLines;
   readonly left: LeftNames;
   /** Routers in the order of the listeners. */
   readonly routes: CompiledRoutes;
+  /** In the order of the upstreams. */
+  readonly balance: readonly PlacedBalance[];
   /** Names as the access log has them, in the order of the parts; of routes by number. */
   readonly logNames: {
     readonly listeners: readonly Span[];
@@ -135,7 +140,9 @@ function placeBytes(
     pages: placePages(arena, [...parts.listeners.values()], config["page-files"]),
     lines,
     routes,
+    balance: placeBalance(arena, parts.upstreams, servers),
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
+    paces: placePaces([...parts.listeners.values()]),
     guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
@@ -171,7 +178,7 @@ function emptyPlan(
   { config, generation, sockets }: CompileInput,
   identities: Identities,
   { servers, probes }: Parts,
-  { trusted, pages, lines, routes, sni, guards }: Places,
+  { trusted, pages, lines, routes, sni, guards, paces }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
@@ -185,6 +192,7 @@ function emptyPlan(
     trusted: trusted.at.length,
     routing: routes.sizes,
     sni: sni.sizes,
+    paces: paces.sizes,
     guards: guards.sizes,
     pages: pages.sizes,
     lines: lines.sizes,
@@ -198,7 +206,7 @@ function writeListeners(
   plan: Plan,
   { config, sockets }: CompileInput,
   { listeners, upstreams }: Parts,
-  { trusted, https, pages, routes, sni, guards, logNames }: Places,
+  { trusted, https, pages, routes, sni, guards, paces, logNames }: Places,
 ): void {
   for (const socket of sockets) {
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
@@ -219,6 +227,7 @@ function writeListeners(
   plan.trustedAt.set(trusted.at);
   routes.fill(plan.routing);
   sni.fill(plan.sni);
+  paces.fill(plan.paces);
   guards.fill(plan.guards);
   pages.fill(plan.pages);
   logNames.routes.forEach(({ at, bytes }, route) => {
@@ -227,9 +236,10 @@ function writeListeners(
   });
 }
 
-function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places): void {
+function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames, balance }: Places): void {
   let member = 0;
-  upstreams.forEach(({ number, configured, servers }, index) => {
+  upstreams.forEach((upstream, index) => {
+    const { number, configured, servers } = upstream;
     const { timeouts, "keep-alive": { "max-idle": most, idle } } = configured;
     plan.upstreamFirst[number] = member;
     plan.upstreamCount[number] = servers.length;
@@ -247,6 +257,7 @@ function writeUpstreams(plan: Plan, { upstreams }: Parts, { logNames }: Places):
     plan.upstreamNameAt[number] = logNames.upstreams[index].at;
     plan.upstreamNameBytes[number] = logNames.upstreams[index].bytes;
     for (const server of servers) plan.upstreamMember[member++] = server;
+    writeBalance(plan, upstream, balance[index]);
   });
 }
 
@@ -266,6 +277,8 @@ function writeServers(plan: Plan, { servers }: Parts, places: Places): void {
     plan.serverAuthorityAt[number] = authority.at;
     plan.serverAuthorityBytes[number] = authority.bytes;
     plan.serverConnectionsMax[number] = configured["max-connections"];
+    plan.serverWeightMore[number] = configured.weight - 1;
+    plan.serverBackup[number] = configured.backup ? 1 : 0;
   });
 }
 

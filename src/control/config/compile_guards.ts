@@ -67,11 +67,11 @@ export function placeGuards(
 
 /** What a listener's limits need to have counted. */
 export function tracksOf({ limits }: Configured): Tracks {
-  const { connections, "new-connections": fresh } = limits;
-  if (limits["connections-per-source"] !== undefined || limits["new-connections-per-source"] !== undefined) {
-    return Tracks.Sources;
-  }
-  return connections !== undefined || fresh !== undefined ? Tracks.Listener : Tracks.Nothing;
+  const ofSource = limits["connections-per-source"] ?? limits["new-connections-per-source"] ??
+    limits["bandwidth-per-source"];
+  if (ofSource !== undefined) return Tracks.Sources;
+  const ofAll = limits.connections ?? limits["new-connections"] ?? limits.bandwidth;
+  return ofAll === undefined ? Tracks.Nothing : Tracks.Listener;
 }
 
 /** Bits of addresses that make a source of a listener. */

@@ -100,6 +100,7 @@ export function writeListener(
   plan.listenerWriteStallMs[number] = timeouts["write-stall"];
   plan.listenerHalfClosedMs[number] = timeouts["half-closed"];
   plan.listenerTls[number] = profile;
+  plan.listenerPort[number] = port;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
   const proxies = trusted.proxies.get(name) ?? NOBODY;
   plan.listenerProxyFirst[number] = proxies.first;
@@ -118,7 +119,6 @@ export function writeListener(
     return;
   }
   plan.listenerProtocol[number] = Protocol.Http;
-  plan.listenerPort[number] = port;
   plan.listenerClientIdleMs[number] = timeouts["client-idle"];
   plan.listenerRequestHeadMs[number] = timeouts["request-head"];
   plan.listenerBodyStallMs[number] = timeouts["body-stall"];

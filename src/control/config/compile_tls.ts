@@ -64,10 +64,11 @@ function hostOf(address: Address): string {
   }
 }
 
-/** What the built-in lines of the access log may have to tell. */
+/** What the built-in lines of the access log may have to tell besides. */
 export function toldOfTls({ listeners }: Config): TlsTold {
   const ends = Object.values(listeners).filter(endsTls);
   return {
+    proxies: Object.values(listeners).some(({ "accept-proxy": proxies }) => proxies.length > 0),
     ends: ends.length > 0,
     names: ends.length > 0 || Object.values(listeners).some(({ sni }) => sni !== undefined),
     asks: ends.some(({ tls }) => tls !== undefined && tls.client.mode !== "off"),

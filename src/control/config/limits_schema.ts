@@ -2,6 +2,7 @@
 // What lists read from files is list_files.ts's.
 import * as z from "zod";
 import { BUCKET_MS_MAX } from "../../shared/buckets.ts";
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
 import { quoted, type Reading, refused, taken } from "./errors.ts";
 import { count, countDoc, give, key, oneOrList, text } from "./keys.ts";
@@ -73,7 +74,6 @@ const prefixes = () => ({
 });
 
 const perSource = z.union([
-  count(CONNECTIONS).transform((count): PerSource => ({ count, prefix4: undefined, prefix6: undefined })),
   z.strictObject({
     count: key(count(CONNECTIONS), {
       description: "connections of one source at once",
@@ -85,6 +85,7 @@ const perSource = z.union([
     prefix4,
     prefix6,
   })),
+  count(CONNECTIONS).transform((count): PerSource => ({ count, prefix4: undefined, prefix6: undefined })),
 ]);
 
 const BURST: Range = { min: 1, max: 1_000_000 };
@@ -167,6 +168,7 @@ export const limits = z.strictObject({
     defaultText: "no limit",
     short: "rate",
   }),
+  ...BANDWIDTHS,
   refuse: key(z.enum(REFUSE_WORDS).prefault("reset"), {
     description:
       "how a connection ends that limits or lists refuse: reset costs nothing more; close leaves a " +

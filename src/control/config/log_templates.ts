@@ -50,6 +50,7 @@ const NAMES: Readonly<Record<string, Told>> = {
   client: Told.Client,
   "client.address": Told.ClientAddress,
   "client.port": Told.ClientPort,
+  proxy: Told.Proxy,
   protocol: Told.Protocol,
   method: Told.Method,
   target: Told.Target,
@@ -196,12 +197,18 @@ const JSON_UDP = fields(
 const COMBINED = '{client.address} - - [{time.clf}] "{request_line}" {status} {down_bytes} ' +
   '"{request.referer}" "{request.user-agent}"';
 
-/** What the built-in lines tell of TLS, if there is something to tell: nothing of a client that came without. */
-const OF_TLS: readonly {
+/** What the built-in lines tell of PROXY headers and of TLS, if there is something to tell: nothing of a client that
+ * came without. */
+const BESIDES: readonly {
   readonly when: keyof TlsTold;
   readonly text: LinePiece;
   readonly json: LinePiece;
 }[] = [
+  {
+    when: "proxies",
+    text: value(Told.Proxy, " proxy=", "", ""),
+    json: value(Told.Proxy, ',"proxy":"', '"', ""),
+  },
   {
     when: "ends",
     text: value(Told.Tls, " tls=", "", ""),
@@ -219,18 +226,19 @@ const OF_TLS: readonly {
   },
 ];
 
-/** Whether listeners end TLS, whether names are known by which clients ask, since TLS ends or is passed on by name,
+/** Whether proxies introduce clients, whether listeners end TLS, whether names are known by which clients ask, since TLS ends or is passed on by name,
  * and whether certificates of clients are asked for. */
 export interface TlsTold {
+  readonly proxies: boolean;
   readonly ends: boolean;
   readonly names: boolean;
   readonly asks: boolean;
 }
-const NO_TLS: TlsTold = { ends: false, names: false, asks: false };
+const NO_TLS: TlsTold = { proxies: false, ends: false, names: false, asks: false };
 
-/** The same line with what is told of TLS, before how it ended. */
+/** The same line with what is told besides, before how it ended. */
 function withTls({ json, pieces }: LineTemplate, tls: TlsTold): LineTemplate {
-  const more = OF_TLS.filter(({ when }) => tls[when]).map((told) => json ? told.json : told.text);
+  const more = BESIDES.filter(({ when }) => tls[when]).map((told) => json ? told.json : told.text);
   const at = pieces.findIndex(({ told }) => told === Told.Reason);
   return { json, pieces: [...pieces.slice(0, at), ...more, ...pieces.slice(at)] };
 }

@@ -10,6 +10,7 @@ import {
 } from "../../base/limits.ts";
 import { SendProxy } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
+import { beginProxy, finishProxy } from "../../proto/proxy_print.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
@@ -22,6 +23,9 @@ import type { ListFiles } from "./list_files.ts";
 import { sendProxyBits } from "./proxy_schema.ts";
 import type { Config } from "./schema.ts";
 import type { Server as ConfiguredServer } from "./upstream_schema.ts";
+
+/** A header without addresses; its writer asks for room for the longest ones. */
+const LOCAL_BYTES_MAX = 256;
 
 /** A listening socket that is open. */
 export interface OpenSocket {
@@ -176,6 +180,8 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
         target: addressText(target.address) + target.base,
         address: addressText(address),
         probe,
+        weight: target.weight,
+        backup: target.backup,
       });
     }
     upstreams.push({ number, name, configured, servers: members });
@@ -289,13 +295,16 @@ function addProbe(
   { sendsProxy, datagrams }: { readonly sendsProxy: number; readonly datagrams: boolean },
 ): number {
   const { http, interval, timeout, fall, rise } = check;
-  const send = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
+  const own = http === undefined ? check.send : requestOf(http, authorityOf(target.address, target.tls));
+  const sends = datagrams ? 0 : sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
+  const send = datagrams && sendsProxy !== 0
+    ? localDatagram(own, (sendsProxy & SendProxy.Checksum) !== 0)
+    : own;
   const expect = check.expect === undefined
     ? ""
     : check.expect.kind + hex(check.expect.kind === "text" ? check.expect.bytes : check.expect.source);
   const statuses = http === undefined ? "" : hex(statusSet(http.statuses));
   const socket = probeSocketOf(how);
-  const sends = sendsProxy & (SendProxy.Version | SendProxy.Checksum); // the rest is about clients
   const asked = [
     sends,
     session.profile,
@@ -318,6 +327,14 @@ function addProbe(
     probes.set(key, { number, check, address, send, datagrams, session, sends, socket, servers: [server] });
   }
   return number;
+}
+
+/** A datagram behind a PROXY header that says that it is nobody's. */
+function localDatagram(datagram: Uint8Array, checksum: boolean): Uint8Array {
+  const whole = new Uint8Array(LOCAL_BYTES_MAX + datagram.length);
+  const end = finishProxy(whole, 0, beginProxy(whole, 0, LOCAL_BYTES_MAX, -1, true), checksum);
+  whole.set(datagram, end);
+  return whole.subarray(0, end + datagram.length);
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,6 +1,8 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
 import { addressText } from "./address.ts";
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
+import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { upstreamsOf } from "./leads.ts";
@@ -9,8 +11,8 @@ import type { Config } from "./schema.ts";
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
-const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle"];
-const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "queue"];
+const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle", "write-stall", "half-closed"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queue"];
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
@@ -84,9 +86,10 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...(listener.to === undefined ? [error([...path, "to"], "missing", "write UPSTREAM")] : []),
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
+    ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
+    ...written(raw, [...path, "limits"], Object.keys(BANDWIDTHS), `for udp:// it is ${NOT_SUPPORTED}`),
     ...written(raw, [...path, "limits"], ["refuse"], "udp:// has nothing to end: datagrams are dropped"),
-    ...written(raw, [...path, "limits"], LIMITS_BANDWIDTH, `for udp:// it is ${NOT_SUPPORTED}`),
   ];
 }
 
@@ -143,29 +146,37 @@ function ofUpstream(
 ): Finding[] {
   const path = ["upstreams", name], tcp = users?.get("tcp"), http = users?.get("http");
   const udp = users?.get("udp");
-  if (users === undefined) return [];
+  const balanced = checkBalance(name, upstream, http !== undefined, tcp ?? udp, raw);
+  if (users === undefined) return balanced;
   const isAlone = tcp === undefined && http === undefined;
   const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, isAlone, raw);
   if (isAlone) {
     return [
+      ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
+      ...written(raw, path, ["socket"], FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
+      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
-  return [...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
+  return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
 }
 
 /** Servers that get datagrams. */
 function ofDatagramServers(
   name: string,
-  { servers, tls, "send-proxy": sends }: Config["upstreams"][string],
+  { servers, tls, "send-proxy": told }: Config["upstreams"][string],
   udp: string,
   isAlone: boolean,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
+  const isOld = told?.version === "v1";
+  const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
+  const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
+  const sources = written(raw, path, ["source"], FOR_STREAMS);
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -177,13 +188,10 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  if (sends?.version === "v1") {
-    const what = `version 1 has no word for UDP, and listener ${quoted(udp)} is for udp://`;
-    const at = typeof valueAt(raw, [...path, "send-proxy"]) === "string" ? [] : ["version"];
-    findings.push(error([...path, "send-proxy", ...at], what, "write v2"));
-  }
-  if (sends?.tls === true && isAlone) {
-    findings.push(error([...path, "send-proxy", "tls"], `only udp:// leads here, ${NO_TLS}`, "leave it out"));
+  findings.push(...sources, ...forOld);
+  if (told?.tls === true && isAlone) {
+    const path = ["upstreams", name, "send-proxy", "tls"];
+    findings.push(error(path, `only udp:// leads here, ${NO_TLS}`, "leave it out"));
   }
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
   const what = `listener ${quoted(udp)} is for udp://, ${NO_TLS}`;

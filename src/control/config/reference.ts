@@ -1,6 +1,6 @@
 // docs/reference.md: every key of the file and every flag, from the schema.
 import { FLAGS } from "./command_line.ts";
-import { helpText } from "./help.ts";
+import { helpText, verbHelp } from "./help.ts";
 import type { KeyDoc } from "./keys.ts";
 import { type Key, KEYS } from "./schema.ts";
 import { VERBS } from "./verbs.ts";
@@ -55,6 +55,14 @@ export function referencePage(): string {
     "| --- | --- |",
     ...VERBS.map(({ name, summary }) => `| \`sluice ${name}\` | ${cell(summary)} |`),
     "",
+    ...VERBS.filter(({ flags }) => flags.length > 0).flatMap((verb) => [
+      `### \`sluice ${verb.name}\``,
+      "",
+      "```",
+      verbHelp(verb).trimEnd(),
+      "```",
+      "",
+    ]),
   ].join("\n");
 }
 

@@ -88,7 +88,7 @@ export function readAdmin(input: string): Reading<Admin> {
 }
 
 /** What an HTTP Authorization field can carry. The text itself is never repeated. */
-function readToken(input: string): Reading<string> {
+export function readToken(input: string): Reading<string> {
   if (input === "") return refused("empty", "write the token");
   if (input.length > TOKEN_CHARACTERS_MAX) {
     return refused(`longer than ${TOKEN_CHARACTERS_MAX} characters`, "choose a shorter token");
@@ -182,7 +182,6 @@ const listener = z.strictObject({
   deny,
   limits: key(limits.prefault({}), {
     description: "how many connections clients may have, and how fast",
-    later: ["bandwidth", "bandwidth-per-connection", "bandwidth-per-source"],
   }),
   "accept-proxy": key(proxies.optional(), {
     description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
@@ -307,7 +306,6 @@ const file = key(
           description: "a group of servers, by name",
           short: "servers",
           later: [
-            "slow-start",
             "outlier",
             "retry",
             "sticky",

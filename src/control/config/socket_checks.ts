@@ -44,7 +44,7 @@ function ofListener(name: string, { bind, socket }: Config["listeners"][string],
   );
   return [
     ...(unix === 0 ? written(raw, path, FILE_KEYS, "only unix: has it") : []),
-    ...(unix === bind.length ? written(raw, path, NOT_FILE_KEYS, "for unix: it is nothing") : []),
+    ...(unix === bind.length ? written(raw, path, NOT_FILE_KEYS, "unix: does not have it") : []),
     ...(socket.v6only === true && unix < bind.length && !six
       ? [error([...path, "v6only"], "the listener has no address of IPv6")]
       : []),
@@ -60,8 +60,8 @@ function ofUpstream(
   const findings: Finding[] = [];
   if (servers.every(({ address }) => address.kind === "unix")) {
     findings.push(
-      ...written(raw, path, ["source"], "for unix: it is nothing"),
-      ...written(raw, [...path, "socket"], [...NOT_FILE_KEYS], "for unix: it is nothing"),
+      ...written(raw, path, ["source"], "unix: does not have it"),
+      ...written(raw, [...path, "socket"], [...NOT_FILE_KEYS], "unix: does not have it"),
     );
   }
   if (source === "client" && kept["max-idle"] > 0) {

@@ -1,7 +1,7 @@
 // The part of the schema that is about sockets: what listening ones are made with, which accepted ones inherit,
 // and what connections to servers are.
 import * as z from "zod";
-import { type Reading, refused } from "./errors.ts";
+import { quoted, type Reading, refused, taken } from "./errors.ts";
 import { count, countDoc, duration, durationDoc, key, size, sizeDoc, text } from "./keys.ts";
 import {
   BACKLOG,
@@ -31,13 +31,18 @@ function seconds(range: Range) {
   return text((input): Reading<number> => readSeconds(input, range));
 }
 
+/** A silence, or off. */
+function readAsks(input: string): Reading<KeepAliveProbes | "off"> {
+  if (input === "off") return taken("off");
+  if (["0", "0s", "no", "none", "never", "false"].includes(input)) {
+    return refused(`${quoted(input)} is no silence`, 'did you mean "off"?');
+  }
+  const idle = readSeconds(input, KEEP_ALIVE_MS);
+  return idle.ok ? taken({ idle: idle.value, interval: undefined, count: undefined }) : idle;
+}
+
 const probes = z.union([
-  z.literal("off"),
-  seconds(KEEP_ALIVE_MS).transform((idle): KeepAliveProbes => ({
-    idle,
-    interval: undefined,
-    count: undefined,
-  })),
+  text(readAsks),
   z.strictObject({
     idle: key(seconds(KEEP_ALIVE_MS), {
       description: "silence after which the first question is asked",

@@ -102,10 +102,37 @@ export function readRate(text: string, range: Range): Reading<Rate> {
 
 /**
  * Reads a rate of bytes: `10MiB/s`, `1GB/h`.
- * @returns the bytes within `range` and their window in milliseconds, or what was expected.
+ * @returns the bytes and their window in milliseconds, bytes per second within `range`; or what was expected.
  */
 export function readByteRate(text: string, range: Range): Reading<Rate> {
-  return rate(text, "10MiB/s or 500kB/s", (amount) => readSize(amount, range));
+  const meant = byteRateMeant(text);
+  if (meant !== undefined) return refused(`${quoted(text)} is no rate of bytes`, `write ${meant}`);
+  if (["off", "no", "none", "unlimited"].includes(text)) {
+    return refused(`${quoted(text)} is no rate`, "leave it out for no limit");
+  }
+  const reading = rate(text, "10MiB/s or 500kB/s", (amount) => {
+    const size = readSize(amount, ANY_SIZE);
+    // What is said of a size holds for the whole.
+    return size.ok ? size : refused(size.what, size.remedy.replace(/(\d[kKMGT]?i?B)\b/g, "$1/s"));
+  });
+  if (!reading.ok) return readSize(text, ANY_SIZE).ok ? refused(reading.what, `write ${text}/s`) : reading;
+  const { amount, windowMs } = reading.value;
+  const inRange = within(text, amount * SECOND_MS / windowMs, range, (bytes) => `${formatSize(bytes)}/s`);
+  return inRange.ok ? reading : inRange;
+}
+
+const SECOND_MS = 1_000;
+const ANY_SIZE: Range = { min: 0, max: Infinity };
+
+/** Networks are sold in bits: `10Mbit/s`, `1Gbps`, as bytes. */
+function byteRateMeant(text: string): string | undefined {
+  const [, digits, prefix, , window] =
+    /^([0-9]{1,9})([kKMG]?)(bit|bits|b|bps)(?:\/?(s|sec)|ps)?$/.exec(text) ?? [];
+  if (digits === undefined || (window === undefined && !text.endsWith("ps") && !text.endsWith("it"))) {
+    return undefined;
+  }
+  const bits = Number(digits) * { "": 1, k: 1e3, K: 1e3, M: 1e6, G: 1e9 }[prefix]!;
+  return `${formatSize(Math.ceil(bits / 8))}/s`;
 }
 
 /** Reads a count: decimal digits only. @returns a whole number within `range`, or what was expected. */

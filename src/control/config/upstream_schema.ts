@@ -1,6 +1,7 @@
 // The part of the schema that is about upstreams: their servers, and how they are used.
 import * as z from "zod";
 import { type Address, readTarget, SERVER_CONNECTIONS, type Target } from "./address.ts";
+import { backup, balance, RULES, slowStart, weight } from "./balance_schema.ts";
 import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
@@ -19,6 +20,9 @@ export interface Server {
   readonly base: string;
   /** Of all reactors; 0: no limit. */
   readonly "max-connections": number;
+  /** 0: it gets nothing new. */
+  readonly weight: number;
+  readonly backup: boolean;
 }
 
 /** Connections to servers that are kept for the next request. */
@@ -53,8 +57,8 @@ const keepAlive = z.union([
   }).transform((value): KeepAlive => value),
 ]).prefault({});
 
-function serverOf({ address, tls, base, maxConnections }: Target): Server {
-  return { address, tls, base, "max-connections": maxConnections };
+function serverOf({ address, tls, base, maxConnections, weight, backup }: Target): Server {
+  return { address, tls, base, "max-connections": maxConnections, weight, backup };
 }
 
 const serverText = text(readTarget).transform(serverOf);
@@ -73,19 +77,25 @@ const server = key(
         defaultText: "no limit",
         ...countDoc(SERVER_CONNECTIONS),
       }),
-    }).transform(({ address, "max-connections": most }): Server => {
-      return serverOf({ ...address, maxConnections: most ?? address.maxConnections });
+      weight,
+      backup,
+    }).transform(({ address, "max-connections": most, weight, backup }): Server => {
+      return serverOf({
+        ...address,
+        maxConnections: most ?? address.maxConnections,
+        weight: weight ?? address.weight,
+        backup: backup ?? address.backup,
+      });
     }),
   ]),
-  { description: "one server", placeholder: "TARGET", later: ["weight", "backup"] },
+  { description: "one server", placeholder: "TARGET" },
 );
 
 const fields = z.strictObject({
-  balance: key(z.enum(["round-robin"]).prefault("round-robin"), {
+  balance: key(balance, {
     description: "how a server is chosen",
-    placeholder: "round-robin",
+    placeholder: RULES.join("|"),
     flag: "--balance",
-    later: ["least-connections", "random-two", "peak-ewma", "source-hash", "consistent-hash", "first"],
   }),
   servers: key(
     z.union([serverText, z.array(server).min(1)]).transform((value): Server[] =>
@@ -93,6 +103,7 @@ const fields = z.strictObject({
     ),
     { description: "the servers; one or a list", placeholder: "TARGETS", example: "10.0.0.1:8080" },
   ),
+  "slow-start": slowStart,
   health: key(health.optional(), {
     description:
       "how servers are checked: by a connect, or, where only udp:// leads, not if nothing is said; " +

@@ -1,6 +1,9 @@
 // The verbs of the command line as data: what each is for and which flags it takes. The help texts, the
 // completion of shells and the reading of a verb's arguments are made of this. Everything that is no verb
 // is the quick mode.
+import { COLUMNS, GROUP_COLUMNS, GROUPINGS, ROWS_SHOWN, ROWS_SHOWN_MAX } from "../connections/columns.ts";
+import { DOINGS } from "../connections/row.ts";
+import { HEALTH, SERVER_COLUMNS, SERVERS_SHOWN_MAX } from "../server_columns.ts";
 import { type ConfigProblem, didYouMean, quoted, shown } from "./errors.ts";
 
 /** A flag of one verb. */
@@ -54,6 +57,30 @@ const ADMIN: VerbFlag = {
   name: "--admin",
   placeholder: "URL",
   description: "where the running Sluice's admin API is: unix:/PATH or http://HOST:PORT",
+};
+const ADMIN_TOKEN: VerbFlag = {
+  name: "--admin-token",
+  placeholder: "TOKEN",
+  description: "the admin API's token; SLUICE_ADMIN_TOKEN in the environment shows it to nobody",
+};
+/** Of every verb that asks the running process. */
+const LIVE: readonly VerbFlag[] = [
+  { ...CONFIG, description: "the running Sluice's file: where its admin API is, and the token" },
+  ADMIN,
+  ADMIN_TOKEN,
+  FORMAT,
+];
+const UPSTREAM: VerbFlag = {
+  name: "--upstream",
+  placeholder: "NAME",
+  description: "only those of this upstream",
+  many: true,
+};
+const SERVER: VerbFlag = {
+  name: "--server",
+  placeholder: "ADDRESS",
+  description: "only this server, by its address or as it is configured",
+  many: true,
 };
 
 export const VERBS: readonly Verb[] = [
@@ -127,6 +154,7 @@ export const VERBS: readonly Verb[] = [
         description: "ask the running Sluice: its configuration, its servers as they are now",
       },
       ADMIN,
+      ADMIN_TOKEN,
       FORMAT,
     ],
     examples: [
@@ -136,6 +164,114 @@ export const VERBS: readonly Verb[] = [
       "sluice explain --live https://shop.example/api/",
     ],
     takesConfig: true,
+  },
+  {
+    name: "status",
+    summary: "how the running Sluice does: listeners, servers, reasons of the last minutes, trouble",
+    usage: ["[--admin URL]"],
+    flags: LIVE,
+    examples: ["sluice status", "sluice status --admin http://127.0.0.1:9900 --format json"],
+  },
+  {
+    name: "connections",
+    summary: "who is connected to the running Sluice, what they move; filtered, sorted, counted",
+    usage: [
+      "[FILTERS] [--sort COLUMN[:asc|desc]] [--limit N]",
+      "--by source|listener|upstream|server|state [FILTERS]",
+    ],
+    flags: [
+      {
+        name: "--listener",
+        placeholder: "NAME",
+        description: "only those of this listener",
+        many: true,
+      },
+      UPSTREAM,
+      SERVER,
+      {
+        name: "--client",
+        placeholder: "IP[/BITS][:PORT]",
+        description: "only clients of this address or prefix; unix for those of unix sockets",
+        many: true,
+      },
+      {
+        name: "--state",
+        placeholder: "STATE",
+        description: "only those in this state, such as connecting or open",
+        many: true,
+        values: DOINGS.map(([name]) => name),
+      },
+      { name: "--min-age", placeholder: "DURATION", description: "only those that are as old" },
+      {
+        name: "--by",
+        placeholder: GROUPINGS.join("|"),
+        description: "count them by this, in place of listing them",
+        values: GROUPINGS,
+      },
+      {
+        name: "--sort",
+        placeholder: "COLUMN[:asc|desc]",
+        description: `by ${Object.keys(COLUMNS).join(", ")}; with --by ${
+          Object.keys(GROUP_COLUMNS).join(", ")
+        }`,
+      },
+      {
+        name: "--limit",
+        placeholder: "N",
+        description: `rows that are shown, up to ${ROWS_SHOWN_MAX}; ${ROWS_SHOWN} if not given`,
+      },
+      {
+        name: "--rates",
+        placeholder: "on|off",
+        description: "bytes in a second, which takes one to measure; on if not given",
+        values: ["on", "off"],
+      },
+      ...LIVE,
+    ],
+    examples: [
+      "sluice connections --sort down-rate --limit 20",
+      "sluice connections --client 10.1.0.0/16 --state open --min-age 5m",
+      "sluice connections --by source --sort bytes",
+    ],
+  },
+  {
+    name: "servers",
+    summary: "the running Sluice's servers: health, since when and why, connections, bytes",
+    usage: ["[--upstream NAME] [--health up|down|unchecked] [--sort COLUMN[:asc|desc]]"],
+    flags: [
+      UPSTREAM,
+      SERVER,
+      {
+        name: "--health",
+        placeholder: "up|down|unchecked",
+        description: "only servers of which the checks say this",
+        many: true,
+        values: HEALTH,
+      },
+      {
+        name: "--sort",
+        placeholder: "COLUMN[:asc|desc]",
+        description: `by ${Object.keys(SERVER_COLUMNS).join(", ")}; as configured if not given`,
+      },
+      {
+        name: "--limit",
+        placeholder: "N",
+        description: `servers that are shown, up to ${SERVERS_SHOWN_MAX}`,
+      },
+      ...LIVE,
+    ],
+    examples: ["sluice servers --health down", "sluice servers --upstream app --sort failed"],
+  },
+  {
+    name: "drain",
+    summary: "a server of the running Sluice gets nothing new, what it has goes on; or --undo",
+    usage: ["ADDRESS|TARGET|HOST [--upstream NAME] [--undo]"],
+    flags: [
+      { ...UPSTREAM, description: "only that of this upstream; else of all that have it", many: undefined },
+      { name: "--undo", description: "it gets connections again" },
+      ...LIVE,
+    ],
+    examples: ["sluice drain 10.0.0.1:8080", "sluice drain 10.0.0.1 --undo"],
   },
   {
     name: "why",
@@ -180,10 +316,6 @@ export const VERBS: readonly Verb[] = [
 
 /** Verbs that are designed but not supported in this version. */
 export const VERBS_LATER: readonly string[] = [
-  "status",
-  "connections",
-  "servers",
-  "drain",
   "reload",
   "upgrade",
   "top",

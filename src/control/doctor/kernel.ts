@@ -3,7 +3,7 @@ import { CPU_FLOOR, findMissing, GLIBC_FLOOR, KERNEL_FLOOR } from "../../sys/flo
 import { EAFNOSUPPORT, ENOSYS, EPERM, errnoName } from "../../sys/errno.ts";
 import { ABI, MachineFact } from "../../sys/symbols.ts";
 import { shown } from "../config/errors.ts";
-import type { Change, Check, Verdict } from "./check.ts";
+import { type Change, type Check, sysctlChange, type Verdict } from "./check.ts";
 import { bindsOf, type Load } from "./load.ts";
 import { isFiltered, type Machine, sysctl } from "./machine.ts";
 
@@ -80,6 +80,8 @@ interface Feature {
   readonly call: string;
   readonly limits: string;
   readonly verdict: (load: Load) => Verdict;
+  /** Without it, everybody's. */
+  readonly isAsked?: (config: Load["config"]) => boolean;
 }
 
 const FEATURES: readonly Feature[] = [
@@ -135,11 +137,47 @@ const FEATURES: readonly Feature[] = [
     limits: "nothing in this version; files will be served by it",
     verdict: () => "note",
   },
+  {
+    fact: MachineFact.Mptcp,
+    name: "MPTCP",
+    call: "socket",
+    limits: "socket.mptcp; without it TCP is used",
+    verdict: () => "warn",
+    isAsked: (config) => anySocket(config, "mptcp"),
+  },
+  {
+    fact: MachineFact.Transparent,
+    name: "IP_TRANSPARENT",
+    call: "setsockopt",
+    limits: "source: client, and listeners with socket.transparent",
+    verdict: () => "fail",
+    isAsked: isTransparent,
+  },
+  {
+    fact: MachineFact.Device,
+    name: "SO_BINDTODEVICE",
+    call: "setsockopt",
+    limits: "socket.interface",
+    verdict: () => "fail",
+    isAsked: (config) => anySocket(config, "interface"),
+  },
 ];
+
+function anySocket({ listeners, upstreams }: Load["config"], key: "mptcp" | "interface"): boolean {
+  return [...Object.values(listeners), ...Object.values(upstreams)].some(({ socket }) =>
+    socket[key] !== undefined && socket[key] !== false
+  );
+}
+
+function isTransparent({ listeners, upstreams }: Load["config"]): boolean {
+  return Object.values(listeners).some(({ socket }) => socket.transparent === true) ||
+    Object.values(upstreams).some(({ source }) => source === "client");
+}
 
 /** One check for all that works, one for each that does not. */
 function features(machine: Machine, load: Load): Check[] {
-  const tried = FEATURES.map((feature) => ({ feature, result: machine.fact(feature.fact) }));
+  const asked = FEATURES.filter(({ isAsked }) => isAsked === undefined || isAsked(load.config));
+  const tried = asked.map((feature) => ({ feature, result: machine.fact(feature.fact) }));
   const good = tried.filter(({ result }) => result === 1).map(({ feature }) => feature.name);
   const missing = tried.flatMap(({ feature, result }): Check[] =>
     result === undefined || result === 1 ? [] : [{
@@ -163,6 +201,13 @@ function features(machine: Machine, load: Load): Check[] {
 }
 
 function changeOf(machine: Machine, { fact, call }: Feature, errno: number): Change[] {
+  if (fact === MachineFact.Mptcp && !isFiltered(machine)) return sysctlChange("net.mptcp.enabled", 1);
+  if (fact === MachineFact.Transparent && errno === EPERM) {
+    return [
+      { when: "systemd", command: "AmbientCapabilities=CAP_NET_ADMIN    # under [Service]" },
+      { when: "for good", command: `setcap cap_net_admin=+ep ${machine.program}` },
+    ];
+  }
   if (fact === MachineFact.DualStack && errno === EAFNOSUPPORT) {
     return [{ when: "for good", command: "no ipv6.disable=1 on the kernel's command line; modprobe ipv6" }];
   }

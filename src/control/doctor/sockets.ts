@@ -23,7 +23,30 @@ export function socketChecks(machine: Machine, load: Load): Check[] {
     reservedPorts(machine, load),
     timeWait(machine),
     conntrack(machine, load),
+    ...fastOpen(machine, load),
   ];
+}
+
+/** Bits of net.ipv4.tcp_fastopen, and what it is where nobody has set it. */
+const FASTOPEN_ASKS = 1;
+const FASTOPEN_SERVES = 2;
+
+/** Only where it is asked for. */
+function fastOpen(machine: Machine, { config: { listeners, upstreams } }: Load): Check[] {
+  const serves = Object.values(listeners).some(({ socket }) => socket["fast-open"] !== undefined);
+  const asks = Object.values(upstreams).some(({ socket }) => socket["fast-open"] === true);
+  const needed = (serves ? FASTOPEN_SERVES : 0) | (asks ? FASTOPEN_ASKS : 0);
+  if (needed === 0) return [];
+  const name = "TCP Fast Open", key = "net.ipv4.tcp_fastopen", found = sysctl(machine, key)?.[0];
+  const limits = "bytes that go with a SYN: 1 to servers, 2 from clients, 3 both; else they come behind it";
+  if (found === undefined) return [unseen(name, key, limits)];
+  return [{
+    name,
+    found: String(found),
+    verdict: (found & needed) === needed ? "ok" : "warn",
+    limits,
+    change: sysctlChange(key, found | needed),
+  }];
 }
 
 /** A counter of /proc/net/netstat, since the machine started. */

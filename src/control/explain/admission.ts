@@ -3,6 +3,7 @@
 import ipaddr from "ipaddr.js";
 import { ARENA_SCRATCH, NONE } from "../../base/limits.ts";
 import { ENTRY_WORDS, EntryAt, guardOf, type Guards, Tracks } from "../../plan/guards.ts";
+import { Protocol } from "../../plan/plan.ts";
 import {
   listenerEveryTicks,
   listenerVerdict,
@@ -51,8 +52,11 @@ export function admission(
   const view = { source: source.text, admitted: reason === Reason.None, steps };
   if (reason === Reason.None) return { view, refusal: undefined };
   const { name: code, text } = REASONS[reason];
-  const end = guards.guardReset[guard] === 1 ? "is reset" : "is closed";
-  return { view, refusal: decide("refused", `the connection ${end} (${code}): ${text}`, { reason: code }) };
+  const isDatagram = world.plan.listenerProtocol[number] === Protocol.Udp;
+  const end = isDatagram
+    ? "the datagram is dropped"
+    : `the connection is ${guards.guardReset[guard] === 1 ? "reset" : "closed"}`;
+  return { view, refusal: decide("refused", `${end} (${code}): ${text}`, { reason: code }) };
 }
 
 interface Source {

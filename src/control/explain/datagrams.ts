@@ -6,17 +6,27 @@ import { clockMs, sys } from "../../sys/sys.ts";
 import { shown } from "../config/errors.ts";
 import type { ListenerEntry } from "../directory.ts";
 import { decide, toServer } from "./decision.ts";
-import type { Explanation } from "./explanation.ts";
+import type { Decision, Explanation } from "./explanation.ts";
 import { balance } from "./servers.ts";
 import { sessionTimeouts } from "./timeouts.ts";
 import type { World } from "./world.ts";
 
-export function datagram(world: World, { name, number }: ListenerEntry): Partial<Explanation> {
+/** @param refusal of its lists and limits; undefined: they let its client in */
+export function datagram(
+  world: World,
+  { name, number }: ListenerEntry,
+  refusal: Decision | undefined,
+): Partial<Explanation> {
+  if (refusal !== undefined) {
+    return { decision: { ...refusal, text: refusal.text.replace(/^.*?(?= \()/, "the datagram is dropped") } };
+  }
   const upstream = world.plan.listenerUpstream[number], timeouts = sessionTimeouts(world, name);
   if (upstream === NONE) return { timeouts, decision: dropped(Reason.DestinationUnavailable, null) };
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   const now = Math.ceil(clockMs() / TICK_MS);
-  const balanced = balance(world, upstream, (server) => world.shared.serverAvoided[server] > now);
+  const balanced = balance(world, upstream, {
+    isAvoided: (server) => world.shared.serverAvoided[server] > now,
+  });
   const { view } = balanced;
   return {
     upstream: view,

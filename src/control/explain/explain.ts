@@ -22,6 +22,7 @@ import type { HeaderEdits } from "../config/routes.ts";
 import type { ListenerEntry } from "../directory.ts";
 import type { Hide } from "../config/substitution.ts";
 import { type Admission, admission } from "./admission.ts";
+import { bandwidthOf } from "./bandwidth.ts";
 import { connection } from "./connection.ts";
 import { datagram } from "./datagrams.ts";
 import { decide, noCertificate, toServer } from "./decision.ts";
@@ -101,7 +102,9 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
   if (isDatagram) {
     placeClient(question, certified);
-    return { ...empty, listener: listenerView(world, entry), ...datagram(world, entry) };
+    const { view, refusal } = admission(world, entry, "own");
+    const known = { ...empty, listener: listenerView(world, entry), admission: view };
+    return { ...known, ...datagram(world, entry, refusal) };
   }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
@@ -112,19 +115,20 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);
     return { ...known, timeouts, decision: begun.decision };
   }
+  const served = { ...known, bandwidth: bandwidthOf(world, entry.name) };
   if (world.plan.listenerProtocol[entry.number] !== Protocol.Http) {
     return {
-      ...known,
+      ...served,
       ...connection(world, entry, { alpn: [], datagram: false, ...question, kind: "connection" }),
     };
   }
-  if (question.kind === "request") return { ...known, ...request(world, entry, question) };
+  if (question.kind === "request") return { ...served, ...request(world, entry, question) };
   const isSecure = world.plan.listenerTls[entry.number] !== NONE;
   const ask = question.to.kind === "unix"
     ? "which explain asks of TCP listeners alone"
     : `ask with [METHOD] ${isSecure ? "https" : "http"}://HOST/PATH`;
   return {
-    ...known,
+    ...served,
     tls: isSecure ? tlsView(world, entry, question.sni) : null,
     timeouts: requestTimeouts(world, entry),
     decision: decide(
@@ -171,6 +175,7 @@ function emptyExplanation({ state }: World, question: Question): Explanation {
     forwarded: null,
     answer: null,
     upstream: null,
+    bandwidth: [],
     timeouts: [],
   };
 }
@@ -301,7 +306,7 @@ function toUpstream(
   if (upstream === NONE) {
     return { decision: refused(Reason.NoRoute, REASONS[Reason.NoRoute].status, undefined, name) };
   }
-  const balanced = balance(world, upstream), { view, server, full } = balanced;
+  const balanced = balance(world, upstream, { head: inputs.head }), { view, server, full } = balanced;
   const limited = view.servers.some(({ max_connections: most }) => most !== null);
   const known: Partial<Explanation> = {
     upstream: view,

@@ -1,5 +1,6 @@
 // The answer of explain as one object: what --format json prints and /explain answers. Keys are stable, in
 // snake case as in /status; times are RFC 3339. What does not apply is null, or an empty list.
+import type { Rule } from "../config/balance_schema.ts";
 
 export interface Explanation {
   readonly question: QuestionView;
@@ -25,6 +26,8 @@ export interface Explanation {
   readonly forwarded: ForwardedView | null;
   readonly answer: AnswerView | null;
   readonly upstream: UpstreamView | null;
+  /** Limits of the listener, the narrowest first. */
+  readonly bandwidth: readonly BandwidthView[];
   readonly timeouts: readonly TimeoutView[];
 }
 
@@ -246,11 +249,15 @@ export interface AnswerView {
 
 export interface UpstreamView extends Place {
   readonly name: string;
-  readonly balance: "round-robin";
+  readonly balance: Rule;
+  /** What a rule that hashes goes by; null for others. */
+  readonly by: string | null;
   /** Null: its servers are spoken to without TLS. */
   readonly tls: ServerTlsView | null;
   /** The PROXY header that each server's connection begins with: `v2 with unique-id, crc32c`; null: none. */
   readonly send_proxy: string | null;
+  /** Where its servers' connections come from: an address, or `client`, its own; null: whatever routes say. */
+  readonly source: string | null;
   /** Requests and connections that wait for a place; of all reactors. */
   readonly waiting: number;
   readonly servers: readonly ServerView[];
@@ -274,14 +281,39 @@ export interface ServerView {
   readonly why: string | null;
   /** What to change where TLS is why. */
   readonly change: readonly string[];
-  /** Places taken, and how many there are; null: they are not limited. */
+  /** 0: it gets nothing new. */
+  readonly weight: number;
+  /** In slow start, what it has of its weight; null: all of it. */
+  readonly slow_start: number | null;
+  readonly backup: boolean;
+  readonly drained: boolean;
+  /** Connections and requests at it; null: they are not counted. */
   readonly in_use: number | null;
+  /** Null: they are not limited. */
   readonly max_connections: number | null;
-  /** How many picks from now it is the first: 0 is the next one; null: it is no candidate. */
+  /** What the rule compares, the least first: those in use by weight, or milliseconds; null: nothing. */
+  readonly score: number | null;
+  /** How many picks from now its turn comes: 0 is the next one; null: it goes by no turn, or has none soon. */
   readonly turn: number | null;
   readonly chosen: boolean;
   /** Why it was chosen, or not. */
   readonly text: string;
+}
+
+/** How fast bytes may go; null: as fast as they can. */
+export interface BandwidthView extends Place {
+  /** Whose bytes are counted together: those of the connection, of all from its address, of all. */
+  readonly of: "connection" | "source" | "listener";
+  /** To clients, and from them. */
+  readonly down: PaceView | null;
+  readonly up: PaceView | null;
+}
+
+/** So many bytes in so long, and so many at once after a time without any. */
+export interface PaceView {
+  readonly bytes: number;
+  readonly window_ms: number;
+  readonly burst_bytes: number;
 }
 
 export interface TimeoutView {

@@ -1,9 +1,10 @@
-// What the balancer does for an upstream as it is now: the functions of policy/balance.ts on the verdicts,
-// cursor and places that reactors go by. Nothing moves: the cursor is read.
+// What the balancer does for an upstream as it is now, and what is known of each server. Nothing moves.
 import { NONE } from "../../base/limits.ts";
-import { candidatesOf, redispatch, roundRobin } from "../../policy/balance.ts";
+import { shareOf, weightOf } from "../../policy/candidates.ts";
+import type { Head } from "../../proto/head.ts";
 import type { Reason } from "../../shared/reason.ts";
 import { Verdict } from "../../shared/servers.ts";
+import type { Balancing } from "../config/balance_schema.ts";
 import { counted } from "../config/units.ts";
 import type { ServerEntry } from "../directory.ts";
 import { resultText } from "../events.ts";
@@ -11,6 +12,7 @@ import { causeOf } from "../health_history.ts";
 import type { ReasonHelp } from "../reasons/help.ts";
 import { TLS_HELP } from "../reasons/tls.ts";
 import type { ServerView, UpstreamView } from "./explanation.ts";
+import { type Pick, pickOf, scoreOf, whyPicked } from "./pick.ts";
 import { serverTlsName, serverTlsView } from "./tls.ts";
 import { placeOf, type World } from "./world.ts";
 
@@ -27,45 +29,37 @@ export interface Balanced {
 const SERVERS_TOLD_MAX = 256;
 const THEN_MAX = 16;
 
-/** An upstream's members as one pick sees them. */
-interface Pick {
-  /** By position, of those that may be picked: how many turns from now it is the first. */
-  readonly turns: ReadonlyMap<number, number>;
-  /** Positions in the order in which they are tried, those without a place included. */
-  readonly order: readonly number[];
+/** What an upstream is asked for. */
+export interface Wanted {
+  /** Of the request that it is for, if it is one. */
+  readonly head?: Head;
+  /** Whether a server is passed over as long as another one can be had. */
+  readonly isAvoided?: (server: number) => boolean;
 }
 
-/** @param isAvoided whether a server is passed over as long as another one can be had */
 export function balance(
   world: World,
   upstream: number,
-  isAvoided: (server: number) => boolean = () => false,
+  { head, isAvoided = () => false }: Wanted = {},
 ): Balanced {
-  const { plan, shared, directory } = world;
+  const { plan, shared, directory, config } = world;
   const entry = directory.upstreams.get(upstream)!;
   const first = plan.upstreamFirst[upstream], count = plan.upstreamCount[upstream];
   const numbers = [...plan.upstreamMember.subarray(first, first + count)];
-  const pick = pickOf(world, upstream);
-  const free = pick.order.filter((member) => hasPlace(world, numbers[member]));
-  const chosenMember = free.find((member) => !isAvoided(numbers[member])) ?? free[0];
-  const servers = toldOf(numbers.length, pick, chosenMember).map((member) =>
-    serverView(
-      world,
-      directory.servers.get(numbers[member])!,
-      member,
-      pick,
-      chosenMember,
-      isAvoided(numbers[member]),
-    )
+  const pick = pickOf(world, upstream, head, isAvoided), { order, chosen } = pick;
+  const servers = toldOf(numbers.length, order, chosen).map((member) =>
+    serverView(world, directory.servers.get(numbers[member])!, upstream, member, pick)
   );
-  const behind = chosenMember === undefined ? [] : pick.order.slice(pick.order.indexOf(chosenMember) + 1);
+  const behind = chosen === undefined ? [] : order.slice(order.indexOf(chosen) + 1);
   return {
     view: {
       name: entry.name,
       ...placeOf(world, ["upstreams", entry.name]),
-      balance: "round-robin",
+      balance: config.upstreams[entry.name]?.balance.rule ?? "round-robin",
+      by: byText(config.upstreams[entry.name]?.balance),
       tls: serverTlsView(world, entry.name),
       send_proxy: sendProxyText(world, entry.name),
+      source: sourceOf(world, entry.name),
       waiting: Atomics.load(shared.upstreamWaiting, upstream),
       servers,
       servers_left_out: numbers.length - servers.length,
@@ -73,13 +67,29 @@ export function balance(
       then_left_out: Math.max(0, behind.length - THEN_MAX),
       unresolved: unresolved(world, upstream),
     },
-    server: chosenMember === undefined ? NONE : numbers[chosenMember],
-    full: pick.order.length > 0 && chosenMember === undefined,
+    server: chosen === undefined ? NONE : numbers[chosen],
+    full: order.length > 0 && chosen === undefined,
   };
 }
 
+/** Where connections to an upstream's servers come from. */
+function sourceOf({ config }: World, upstream: string): string | null {
+  const source = config.upstreams[upstream]?.source;
+  return source === undefined ? null : source === "client" ? source : source.ip;
+}
+
+/** What rules that hash go by, for people. */
+function byText(balance: Balancing | undefined): string | null {
+  if (balance === undefined || !["source-hash", "consistent-hash"].includes(balance.rule)) return null;
+  const { by, "prefix-v4": four, "prefix-v6": six } = balance;
+  if (by.kind === "path") return "the path";
+  if ("name" in by) return `the ${by.kind} ${by.name}`;
+  const bits = [...(four === 32 ? [] : [`/${four}`]), ...(six === 128 ? [] : [`/${six} of IPv6`])];
+  return `the client's address${bits.length === 0 ? "" : `, of which ${bits.join(" and ")} counts`}`;
+}
+
 /** The members that are told: all, or those that are tried next and others. */
-function toldOf(count: number, { order }: Pick, chosen: number | undefined): number[] {
+function toldOf(count: number, order: readonly number[], chosen: number | undefined): number[] {
   const all = Array.from({ length: count }, (_, member) => member);
   if (count <= SERVERS_TOLD_MAX) return all;
   const first = chosen === undefined ? [] : [chosen];
@@ -87,48 +97,20 @@ function toldOf(count: number, { order }: Pick, chosen: number | undefined): num
   return [...told].slice(0, SERVERS_TOLD_MAX).sort((a, b) => a - b);
 }
 
-function pickOf({ plan, shared }: World, upstream: number): Pick {
-  const first = plan.upstreamFirst[upstream];
-  const places = new Uint32Array(plan.members);
-  const count = candidatesOf(plan, upstream, shared.serverVerdict, places);
-  const candidates = [...places.subarray(first, first + count)];
-  if (count === 0) return { turns: new Map(), order: [] };
-  const cursor = Atomics.load(shared.upstreamCursor, upstream);
-  const member = roundRobin(places, first, count, cursor);
-  const order: number[] = [];
-  const members = plan.upstreamCount[upstream];
-  for (let tried = 0;;) {
-    const place = redispatch(plan, upstream, shared.serverVerdict, member, tried);
-    if (place < 0) break;
-    order.push((member + place) % members);
-    tried = place + 1;
-  }
-  const turn = candidates.indexOf(member);
-  const turns = new Map(
-    candidates.map((candidate, at) => [candidate, (at - turn + count) % count]),
-  );
-  return { turns, order };
-}
-
-function hasPlace({ plan, shared }: World, server: number): boolean {
-  const most = plan.serverConnectionsMax[server];
-  return most === 0 || Atomics.load(shared.serverInUse, server) < most;
-}
-
 function serverView(
   world: World,
   entry: ServerEntry,
+  upstream: number,
   member: number,
-  { turns, order }: Pick,
-  chosenMember: number | undefined,
-  avoided: boolean,
+  pick: Pick,
 ): ServerView {
-  const { plan, shared, health } = world, { number, address, target, probe } = entry;
+  const { plan, shared, health, monotonicMs: nowMs } = world, { number, address, target, probe } = entry;
   const verdict: Verdict = shared.serverVerdict[number];
   const known = probe === NONE ? undefined : health.of(probe);
   const most = plan.serverConnectionsMax[number];
-  const turn = turns.get(member) ?? null, chosen = member === chosenMember;
+  const isCounted = most > 0 || plan.upstreamCounted[upstream] === 1;
   const why = verdict === Verdict.Down ? downText(world, entry) : null;
+  const isDrained = shared.serverDrained[number] === 1;
   return {
     address,
     target,
@@ -139,29 +121,26 @@ function serverView(
       : new Date(known.sinceMs).toISOString(),
     why,
     change: verdict === Verdict.Down ? changeOf(world, entry) : [],
-    in_use: most === 0 ? null : Atomics.load(shared.serverInUse, number),
+    weight: weightOf(plan, number),
+    slow_start: roundShare(shareOf(plan, upstream, number, shared, nowMs)),
+    backup: plan.serverBackup[number] === 1,
+    drained: isDrained,
+    in_use: isCounted ? Atomics.load(shared.serverInUse, number) : null,
     max_connections: most === 0 ? null : most,
-    turn,
-    chosen,
-    text: whyText(turn, chosen, order[0] === member, hasPlace(world, number), avoided, why),
+    score: scoreOf(world, upstream, member, pick),
+    turn: pick.turns.get(member) ?? null,
+    chosen: member === pick.chosen,
+    text: why !== null
+      ? `not a candidate: ${why}`
+      : isDrained
+      ? "not a candidate: it is drained"
+      : whyPicked(world, upstream, member, pick),
   };
 }
 
-function whyText(
-  turn: number | null,
-  chosen: boolean,
-  first: boolean,
-  hasRoom: boolean,
-  avoided: boolean,
-  down: string | null,
-): string {
-  if (turn === null) return `not a candidate: ${down ?? "it is down"}`;
-  if (!hasRoom) return "passed over: all its connections are in use";
-  if (avoided && !chosen) return "passed over: datagrams to it met nobody a moment ago";
-  if (chosen) {
-    return first ? "chosen: its turn is now" : "chosen: those whose turn is before are passed over";
-  }
-  return `not chosen: its turn comes ${turn} later`;
+/** In slow start what a server has of its weight; null: all of it. */
+function roundShare(share: number): number | null {
+  return share >= 1 ? null : Math.round(share * 100) / 100;
 }
 
 /** `down since TIME, 3 failed checks: the server refused the connection` */

@@ -2,9 +2,11 @@
 // "+" is what was taken or written, a "-" what was not.
 import { shown } from "../config/errors.ts";
 import { counted, formatDuration } from "../config/units.ts";
+import { paceText } from "./bandwidth.ts";
 import type {
   AdmissionView,
   AnswerView,
+  BandwidthView,
   ClientView,
   Explanation,
   ForwardedView,
@@ -54,6 +56,7 @@ export function explanationText(explanation: Explanation): string {
     ...(upstream === null ? [] : upstreamLines(upstream)),
     ...(forwarded === null ? [] : forwardedLines(forwarded)),
     ...(answer === null ? [] : answerLines(answer)),
+    ...bandwidthLines(explanation.bandwidth),
     ...timeoutLines(explanation.timeouts),
   ];
   return lines.map((line) => `${line}\n`).join("");
@@ -182,14 +185,19 @@ function clientText({ ip, trusted, by }: ClientView): string {
 }
 
 function upstreamLines(upstream: UpstreamView): string[] {
-  const { name, balance, waiting, servers, then, unresolved } = upstream;
+  const { name, balance, by, waiting, servers, then, unresolved } = upstream;
   const { servers_left_out: leftOut, then_left_out: moreThen } = upstream;
   const others = moreThen === 0 ? "" : `, and ${moreThen} more`;
   return [
-    `upstream: ${shown(name)}, ${balance} (${placed(upstream)})`,
+    `upstream: ${shown(name)}, ${balance}${by === null ? "" : ` by ${shown(by)}`} (${placed(upstream)})`,
     ...(upstream.send_proxy === null
       ? []
       : [`  its servers are told of the client first: PROXY ${upstream.send_proxy}`]),
+    ...(upstream.source === null ? [] : [
+      `  its servers see the connection come from ${
+        upstream.source === "client" ? "the client's own address" : upstream.source
+      }`,
+    ]),
     ...(upstream.tls === null ? [] : [serverTlsText(upstream.tls)]),
     ...servers.flatMap((
       server,
@@ -204,13 +212,24 @@ function upstreamLines(upstream: UpstreamView): string[] {
   ];
 }
 
-function serverText(
-  { address, target, tls_name: tls, health, in_use: used, max_connections: most, chosen, text }: ServerView,
-): string {
+function serverText(server: ServerView): string {
+  const { address, target, tls_name: tls, health, in_use: used, max_connections: most, chosen, text } =
+    server;
   const name = target === address ? "" : ` of ${shown(target)}`;
   const places = most === null ? "" : `, ${used} of ${counted(most, "connection")} in use`;
   const asked = tls === null ? "" : tls === "" ? ", TLS" : `, TLS for ${shown(tls)}`;
-  return `  ${chosen ? "+" : "-"} ${address}${name}${asked}, ${health}${places}: ${text}`;
+  return `  ${chosen ? "+" : "-"} ${address}${name}${asked}, ${health}${
+    weightText(server)
+  }${places}: ${text}`;
+}
+
+/** What of its weight is not as usual. */
+function weightText({ weight, slow_start: share, backup }: ServerView): string {
+  return [
+    ...(weight === 1 ? [] : [`, weight ${weight}`]),
+    ...(share === null ? [] : [`, ${Math.round(share * 100)}% of it in slow start`]),
+    ...(backup ? [", backup"] : []),
+  ].join("");
 }
 
 function forwardedLines({ came, line, fields, answer_edits: edits }: ForwardedView): string[] {
@@ -234,6 +253,26 @@ function answerLines({ status, location, type, body, edits }: AnswerView): strin
     ...(edits.length === 0 ? [] : [`  edits: ${edits.join(", ")}`]),
   ];
 }
+
+function bandwidthLines(limits: readonly BandwidthView[]): string[] {
+  if (limits.length === 0) return [];
+  return [
+    "bandwidth:",
+    ...limits.map((limit) => {
+      const ways = [
+        ...(limit.down === null ? [] : [`to clients ${paceText(limit.down)}`]),
+        ...(limit.up === null ? [] : [`from clients ${paceText(limit.up)}`]),
+      ];
+      return `  ${TOGETHER[limit.of]}: ${ways.join("; ")} (${placed(limit)})`;
+    }),
+  ];
+}
+
+const TOGETHER: Readonly<Record<BandwidthView["of"], string>> = {
+  connection: "each connection",
+  source: "all from one address",
+  listener: "all of the listener",
+};
 
 function timeoutLines(timeouts: readonly TimeoutView[]): string[] {
   if (timeouts.length === 0) return [];

@@ -1,6 +1,7 @@
 // What explain looks at: a Plan with its names and the memory that decides, of a process that runs or of
 // nothing but a configuration.
 import type { Plan } from "../../plan/plan.ts";
+import type { Standing } from "../../policy/candidates.ts";
 import type { Shared } from "../../shared/servers.ts";
 import type { Sources } from "../../shared/sources.ts";
 import type { Presented } from "../certificates/presented.ts";
@@ -17,10 +18,7 @@ export interface World {
   /** What the Plan was compiled from. */
   readonly config: Config;
   readonly directory: Directory;
-  readonly shared: Pick<
-    Shared,
-    "serverVerdict" | "serverInUse" | "serverAvoided" | "upstreamCursor" | "upstreamWaiting"
-  >;
+  readonly shared: Standing & Pick<Shared, "serverAvoided" | "upstreamCursor" | "upstreamWaiting">;
   /** Who is counted for what, and when that is (CLOCK_MONOTONIC in milliseconds). */
   readonly sources: Sources;
   readonly monotonicMs: number;

@@ -1,19 +1,19 @@
 // `sluice explain`: reads the question, and answers it from a configuration, or has the running process answer.
 import process from "node:process";
+import { LiveError } from "../admin_client.ts";
 import type { Parts } from "../app.ts";
 import { FLAGS, FLAGS_LATER, isListen } from "../config/command_line.ts";
-import { defaultAdmin } from "../config/check.ts";
 import { type ConfigProblem, shown } from "../config/errors.ts";
 import { parseFlags } from "../config/flags.ts";
 import { parseRun } from "../config/run.ts";
-import { type Admin, readAdmin } from "../config/schema.ts";
 import type { VerbArguments } from "../config/verbs.ts";
 import { explain } from "../explain/explain.ts";
 import type { Explanation } from "../explain/explanation.ts";
-import { askRunning, LiveError } from "../explain/live.ts";
+import { askRunning } from "../explain/live.ts";
 import { offlineWorld, openOffline } from "../explain/offline.ts";
 import { type Asked, FORMS, type Question, readQuestion } from "../explain/question.ts";
 import { explanationText } from "../explain/text.ts";
+import { doorOf } from "./door.ts";
 import { refused, type Said, said } from "./said.ts";
 
 type Problems = { readonly problems: ConfigProblem[] };
@@ -55,7 +55,9 @@ async function offline(
   question: Question,
   parts: Parts,
 ): Promise<Explanation | Problems> {
-  if (values.has("--admin")) return error("--admin", "nobody is asked there", "add --live, or leave it out");
+  for (const flag of ["--admin", "--admin-token"]) {
+    if (values.has(flag)) return error(flag, "nobody is asked there", "add --live, or leave it out");
+  }
   const parsed = parse(values, rest);
   if ("problems" in parsed) return parsed;
   await openOffline(parts.library());
@@ -81,26 +83,8 @@ async function live(
       "leave it out: the running process has its own",
     );
   }
-  const [given] = values.get("--admin") ?? [];
-  const parsed = values.has("--config") ? parse(values, []) : undefined;
-  if (parsed !== undefined && "problems" in parsed) return parsed;
-  const admin = given === undefined
-    ? parsed?.config.admin ?? defaultAdmin({ env: process.env, uid: process.getuid?.() ?? 0 })
-    : adminOf(given);
-  if ("problems" in admin) return admin;
-  if (admin.kind === "off") {
-    return error(
-      given === undefined ? "" : "--admin",
-      "no admin API to ask",
-      "say where it is: --admin unix:/PATH or http://HOST:PORT",
-    );
-  }
-  return await askRunning(admin, parsed?.config["admin-token"], asked);
-}
-
-function adminOf(text: string): Admin | Problems {
-  const reading = readAdmin(text);
-  return reading.ok ? reading.value : error("--admin", reading.what, reading.remedy);
+  const door = doorOf(values);
+  return "problems" in door ? door : await askRunning(door, asked);
 }
 
 /** What of the arguments is the question: an address or URL that is no LISTEN=TARGETS, else the last one that could

@@ -264,10 +264,12 @@ test("readTarget", () => {
     ["unix:/run/app.sock", "unix:/run/app.sock", "unix"],
     ["unix:app.sock", "unix:app.sock", "relative"],
     [`${LABEL_63}.example:80`, `${LABEL_63}.example:80`, "the longest label"],
-    ["10.0.0.1:80;weight=3", 'option "weight" is not supported in this version', "known, later"],
-    ["10.0.0.1:80;weight=3;backup", 'option "weight" is not supported in this version', "the first is named"],
-    ["10.0.0.1:80;backup", 'option "backup" is not supported in this version', "known, later"],
-    ["unix:/s;backup", 'option "backup" is not supported in this version', "on unix too"],
+    ["10.0.0.1:80;weight=257", 'weight: "257" is too large', "256 at most"],
+    ["10.0.0.1:80;weight=-1", 'weight: "-1" is too small', "no sign"],
+    ["10.0.0.1:80;weight", 'weight: "" is no whole number', "nothing"],
+    ["10.0.0.1:80;weight=2;weight=2", 'option "weight" is given twice', "each once"],
+    ["10.0.0.1:80;backup=yes", 'option "backup" takes no value', "it is there, or not"],
+    ["unix:/s;backup;backup", 'option "backup" is given twice', "on unix too"],
     ["10.0.0.1:80;wieght=3", 'unknown option "wieght"', "a slip"],
     ["10.0.0.1:80;", 'unknown option ""', "a semicolon too many"],
     ["tcp://10.0.0.1:80", '"tcp://10.0.0.1:80" has a scheme that no target has', "no scheme"],
@@ -296,7 +298,7 @@ test("readTarget", () => {
     ["a:1;max-connections=0", 'max-connections: "0" is too small', "none at all"],
     ["a:1;max-connections", 'max-connections: "" is no whole number', "no value"],
     ["a:1;max-connections=1;max-connections=1", 'option "max-connections" is given twice', "twice"],
-    ["a:1;max-connections=1;backup", 'option "backup" is not supported in this version', "known, later"],
+    ["a:1;max-connections=1;max-connections=2", 'option "max-connections" is given twice', "each once"],
     ["10.0.0.1", '"10.0.0.1" has no port', "missing port"],
     ["10.0.0.1:", '"10.0.0.1:" has no port after the colon', "empty port"],
     ["10.0.0.1:0", 'port "0" is out of range', "nobody listens on port 0"],
@@ -467,7 +469,10 @@ test("formatAddress and readTarget are each other's inverse", () => {
       bytes.set(encodeAddress(address), from);
       const text = formatAddress(bytes, from);
       equal(text, addressText(address));
-      deepEqual(readTarget(text), { ok: true, value: { address, tls: false, base: "", maxConnections: 0 } });
+      deepEqual(readTarget(text), {
+        ok: true,
+        value: { address, tls: false, base: "", maxConnections: 0, weight: 1, backup: false },
+      });
     }),
     { numRuns: 500 },
   );

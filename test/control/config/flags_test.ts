@@ -105,7 +105,13 @@ test("one value of each flag, in both spellings", () => {
       100,
       "the least",
     ],
-    ["--balance", "round-robin", (config) => config.upstreams["tcp://:9000"].balance, "round-robin", "word"],
+    [
+      "--balance",
+      "random-two",
+      (config) => config.upstreams["tcp://:9000"].balance.rule,
+      "random-two",
+      "word",
+    ],
     ["--health", "off", (config) => config.upstreams["tcp://:9000"].health, "off", "word"],
   ];
   for (const [flag, value, read, want, why] of cases) {
@@ -224,6 +230,20 @@ test("flags about silence hold for HTTP and TCP, and the defaults for HTTP alone
   equal(without.listeners["http://:1"].timeouts["client-idle"], 60_000, "the default");
 });
 
+test("flags of UDP hold for its listeners, those of connections for the others", () => {
+  const { listeners, upstreams } = good([
+    ...["--udp-idle", "5s", "--responses", "1", "--tunnel-idle", "6s", "--connect-timeout", "7s"],
+    ...["udp://:53=a:1", "udp://:54=b:1", "--responses", "2", L],
+  ]);
+  deepEqual(listeners["udp://:53"].udp, { idle: 5_000, responses: 1 });
+  deepEqual(listeners["udp://:54"].udp, { idle: 5_000, responses: 2 });
+  deepEqual(listeners["tcp://:9000"].udp, { idle: 30_000 }, "the default, without a use");
+  equal(listeners["tcp://:9000"].timeouts["tunnel-idle"], 6_000);
+  equal(upstreams["udp://:53"].health, "off", "servers of UDP need not take connections");
+  const health = good(["udp://:53=a:1", "--health", "tcp"]).upstreams["udp://:53"].health;
+  ok(health !== "off" && health.tcp);
+});
+
 test("a check by a request, from flags", () => {
   const health = (argv: string[]) => good(argv).upstreams["http://:1"].health;
   const listen = "http://:1=a:1";
@@ -291,8 +311,8 @@ test("problems name the argument and the remedy", () => {
       "no brackets",
     ],
     [
-      ["tcp://:9000=a:1;weight=3"],
-      'tcp://:9000=a:1;weight=3: option "weight" is not supported in this version; write a:1',
+      ["tcp://:9000=a:1;weight=300"],
+      'tcp://:9000=a:1;weight=300: weight: "300" is too large; write a value from 0 to 256',
       "later",
     ],
     [
@@ -487,8 +507,8 @@ test("problems name the argument and the remedy", () => {
       "the secret is not repeated",
     ],
     [
-      [L, "--balance", "first"],
-      '--balance: "first" is not supported in this version; write round-robin',
+      [L, "--balance", "fist"],
+      '--balance: unknown value "fist"; did you mean "first"?',
       "later",
     ],
     [

@@ -28,12 +28,12 @@ test("an unknown key is a slip, a key of another place, another's word, one of l
     [[...R, "match"], "headers", 'unknown key "headers"', 'did you mean "header"?'],
     [U, "timeout", 'unknown key "timeout"', 'did you mean "timeouts"?'],
     [U, "interval", '"interval" belongs to health', "write it under health"],
-    [U, "weight", '"weight" is not supported in this version', "leave it out"],
+    [U, "weight", '"weight" belongs to a server', "write it under servers"],
     [
       U,
       "colour",
       'unknown key "colour"',
-      "the keys here are balance, servers, health, keep-alive, send-proxy, tls, source, socket, timeouts",
+      "the keys here are balance, servers, slow-start, health, keep-alive, send-proxy, tls, source, socket, timeouts",
     ],
   ];
   for (const [path, key, what, remedy] of cases) {

@@ -167,7 +167,7 @@ listeners:
 upstreams:
   api:
     helth: off
-    servers: ["a:1;weight=3"]
+    servers: ["a:1;weight=300"]
 admin-token: \${TOKEN}
 `;
   deepEqual(lines(run(text)), [
@@ -179,7 +179,7 @@ admin-token: \${TOKEN}
     "write shop.example",
     'f.yaml:7:49: listeners.web.routes[0].match.path: "api" does not begin with a slash; write /api',
     'f.yaml:11:5: upstreams.api: unknown key "helth"; did you mean "health"?',
-    'f.yaml:12:15: upstreams.api.servers[0]: option "weight" is not supported in this version; write a:1',
+    'f.yaml:12:15: upstreams.api.servers[0]: weight: "300" is too large; write a value from 0 to 256',
     "f.yaml:13:1: admin-token: ${TOKEN}: there is no such variable; set it where Sluice is started",
   ]);
 });

@@ -116,6 +116,34 @@ test("readRate and readByteRate", () => {
   equal(told(readByteRate("10/s", WIDE)), '"10" has no unit', "bytes need a unit");
 });
 
+test("readByteRate: the range is of bytes per second, and what was meant is said", () => {
+  const range = { min: 1_000, max: 2 ** 30 };
+  const cases: [text: string, want: unknown, remedy: string][] = [
+    ["64kB/s", { amount: 64_000, windowMs: 1_000 }, ""],
+    ["1GB/h", { amount: 1e9, windowMs: 3_600_000 }, ""],
+    ["1MB/h", '"1MB/h" is too small', "write a value from 1kB/s to 1GiB/s"],
+    ["999B/s", '"999B/s" is too small', "write a value from 1kB/s to 1GiB/s"],
+    ["2GiB/s", '"2GiB/s" is too large', "write a value from 1kB/s to 1GiB/s"],
+    ["10MiB", '"10MiB" is no rate', "write 10MiB/s"],
+    ["10M/s", '"10M" has an unknown unit "M"', "write 10MiB/s or 10MB/s"],
+    ["10mb/s", '"10mb" has an unknown unit "mb"', "write 10MB/s"],
+    ["10/s", '"10" has no unit', "write 10B/s or 10KiB/s"],
+    ["1000", '"1000" is no rate', "write a rate such as 10MiB/s or 500kB/s"],
+    ["10Mbit/s", '"10Mbit/s" is no rate of bytes', "write 1250kB/s"],
+    ["10Mbps", '"10Mbps" is no rate of bytes', "write 1250kB/s"],
+    ["1Gbit", '"1Gbit" is no rate of bytes', "write 125MB/s"],
+    ["8b/s", '"8b/s" is no rate of bytes', "write 1B/s"],
+    ["unlimited", '"unlimited" is no rate', "leave it out for no limit"],
+    ["1.5MB/s", '"1.5MB" is not whole', "write whole numbers: 1500kB/s"],
+    ["x".repeat(500), `"${"x".repeat(72)}..." is no rate`, "write a rate such as 10MiB/s or 500kB/s"],
+  ];
+  for (const [text, want, remedy] of cases) {
+    const reading = readByteRate(text, range);
+    deepEqual(reading.ok ? reading.value : reading.what, want, text);
+    equal(reading.ok ? "" : reading.remedy, remedy, text);
+  }
+});
+
 test("readCount", () => {
   const range = { min: 1, max: 64 };
   const cases: [text: string | number, want: number | string, why: string][] = [

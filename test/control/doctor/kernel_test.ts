@@ -78,3 +78,36 @@ test("why it does not work decides what to do: a filter, no IPv6, an old kernel"
     /^for good: no ipv6\.disable=1/,
   );
 });
+
+test("what only some configurations ask for is looked at for them alone", () => {
+  const file = (listener: string, upstream: string) =>
+    `listeners: { a: { bind: "tcp://10.0.0.9:9", to: u, socket: { ${listener} } } }\n` +
+    `upstreams: { u: { servers: 10.0.0.1:9, ${upstream} } }\n`;
+  const cases: [
+    fact: MachineFact,
+    errno: number,
+    file: string,
+    name: string,
+    verdict: string,
+    change: RegExp,
+  ][] = [
+    [MachineFact.Mptcp, EINVAL, file("mptcp: true", ""), "MPTCP", "warn", /sysctl -w net\.mptcp\.enabled=1/],
+    [MachineFact.Transparent, EPERM, file("", "source: client"), "IP_TRANSPARENT", "fail", /CAP_NET_ADMIN/],
+    [
+      MachineFact.Transparent,
+      EPERM,
+      file("transparent: true", ""),
+      "IP_TRANSPARENT",
+      "fail",
+      /cap_net_admin=\+ep/,
+    ],
+    [MachineFact.Device, EPERM, file("interface: eth0", ""), "SO_BINDTODEVICE", "fail", /./],
+  ];
+  for (const [fact, errno, text, name, verdict, change] of cases) {
+    const check = look(name, { facts: { [fact]: -errno } }, text);
+    equal(check.verdict, verdict, name);
+    match(commandsOf(check), change);
+    equal(look("kernel features", { facts: { [fact]: -errno } }).verdict, "ok", "nobody asked");
+    match(look("kernel features", {}, text).found, new RegExp(name));
+  }
+});

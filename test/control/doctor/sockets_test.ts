@@ -139,3 +139,16 @@ test("conntrack: not there, enough, too few, nearly full, full", () => {
   }
   match(commandsOf(look("conntrack", files("65536", "0"))), /nf_conntrack_max=[0-9]{6}/);
 });
+
+test("fast open: only where it is asked for, by its side", () => {
+  const file = (listener: string, upstream: string) =>
+    `listeners: { a: { bind: "tcp://10.0.0.9:9", to: u, socket: { ${listener} } } }\n` +
+    `upstreams: { u: { servers: 10.0.0.1:9, socket: { ${upstream} } } }\n`;
+  const serves = file("fast-open: 16", ""), asks = file("", "fast-open: true");
+  const files = { "/proc/sys/net/ipv4/tcp_fastopen": "1" };
+  equal(look("TCP Fast Open", files, asks).verdict, "ok");
+  const check = look("TCP Fast Open", files, serves);
+  equal(check.verdict, "warn");
+  match(commandsOf(check), /^now: sysctl -w net\.ipv4\.tcp_fastopen=3$/m);
+  equal(look("TCP Fast Open", {}, serves).verdict, "note", "it cannot be read");
+});

@@ -1,0 +1,40 @@
+// Where the running process is asked, as the flags of a verb say it: --admin, else the file of -c, else where it is by
+// default; with the token of --admin-token, else of the environment, else of the file.
+import process from "node:process";
+import type { Door } from "../admin_client.ts";
+import { defaultAdmin } from "../config/check.ts";
+import type { ConfigProblem } from "../config/errors.ts";
+import { parseRun } from "../config/run.ts";
+import { readAdmin, readToken } from "../config/schema.ts";
+import type { VerbArguments } from "../config/verbs.ts";
+
+/** The token, where no flag has it: what is in the environment is in no list of processes. */
+export const TOKEN_VARIABLE = "SLUICE_ADMIN_TOKEN";
+
+type Problems = { readonly problems: ConfigProblem[] };
+
+function error(where: string, what: string, remedy: string): Problems {
+  return { problems: [{ where, what, remedy, severity: "error" }] };
+}
+
+export function doorOf(values: VerbArguments["values"]): Door | Problems {
+  const [given] = values.get("--admin") ?? [], [file] = values.get("--config") ?? [];
+  const parsed = file === undefined ? undefined : parseRun(["run", "-c", file]);
+  if (parsed !== undefined && "problems" in parsed) return parsed;
+  const reading = given === undefined ? undefined : readAdmin(given);
+  if (reading?.ok === false) return error("--admin", reading.what, reading.remedy);
+  const admin = reading?.value ?? parsed?.config.admin ??
+    defaultAdmin({ env: process.env, uid: process.getuid?.() ?? 0 });
+  if (admin.kind === "off") {
+    return error(
+      given === undefined ? "" : "--admin",
+      "no admin API to ask",
+      "say where it is: --admin unix:/PATH or http://HOST:PORT",
+    );
+  }
+  const [flag] = values.get("--admin-token") ?? [], variable = process.env[TOKEN_VARIABLE];
+  const source = flag !== undefined ? "--admin-token" : TOKEN_VARIABLE, text = flag ?? variable;
+  if (text === undefined || text === "") return { admin, token: parsed?.config["admin-token"] };
+  const token = readToken(text);
+  return token.ok ? { admin, token: token.value } : error(source, token.what, token.remedy);
+}

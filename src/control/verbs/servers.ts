@@ -1,0 +1,59 @@
+// `sluice servers`: every server of every upstream, what its checks say of it, and what it has carried.
+import type { VerbArguments } from "../config/verbs.ts";
+import { counted } from "../config/units.ts";
+import { SERVER_PARAMETERS } from "../server_columns.ts";
+import { readServersQuery, type ServersAnswer, type ServerView } from "../servers.ts";
+import { askLive, flagOf, givenOf } from "./live.ts";
+import type { Said } from "./said.ts";
+import { bytesText, type Column, countText, sinceText, tableLines } from "./table.ts";
+
+export async function servers(given: VerbArguments): Promise<Said> {
+  return await askLive<ServersAnswer>(given, {
+    path: "/servers",
+    given: givenOf(given.values, SERVER_PARAMETERS),
+    check: (given) => readServersQuery(given, undefined, flagOf),
+    isAnswer: ({ servers }) => servers !== undefined,
+    text: serversText,
+  });
+}
+
+/** The columns of servers as of some time. */
+export function serverColumns(nowMs: number): readonly Column<ServerView>[] {
+  return [
+    { title: "UPSTREAM", of: ({ upstream }) => upstream },
+    { title: "SERVER", of: ({ address }) => address },
+    { title: "HEALTH", of: ({ health }) => health },
+    { title: "SINCE", of: ({ since }) => sinceText(since, nowMs), right: true },
+    { title: "WEIGHT", of: weightText },
+    { title: "NOW", of: ({ connections }) => countText(connections.now), right: true },
+    { title: "TOTAL", of: ({ connections }) => countText(connections.total), right: true },
+    { title: "FAILED", of: ({ connections }) => countText(connections.failed), right: true },
+    { title: "UP", of: ({ bytes }) => bytesText(bytes.up), right: true },
+    { title: "DOWN", of: ({ bytes }) => bytesText(bytes.down), right: true },
+    { title: "LAST CHECK", of: lastCheck },
+  ];
+}
+
+/** What it counts in balancing, and why not as configured. */
+function weightText({ weight, slow_start: share, backup, drained }: ServerView): string {
+  const words = [
+    ...(share === null ? [] : [`${Math.round(share * 100)}%`]),
+    ...(backup ? ["backup"] : []),
+    ...(drained ? ["drained"] : []),
+  ];
+  return [String(weight), ...words].join(" ");
+}
+
+/** Why it is down, else what the last check heard. */
+function lastCheck({ health, why, last_check }: ServerView): string {
+  return (health === "down" ? why?.text ?? last_check?.text : last_check?.text) ?? "-";
+}
+
+export function serversText(answer: ServersAnswer): string {
+  const { at, total, matched, shown, truncated, servers } = answer;
+  const lines = servers.length === 0 ? [] : [...tableLines(serverColumns(Date.parse(at)), servers), ""];
+  const all = `${counted(total, "server")}${matched === total ? "" : `, ${matched} of them as asked`}`;
+  return [...lines, truncated ? `${all}; the first ${shown} are shown: --limit N shows more` : all, ""].join(
+    "\n",
+  );
+}
