@@ -167,6 +167,11 @@ export function flowPut(
   taken++;
 }
 
+/** Lays down the peer record of who sends a flow's datagrams, its client or a proxy. */
+export function flowSender(slot: number, into: Int32Array, at: number): void {
+  for (let word = 0; word < TOLD_INTS; word++) into[at + word] = flowAddress[slot * ADDRESS_INTS + word];
+}
+
 /** Takes a flow out of the table. Its columns stay, for its record. */
 export function flowRemove(slot: number): void {
   let hole = flowHash[slot] & mask;

@@ -353,8 +353,7 @@ function connectEvent(ex: number, up: number, bits: number): void {
 function secured(ex: number): void {
   const held = planOf(exGeneration[ex]), server = exServer[ex], down = exDown[ex];
   const sends = down === NONE ? held.probeSendProxy[exFirst[ex]] : held.upstreamSendProxy[exUpstream[ex]];
-  const isDatagram = down === NONE && held.probeKind[exFirst[ex]] === ProbeKind.Datagram; // probe.ts tells it
-  if (sends !== 0 && !isDatagram) {
+  if (sends !== 0) {
     const reason = greet(exUp[ex], down, sends);
     if (reason !== Reason.None) return connectFailed(ex, reason, greetErrno);
   }

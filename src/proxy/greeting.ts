@@ -77,12 +77,6 @@ export function greetDatagrams(flow: number, from: number, end: number, sends: n
   return sys.udp_preface(flow, HEADER, bytes) === 0;
 }
 
-/** Writes what a check by datagrams begins with to `at`: it is of no client. @returns where that ends */
-export function greetLocally(at: number, to: number, sends: number): number {
-  const end = beginProxy(arenaBytes, at, to, -1, true);
-  return finishProxy(arenaBytes, at, end, (sends & SendProxy.Checksum) !== 0);
-}
-
 /** Puts what is known of the client's addresses at INTRODUCTION. @returns where it ends */
 function introduction(down: number): number {
   const kept = sys.introduction(down, INTRODUCTION, 2 * PROXY_BYTES_MAX);

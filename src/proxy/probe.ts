@@ -1,7 +1,7 @@
 // A health check: an exchange without client, on the very path of traffic. This file knows what a
 // check says and hears, and keeps the books of each check: verdict, streak, when it is due again.
 // Verdicts go to shared memory, where every reactor's picks read them.
-import { ARENA_SCRATCH, NONE, PROBE_TEXT_BYTES_MAX, PROBES_MAX, SCRATCH_BYTES } from "../base/limits.ts";
+import { ARENA_SCRATCH, NONE, PROBE_TEXT_BYTES_MAX, PROBES_MAX } from "../base/limits.ts";
 import { random } from "../base/random.ts";
 import { holdBlock } from "../net/holds.ts";
 import { Ready, readyClear } from "../net/ready.ts";
@@ -20,7 +20,6 @@ import { EAGAIN, ECONNREFUSED } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { count, log, plan, shared } from "./context.ts";
 import { exErrno, exFirst, exReason, exStartMs, exStatus, exUp } from "./exchanges.ts";
-import { greetLocally } from "./greeting.ts";
 import { isAlerted } from "./handshake.ts";
 import { queueWakeAll } from "./queue.ts";
 
@@ -110,11 +109,9 @@ export function probeConnected(ex: number): Reason {
   const probe = exFirst[ex], slot = exUp[ex];
   hear(ex, Heard.Nothing, 0);
   if (plan.probeKind[probe] < ProbeKind.Text) return Reason.Healthy; // or no longer wanted
-  const at = plan.probeSendAt[probe], told = tellDatagram(probe), bytes = told + plan.probeSendBytes[probe];
+  const at = plan.probeSendAt[probe], bytes = plan.probeSendBytes[probe];
   if (bytes > 0) {
-    for (let byte = told; byte < bytes; byte++) {
-      arenaBytes[ARENA_SCRATCH + byte] = plan.arena[at + byte - told];
-    }
+    for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = plan.arena[at + byte];
     const sent = sys.send(slot, ARENA_SCRATCH, bytes, 0);
     if (sent < bytes) return sent < 0 && sent !== -EAGAIN ? Reason.ServerReset : Reason.OutOfResources;
   }
@@ -123,13 +120,6 @@ export function probeConnected(ex: number): Reason {
   if (!holdBlock(slot)) return Reason.OutOfResources;
   timerSet(slot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
   return probeAnswered(ex);
-}
-
-/** The datagram of a check begins with a header, if servers are told of clients; how many bytes it has. */
-function tellDatagram(probe: number): number {
-  const sends = plan.probeSendProxy[probe];
-  if (sends === 0 || plan.probeKind[probe] !== ProbeKind.Datagram) return 0;
-  return greetLocally(ARENA_SCRATCH, ARENA_SCRATCH + SCRATCH_BYTES, sends) - ARENA_SCRATCH;
 }
 
 /** Reads an answer as far as it has come. Reason.None: the rest is awaited. */
