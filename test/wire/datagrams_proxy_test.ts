@@ -119,7 +119,7 @@ describe("accept-proxy of udp://", () => {
       strictEqual((await proxy.next()).bytes.toString(), "hello");
       proxy.send("the second needs one, too", sluice.port());
       strictEqual((await sluice.ended(cases.length + 1)).at(-1)!.reason, "proxy_missing");
-    }, { "accept-proxy": "127.0.0.1", udp: { idle: "30s" } }));
+    }, { "accept-proxy": "127.0.0.1", udp: { idle: "1s" } }));
 
   it("goes by lists and limits of the clients that are told, and gives back what they count", () =>
     withProxied(async (sluice, server) => {
