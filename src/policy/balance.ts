@@ -109,9 +109,8 @@ export function pick(
 ): number {
   const { plan } = candidates;
   if (plan.upstreamBalance[upstream] === Balance.RoundRobin) {
-    const member = candidates.member[turnOf(candidates, upstream, cursor)];
-    walked = walkFrom(plan, upstream, member);
-    return member;
+    walked = candidates.begun[upstream];
+    return candidates.member[turnOf(candidates, upstream, cursor)];
   }
   if (isHashed(plan, upstream)) {
     const weights = weightsOf(candidates, upstream);

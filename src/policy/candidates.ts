@@ -27,6 +27,8 @@ export interface Candidates {
   readonly weightEnd: Uint32Array;
   // By upstream.
   readonly count: Uint32Array;
+  /** The walk by list that has asked one of them (balance.ts): backups come in its second round. */
+  readonly begun: Uint32Array;
   /** Of weighted round robin, see `turnOf`; 0: all have the same weight. */
   readonly step: Uint32Array;
   /** When weights are to be looked at again; Infinity: they stay as they are. */
@@ -44,6 +46,7 @@ export function candidatesFor(plan: Plan): Candidates {
     weight: new Uint32Array(plan.members),
     weightEnd: new Uint32Array(plan.members),
     count: new Uint32Array(plan.upstreams),
+    begun: new Uint32Array(plan.upstreams),
     step: new Uint32Array(plan.upstreams),
     untilMs: new Float64Array(plan.upstreams),
     score: new Float64Array(plan.members),
@@ -100,7 +103,9 @@ export function shareOf(
 export function gather(candidates: Candidates, upstream: number, standing: Standing, nowMs: number): void {
   const { plan } = candidates;
   let rising = collect(candidates, upstream, standing, nowMs, 0);
-  if (candidates.count[upstream] === 0) rising = collect(candidates, upstream, standing, nowMs, 1);
+  const isOfBackups = candidates.count[upstream] === 0;
+  if (isOfBackups) rising = collect(candidates, upstream, standing, nowMs, 1);
+  candidates.begun[upstream] = isOfBackups ? plan.upstreamCount[upstream] + 1 : 1;
   const first = plan.upstreamFirst[upstream], count = candidates.count[upstream];
   const slowMs = plan.upstreamSlowStartMs[upstream];
   candidates.untilMs[upstream] = rising ? nowMs + Math.max(SLOW_STEP_MS_MIN, slowMs / SLOW_STEPS) : Infinity;

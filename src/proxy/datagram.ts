@@ -158,7 +158,7 @@ let askedEnd = 0;
 export function datagramsGiveUp(): void {
   count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
   askedNext = askedEnd = 0;
-  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit();
+  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit(); // it was on its way to a flow
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */

@@ -81,7 +81,9 @@ export function settle(ex: number): void {
     stats.listenerCurrent[listener]--;
     stats.listenerLives[listener * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
     stats.listenerLifeMs[listener] += lifeMs;
+    // What they were lent goes back to whom the exchange is counted for.
     if (slotFlags[down] & SlotFlag.Shaped) paceLeave(down);
+    if (slotFlags[up] & SlotFlag.Shaped) paceLeave(up);
     sourceGive(sources, exSource[ex]);
     exSource[ex] = NONE;
     if (up !== NONE) leave(ex);

@@ -22,7 +22,7 @@ after(() => rmSync(scratch, { recursive: true, force: true }));
 function runWith(planted: Planted, seeds: number): string {
   const root = mkdtempSync(join(scratch, "bug-"));
   mkdirSync(join(root, "test"));
-  for (const folder of ["src", "test/sim"]) {
+  for (const folder of ["src", "test/sim", "test/proto"]) {
     cpSync(join(ROOT, folder), join(root, folder), { recursive: true });
   }
   symlinkSync(join(ROOT, "dist"), join(root, "dist"));

@@ -25,7 +25,7 @@ import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
-import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
+import { Reason } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
 import { makeSources, openSources, sourceGive } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
@@ -62,8 +62,10 @@ const QUIET_MS = 6_000;
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
 const TURNS_MAX = 1_000_000;
-/** Rows of the statistics that runs use: numbers of listeners and servers, reasons. */
-const NUMBERS_MAX = Math.max(64, REASON_COUNT);
+/** Rows of the statistics that runs use. */
+const NUMBERS_MAX = 64;
+/** Elements of a counter's column that a run may touch: reasons, those of each listener, buckets. */
+const TOUCHED_MAX = 4_096;
 
 /** What must hold does not. */
 export class Broken extends Error {
@@ -128,7 +130,7 @@ export class Memory {
     for (
       const column of [...Object.values(openStats(this.stats)), ...Object.values(openShared(this.shared))]
     ) {
-      column.fill(0, 0, Math.max(NUMBERS_MAX, REASON_COUNT));
+      column.fill(0, 0, TOUCHED_MAX);
     }
     const { sourceHash, sourceConnections, sourceMeters, sourceNew } = openSources(this.sources);
     for (const column of [sourceHash, sourceConnections, sourceMeters, sourceNew]) column.fill(0);

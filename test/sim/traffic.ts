@@ -49,7 +49,6 @@ const BACKLOG = 40;
 const KNOCK_AGAIN_MS = 300;
 const KNOCKS_MAX = 8;
 const TLS_SALT = 0x715;
-const BALANCE_SALT = 0xba1;
 const PROXY_SALT = 0x9407;
 /** The least that a socket takes in before which a header must be whole: as Linux has it, not a byte. */
 const HEADER_ROOM = 256;
@@ -57,6 +56,7 @@ const PACE_SALT = 0xace;
 /** Bytes per second of a connection that is limited. */
 const PACE_LEAST = 40_000;
 const PACE_MOST = 4_000_000;
+const BALANCE_SALT = 0xba1;
 const LIMITS_SALT = 0x11f1;
 const GUARD_SALT = 0x6a7d;
 
@@ -179,8 +179,8 @@ export class Traffic implements Scenario {
       addresses: [undefined, ...this.#servers.map(({ address }) => address)],
       probes: [],
       tls: this.#someTls(),
-      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
       proxy: this.#someProxy(upstreams),
+      balance: someBalance(random.fork(BALANCE_SALT), this.#servers.length),
       guard: this.#someGuard(random.fork(GUARD_SALT)),
     };
     this.#plan = buildPlan(this.#spec);

@@ -97,7 +97,7 @@ export class Datagrams {
 }
 
 /** A port of UDP that nobody listens on. */
-export async function freeUdpPort(): Promise<number> {
-  using datagrams = await Datagrams.open();
+export async function freeUdpPort(ip?: string): Promise<number> {
+  using datagrams = await Datagrams.open(ip);
   return datagrams.port;
 }

@@ -12,13 +12,16 @@ const DEADLINE_MS = 60_000;
 /** TXT of one name, so long that it takes a datagram far beyond an Ethernet frame. */
 const LONG = Array.from({ length: 12 }, (_, nth) => String(nth).padStart(2, "0").repeat(120));
 
+/** An address of which nobody else has ports, TCP's included: dnsmasq takes both. */
+const IP = "127.77.0.2";
+
 /** A dnsmasq of its own port that tells its name in TXT of id.example. */
 class Dns {
   readonly address: string;
   readonly #child: ChildProcess;
 
   private constructor(port: number, name: string) {
-    this.address = `127.0.0.1:${port}`;
+    this.address = `${IP}:${port}`;
     const own = [
       "--no-daemon",
       "--conf-file=/dev/null",
@@ -27,7 +30,7 @@ class Dns {
       "--user=",
       "--edns-packet-max=8192",
     ];
-    const where = [`--port=${port}`, "--listen-address=127.0.0.1", "--bind-interfaces"];
+    const where = [`--port=${port}`, `--listen-address=${IP}`, "--bind-interfaces"];
     const records = [`--txt-record=id.example,${name}`, `--txt-record=long.example,${LONG.join()}`];
     const host = ["--address=/host.example/192.0.2.80", "--address=/host.example/2001:db8::80"];
     this.#child = spawn("dnsmasq", [...own, ...where, ...records, ...host], {
@@ -39,7 +42,7 @@ class Dns {
   }
 
   static async start(name: string, port?: number): Promise<Dns> {
-    const dns = new Dns(port ?? await freeUdpPort(), name);
+    const dns = new Dns(port ?? await freeUdpPort(IP), name);
     await dns.answers();
     return dns;
   }
@@ -48,7 +51,7 @@ class Dns {
     using client = await Datagrams.open();
     const port = Number(this.address.split(":")[1]);
     await until("dnsmasq to answer", () => {
-      client.send(question(1, "id.example", TXT), port);
+      client.send(question(1, "id.example", TXT), port, IP);
       return client.count > 0;
     });
   }

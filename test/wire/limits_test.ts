@@ -2,79 +2,24 @@
 // and with two, which accept for all or each for itself. What is counted is counted once, and given back at the end,
 // however it comes.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { after, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { withConfig } from "../support/configured.ts";
-import type { Sluice } from "../support/executable.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
 import { HttpPeer, statusOf } from "../support/http_peer.ts";
-import { onWords, PatchedSluice } from "../support/patched.ts";
+import {
+  come,
+  LAYOUTS,
+  NEIGHBOUR,
+  ONE,
+  OTHER,
+  refusedOf,
+  served,
+  told,
+  untilNobody,
+  withEcho,
+} from "../support/limited.ts";
 import { knock, Peer } from "../support/peer.ts";
-import { echo, freePort, Server } from "../support/servers.ts";
-
-const ONE = "127.0.0.1", OTHER = "127.0.0.2", NEIGHBOUR = "127.0.1.1";
-
-interface Layout {
-  readonly reactors: number;
-  readonly accept: "balanced" | "reuseport";
-}
-
-const LAYOUTS: readonly Layout[] = [
-  { reactors: 1, accept: "balanced" },
-  { reactors: 2, accept: "balanced" },
-  { reactors: 2, accept: "reuseport" },
-];
-
-/** Clients of the test under way: at its end they leave. */
-const clients: Peer[] = [];
-
-/** Sluice before an echo server, with these keys of the listener. */
-async function withEcho(
-  listener: object,
-  test: (sluice: Sluice) => Promise<void>,
-  { layout = LAYOUTS[0], command }: { layout?: Layout; command?: string[] } = {},
-): Promise<void> {
-  await using server = await Server.listen(echo);
-  const config = {
-    ...layout,
-    listeners: { in: { bind: "tcp://127.0.0.1:0", to: "u", ...listener } },
-    upstreams: { u: { servers: [server.address], health: "off" } },
-  };
-  const whole = async (sluice: Sluice): Promise<void> => {
-    await test(sluice);
-    for (const client of clients.splice(0)) client.reset();
-  };
-  await withConfig(config, whole, command === undefined ? {} : { command });
-}
-
-/** What becomes of a client: it is served, or how its connection ends. */
-async function come(sluice: Sluice, from = ONE): Promise<Peer | "reset" | "fin"> {
-  const client = await Peer.connect(sluice.port(), from).catch(() => "reset" as const);
-  if (client === "reset") return client;
-  clients.push(client);
-  const said = await client.ask("hi").catch(() => undefined);
-  return said === "hi" ? client : await client.ending();
-}
-
-async function served(sluice: Sluice, from = ONE): Promise<Peer> {
-  const client = await come(sluice, from);
-  ok(client instanceof Peer, `${from} is served, not ended by ${String(client)}`);
-  return client;
-}
-
-/** What explain says is counted, by the name of the limit. */
-async function told(sluice: Sluice, from = ONE): Promise<Record<string, string>> {
-  const { body } = await sluice.get(`/explain?to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
-  const { admission } = JSON.parse(body) as { admission: { steps: { name: string; text: string }[] } };
-  return Object.fromEntries(admission.steps.map(({ name, text }) => [name, text]));
-}
-
-async function untilNobody(sluice: Sluice): Promise<void> {
-  await sluice.until("nobody to be connected", ({ listeners }) => listeners[0].connections.now === 0);
-}
-
-function refusedOf(sluice: Sluice): Promise<Record<string, number>> {
-  return sluice.status().then(({ listeners }) => ({ ...listeners[0].refused }));
-}
+import { freePort } from "../support/servers.ts";
 
 for (const layout of LAYOUTS) {
   describe(`${layout.reactors} reactors, ${layout.accept}`, () => {
@@ -253,72 +198,4 @@ describe("limits", () => {
       match(lines[0].client ?? "", /^127\.0\.0\.2:/);
     });
   });
-});
-
-describe("a reactor that dies", () => {
-  const patched = new PatchedSluice(onWords({ "die!": 'throw new TableError("a planted death");' }));
-  after(() => patched[Symbol.dispose]());
-
-  it("gives back what its connections had, and nothing of the others'", async () => {
-    const limits = { connections: 50, "connections-per-source": 20 };
-    await withEcho({ limits }, async (sluice) => {
-      for (let nth = 0; nth < 8; nth++) await served(sluice);
-      await clients[0].send("die!");
-      await sluice.until(
-        "the dead one to be replaced",
-        ({ totals, reactors }) => totals.reactor_deaths === 1 && reactors.every(({ alive }) => alive),
-      );
-      const { listeners } = await sluice.status(), left = listeners[0].connections.now;
-      ok(left < 8, `${left} are left`);
-      deepStrictEqual(await told(sluice), {
-        "connections-per-source": `127.0.0.1 has ${left} of 20`,
-        connections: `the listener has ${left} of 50`,
-      });
-      for (const client of clients) client.reset();
-      await untilNobody(sluice);
-      strictEqual((await told(sluice)).connections, "the listener has 0 of 50");
-      (await served(sluice)).end();
-    }, { layout: LAYOUTS[1], command: patched.command("bun") });
-  });
-
-  /** Dies at its third connection, just before it does `find`, in each of its lives. */
-  const deathBefore = (find: string): PatchedSluice =>
-    new PatchedSluice([
-      {
-        file: "proxy/accept.ts",
-        find: "let nextChoice: number;",
-        replace: "let nextChoice: number;\nlet coming = 0;",
-      },
-      {
-        file: "proxy/accept.ts",
-        find,
-        replace: `if (++coming === 3) throw new TypeError("a planted death");\n  ${find}`,
-      },
-    ]);
-
-  const moments: [when: string, find: string][] = [
-    ["before a client is handed over", "if (sys.hand(token, to) < 0) {"],
-    ["before a newcomer has a slot", "slotFlags[slot] = SlotFlag.Down;"],
-    ["between a newcomer's slot and its exchange", "exchangeOpen(slot, listener, bits, source);"],
-  ];
-  for (const [when, find] of moments) {
-    it(`dies ${when}: nobody is counted for ever`, async () => {
-      using dying = deathBefore(find);
-      await withEcho({ limits: { connections: 50, "connections-per-source": 20 } }, async (sluice) => {
-        await served(sluice);
-        await served(sluice);
-        await come(sluice); // its reactor dies; it may be taken in by the next
-        await sluice.until(
-          "the dead one to be replaced",
-          ({ totals, reactors }) => totals.reactor_deaths === 1 && reactors.every(({ alive }) => alive),
-        );
-        for (const client of clients.splice(0)) client.reset();
-        await untilNobody(sluice);
-        deepStrictEqual(await told(sluice), {
-          "connections-per-source": "127.0.0.1 has 0 of 20",
-          connections: "the listener has 0 of 50",
-        });
-      }, { command: dying.command("bun") });
-    });
-  }
 });

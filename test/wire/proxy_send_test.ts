@@ -15,6 +15,7 @@ import { HttpPeer, statusOf } from "../support/http_peer.ts";
 import { Peer } from "../support/peer.ts";
 import { connectBehind, readHeader, readLine } from "../support/proxied.ts";
 import { echo, Server } from "../support/servers.ts";
+import { until } from "../support/waiting.ts";
 import { sClient } from "../support/s_client.ts";
 
 const certificates = new Certificates();
@@ -195,7 +196,8 @@ describe("send-proxy", () => {
         strictEqual(await client.ask("hello"), "hello");
         client.end();
         await client.ending();
-        strictEqual((await inner.ended(1)).at(-1)?.client, client.address);
+        // Beside those of the checks.
+        await until("its record", () => inner.records.some((record) => record.client === client.address));
       });
     });
   });

@@ -164,14 +164,19 @@ describe("servers and status", () => {
       deepStrictEqual([answer.total, answer.matched, answer.shown, answer.truncated], [2, 2, 2, false]);
       deepStrictEqual(Object.keys(up).sort(), [
         "address",
+        "backup",
         "bytes",
         "connections",
+        "drained",
         "health",
         "last_check",
+        "latency_ms",
         "requests",
         "since",
+        "slow_start",
         "target",
         "upstream",
+        "weight",
         "why",
       ]);
       deepStrictEqual([up.upstream, up.address, up.health], ["tcp://127.0.0.1:0", server.address, "up"]);
@@ -181,10 +186,10 @@ describe("servers and status", () => {
       const verb = async (...words: string[]) =>
         (await run(["servers", "--admin", sluice.admin, ...words])).stdout;
       const lines = (await verb()).split("\n");
-      match(lines[0], /^UPSTREAM +SERVER +HEALTH +SINCE +NOW +TOTAL +FAILED +UP +DOWN +LAST CHECK$/);
+      match(lines[0], /^UPSTREAM +SERVER +HEALTH +SINCE +WEIGHT +NOW +TOTAL +FAILED +UP +DOWN +LAST CHECK$/);
       match(
         lines[1],
-        new RegExp(`^tcp:\\S+ +${server.address} +up +\\S+ +0 +1 +0 +5 B +5 B +the check passed$`),
+        new RegExp(`^tcp:\\S+ +${server.address} +up +\\S+ +1 +0 +1 +0 +5 B +5 B +the check passed$`),
       );
       match(lines[2], new RegExp(`^tcp:\\S+ +${closed} +down +\\S+ .* the server refused the connection$`));
       strictEqual(lines[4], "2 servers");

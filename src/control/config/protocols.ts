@@ -158,7 +158,6 @@ function ofUpstream(
       ...written(raw, path, ["socket"], FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
-      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
   return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
