@@ -100,6 +100,30 @@ describe("a reactor of datagrams that dies", () => {
   });
 });
 
+describe("sources of sessions", () => {
+  it("are given back what a reactor counted for them that died", async () => {
+    using server = await Datagrams.echo();
+    const words = [
+      "--reactors",
+      "1",
+      "--max-connections-per-source",
+      "1",
+      `udp://127.0.0.1:0=${server.address}`,
+    ];
+    await withFaults(words, async (sluice) => {
+      using client = await Datagrams.open();
+      using other = await Datagrams.open();
+      strictEqual(await client.ask("hello", sluice.port()), "hello");
+      other.send("too many", sluice.port());
+      strictEqual((await sluice.ended(1))[0].reason, "source_limit");
+      client.send("die!", sluice.port());
+      await sluice.line("reactors", /^the reactor Worker in room/);
+      strictEqual(await other.ask("now", sluice.port()), "now");
+      strictEqual(server.count, 2);
+    });
+  });
+});
+
 describe("a bug about one session", () => {
   it("ends that session alone", async () => {
     using server = await Datagrams.echo();
