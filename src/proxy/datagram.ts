@@ -58,6 +58,7 @@ import { isFull } from "./accept.ts";
 import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
 import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
+import { bytesIn, datagramsIn } from "./datagram_batch.ts";
 import {
   admittedThrough,
   introducedAt,
@@ -219,7 +220,9 @@ function send(socket: number, from: number, end: number, told: number): void {
   let slot = flowFind(arenaInts, first, socket, told);
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
     if (slot === NONE && --budget > 0) slot = begin(socket, first, told);
-    else if (told !== NONE && slot !== NONE) introduceAgain(slot);
+    else if (told !== NONE && slot !== NONE && flowFlags[slot] & FlowFlag.Prefaced) {
+      preface(slot, plan.upstreamSendProxy[flowUpstream[slot]]); // what was told besides may have changed
+    }
     if (slot === NONE) {
       count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, at, end));
       return;
@@ -239,11 +242,6 @@ function send(socket: number, from: number, end: number, told: number): void {
       at = lost;
     }
   }
-}
-
-/** A proxy's word of a flow's client may be another one with each datagram, and goes on as it came. */
-function introduceAgain(slot: number): void {
-  if (flowFlags[slot] & FlowFlag.Prefaced) preface(slot, plan.upstreamSendProxy[flowUpstream[slot]]);
 }
 
 /** A flow for the client whose datagram's record is at `at`, or whom `told` says; NONE: it gets none, which is
@@ -491,24 +489,6 @@ export function flowsEndAll(reason: Reason): void {
   for (let slot = 1; slot < slotsEnd(); slot++) {
     if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
   }
-}
-
-/** What of records [from, end) of a batch are bytes, and how many datagrams they are. */
-function bytesIn(ints: number, from: number, end: number): number {
-  let bytes = 0;
-  for (let record = from; record < end; record++) {
-    bytes += arenaInts[ints + record * DATAGRAM_INTS + DatagramAt.Bytes];
-  }
-  return bytes;
-}
-
-function datagramsIn(ints: number, from: number, end: number): number {
-  let datagrams = 0;
-  for (let record = from; record < end; record++) {
-    const at = ints + record * DATAGRAM_INTS, segment = arenaInts[at + DatagramAt.Segment];
-    datagrams += segment === 0 ? 1 : Math.ceil(arenaInts[at + DatagramAt.Bytes] / segment);
-  }
-  return datagrams;
 }
 
 /** Tables and listening sockets belong together. For tests. */

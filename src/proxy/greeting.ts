@@ -36,7 +36,6 @@ const HEADER_END = ARENA_PRINT + PRINT_BYTES;
 /** A unix path of a socket, as an address record has it, and as a header does. */
 const FAMILY_UNIX = 1;
 const PATH_LENGTH = 1;
-const PORT = 2;
 const PATH = 4;
 const HALF_OF_PATHS = PROXY_PATHS_BYTES / 2;
 

@@ -14,6 +14,7 @@ const FAULTS: readonly Patch[] = [
     file: "proxy/datagram.ts",
     find: "const ASKING_INTS = ",
     replace: `import { DATAGRAM_BYTES } from "../base/limits.ts";
+import { arenaBytes } from "../sys/sys.ts";
 function said(record: number, word: string): boolean {
   const at = ARENA_ASKING + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES;
   for (let byte = 0; byte < word.length; byte++) if (arenaBytes[at + byte] !== word.charCodeAt(byte)) return false;
