@@ -260,6 +260,7 @@ describe("sessions by the thousand", () => {
     await withSluice([...words, `udp://127.0.0.1:0=${quiet.address}`], async (sluice) => {
       using friend = await Datagrams.open();
       strictEqual(await friend.ask("answer me", sluice.port()), "answered");
+      await quiet.next(); // the friend's
       const strangers = await Promise.all(Array.from({ length: 100 }, () => Datagrams.open()));
       for (const stranger of strangers) {
         stranger.send("anybody?", sluice.port());
