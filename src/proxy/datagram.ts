@@ -47,7 +47,7 @@ import { Balance } from "../plan/plan.ts";
 import { isHashed, walked } from "../policy/balance.ts";
 import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
-import { PER_LINE, Verdict } from "../shared/servers.ts";
+import { PER_LINE } from "../shared/servers.ts";
 import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
@@ -74,6 +74,7 @@ import {
   failedErrno,
   isFullBuffer,
   isNobody,
+  isStranded,
   passedOver,
   reach,
   reachedPlace,
@@ -83,7 +84,7 @@ import {
 } from "./flow_server.ts";
 import { givePlaceBack } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
-import { isAnyUp, keyOfRecord, pickMember } from "./server.ts";
+import { keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
@@ -246,13 +247,6 @@ function send(socket: number, from: number, end: number, told: number): void {
       at = lost;
     }
   }
-}
-
-/** Whether a flow's server is down and others are not. A client that goes on sending would never see its session end:
- * nobody tells it that a host is gone. */
-function isStranded(slot: number): boolean {
-  return shared.serverVerdict[flowServer[slot]] === Verdict.Down &&
-    isAnyUp(plan.listenerUpstream[flowListener[slot]]);
 }
 
 /** A flow for the client whose datagram's record is at `at`, or whom `told` says; NONE: it gets none, which is

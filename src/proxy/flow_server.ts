@@ -1,11 +1,13 @@
 // The server of a flow: which one, a socket to it, and what the errors of that say.
 import { assert } from "../base/assert.ts";
 import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, PEER_BYTES } from "../base/limits.ts";
+import { flowListener, flowServer } from "../net/flows.ts";
 import { slotGen } from "../net/slots.ts";
 import { tickAt } from "../net/timers.ts";
 import { isHashed, walked, walkNext } from "../policy/balance.ts";
 import { isSpare } from "../policy/candidates.ts";
 import { Reason } from "../shared/reason.ts";
+import { Verdict } from "../shared/servers.ts";
 import {
   EADDRNOTAVAIL,
   EAGAIN,
@@ -23,6 +25,7 @@ import {
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { plan, shared, stats } from "./context.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
+import { isAnyUp } from "./server.ts";
 
 /** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
  * whether one was passed over. */
@@ -134,4 +137,11 @@ export function isNobody(errno: number): boolean {
 
 export function isFullBuffer(errno: number): boolean {
   return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
+}
+
+/** Whether a flow's server is down and others are not. A client that goes on sending would never see its session end:
+ * nobody tells it that a host is gone. */
+export function isStranded(slot: number): boolean {
+  return shared.serverVerdict[flowServer[slot]] === Verdict.Down &&
+    isAnyUp(plan.listenerUpstream[flowListener[slot]]);
 }
