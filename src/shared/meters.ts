@@ -25,10 +25,10 @@ function second(ms: number): number {
   return Math.floor(ms / SECOND_MS) | 0;
 }
 
-/** Nothing was taken from it yet. */
+/** Nothing was taken from it yet: it is as one that was forgotten. */
 export function meterFill(words: Int32Array, at: number, nowMs: number): void {
   Atomics.store(words, at, meterTime(nowMs - METER_MS_MAX));
-  Atomics.store(words, at + 1, second(nowMs));
+  Atomics.store(words, at + 1, second(nowMs) - FORGET_S - 1);
 }
 
 /** Whether a meter would not be missed: it is not in debt, and was not touched for a while, in which bursts of most

@@ -26,7 +26,7 @@ export const PLANTED: readonly Planted[] = [
     name: "no again-list after a budget",
     from: 90,
     file: pump,
-    edits: [["paceLend(from) > 0)) runAgain(from);", "paceLend(from) > 0) && shaped) runAgain(from);"]],
+    edits: [["if (!shaped || (!(slotFlags", "if (shaped && (!(slotFlags"]],
   },
   {
     name: "no generation check at the door",

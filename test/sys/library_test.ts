@@ -107,12 +107,15 @@ describe("the C library", () => {
         MachineFact.OpenAt2,
         MachineFact.ReadNoWait,
         MachineFact.KernelTls,
+        MachineFact.Mptcp,
+        MachineFact.Transparent,
+        MachineFact.Device,
       ]
     ) {
       const result = sys.machine(which);
       strictEqual(result === 1 || (result < 0 && result !== -EINVAL), true, `${which}: ${result}`);
     }
-    strictEqual(sys.machine(MachineFact.KernelTls + 1), -EINVAL);
+    strictEqual(sys.machine(MachineFact.Device + 1), -EINVAL);
     strictEqual(openFds(process.pid).length, before);
   });
 

@@ -77,7 +77,9 @@ describe("a server that takes connections and never answers", () => {
     const config = {
       reactors: 2,
       listeners: { it: { bind: "http://127.0.0.1:0", to: "app" } },
-      upstreams: { app: { servers: [server.address], health: "off", timeouts: { answer: "1s" } } },
+      upstreams: {
+        app: { servers: [server.address], health: "off", timeouts: { answer: "1s", "write-stall": "1s" } },
+      },
     };
     await withConfig(config, async (sluice) => {
       const statuses = await all(40, async (number) => {
@@ -123,7 +125,9 @@ describe("a server that takes connections and never answers", () => {
     const config = {
       reactors: 2,
       listeners: { it: { bind: "http://127.0.0.1:0", to: "app", timeouts } },
-      upstreams: { app: { servers: [server.address], health: "off", timeouts: { answer: "1s" } } },
+      upstreams: {
+        app: { servers: [server.address], health: "off", timeouts: { answer: "1s", "write-stall": "1s" } },
+      },
     };
     await withConfig(config, async (sluice) => {
       await all(8, async () => {

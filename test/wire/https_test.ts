@@ -537,7 +537,12 @@ describe("certificates of clients", () => {
 
 describe("who does not take what is sent to it", () => {
   const LARGE_BYTES = 64 << 20; // more than sockets hold
-  const impatient = { "body-stall": "400ms", "server-idle": "400ms", answer: "400ms" };
+  const impatient = {
+    "body-stall": "400ms",
+    "server-idle": "400ms",
+    answer: "400ms",
+    "write-stall": "400ms",
+  };
 
   it("is the client, behind TLS or not: write_timeout", async () => {
     const head = `HTTP/1.1 200 OK\r\nContent-Length: ${LARGE_BYTES}\r\n\r\n`;

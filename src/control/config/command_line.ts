@@ -28,9 +28,6 @@ export const FLAGS: readonly Flag[] = KEYS.flatMap((key) => {
   return [{ name: key.doc.flag, scope, doc: key.doc, default: key.default, key }];
 });
 
-/** Flags that are designed but not supported in this version. All take a value. */
-export const FLAGS_LATER: readonly string[] = [];
-
 const FLAG_BY_NAME: ReadonlyMap<string, Flag> = new Map(FLAGS.map((flag) => [flag.name, flag]));
 const QUESTIONS = ["--help", "--version"];
 /** One flag as given: its value, and the argument that gave it. */
@@ -76,7 +73,7 @@ export function asksFor(argv: readonly string[]): "help" | "version" | undefined
 
 /** `withFile`: -c and --config take a value. */
 export function tokensOf(argv: readonly string[], withFile = false) {
-  const names = [...FLAGS.map((flag) => flag.name), ...FLAGS_LATER];
+  const names = FLAGS.map((flag) => flag.name);
   const valued = names.map((name) => [name.slice("--".length), { type: "string", multiple: true }] as const);
   const options = {
     ...Object.fromEntries(valued),
@@ -155,17 +152,13 @@ export function readFlag(
   };
   if (QUESTIONS.includes(name) || rawName === "-h" || rawName === "-V") return true;
   const flag = FLAG_BY_NAME.get(name);
-  if (flag === undefined && !FLAGS_LATER.includes(name)) {
+  if (flag === undefined) {
     const word = isShort ? `--${typed.text.replace(/^-+|=.*$/g, "")}` : name;
     error(
       "unknown flag",
-      didYouMean(word, [...FLAG_BY_NAME.keys(), ...FLAGS_LATER, ...QUESTIONS], "see sluice --help"),
+      didYouMean(word, [...FLAG_BY_NAME.keys(), ...QUESTIONS], "see sluice --help"),
     );
     return false;
-  }
-  if (flag === undefined) {
-    error(NOT_SUPPORTED, "leave it out");
-    return !(value ?? "").startsWith("--") || isInline;
   }
   const placeholder = flag.doc.placeholder ?? "VALUE";
   if (value === undefined || (!isInline && isListen(value) && isListen(splitValue(value)))) {

@@ -20,10 +20,15 @@ export function upstreamsOf({ to, routes, sni }: Leading): string[] {
   return [...new Set(to === undefined ? targets : [...targets, to])];
 }
 
+/** The upstreams that listeners of a protocol lead to. */
+export function ledToBy(listeners: readonly Leading[], protocol: Listen["protocol"]): ReadonlySet<string> {
+  return new Set(listeners.filter(({ bind }) => bind[0].protocol === protocol).flatMap(upstreamsOf));
+}
+
 /** The upstreams whose servers get datagrams and no connections: udp:// leads to them, and nothing else. */
 export function onlyByDatagrams(listeners: readonly Leading[]): ReadonlySet<string> {
-  const leads = (isUdp: boolean): string[] =>
-    listeners.filter(({ bind }) => (bind[0].protocol === "udp") === isUdp).flatMap(upstreamsOf);
-  const others = new Set(leads(false));
-  return new Set(leads(true).filter((upstream) => !others.has(upstream)));
+  const [tcp, http] = [ledToBy(listeners, "tcp"), ledToBy(listeners, "http")];
+  return new Set(
+    [...ledToBy(listeners, "udp")].filter((upstream) => !tcp.has(upstream) && !http.has(upstream)),
+  );
 }

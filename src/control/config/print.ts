@@ -6,7 +6,7 @@ import { checkConfig } from "./check.ts";
 import type { Disk } from "./disk.ts";
 import { type Path, valueAt } from "./finding.ts";
 import { silentDefaults } from "./protocols.ts";
-import { type Key, KEYS } from "./schema.ts";
+import { configSchema, type Key, KEYS } from "./schema.ts";
 import { refers } from "./substitution.ts";
 
 /** Says where the value of a path comes from; undefined: from nowhere that could be named. */
@@ -67,8 +67,8 @@ function withDefaults(
   origins: Map<string, string>,
 ): unknown {
   const whole = filled(section, [], raw, origins), surroundings = { env: {}, uid: 0, disk: NO_DISK };
-  const { config } = checkConfig(values, surroundings);
-  for (const path of config === undefined ? [] : silentDefaults(config)) {
+  const { data } = configSchema.safeParse(values);
+  for (const path of data === undefined ? [] : silentDefaults(data)) {
     const holder = valueAt(whole, path.slice(0, -1));
     if (origins.has(path.join("\n")) && isSection(holder)) delete holder[path[path.length - 1]];
   }

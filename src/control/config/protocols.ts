@@ -5,7 +5,7 @@ import { addressText } from "./address.ts";
 import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
-import { upstreamsOf } from "./leads.ts";
+import { ledToBy, upstreamsOf } from "./leads.ts";
 import type { Config } from "./schema.ts";
 
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
@@ -106,9 +106,9 @@ export function schemeOf({ protocol, tls }: Config["listeners"][string]["bind"][
 
 /** Timeouts that hold without HTTP where they are set, and whose defaults are for HTTP: where nobody has set them they
  * must not be written, or they would. */
-export function silentDefaults({ listeners, upstreams }: Config): Path[] {
+export function silentDefaults({ listeners, upstreams }: Pick<Config, "listeners" | "upstreams">): Path[] {
   const tcp = Object.entries(listeners).filter(([, { bind }]) => bind[0].protocol === "tcp");
-  const used = new Set(tcp.flatMap(([, listener]) => upstreamsOf(listener)));
+  const used = ledToBy(Object.values(listeners), "tcp");
   return [
     ...tcp.map(([name]) => ["listeners", name, "timeouts", "client-idle"]),
     ...Object.keys(upstreams).filter((name) => used.has(name)).map((

@@ -24,7 +24,7 @@ import {
 import { allow, deny, limits } from "./limits_schema.ts";
 import { type Listen, readListen } from "./listen.ts";
 import { healthByDefault } from "./health_schema.ts";
-import { onlyByDatagrams } from "./leads.ts";
+import { ledToBy, onlyByDatagrams } from "./leads.ts";
 import type { ListFiles } from "./list_files.ts";
 import { log } from "./log_schema.ts";
 import type { PageFiles } from "./page_files.ts";
@@ -324,7 +324,8 @@ const file = key(
 
 /** What a key inherits is written into it, so nobody has to know where it came from. */
 function inherit(config: z.output<typeof file>) {
-  const { timeouts } = config.defaults, byDatagrams = onlyByDatagrams(Object.values(config.listeners));
+  const { timeouts } = config.defaults, all = Object.values(config.listeners);
+  const byDatagrams = onlyByDatagrams(all), byStreams = ledToBy(all, "tcp");
   const listeners = Object.entries(config.listeners).map(([name, listener]) => {
     const own = {
       "tunnel-idle": listener.timeouts["tunnel-idle"] ?? timeouts["tunnel-idle"],
@@ -351,7 +352,7 @@ function inherit(config: z.output<typeof file>) {
       answer: upstream.timeouts.answer ?? timeouts.answer,
       "server-idle": upstream.timeouts["server-idle"] ?? timeouts["server-idle"],
       /** The same without HTTP, where the default has no say; 0: no limit. */
-      silence: upstream.timeouts["server-idle"] ?? 0,
+      silence: byStreams.has(name) ? upstream.timeouts["server-idle"] ?? 0 : 0,
       "write-stall": upstream.timeouts["write-stall"] ?? timeouts["write-stall"],
       queue: upstream.timeouts.queue ?? timeouts.queue,
     };

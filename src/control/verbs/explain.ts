@@ -2,7 +2,7 @@
 import process from "node:process";
 import { LiveError } from "../admin_client.ts";
 import type { Parts } from "../app.ts";
-import { FLAGS, FLAGS_LATER, isListen } from "../config/command_line.ts";
+import { FLAGS, isListen } from "../config/command_line.ts";
 import { type ConfigProblem, shown } from "../config/errors.ts";
 import { parseFlags } from "../config/flags.ts";
 import { parseRun } from "../config/run.ts";
@@ -110,7 +110,7 @@ export function splitQuestion(
 
 /** Where arguments stand that are no flags and no values of flags. */
 function positionals(rest: readonly string[]): number[] {
-  const valued = new Set([...FLAGS.map(({ name }) => name), ...FLAGS_LATER]);
+  const valued = new Set(FLAGS.map(({ name }) => name));
   const places: number[] = [];
   for (let at = 0; at < rest.length; at++) {
     if (valued.has(rest[at])) at++;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { addressText } from "../../../src/control/config/address.ts";
 import { formatProblem, formatProblems } from "../../../src/control/config/errors.ts";
-import { asksFor, FLAGS, FLAGS_LATER } from "../../../src/control/config/command_line.ts";
+import { asksFor, FLAGS } from "../../../src/control/config/command_line.ts";
 import { VERBS_LATER } from "../../../src/control/config/verbs.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
@@ -707,16 +707,10 @@ test("a refused value has no consequences that are told as well", () => {
   ]);
 });
 
-test("flags and verbs of later versions say so", () => {
-  for (const flag of FLAGS_LATER) {
-    deepEqual(lines([L, flag, "value"]), [`${flag}: not supported in this version; leave it out`]);
-    deepEqual(lines([L, `${flag}=value`]), [`${flag}: not supported in this version; leave it out`]);
-  }
+test("verbs of later versions say so", () => {
   for (const verb of VERBS_LATER) {
     deepEqual(lines([verb]), [`${verb}: this command is not supported in this version; see sluice --help`]);
   }
-  const known = FLAGS.map((flag) => flag.name);
-  deepEqual(FLAGS_LATER.filter((flag) => known.includes(flag)), [], "no flag is both");
 });
 
 test("warnings name the argument and do not stop the start", () => {
@@ -775,7 +769,6 @@ test("no command line makes parseFlags throw, and every line it prints is one li
   const word = fc.oneof(
     fc.constantFrom(
       ...FLAGS.map((flag) => flag.name),
-      ...FLAGS_LATER,
       L,
       L2,
       "tcp://:0=a:1",

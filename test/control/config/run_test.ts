@@ -121,8 +121,8 @@ test("problems of the command line", () => {
     [["-c", "f", "--reaktors", "2"], ['--reaktors: unknown flag; did you mean "--reactors"?'], "a slip"],
     [
       ["-c", "f", "--udp-idle", "1s"],
-      ["--udp-idle: not supported in this version; leave it out"],
-      "known, later",
+      ["--udp-idle: holds for a LISTEN=TARGETS, not for a file; write listeners.NAME.udp.idle in the file"],
+      "one of a listener's keys",
     ],
     [
       ["-c", "f", "--cert", "x"],
