@@ -119,6 +119,7 @@ void sl_close_fd(int32_t fd, int32_t reset);
 socklen_t sl_address_read(const uint8_t *record, struct sockaddr_storage *address);
 void sl_address_write(const struct sockaddr_storage *address, socklen_t length, uint8_t *record, int32_t bytes);
 /* introduction.c */
+const uint8_t *sl_preface(int32_t slot, int32_t *bytes);
 void sl_introduction_forget(struct sl_room *room, int32_t slot);
 /* pattern.c */
 void sl_pattern_leave(void);

@@ -1,7 +1,7 @@
 /* udp.c: datagrams. They move in batches: a place in the arena for SL_DATAGRAMS_MAX of them, at <off> their records
  * of SL_DATAGRAM_INTS int32 each, behind all records their buffers of SL_DATAGRAM_BYTES each:
  *   [0] bytes   [1] bytes of each but the last, if it stands for several of one sender (GRO); 0: it is one
- *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped   [3] unused
+ *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped   [3] where in its buffer it begins
  *   [4..9] peer record of the client   [10..15] the same of our own address that it asked, without a port
  * Borders of datagrams are kept: what the kernel joined on its way in (UDP_GRO), and what is joined here on its way
  * out (UDP_SEGMENT), says where each ends (udp(7)).
@@ -39,6 +39,11 @@ static int32_t *record_at(uint32_t off, int32_t index)
 static uint8_t *buffer_at(uint32_t off, int32_t index)
 {
     return me->arena + off + SL_DATAGRAMS_MAX * SL_DATAGRAM_INTS * 4 + (size_t)index * SL_DATAGRAM_BYTES;
+}
+
+static uint8_t *datagram_at(uint32_t off, int32_t index)
+{
+    return buffer_at(off, index) + record_at(off, index)[3];
 }
 
 #define CHECK_BATCH(off, first, count) do { \
@@ -333,7 +338,7 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
         taken[made] = joined(off, next, end, family != 0);
         message->msg_iovlen = (size_t)taken[made];
         for (int32_t i = 0; i < taken[made]; i++)
-            spans[next - first + i] = (struct iovec){ buffer_at(off, next + i), (size_t)record_at(off, next + i)[0] };
+            spans[next - first + i] = (struct iovec){ datagram_at(off, next + i), (size_t)record_at(off, next + i)[0] };
         uint16_t segment = (uint16_t)(taken[made] > 1 ? record[0] : record[1]);
         if (segment != 0)
             put_control(message, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
@@ -358,15 +363,58 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
     return error < 0 ? error : taken[0];
 }
 
+/* Sends the datagrams that a record stands for one by one, each behind a preface. Returns 1, or why the first was not
+ * sent; what happens to the others is not told. */
+static int32_t send_apart(int fd, const uint8_t *preface, size_t preface_bytes, uint32_t off, int32_t index)
+{
+    const int32_t *record = record_at(off, index);
+    size_t all = (size_t)record[0], piece = (size_t)record[1];
+    for (size_t at = 0; at < all; at += piece) {
+        struct iovec spans[2] = {
+            { (void *)(uintptr_t)preface, preface_bytes },
+            { datagram_at(off, index) + at, all - at < piece ? all - at : piece },
+        };
+        struct msghdr message = { .msg_iov = spans, .msg_iovlen = 2 };
+        if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 && at == 0)
+            return -errno;
+    }
+    return 1;
+}
+
+/* The same of several records: sendmmsg(2). Returns how many were taken, at least one; or why the first was not. */
+static int32_t transmit_behind(int fd, const uint8_t *preface, size_t preface_bytes, uint32_t off, int32_t first,
+                               int32_t count)
+{
+    if (record_at(off, first)[1] != 0)
+        return send_apart(fd, preface, preface_bytes, off, first);
+    struct mmsghdr messages[SL_DATAGRAMS_MAX];
+    struct iovec spans[2 * SL_DATAGRAMS_MAX];
+    int32_t made = 0;
+    for (; made < count && record_at(off, first + made)[1] == 0; made++) {
+        struct iovec *span = &spans[2 * made];
+        span[0] = (struct iovec){ (void *)(uintptr_t)preface, preface_bytes };
+        span[1] = (struct iovec){ datagram_at(off, first + made), (size_t)record_at(off, first + made)[0] };
+        messages[made].msg_hdr = (struct msghdr){ .msg_iov = span, .msg_iovlen = 2 };
+    }
+    int n;
+    do n = (int)syscall(SYS_sendmmsg, fd, messages, made, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n == -1 && errno == EINTR);
+    return n == -1 ? -errno : n;
+}
+
 /* Sends the records [first, first + count) of the batch at <off> to the server of <slot>: sendmmsg(2). Returns how
  * many were taken, at least one; or why the first was not: -ECONNREFUSED and others tell of an earlier one that met
- * nobody, -EAGAIN and -ENOBUFS that there is no room, -EMSGSIZE that it is longer than what can be sent there. */
+ * nobody, -EAGAIN and -ENOBUFS that there is no room, -EMSGSIZE that it is longer than what can be sent there. Each
+ * datagram is sent behind the slot's preface, if it has one (sl_udp_preface). */
 int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count)
 {
     CHECK_SLOT(slot);
     CHECK_BATCH(off, first, count);
     CHECK(me->slots[slot] != 0);
-    return transmit(FD(slot), 0, off, first, count);
+    int32_t preface_bytes = 0;
+    const uint8_t *preface = sl_preface(slot, &preface_bytes);
+    return preface == NULL ? transmit(FD(slot), 0, off, first, count)
+                           : transmit_behind(FD(slot), preface, (size_t)preface_bytes, off, first, count);
 }
 
 /* Sends the records [first, first + count) of the batch at <off> through listening socket <listener> to the clients

@@ -196,7 +196,9 @@ export const ARENA_BLOCKS = ARENA_SMALL_BLOCKS + SMALL_BLOCKS_MAX * SMALL_BLOCK_
 /** Datagrams from clients on their way to servers, and from servers on their way to clients. */
 export const ARENA_ASKING = ARENA_BLOCKS + BLOCKS_MAX * BLOCK_BYTES;
 export const ARENA_ANSWERING = ARENA_ASKING + BATCH_BYTES;
-export const ARENA_BYTES = ARENA_ANSWERING + BATCH_BYTES;
+/** Whom a proxy introduced by the header of a datagram. */
+export const ARENA_INTRODUCED = ARENA_ANSWERING + BATCH_BYTES;
+export const ARENA_BYTES = ARENA_INTRODUCED + 2 * PROXY_BYTES_MAX;
 /** The control plane's arena has no blocks. */
 export const CONTROL_ARENA_BYTES = ARENA_SMALL_BLOCKS;
 

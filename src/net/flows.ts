@@ -1,4 +1,5 @@
-// Flows of datagrams: a row per flow, found by its client's address, ours that it asked, and the listening socket.
+// Flows of datagrams: a row per flow, found by its client's address, ours that it asked, and the listening socket; and
+// by whom a proxy introduced, if one did: many clients may come from one address of it.
 // A row has the number of its slot. Knows no server and sends nothing (proxy/datagram.ts does).
 // Invariant: a flow is found by probing from its home bucket on, without a gap; there are at least twice as many
 // buckets as flows may be.
@@ -9,6 +10,8 @@ import { FlowFlag, openFlows } from "../shared/tables.ts";
 import { DatagramAt } from "../sys/symbols.ts";
 
 export let flowAddress: Int32Array;
+export let flowTold: Int32Array;
+export let flowSource: Uint32Array;
 export let flowHash: Uint32Array;
 export let flowSocket: Uint16Array;
 export let flowListener: Uint16Array;
@@ -16,7 +19,6 @@ export let flowUpstream: Uint16Array;
 export let flowServer: Uint32Array;
 export let flowTried: Uint16Array;
 export let flowFlags: Uint8Array;
-export let flowSource: Uint32Array;
 export let flowIdleTicks: Uint32Array;
 export let flowResponses: Int32Array;
 export let flowUpDatagrams: Float64Array;
@@ -31,8 +33,10 @@ export let flowBefore: Uint32Array;
  * on, which is its last. */
 const ADDRESS_INTS = 12;
 const KEY_INTS = ADDRESS_INTS - 1;
-/** Two keys of the hash for each half of a word: of the addresses, and of the socket. */
-const HASH_KEYS = 4 * (KEY_INTS + 1);
+/** Integers of flowTold in a row. */
+const TOLD_INTS = 6;
+/** Two keys of the hash for each half of a word: of the addresses, of the socket, and of whom a proxy introduced. */
+const HASH_KEYS = 4 * (KEY_INTS + 1 + TOLD_INTS);
 
 let buckets: Uint32Array;
 let mask: number;
@@ -46,6 +50,8 @@ let taken: number;
 export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
   ({
     flowAddress,
+    flowTold,
+    flowSource,
     flowHash,
     flowSocket,
     flowListener,
@@ -53,7 +59,6 @@ export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
     flowServer,
     flowTried,
     flowFlags,
-    flowSource,
     flowIdleTicks,
     flowResponses,
     flowUpDatagrams,
@@ -75,10 +80,15 @@ export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
 
 /** Multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast", 2014), on halves of words: who
  * does not know the keys cannot choose addresses that meet in one bucket. Words of 0 add nothing. */
-function hashOf(ints: Int32Array, at: number, socket: number): number {
+function hashOf(ints: Int32Array, at: number, socket: number, told: number): number {
+  const words = KEY_INTS + 1 + (told === NONE ? 0 : TOLD_INTS);
   let high = 0, low = 0;
-  for (let word = 0; word <= KEY_INTS; word++) {
-    const value = word === KEY_INTS ? socket + 1 : ints[at + word];
+  for (let word = 0; word < words; word++) {
+    const value = word < KEY_INTS
+      ? ints[at + word]
+      : word === KEY_INTS
+      ? socket + 1
+      : ints[told + word - KEY_INTS - 1];
     if (value === 0) continue;
     const key = 4 * word, first = value & 0xffff, second = value >>> 16;
     high = (high + Math.imul(keys[key], first) + Math.imul(keys[key + 1], second)) | 0;
@@ -90,21 +100,27 @@ function hashOf(ints: Int32Array, at: number, socket: number): number {
 /** The hash of the last `flowFind`: a flow that it did not find is put there. */
 let hashed = 0;
 
-/** The flow that the datagram whose record begins at `ints[at]` belongs to, or NONE. */
-export function flowFind(ints: Int32Array, at: number, socket: number): number {
+/** The flow that the datagram whose record begins at `ints[at]` belongs to, or NONE. `told`: where the peer record of
+ * the client is that a proxy introduced, or NONE. */
+export function flowFind(ints: Int32Array, at: number, socket: number, told: number = NONE): number {
   const key = at + DatagramAt.Client;
-  hashed = hashOf(ints, key, socket);
+  hashed = hashOf(ints, key, socket, told);
   for (let bucket = hashed & mask;; bucket = (bucket + 1) & mask) {
     const slot = buckets[bucket];
     if (slot === NONE) return NONE;
-    if (flowHash[slot] === hashed && flowSocket[slot] === socket && isOf(slot, ints, key)) return slot;
+    if (flowHash[slot] === hashed && flowSocket[slot] === socket && isOf(slot, ints, key, told)) return slot;
   }
 }
 
-function isOf(slot: number, ints: Int32Array, key: number): boolean {
+function isOf(slot: number, ints: Int32Array, key: number, told: number): boolean {
+  if (((flowFlags[slot] & FlowFlag.Introduced) !== 0) !== (told !== NONE)) return false;
   const row = slot * ADDRESS_INTS;
   for (let word = 0; word < KEY_INTS; word++) {
     if (flowAddress[row + word] !== ints[key + word]) return false;
+  }
+  if (told === NONE) return true;
+  for (let word = 0; word < TOLD_INTS; word++) {
+    if (flowTold[slot * TOLD_INTS + word] !== ints[told + word]) return false;
   }
   return true;
 }
@@ -118,13 +134,22 @@ export function isSameFlow(ints: Int32Array, at: number, other: number): boolean
 }
 
 /** Puts a flow at `slot` for the datagram that the last `flowFind` found none for. It has not been answered. */
-export function flowPut(slot: number, ints: Int32Array, at: number, socket: number): void {
+export function flowPut(
+  slot: number,
+  ints: Int32Array,
+  at: number,
+  socket: number,
+  told: number = NONE,
+): void {
   assertTable(taken < mask, "flows: more than there are buckets for");
   const row = slot * ADDRESS_INTS, key = at + DatagramAt.Client;
   for (let word = 0; word < ADDRESS_INTS; word++) flowAddress[row + word] = ints[key + word];
   flowHash[slot] = hashed;
   flowSocket[slot] = socket;
-  flowFlags[slot] = 0;
+  flowFlags[slot] = told === NONE ? 0 : FlowFlag.Introduced;
+  if (told !== NONE) {
+    for (let word = 0; word < TOLD_INTS; word++) flowTold[slot * TOLD_INTS + word] = ints[told + word];
+  }
   flowTried[slot] = 0;
   flowUpDatagrams[slot] =
     flowDownDatagrams[slot] =
@@ -140,6 +165,11 @@ export function flowPut(slot: number, ints: Int32Array, at: number, socket: numb
   else flowNext[newest] = slot;
   newest = slot;
   taken++;
+}
+
+/** Lays down the peer record of who sends a flow's datagrams, its client or a proxy. */
+export function flowSender(slot: number, into: Int32Array, at: number): void {
+  for (let word = 0; word < TOLD_INTS; word++) into[at + word] = flowAddress[slot * ADDRESS_INTS + word];
 }
 
 /** Takes a flow out of the table. Its columns stay, for its record. */

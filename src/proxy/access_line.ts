@@ -14,7 +14,9 @@ import {
 import {
   flowDownBytes,
   flowDownDatagrams,
+  flowFlags,
   flowListener,
+  flowSender,
   flowServer,
   flowStartMs,
   flowTried,
@@ -45,10 +47,10 @@ import {
 import { clfStampOf, stampOf } from "../proto/http_date.ts";
 import { lower, Octet, skipBlanks, trimEnd } from "../proto/octet.ts";
 import { Reason, tellsDetail } from "../shared/reason.ts";
-import { ExFlag } from "../shared/tables.ts";
+import { ExFlag, FlowFlag } from "../shared/tables.ts";
 import { EBUG } from "../sys/errno.ts";
 import { TlsFact } from "../sys/symbols.ts";
-import { arenaBytes, clockMs, sys, wallMs } from "../sys/sys.ts";
+import { arenaBytes, arenaInts, clockMs, sys, wallMs } from "../sys/sys.ts";
 import { log } from "./context.ts";
 import {
   exConnectMs,
@@ -394,8 +396,11 @@ function tellClient(told: Told): boolean {
 
 /** The proxy that has introduced the client, if one has. */
 function tellProxy(ex: number, plan: Plan): boolean {
-  if (ex === NONE || plan.listenerProxyCount[listener] === 0) return false;
-  if (sys.introducer(exDown[ex], ARENA_FACT) === 0) return false;
+  if (flow !== NONE) {
+    if (!(flowFlags[flow] & FlowFlag.Introduced)) return false;
+    flowSender(flow, arenaInts, ARENA_FACT / 4);
+  } else if (ex === NONE || plan.listenerProxyCount[listener] === 0) return false;
+  else if (sys.introducer(exDown[ex], ARENA_FACT) === 0) return false;
   printPeer(ARENA_FACT);
   return true;
 }

@@ -7,18 +7,13 @@ import { assert, assertTable } from "../base/assert.ts";
 import {
   ARENA_ANSWERING,
   ARENA_ASKING,
-  ARENA_SCRATCH,
-  ARENA_WIDE,
   AVOID_MS,
   BATCHES_PER_TURN,
   CONNECTS_PER_TURN,
-  DATAGRAM_BYTES,
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
   NONE,
-  PEER_BYTES,
-  WIDE_BYTES,
 } from "../base/limits.ts";
 import {
   flowAddress,
@@ -44,41 +39,49 @@ import {
   isSameFlow,
 } from "../net/flows.ts";
 import { Ready, runAgain } from "../net/ready.ts";
-import { giveUntouchedSlot, slotFlags, slotGen, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
+import { giveUntouchedSlot, slotFlags, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
 import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
+import { guardOf } from "../plan/guards.ts";
 import { Balance } from "../plan/plan.ts";
-import { isHashed, walked, walkNext } from "../policy/balance.ts";
-import { isSpare } from "../policy/candidates.ts";
+import { isHashed, walked } from "../policy/balance.ts";
 import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
 import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
-import {
-  EADDRNOTAVAIL,
-  EAGAIN,
-  EBUG,
-  ECONNREFUSED,
-  EINVAL,
-  EMFILE,
-  EMSGSIZE,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
-  ENOSPC,
-  EPERM,
-} from "../sys/errno.ts";
+import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
-import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
+import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
-import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
+import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
 import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
-import { printDatagramHeader } from "./greeting.ts";
+import { bytesIn, datagramsIn } from "./datagram_batch.ts";
+import {
+  admittedThrough,
+  introducedAt,
+  introduceItself,
+  preface,
+  unwrap,
+  unwrapAlike,
+  unwrapDetail,
+} from "./datagram_header.ts";
 import { recordFlow, recordRefused } from "./flow_record.ts";
-import { givePlaceBack, takePlace } from "./places.ts";
+import {
+  failedBy,
+  failedErrno,
+  isFullBuffer,
+  isNobody,
+  passedOver,
+  reach,
+  reachedPlace,
+  reachedServer,
+  reachedTried,
+  reasonOf,
+} from "./flow_server.ts";
+import { givePlaceBack } from "./places.ts";
 import { queueHand, queueWake } from "./queue.ts";
 import { keyOfRecord, pickMember } from "./server.ts";
 
@@ -87,8 +90,6 @@ const READ_FIRST = 4;
 /** What the kernel may keep of a server that sends many at once; it grants less if net.core.rmem_max is less. */
 const FLOW_BUFFER_BYTES = 1 << 20;
 const ASKING_INTS = ARENA_ASKING / 4;
-/** Behind the records of a batch are their datagrams. */
-const ASKING_PAYLOADS = ARENA_ASKING + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4;
 const ANSWERING_INTS = ARENA_ANSWERING / 4;
 /** Integers of a row of flowAddress: the record's from DatagramAt.Client on. */
 const ADDRESS_INTS = DATAGRAM_INTS - DatagramAt.Client;
@@ -137,11 +138,15 @@ export let servedFlow = NONE;
 export function datagramsFrom(socket: number): void {
   servedFlow = NONE;
   if (watched[socket] === 0) return; // an event from before it was given up
+  const listener = plan.socketListener[socket], isTold = plan.listenerProxyCount[listener] !== 0;
   for (let budget = BATCHES_PER_TURN; budget > 0; budget--) {
     const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
     if (came <= 0) return;
+    askedNext = 0;
     askedEnd = came;
-    for (askedNext = 0; askedNext < came;) askedNext = forward(socket, askedNext, came);
+    while (askedNext < came) {
+      askedNext = isTold ? forwardTold(socket, listener, askedNext, came) : forward(socket, askedNext, came);
+    }
     if (came < DATAGRAMS_PER_CALL) return;
   }
 }
@@ -160,29 +165,67 @@ export function datagramsGiveUp(): void {
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
 function forward(socket: number, from: number, came: number): number {
   const first = ASKING_INTS + from * DATAGRAM_INTS;
-  if (arenaInts[first + DatagramAt.Cut] !== 0) {
-    count(Count.DatagramsCut);
-    return from + 1;
-  }
+  if (isCut(first)) return from + 1;
   let end = from + 1;
   for (; end < came; end++) {
     const at = ASKING_INTS + end * DATAGRAM_INTS;
     if (arenaInts[at + DatagramAt.Cut] !== 0 || !isSameFlow(arenaInts, first, at)) break;
   }
-  let slot = flowFind(arenaInts, first, socket);
+  send(socket, from, end, NONE);
+  return end;
+}
+
+/** Whether the datagram whose record is at `at` was cut: it is dropped. */
+function isCut(at: number): boolean {
+  if (arenaInts[at + DatagramAt.Cut] === 0) return false;
+  count(Count.DatagramsCut);
+  return true;
+}
+
+/** The same of a listener whose clients are introduced by the header of each datagram, which is taken off. */
+function forwardTold(socket: number, listener: number, from: number, came: number): number {
+  const first = ASKING_INTS + from * DATAGRAM_INTS, segment = arenaInts[first + DatagramAt.Segment];
+  if (isCut(first)) return from + 1;
+  if (segment === 0) {
+    if (!unwrapped(listener, first, from, 0, arenaInts[first + DatagramAt.Bytes])) return from + 1;
+    const end = unwrapAlike(from, came);
+    send(socket, from, end, introducedAt);
+    return end;
+  }
+  // Joined on the way: each has a header of its own, and they need not be of one client.
+  const all = arenaInts[first + DatagramAt.Bytes];
+  arenaInts[first + DatagramAt.Segment] = 0;
+  for (let skip = 0; skip < all; skip += segment) {
+    if (unwrapped(listener, first, from, skip, Math.min(segment, all - skip))) {
+      send(socket, from, from + 1, introducedAt);
+    }
+  }
+  return from + 1;
+}
+
+/** Takes the header off the datagram of `bytes` that begins `skip` behind the beginning of its buffer; false: it is
+ * refused. */
+function unwrapped(listener: number, first: number, record: number, skip: number, bytes: number): boolean {
+  const reason = unwrap(listener, record, skip, bytes);
+  if (reason === Reason.None) return true;
+  count(Count.DatagramsRefused);
+  refuse(listener, (first + DatagramAt.Client) * 4, reason, unwrapDetail);
+  return false;
+}
+
+/** Sends records [from, end) of one client to its server; `told`: where the record of the client is that a proxy
+ * introduced, or NONE. */
+function send(socket: number, from: number, end: number, told: number): void {
+  const first = ASKING_INTS + from * DATAGRAM_INTS;
+  let slot = flowFind(arenaInts, first, socket, told);
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
-    if (slot === NONE && --budget > 0) {
-      slot = begin(socket, first);
-      if (slot !== NONE && plan.upstreamSendProxy[flowUpstream[slot]] !== 0) {
-        servedFlow = slot;
-        if (introduce(slot, at)) at++;
-        slot = flowFind(arenaInts, first, socket); // it may have ended
-        continue;
-      }
+    if (slot === NONE && --budget > 0) slot = begin(socket, first, told);
+    else if (told !== NONE && slot !== NONE && flowFlags[slot] & FlowFlag.Prefaced) {
+      preface(slot, plan.upstreamSendProxy[flowUpstream[slot]]); // what was told besides may have changed
     }
     if (slot === NONE) {
       count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, at, end));
-      break;
+      return;
     }
     servedFlow = slot;
     const sent = sys.udp_send(slot, ARENA_ASKING, at, end - at);
@@ -192,69 +235,35 @@ function forward(socket: number, from: number, came: number): number {
       at += sent;
     } else if (isNobody(-sent)) {
       fail(slot, -sent); // it tells of an earlier one: this one goes to another server
-      slot = flowFind(arenaInts, first, socket);
+      slot = flowFind(arenaInts, first, socket, told);
     } else {
       const lost = isFullBuffer(-sent) ? end : at + 1;
       count(Count.DatagramsUnsent, datagramsIn(ASKING_INTS, at, lost));
       at = lost;
     }
   }
-  return end;
 }
 
-/** Sends the first datagram of a new flow, behind a header that tells its server whose it is. True: it was all of its
- * record, else the rest is there. One that cannot be sent so is lost, and with it the flow: the next begins another. */
-function introduce(slot: number, record: number): boolean {
-  const at = ASKING_INTS + record * DATAGRAM_INTS, payload = ASKING_PAYLOADS + record * DATAGRAM_BYTES;
-  const client = (at + DatagramAt.Client) * 4, own = (at + DatagramAt.Own) * 4;
-  const all = arenaInts[at + DatagramAt.Bytes], segment = arenaInts[at + DatagramAt.Segment];
-  const bytes = segment === 0 ? all : Math.min(segment, all), listener = flowListener[slot];
-  const sends = plan.upstreamSendProxy[flowUpstream[slot]], port = plan.listenerPort[listener];
-  const end = printDatagramHeader(ARENA_WIDE, ARENA_WIDE + WIDE_BYTES, slot, client, own, port, sends);
-  arenaBytes.copyWithin(end, payload, payload + bytes);
-  const sent = sys.send(slot, ARENA_WIDE, end - ARENA_WIDE + bytes, 0);
-  arenaInts[at + DatagramAt.Bytes] = bytes; // of this one alone
-  if (sent > 0) settleUp(slot, record, record + 1);
-  else {
-    assert(sent !== -EBUG, "datagram: a first send broke its contract");
-    count(Count.DatagramsUnsent);
-    flowEnd(slot, Reason.OutOfResources, -sent);
-  }
-  if (bytes === all) return true;
-  arenaInts[at + DatagramAt.Bytes] = all - bytes;
-  arenaBytes.copyWithin(payload, payload + bytes, payload + all);
-  return false;
-}
-
-/** A flow for the client whose datagram's record is at `at`; NONE: it gets none, which is counted. */
-function begin(socket: number, at: number): number {
+/** A flow for the client whose datagram's record is at `at`, or whom `told` says; NONE: it gets none, which is
+ * counted. */
+function begin(socket: number, at: number, told: number): number {
   const listener = plan.socketListener[socket], upstream = plan.listenerUpstream[listener];
-  const refusal = admitted(listener, (at + DatagramAt.Client) * 4, false);
-  if (refusal !== Reason.None) return refuse(listener, at, refusal, 0);
-  if (closing[socket] === 1) return refuse(listener, at, Reason.Drained, 0);
-  if (isFull()) {
-    const oldest = flowOldest();
-    if (oldest === NONE) return refuse(listener, at, Reason.LimitReached, 0);
-    flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
+  const senderAt = (at + DatagramAt.Client) * 4, clientAt = told === NONE ? senderAt : told * 4;
+  if (closing[socket] === 1) return refuse(listener, clientAt, Reason.Drained, 0);
+  const isGuarded = guardOf(plan.guards, listener) !== NONE;
+  if (isGuarded) {
+    const verdict = admittedThrough(listener, senderAt, clientAt);
+    if (verdict !== Reason.None) return refuse(listener, clientAt, verdict, 0);
   }
-  const clientAt = (at + DatagramAt.Client) * 4;
-  const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
-  const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
-  if (member < 0) return refuse(listener, at, Reason.DestinationUnavailable, 0);
-  const slot = takeSlot(SlotState.Flow);
-  if (slot === NONE) return refuse(listener, at, Reason.LimitReached, 0);
-  if (
-    !reach(slot, socket, upstream, member, key, walk, at, false) &&
-    !(passedOver && reach(slot, socket, upstream, member, key, walk, at, true))
-  ) {
-    giveUntouchedSlot(slot);
-    return refuse(listener, at, failedBy, failedErrno);
+  const slot = open(socket, listener, upstream, at, told, clientAt);
+  if (slot === NONE) {
+    if (isGuarded) unadmit();
+    return NONE;
   }
-  flowFind(arenaInts, at, socket); // who gave way may have moved what was found
-  flowPut(slot, arenaInts, at, socket);
-  flowSource[slot] = admittedSource;
-  charged();
-  if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
+  if (isGuarded) {
+    flowSource[slot] = admittedSource;
+    charged();
+  }
   flowListener[slot] = listener;
   flowUpstream[slot] = upstream;
   flowServer[slot] = reachedServer;
@@ -275,82 +284,52 @@ function begin(socket: number, at: number): number {
   return slot;
 }
 
-/** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
- * whether one was passed over. */
-let reachedServer = NONE;
-let reachedPlace = false;
-let reachedTried = 0;
-let failedBy = Reason.None;
-let failedErrno = 0;
-let passedOver = false;
-
-/** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
- * those that met nobody lately only if `anyhow`. */
-function reach(
-  slot: number,
+/** A slot with a socket to a server, in the table of flows; NONE: refused. */
+function open(
   socket: number,
+  listener: number,
   upstream: number,
-  picked: number,
-  key: number,
-  begun: number,
   at: number,
-  anyhow: boolean,
-): boolean {
-  const first = plan.upstreamFirst[upstream], now = tickAt(clockMs());
-  const start = isHashed(plan, upstream) ? key : picked, counts = plan.upstreamCounted[upstream] !== 0;
-  failedBy = Reason.DestinationUnavailable;
-  failedErrno = 0;
-  passedOver = false;
-  reachedTried = 0;
-  let walk = begun, crowded = false;
-  for (
-    let member = picked, budget = CONNECTS_PER_TURN;
-    member >= 0 && budget > 0;
-    member = walkNext(plan, upstream, shared, start, walk, clockMs()), walk = walked
+  told: number,
+  clientAt: number,
+): number {
+  if (isFull()) {
+    const oldest = flowOldest();
+    if (oldest === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
+    flowEnd(oldest, Reason.LimitReached, 0); // who was never answered gives way, the oldest first
+  }
+  const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
+  const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
+  if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
+  const slot = takeSlot(SlotState.Flow);
+  if (slot === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
+  if (
+    !reach(slot, socket, upstream, member, key, walk, clientAt, false) &&
+    !(passedOver && reach(slot, socket, upstream, member, key, walk, clientAt, true))
   ) {
-    const server = plan.upstreamMember[first + member];
-    if (crowded && isSpare(plan, upstream, server, shared)) break;
-    reachedTried++;
-    if (!anyhow && shared.serverAvoided[server] > now) {
-      passedOver = true;
-      continue;
-    }
-    const most = plan.serverConnectionsMax[server];
-    const takes = most > 0 || counts;
-    if (takes && !takePlace(upstream, server, most)) {
-      failedBy = Reason.LimitReached;
-      crowded = true;
-      continue;
-    }
-    budget--;
-    placeAddresses(plan.serverAddressAt[server], at);
-    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
-    if (result === 0) {
-      reachedServer = server;
-      reachedPlace = takes;
-      return true;
-    }
-    if (takes) givePlaceBack(upstream, server);
-    failedBy = reasonOf(-result);
-    failedErrno = -result;
-    if (failedBy === Reason.OutOfResources) return false;
-    stats.serverFailed[server]++;
+    giveUntouchedSlot(slot);
+    return refuse(listener, clientAt, failedBy, failedErrno);
   }
-  return false;
+  const sends = plan.upstreamSendProxy[upstream];
+  if (sends !== 0) {
+    if (told === NONE) introduceItself(at, plan.listenerPort[listener]);
+    if (!preface(slot, sends)) {
+      closeSlot(slot, false);
+      if (reachedPlace) givePlaceBack(upstream, reachedServer);
+      return refuse(listener, clientAt, Reason.OutOfResources, ENOMEM);
+    }
+  }
+  flowFind(arenaInts, at, socket, told); // who gave way may have moved what was found
+  flowPut(slot, arenaInts, at, socket, told);
+  if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
+  if (sends !== 0) flowFlags[slot] |= FlowFlag.Prefaced;
+  return slot;
 }
 
-/** Lays the server's address and the client's record into the scratch page. */
-function placeAddresses(addressAt: number, at: number): void {
-  for (let byte = 0; byte < PEER_BYTES; byte++) {
-    arenaBytes[ARENA_SCRATCH + byte] = plan.arena[addressAt + byte];
-    arenaBytes[ARENA_SCRATCH + PEER_BYTES + byte] = arenaBytes[(at + DatagramAt.Client) * 4 + byte];
-  }
-}
-
-function refuse(listener: number, at: number, reason: Reason, errno: number): number {
-  unadmit();
+/** `clientAt`: the peer record of who is refused. */
+function refuse(listener: number, clientAt: number, reason: Reason, errno: number): number {
   countEnded(listener, reason);
-  recordRefused(listener, (at + DatagramAt.Client) * 4, reason, errno);
+  recordRefused(listener, clientAt, reason, errno);
   return NONE;
 }
 
@@ -510,63 +489,6 @@ export function flowsEndAll(reason: Reason): void {
   for (let slot = 1; slot < slotsEnd(); slot++) {
     if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
   }
-}
-
-/** What of records [from, end) of a batch are bytes, and how many datagrams they are. */
-function bytesIn(ints: number, from: number, end: number): number {
-  let bytes = 0;
-  for (let record = from; record < end; record++) {
-    bytes += arenaInts[ints + record * DATAGRAM_INTS + DatagramAt.Bytes];
-  }
-  return bytes;
-}
-
-function datagramsIn(ints: number, from: number, end: number): number {
-  let datagrams = 0;
-  for (let record = from; record < end; record++) {
-    const at = ints + record * DATAGRAM_INTS, segment = arenaInts[at + DatagramAt.Segment];
-    datagrams += segment === 0 ? 1 : Math.ceil(arenaInts[at + DatagramAt.Bytes] / segment);
-  }
-  return datagrams;
-}
-
-/** What a failed socket means, by errno. */
-function reasonOf(errno: number): Reason {
-  assert(errno !== EBUG, "datagram: a call broke its contract");
-  switch (errno) {
-    case ECONNREFUSED:
-      return Reason.ConnectionRefused;
-    case EADDRNOTAVAIL: // no port left
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case ENOSPC:
-      return Reason.OutOfResources;
-    default: // ENETUNREACH, EHOSTUNREACH, EACCES, ...
-      return Reason.Unroutable;
-  }
-}
-
-/** Whether an error tells that the server is not there (ICMP, or no route), and not of one datagram alone: too long
- * for the path (it is cut in pieces next time), forbidden by a firewall of ours, no room. */
-function isNobody(errno: number): boolean {
-  switch (errno) {
-    case 0:
-    case EAGAIN:
-    case EMSGSIZE:
-    case EPERM:
-    case EINVAL:
-    case ENOBUFS:
-    case ENOMEM:
-      return false;
-    default:
-      return true;
-  }
-}
-
-function isFullBuffer(errno: number): boolean {
-  return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
 }
 
 /** Tables and listening sockets belong together. For tests. */

@@ -36,7 +36,6 @@ const HEADER_END = ARENA_PRINT + PRINT_BYTES;
 /** A unix path of a socket, as an address record has it, and as a header does. */
 const FAMILY_UNIX = 1;
 const PATH_LENGTH = 1;
-const PORT = 2;
 const PATH = 4;
 const HALF_OF_PATHS = PROXY_PATHS_BYTES / 2;
 
@@ -59,7 +58,7 @@ export function greet(up: number, down: number, sends: number): Reason {
   const from = down === NONE ? -1 : INTRODUCTION, most = down === NONE ? 0 : introduction(down);
   const end = (sends & SendProxy.Version) === SendProxy.V1
     ? printProxyLine(HEADER, HEADER_END, arenaBytes, from)
-    : printHeader(down, from, most, sends);
+    : printHeader(down, from, most, sends, false);
   const bytes = end - HEADER, sent = sys.send(up, HEADER, bytes, 0);
   if (sent === bytes) return Reason.None;
   greetErrno = sent < 0 && sent !== -EAGAIN ? -sent : ENOBUFS;
@@ -67,30 +66,14 @@ export function greet(up: number, down: number, sends: number): Reason {
 }
 
 /**
- * Prints the header for the first datagram of a client, which goes behind it in the same one. Records are offsets into
- * the arena: `client`, and `own`, the address of ours that it asked, at `port`. `slot`: its flow.
+ * Tells the server at slot `flow`, a socket of datagrams, of its client: before each datagram from here on. The
+ * introduction is in [from, end) of the arena; `sends`: SendProxy, of which version 1 and TLS are not for datagrams.
  *
- * @returns where the header ends that begins at `at`
+ * @returns whether there is memory for it
  */
-export function printDatagramHeader(
-  at: number,
-  to: number,
-  slot: number,
-  client: number,
-  own: number,
-  port: number,
-  sends: number,
-): number {
-  const destination = INTRODUCTION + INTRODUCTION_DESTINATION;
-  arenaBytes.copyWithin(INTRODUCTION, client, client + PEER_BYTES);
-  arenaBytes.copyWithin(destination, own, own + PEER_BYTES);
-  arenaBytes[destination + PORT] = port >> 8;
-  arenaBytes[destination + PORT + 1] = port & 255;
-  let end = beginProxy(arenaBytes, at, to, INTRODUCTION, true);
-  if (sends & SendProxy.UniqueId) {
-    end = finishTlv(arenaBytes, end, putUniqueId(slot, beginTlv(arenaBytes, end, Tlv.UniqueId)));
-  }
-  return finishProxy(arenaBytes, at, end, (sends & SendProxy.Checksum) !== 0);
+export function greetDatagrams(flow: number, from: number, end: number, sends: number): boolean {
+  const bytes = printHeader(flow, from, end, sends & ~SendProxy.Tls, true) - HEADER;
+  return sys.udp_preface(flow, HEADER, bytes) === 0;
 }
 
 /** Puts what is known of the client's addresses at INTRODUCTION. @returns where it ends */
@@ -115,8 +98,14 @@ function introduction(down: number): number {
 }
 
 /** Version 2. `introductionEnd`: where the introduction at `from` ends. */
-function printHeader(down: number, from: number, introductionEnd: number, sends: number): number {
-  let end = beginProxy(arenaBytes, HEADER, HEADER_END, from, false);
+function printHeader(
+  down: number,
+  from: number,
+  introductionEnd: number,
+  sends: number,
+  datagram: boolean,
+): number {
+  let end = beginProxy(arenaBytes, HEADER, HEADER_END, from, datagram);
   if (from >= 0) {
     const isSealed = (sends & SendProxy.Tls) !== 0 && fact(down, TlsFact.Version, ARENA_SCRATCH) > 0;
     const paths = arenaBytes[from] === FAMILY_UNIX ? PROXY_PATHS_BYTES : 0;

@@ -215,12 +215,18 @@ export const enum FlowFlag {
   Joined = 2,
   /** It has one of the places that its server has. */
   Placed = 4,
+  /** A proxy introduced its client: flowTold says whom. */
+  Introduced = 8,
+  /** Its server is told of its client before each datagram. */
+  Prefaced = 16,
 }
 
 /** A flow is the datagrams of one client, to one of our addresses and back: what users know as a session. Its row has
  * the number of its slot, the socket to its server. */
 export const FLOWS = {
   flowAddress: [Int32Array, 12], // the client's peer record and our own, as in the record of a datagram
+  flowTold: [Int32Array, 6], // the peer record of the client that a proxy introduced; of flowAddress's it is the proxy's
+  flowSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   flowHash: [Uint32Array, 1],
   flowSocket: [Uint16Array, 1], // the listening socket that it came through
   flowListener: [Uint16Array, 1],
@@ -228,7 +234,6 @@ export const FLOWS = {
   flowServer: [Uint32Array, 1],
   flowTried: [Uint16Array, 1], // servers tried or passed over
   flowFlags: [Uint8Array, 1], // FlowFlag
-  flowSource: [Uint32Array, 1], // who it is counted for (shared/sources.ts), or NONE
   flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
   flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
   flowUpDatagrams: [Float64Array, 1],

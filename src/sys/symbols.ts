@@ -61,6 +61,7 @@ export const SYMBOLS = {
   udp_connect: [["i32", "u32", "u32", "i32", "u32"], "i32"], // slot, generation, address offset, listener, client offset
   udp_recv: [["i32", "u32", "i32"], "i32"], // listener, batch offset, how many
   udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
+  udp_preface: [["i32", "u32", "i32"], "i32"], // slot, what its datagrams begin with, its length
   udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
 
@@ -141,6 +142,7 @@ export const DATAGRAM_SYMBOLS = [
   "udp_connect",
   "udp_recv",
   "udp_read",
+  "udp_preface",
   "udp_send",
   "udp_answer",
 ] as const;
@@ -311,6 +313,8 @@ export const enum DatagramAt {
   Segment,
   /** 1: it was cut, and is to be dropped. */
   Cut,
+  /** Where in its buffer it begins, in bytes: behind what a proxy put before it. */
+  Skip,
   Client = 4,
   /** Our address that the client asked. */
   Own = 10,

@@ -1,6 +1,6 @@
 // Datagrams through a whole reactor on a fake kernel, by seed: servers that answer, are silent, refuse, or cannot be
 // reached; buffers that are full; datagrams that were cut, joined, or are too long; sockets that cannot be had. No
-// answer may ever reach another client; every datagram is forwarded or counted; in the end nothing is held.
+// answer may ever reach another client, no server be told of another; every source gets back what it was counted; every datagram is forwarded or counted; in the end nothing is held.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
@@ -10,6 +10,7 @@ import {
   ARENA_BYTES,
   ARENA_CLOCK,
   ARENA_EVENTS,
+  ARENA_RECEIVE,
   DATAGRAM_BYTES,
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
@@ -22,7 +23,9 @@ import {
 import { flowsCheck, flowsTaken } from "../../src/net/flows.ts";
 import { slotGen, slotsCheck, slotsTaken, slotState } from "../../src/net/slots.ts";
 import { timersCheck } from "../../src/net/timers.ts";
-import { makePlan, NO_SIZES, type Plan, Protocol } from "../../src/plan/plan.ts";
+import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
+import { makePlan, NO_SIZES, type Plan, Protocol, SendProxy } from "../../src/plan/plan.ts";
+import { Proxy, readProxy } from "../../src/proto/proxy_header.ts";
 import { datagramsCheck } from "../../src/proxy/datagram.ts";
 import { reactorOpen, reactorTurn } from "../../src/proxy/reactor.ts";
 import { makeAsks } from "../../src/shared/asks.ts";
@@ -31,7 +34,7 @@ import { LogRing } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
-import { makeSources } from "../../src/shared/sources.ts";
+import { makeSources, openSources } from "../../src/shared/sources.ts";
 import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
 import { EXCHANGES, FLOWS, SLOTS, SlotState, TIMERS } from "../../src/shared/tables.ts";
 import {
@@ -42,15 +45,19 @@ import {
   EMSGSIZE,
   ENETUNREACH,
   ENOBUFS,
+  ENOMEM,
   EPERM,
 } from "../../src/sys/errno.ts";
 import { ABI, DatagramAt, EventKind, type Kernel, type Provider } from "../../src/sys/symbols.ts";
 import { enterRoom, useProvider } from "../../src/sys/sys.ts";
+import { PROXIED, v2 } from "../proto/proxy_fixture.ts";
 import { Random } from "../sim/random.ts";
 
 const ROOM = 1, SOCKET = 0, LISTENER = 1, UPSTREAM = 1;
 const SLOTS_ROWS = 128, CONNECTIONS = 40, CLIENTS = 60, SERVERS = 4;
 const IDLE_MS = 1_000, TURN_MS = 40;
+/** Proxies are numbered behind the clients. */
+const PROXIES = 200, HEADER_BYTES = 28;
 
 const arena = new ArrayBuffer(ARENA_BYTES);
 const bytes = new Uint8Array(arena), ints = new Int32Array(arena), doubles = new Float64Array(arena);
@@ -62,6 +69,8 @@ interface Waiting {
   readonly length: number;
   readonly segment: number;
   readonly cut: boolean;
+  /** Behind a proxy: nobody can read the header. */
+  readonly isBad?: boolean;
 }
 
 interface Up {
@@ -69,6 +78,8 @@ interface Up {
   readonly server: number;
   readonly client: number;
   readonly queue: Waiting[];
+  /** Whom its server is told of, or NONE. */
+  told: number;
   error: number;
   /** There is an event to be told. */
   edge: boolean;
@@ -90,12 +101,16 @@ class World {
   /** Of servers, as far as they came to a socket that was read. */
   read = { datagrams: 0, cut: 0 };
   delivered = 0;
+  /** Datagrams without a header that can be read. */
+  bad = 0;
   readonly #random: Random;
   readonly #trouble: number;
+  readonly #ways: Ways;
 
-  constructor(random: Random, trouble: number) {
+  constructor(random: Random, trouble: number, ways: Ways) {
     this.#random = random;
     this.#trouble = trouble;
+    this.#ways = ways;
   }
 
   kernel(): Partial<Kernel> {
@@ -119,18 +134,22 @@ class World {
         this.#connect(slot, gen, address, listener, client),
       udp_recv: (_, off, max) => this.#receive(this.asked, off, 0, max, true),
       udp_read: (slot, off, first, max) => this.#read(slot, off, first, max),
+      udp_preface: (slot, off, bytes) => this.#tell(slot, off, bytes),
       udp_send: (slot, off, first, count) => this.#send(slot, off, first, count),
       udp_answer: (_, off, first, count) => this.#answer(off, first, count),
     };
   }
 
   ask(client: number): void {
-    const random = this.#random, segment = random.oneIn(5) ? random.between(2, 50) : 0;
+    const random = this.#random, header = this.#ways.accepts ? HEADER_BYTES : 0;
+    const segment = random.oneIn(5) ? header + random.between(2, 50) : 0;
     const length = segment === 0
-      ? random.pick([2, 3, 100, 1_200, 65_507])
-      : segment * random.between(2, 9) - random.below(segment);
+      ? random.pick([header + 2, header + 3, header + 100, 1_200, 65_507])
+      : segment * random.between(2, 9) - random.below(segment - header - 1);
     const cut = random.oneIn(40), datagrams = segment === 0 ? 1 : Math.ceil(length / segment);
-    this.asked.push({ client, length, segment, cut });
+    const isBad = header > 0 && random.oneIn(15);
+    this.asked.push({ client, length, segment, cut, isBad });
+    if (isBad && !cut) this.bad += datagrams;
     if (cut) this.sent.cut++;
     else this.sent.datagrams += datagrams;
   }
@@ -168,25 +187,49 @@ class World {
     if (this.#fails()) return -this.#random.pick([EMFILE, ENOBUFS]);
     const server = bytes[address + 7];
     if (this.servers[server] === Server.Unreachable) return -ENETUNREACH;
-    this.ups.set(slot, { gen, server, client: clientAt(client), queue: [], error: 0, edge: false });
+    this.ups.set(slot, {
+      gen,
+      server,
+      client: clientAt(client),
+      queue: [],
+      told: NONE,
+      error: 0,
+      edge: false,
+    });
     return 0;
   }
 
   #receive(queue: Waiting[], off: number, first: number, max: number, named: boolean): number {
     if (queue.length === 0) return -EAGAIN;
     const came = queue.splice(0, max);
-    came.forEach(({ client, length, segment, cut }, nth) => {
+    came.forEach(({ client, length, segment, cut, isBad = false }, nth) => {
       const record = first + nth, at = off / 4 + record * DATAGRAM_INTS;
       ints.fill(0, at, at + DATAGRAM_INTS);
       ints[at + DatagramAt.Bytes] = length;
       ints[at + DatagramAt.Segment] = segment;
       ints[at + DatagramAt.Cut] = cut ? 1 : 0;
-      if (named) placeClient(at + DatagramAt.Client, client);
+      if (named) placeClient(at + DatagramAt.Client, this.#senderOf(client));
       const payload = off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES;
-      bytes[payload] = client;
-      bytes[payload + 1] = 0xaa;
+      for (let from = payload; from < payload + length; from += segment === 0 ? length : segment) {
+        const begins = named && this.#ways.accepts ? placeHeader(from, client, isBad) : from;
+        bytes[begins] = client;
+        bytes[begins + 1] = 0xaa;
+      }
     });
     return came.length;
+  }
+
+  /** Who sends the datagrams of a client: itself, or one of three proxies. */
+  #senderOf(client: number): number {
+    return this.#ways.accepts ? PROXIES + client % 3 : client;
+  }
+
+  #tell(slot: number, off: number, length: number): number {
+    if (this.#fails()) return -ENOMEM;
+    strictEqual(readProxy(bytes, off, off + length, ARENA_RECEIVE, true), Proxy.Found);
+    const source = off + 16;
+    this.ups.get(slot)!.told = bytes[source];
+    return 0;
   }
 
   #read(slot: number, off: number, first: number, max: number): number {
@@ -205,6 +248,7 @@ class World {
     if (up.error !== 0) return this.#takeError(slot);
     if (this.#fails()) return -random.pick([EAGAIN, EMSGSIZE, EPERM, ENOBUFS]);
     const taken = random.between(1, count);
+    if (this.#ways.sends) strictEqual(up.told, up.client, "a server is told whose a datagram is");
     for (let record = first; record < first + taken; record++) {
       strictEqual(payloadOf(off, record), up.client, "a datagram goes by its client's own socket");
       this.#serve(up);
@@ -242,7 +286,7 @@ class World {
       const at = off / 4 + record * DATAGRAM_INTS;
       strictEqual(ints[at + DatagramAt.Cut], 0);
       strictEqual(
-        payloadOf(off, record),
+        this.#senderOf(payloadOf(off, record)),
         clientAt((at + DatagramAt.Client) * 4),
         "an answer goes to who asked",
       );
@@ -265,16 +309,48 @@ function clientAt(byte: number): number {
 }
 
 function payloadOf(off: number, record: number): number {
-  return bytes[off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES];
+  const skip = ints[off / 4 + record * DATAGRAM_INTS + DatagramAt.Skip];
+  return bytes[off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES + skip];
 }
 
-function planFor(responses: number, places: number): Plan {
-  const addresses = 8;
+/** Puts the header of a client in front of its datagram. @returns where that begins */
+function placeHeader(at: number, client: number, isBad: boolean): number {
+  bytes.set(v2(PROXIED, 0x12, [client, 0, 0, 0, 127, 0, 0, 1, 0x0f, 0xa0, 0, 53]), at);
+  if (isBad) bytes[at] = 0x0e;
+  return at + HEADER_BYTES;
+}
+
+/** What besides is in the way. */
+interface Ways {
+  readonly accepts: boolean;
+  readonly sends: boolean;
+  /** Sessions of one client, and of all; 0: as many as they like. */
+  readonly ofSource: number;
+  readonly ofAll: number;
+}
+
+function planFor(responses: number, places: number, ways: Ways): Plan {
+  const trusted = 8, addresses = trusted + PEER_BYTES;
   const plan = makePlan(1, {
     ...NO_SIZES,
     ...{ sockets: 1, listeners: 2, upstreams: 2, servers: SERVERS + 1, members: SERVERS },
     arenaBytes: addresses + SERVERS * PEER_BYTES,
+    trusted: 1,
+    guards: { listeners: 2, guards: 2, lists: 1, nodeWords: NODE_WORDS, entryWords: ENTRY_WORDS },
   });
+  plan.arena.set([4, 0], trusted);
+  plan.trustedAt[0] = trusted;
+  plan.listenerProxyCount[LISTENER] = ways.accepts ? 1 : 0;
+  plan.upstreamSendProxy[UPSTREAM] = ways.sends ? SendProxy.V2 : SendProxy.Off;
+  if (ways.ofSource + ways.ofAll > 0) {
+    const { guards } = plan;
+    guards.listenerGuard[LISTENER] = guards.guardLimiter[1] = 1;
+    guards.guardTracks[1] = Tracks.Sources;
+    guards.guardSourceConnections[1] = ways.ofSource;
+    guards.guardConnections[1] = ways.ofAll;
+    guards.guardPrefix4[1] = 32;
+    guards.guardPrefix6[1] = 128;
+  }
   plan.socketListener[SOCKET] = LISTENER;
   plan.listenerProtocol[LISTENER] = Protocol.Udp;
   plan.listenerUpstream[LISTENER] = UPSTREAM;
@@ -292,11 +368,19 @@ function planFor(responses: number, places: number): Plan {
 }
 
 function run(seed: number): void {
-  const random = new Random(seed), world = new World(random, random.pick([0, 0, 7, 50]));
+  const random = new Random(seed);
+  const ways = {
+    accepts: random.oneIn(3),
+    sends: random.oneIn(3),
+    ofSource: random.pick([0, 0, 1]),
+    ofAll: random.pick([0, 0, 10]),
+  };
+  const world = new World(random, random.pick([0, 0, 7, 50]), ways);
   const responses = random.pick([-1, -1, 0, 1, 2]), places = random.pick([0, 0, 3, 20]);
   for (const view of Object.values(openStats(stats))) view.fill(0, 0, 4_096);
   useProvider({ kernel: world.kernel() as Kernel, arena: () => arena } as Provider);
   enterRoom(ROOM);
+  const sources = makeSources(CONNECTIONS, seed), counts = openSources(sources);
   const memory = makeShared(), shared = openShared(memory), counted = openStats(stats);
   world.kernel().poll!(ARENA_EVENTS, 1, 0);
   reactorOpen({
@@ -316,10 +400,10 @@ function run(seed: number): void {
     },
     stats,
     shared: memory,
-    sources: makeSources(CONNECTIONS, seed),
+    sources,
     log,
     logState: LogState.make(),
-    plan: planFor(responses, places).memory,
+    plan: planFor(responses, places, ways).memory,
     seed,
     listeners: [SOCKET],
   });
@@ -335,6 +419,8 @@ function run(seed: number): void {
     }
     strictEqual(flowsTaken(), world.ups.size);
     strictEqual(counted.listenerCurrent[LISTENER], world.ups.size);
+    if (ways.ofSource + ways.ofAll > 0) strictEqual(counts.sourceConnections[1], world.ups.size);
+    if (ways.ofAll > 0) ok(world.ups.size <= ways.ofAll);
   };
   for (let step = 0; step < 60; step++) {
     for (let asks = random.below(40); asks > 0; asks--) {
@@ -350,6 +436,8 @@ function run(seed: number): void {
   }
   for (let turns = 0; turns < 400 && (world.asked.length > 0 || flowsTaken() > 0); turns++) turn();
   settled(world, shared, counted);
+  ok(counts.sourceConnections.every((count) => count === 0), "a source was not given back");
+  strictEqual(shared.reactorCharging[ROOM * PER_LINE], NONE);
 }
 
 function settled(
@@ -370,6 +458,7 @@ function settled(
   const lost = count[Count.DatagramsUnsent] + count[Count.DatagramsRefused];
   strictEqual(world.sent.datagrams + world.read.datagrams, up + world.delivered + lost);
   strictEqual(count[Count.Bugs], 0);
+  strictEqual(ended[Reason.ProxyMissing], world.bad);
   const sessions = [
     Reason.SessionDone,
     Reason.SessionIdle,

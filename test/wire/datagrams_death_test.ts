@@ -14,6 +14,7 @@ const FAULTS: readonly Patch[] = [
     file: "proxy/datagram.ts",
     find: "const ASKING_INTS = ",
     replace: `import { DATAGRAM_BYTES } from "../base/limits.ts";
+import { arenaBytes } from "../sys/sys.ts";
 function said(record: number, word: string): boolean {
   const at = ARENA_ASKING + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES;
   for (let byte = 0; byte < word.length; byte++) if (arenaBytes[at + byte] !== word.charCodeAt(byte)) return false;
@@ -96,6 +97,30 @@ describe("a reactor of datagrams that dies", () => {
       );
       deepStrictEqual(answers, waiting.map((_, nth) => `client ${nth}`));
       for (const other of waiting) other.close();
+    });
+  });
+});
+
+describe("sources of sessions", () => {
+  it("are given back what a reactor counted for them that died", async () => {
+    using server = await Datagrams.echo();
+    const words = [
+      "--reactors",
+      "1",
+      "--max-connections-per-source",
+      "1",
+      `udp://127.0.0.1:0=${server.address}`,
+    ];
+    await withFaults(words, async (sluice) => {
+      using client = await Datagrams.open();
+      using other = await Datagrams.open();
+      strictEqual(await client.ask("hello", sluice.port()), "hello");
+      other.send("too many", sluice.port());
+      strictEqual((await sluice.ended(1))[0].reason, "source_limit");
+      client.send("die!", sluice.port());
+      await sluice.line("reactors", /^the reactor Worker in room/);
+      strictEqual(await other.ask("now", sluice.port()), "now");
+      strictEqual(server.count, 2);
     });
   });
 });

@@ -76,7 +76,7 @@ export function assemble(line: CommandLine, problems: ConfigProblem[]): Assemble
       !(hasTls && isPlain && CERTIFICATE_FLAGS.includes(name)) &&
       !(hasHttps && (isOther || isPlain) && name === ACME_FLAG) &&
       !(hasUdp && protocol !== undefined && !isUdp && UDP_FLAGS.includes(name)) &&
-      !(hasStream && isUdp && [...STREAM_FLAGS, "--accept-proxy"].includes(name))
+      !(hasStream && isUdp && STREAM_FLAGS.includes(name))
     );
     assembly.addGroup(group, new Map(shared));
   });

@@ -1,7 +1,7 @@
 // What goes with the protocol of a listener, and with those that use an upstream. A key that would change
 // nothing is refused: whoever wrote it expects something of it.
-import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { addressText } from "./address.ts";
+import { BANDWIDTHS } from "./bandwidth_schema.ts";
 import { checkBalance } from "./balance_checks.ts";
 import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
@@ -16,6 +16,7 @@ const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queu
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
+const NO_TLS = "which has no TLS";
 
 type Protocol = Config["listeners"][string]["bind"][number]["protocol"];
 
@@ -87,8 +88,8 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
-    ...written(raw, path, ["accept-proxy", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ...written(raw, [...path, "limits"], Object.keys(BANDWIDTHS), `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(raw, [...path, "limits"], ["refuse"], "udp:// has nothing to end: datagrams are dropped"),
   ];
 }
 
@@ -147,8 +148,9 @@ function ofUpstream(
   const udp = users?.get("udp");
   const balanced = checkBalance(name, upstream, http !== undefined, tcp ?? udp, raw);
   if (users === undefined) return balanced;
-  const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, raw);
-  if (tcp === undefined && http === undefined) {
+  const isAlone = tcp === undefined && http === undefined;
+  const forUdp = udp === undefined ? [] : ofDatagramServers(name, upstream, udp, isAlone, raw);
+  if (isAlone) {
     return [
       ...balanced,
       ...forUdp,
@@ -156,7 +158,6 @@ function ofUpstream(
       ...written(raw, path, ["socket"], FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
-      ...written(raw, path, ["source", "socket"], `for udp:// it is ${NOT_SUPPORTED}`),
     ];
   }
   return [...balanced, ...forUdp, ...ofStreamServers(name, upstream, tcp, http, raw)];
@@ -167,6 +168,7 @@ function ofDatagramServers(
   name: string,
   { servers, tls, "send-proxy": told }: Config["upstreams"][string],
   udp: string,
+  isAlone: boolean,
   raw: unknown,
 ): Finding[] {
   const path = ["upstreams", name];
@@ -186,8 +188,12 @@ function ofDatagramServers(
     return [error(given, what, `write ${addressText(address)}`)];
   });
   findings.push(...sources, ...forOld);
+  if (told?.tls === true && isAlone) {
+    const path = ["upstreams", name, "send-proxy", "tls"];
+    findings.push(error(path, `only udp:// leads here, ${NO_TLS}`, "leave it out"));
+  }
   if (tls === undefined || valueAt(raw, [...path, "tls"]) === undefined) return findings;
-  const what = `listener ${quoted(udp)} is for udp://, which has no TLS`;
+  const what = `listener ${quoted(udp)} is for udp://, ${NO_TLS}`;
   return [...findings, error([...path, "tls"], what, "leave it out")];
 }
 

@@ -184,7 +184,8 @@ const listener = z.strictObject({
     description: "how many connections clients may have, and how fast",
   }),
   "accept-proxy": key(proxies.optional(), {
-    description: "proxies that tell by a PROXY header whose connection it is; all others are refused",
+    description:
+      "proxies that tell by a PROXY header whose connection, or datagram, it is; all others are refused",
     placeholder: "CIDR",
     flag: "--accept-proxy",
     example: "10.0.0.0/8",

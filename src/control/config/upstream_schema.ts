@@ -118,7 +118,7 @@ const fields = z.strictObject({
     short: "max-idle",
   }),
   "send-proxy": key(sendProxy.optional(), {
-    description: "tell servers by a PROXY header whose connection it is",
+    description: "tell servers by a PROXY header whose connection it is; by UDP before each datagram (v2)",
     placeholder: "v1|v2",
     flag: "--send-proxy",
     example: "v2",

@@ -11,12 +11,13 @@ import { balance } from "./servers.ts";
 import { sessionTimeouts } from "./timeouts.ts";
 import type { World } from "./world.ts";
 
-/** @param refusal of its lists and limits; undefined: they let its client in */
+/** @param refusal for want of a header, or of its lists and limits; undefined: its client is let in */
 export function datagram(
   world: World,
   { name, number }: ListenerEntry,
   refusal: Decision | undefined,
 ): Partial<Explanation> {
+  if (refusal?.kind === "ask") return { decision: refusal };
   if (refusal !== undefined) {
     return { decision: { ...refusal, text: refusal.text.replace(/^.*?(?= \()/, "the datagram is dropped") } };
   }

@@ -100,16 +100,11 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
     };
   }
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
-  if (isDatagram) {
-    placeClient(question, certified);
-    const { view, refusal } = admission(world, entry, "own");
-    const known = { ...empty, listener: listenerView(world, entry), admission: view };
-    return { ...known, ...datagram(world, entry, refusal) };
-  }
   const begun = introduction(world, entry, question, certified);
   if ("problems" in begun) return begun;
   const { view, refusal } = letIn(world, entry, question, certified, begun);
   const known = { ...empty, listener: listenerView(world, entry), introduction: begun.view, admission: view };
+  if (isDatagram) return { ...known, ...datagram(world, entry, refusal ?? begun.decision) };
   if (refusal !== undefined) return { ...known, decision: refusal };
   if (begun.decision !== undefined) {
     const timeouts = timeoutsOf(world, "listeners", entry.name, HANDSHAKE_TIMEOUTS);

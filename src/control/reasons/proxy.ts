@@ -27,10 +27,12 @@ export const PROXY_HELP = {
   },
   [Reason.ProxyMissing]: {
     means:
-      "A proxy of `listeners.NAME.accept-proxy` began with something else than a PROXY header of version 1 or 2.",
+      "A proxy of `listeners.NAME.accept-proxy` began with something else than a PROXY header of version 1 or 2. For " +
+      "udp:// each datagram needs one of its own, of version 2.",
     causes: [
       "the proxy does not send it",
       "its health checks come without it",
+      "of UDP: it sends the header before the first datagram alone",
       "a client on the proxy's own machine",
     ],
     look: [CAPTURE, "whether all connections of that proxy end so, or some"],
@@ -40,7 +42,7 @@ export const PROXY_HELP = {
     means: "A PROXY header began as one, and breaks the rules of its version; the detail says which.",
     causes: [
       "a proxy with a mistake in it, or something between that changes bytes",
-      "a protocol that is not passed on by TCP: a header for UDP",
+      "a protocol that is not what comes: a header for UDP before a connection, one for TCP before a datagram",
       "a header that was cut out of a longer one",
     ],
     look: ["the detail in the record", CAPTURE],

@@ -17,6 +17,12 @@ const CONFIG = `listeners:
       - match: { client: 198.51.100.0/24 }
         to: db
       - respond: { status: 403 }
+  dns:
+    bind: udp://127.0.0.1:53
+    to: dns
+    accept-proxy: 10.0.0.0/8
+    deny: [192.0.2.0/24, 10.6.6.6]
+    limits: { connections-per-source: 10 }
   local:
     bind: unix:/run/it.sock?protocol=tcp
     to: plain
@@ -30,6 +36,9 @@ upstreams:
     send-proxy: { version: v2, unique-id: true, crc32c: true }
   plain:
     servers: 10.0.0.6:5432
+  dns:
+    servers: 10.0.0.7:53
+    send-proxy: v2
 `;
 before(openRoom);
 
@@ -42,6 +51,34 @@ describe("explain of a listener with accept-proxy", () => {
       deepStrictEqual([decision.kind, decision.reason], ["unavailable", "proxy_untrusted"]);
       strictEqual(introduction?.by, null);
       deepStrictEqual(timeouts.map(({ name }) => name), ["handshake"]);
+    }
+  });
+
+  it("tells the same of datagrams", async () => {
+    const cases: [words: string[], kind: string, reason: string | null, text: RegExp][] = [
+      [[], "unavailable", "proxy_untrusted", /^the datagram is dropped \(proxy_untrusted\)/],
+      [["--from", "10.1.2.3"], "ask", null, /proxy_missing.*--proxied/],
+      [
+        ["--from", "10.1.2.3", "--proxied", "192.0.2.1"],
+        "refused",
+        "denied",
+        /^the datagram is dropped \(denied\)/,
+      ],
+      [["--from", "10.6.6.6", "--proxied", "203.0.113.7"], "refused", "denied", /^the datagram is dropped/],
+      [["--from", "10.1.2.3", "--proxied", "203.0.113.7"], "server", null, /10\.0\.0\.7:53/],
+      [["--from", "10.1.2.3", "--proxied", "local"], "server", null, /10\.0\.0\.7:53/],
+    ];
+    for (const [words, kind, reason, text] of cases) {
+      const answer = answerTo(await worldOf(CONFIG), ["udp://127.0.0.1:53", ...words]), { decision } = answer;
+      deepStrictEqual([decision.kind, decision.reason], [kind, reason], words.join(" "));
+      match(decision.text, text);
+      if (kind !== "server") continue;
+      strictEqual(answer.upstream?.send_proxy, "v2");
+      const { by, client } = answer.introduction!;
+      deepStrictEqual([by, client?.replace(/:[0-9]+$/, "")], [
+        "10.0.0.0/8",
+        words[3] === "local" ? "10.1.2.3" : words[3],
+      ]);
     }
   });
 

@@ -1,0 +1,137 @@
+// The server of a flow: which one, a socket to it, and what the errors of that say.
+import { assert } from "../base/assert.ts";
+import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, PEER_BYTES } from "../base/limits.ts";
+import { slotGen } from "../net/slots.ts";
+import { tickAt } from "../net/timers.ts";
+import { isHashed, walked, walkNext } from "../policy/balance.ts";
+import { isSpare } from "../policy/candidates.ts";
+import { Reason } from "../shared/reason.ts";
+import {
+  EADDRNOTAVAIL,
+  EAGAIN,
+  EBUG,
+  ECONNREFUSED,
+  EINVAL,
+  EMFILE,
+  EMSGSIZE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  ENOSPC,
+  EPERM,
+} from "../sys/errno.ts";
+import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
+import { plan, shared, stats } from "./context.ts";
+import { givePlaceBack, takePlace } from "./places.ts";
+
+/** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
+ * whether one was passed over. */
+export let reachedServer = NONE;
+export let reachedPlace = false;
+export let reachedTried = 0;
+export let failedBy = Reason.None;
+export let failedErrno = 0;
+export let passedOver = false;
+
+/** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
+ * those that met nobody lately only if `anyhow`. `clientAt`: the peer record of
+ * its client. */
+export function reach(
+  slot: number,
+  socket: number,
+  upstream: number,
+  picked: number,
+  key: number,
+  begun: number,
+  clientAt: number,
+  anyhow: boolean,
+): boolean {
+  const first = plan.upstreamFirst[upstream], now = tickAt(clockMs());
+  const start = isHashed(plan, upstream) ? key : picked, counts = plan.upstreamCounted[upstream] !== 0;
+  failedBy = Reason.DestinationUnavailable;
+  failedErrno = 0;
+  passedOver = false;
+  reachedTried = 0;
+  let walk = begun, crowded = false;
+  for (
+    let member = picked, budget = CONNECTS_PER_TURN;
+    member >= 0 && budget > 0;
+    member = walkNext(plan, upstream, shared, start, walk, clockMs()), walk = walked
+  ) {
+    const server = plan.upstreamMember[first + member];
+    if (crowded && isSpare(plan, upstream, server, shared)) break;
+    reachedTried++;
+    if (!anyhow && shared.serverAvoided[server] > now) {
+      passedOver = true;
+      continue;
+    }
+    const most = plan.serverConnectionsMax[server];
+    const takes = most > 0 || counts;
+    if (takes && !takePlace(upstream, server, most)) {
+      failedBy = Reason.LimitReached;
+      crowded = true;
+      continue;
+    }
+    budget--;
+    placeAddresses(plan.serverAddressAt[server], clientAt);
+    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
+    if (result === 0) {
+      reachedServer = server;
+      reachedPlace = takes;
+      return true;
+    }
+    if (takes) givePlaceBack(upstream, server);
+    failedBy = reasonOf(-result);
+    failedErrno = -result;
+    if (failedBy === Reason.OutOfResources) return false;
+    stats.serverFailed[server]++;
+  }
+  return false;
+}
+
+/** Lays the server's address and the client's record into the scratch page. */
+function placeAddresses(addressAt: number, clientAt: number): void {
+  for (let byte = 0; byte < PEER_BYTES; byte++) {
+    arenaBytes[ARENA_SCRATCH + byte] = plan.arena[addressAt + byte];
+    arenaBytes[ARENA_SCRATCH + PEER_BYTES + byte] = arenaBytes[clientAt + byte];
+  }
+}
+
+/** What a failed socket means, by errno. */
+export function reasonOf(errno: number): Reason {
+  assert(errno !== EBUG, "datagram: a call broke its contract");
+  switch (errno) {
+    case ECONNREFUSED:
+      return Reason.ConnectionRefused;
+    case EADDRNOTAVAIL: // no port left
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+      return Reason.OutOfResources;
+    default: // ENETUNREACH, EHOSTUNREACH, EACCES, ...
+      return Reason.Unroutable;
+  }
+}
+
+/** Whether an error tells that the server is not there (ICMP, or no route), and not of one datagram alone: too long
+ * for the path (it is cut in pieces next time), forbidden by a firewall of ours, no room. */
+export function isNobody(errno: number): boolean {
+  switch (errno) {
+    case 0:
+    case EAGAIN:
+    case EMSGSIZE:
+    case EPERM:
+    case EINVAL:
+    case ENOBUFS:
+    case ENOMEM:
+      return false;
+    default:
+      return true;
+  }
+}
+
+export function isFullBuffer(errno: number): boolean {
+  return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
+}
