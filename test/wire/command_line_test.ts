@@ -90,8 +90,8 @@ const mistakes: readonly Case[] = [
   },
   {
     what: "something designed for later",
-    words: ["--allow", "::1", `tcp://:0=${TARGET}`],
-    says: /--allow: .*not supported/,
+    words: ["reload"],
+    says: /reload: .*not supported/,
   },
 ];
 
