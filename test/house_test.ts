@@ -147,6 +147,7 @@ describe("house", () => {
       "ARCHITECTURE.md",
       "CHANGELOG.md",
       "bench/README.md",
+      "docs/l4.md",
       "docs/reasons.md",
       "ffi/README.md",
     ];

@@ -88,6 +88,9 @@ describe("a server with max-connections", () => {
       await withServers(servers, { reactors, timeouts: { queue: "30s" } }, async (sluice) => {
         const clients = await clientsOf(sluice, 40);
         const answers = clients.map((client) => client.ask(GET));
+        const queued = async () =>
+          (await sluice.status()).reactors.reduce((sum, { queued }) => sum + queued, 0);
+        await until("the others to wait", async () => gate.now === 3 && await queued() === 37);
         for (let left = clients.length; left > 0; left--) {
           await until("the places to be taken", () => gate.now >= Math.min(3, left));
           gate.pass();

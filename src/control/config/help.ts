@@ -27,7 +27,7 @@ export function helpText(): string {
   const statuses = Object.entries(EXIT_STATUS).map(([status, what]) => `${status} ${what}`);
   const isHealth = (flag: Flag): boolean => flag.name.startsWith("--health");
   return [
-    "Sluice balances TCP connections and HTTP requests over servers.",
+    "Sluice balances TCP connections, UDP datagrams and HTTP requests over servers.",
     "",
     "Usage: sluice [FLAGS] LISTEN=TARGETS [FLAGS] [LISTEN=TARGETS [FLAGS]]...",
     ...VERBS.map(({ name, summary }) => `       sluice ${name.padEnd(10)} ${summary}`),
