@@ -7,7 +7,15 @@ import { arenaBytes, sys } from "../sys/sys.ts";
 import { SlotFlag } from "../shared/tables.ts";
 import { blocksLeft, giveBlock, takeBlock } from "./blocks.ts";
 import { givePipe, takePipe } from "./pipes.ts";
-import { slotFlags, slotHold, slotHoldBytes, slotHoldFrom, slotPeer } from "./slots.ts";
+import {
+  slotFlags,
+  slotHold,
+  slotHoldBytes,
+  slotHoldFrom,
+  slotPeer,
+  slotUnread,
+  slotUnreadBytes,
+} from "./slots.ts";
 
 /** Borrows an empty pipe for the source; false when there is none. */
 export function holdPipe(slot: number): boolean {
@@ -52,6 +60,18 @@ export function holdLeftover(slot: number, from: number, bytes: number): void {
   const at = slotHold[slot];
   arenaBytes.copyWithin(at, from, from + bytes);
   slotHoldBytes[slot] = bytes;
+}
+
+/** What was read too early, from `taken` on, is what waits for the sink: in the block that it has, so that none is
+ * needed. */
+export function holdUnread(slot: number, taken: number): void {
+  assert(slotHold[slot] === NONE, "holds: a slot took a second hold");
+  slotHold[slot] = slotUnread[slot];
+  slotHoldFrom[slot] = taken;
+  slotHoldBytes[slot] = slotUnreadBytes[slot] - taken;
+  slotUnread[slot] = NONE;
+  slotUnreadBytes[slot] = 0;
+  slotFlags[slot] &= ~SlotFlag.Unseen;
 }
 
 /** Whether the bytes of a slot or of its peer pass through us: a hold may be of either. */

@@ -19,7 +19,7 @@ import {
   TURN_BYTES,
   WIDE_BYTES,
 } from "../base/limits.ts";
-import { holdGive, holdLeftover, holdPipe, holdsLeft } from "../net/holds.ts";
+import { holdGive, holdLeftover, holdPipe, holdsLeft, holdUnread } from "../net/holds.ts";
 import { pipeCapacity } from "../net/pipes.ts";
 import { Ready, readyAdd, readyClear, readyDry, readyMute, runAgain } from "../net/ready.ts";
 import {
@@ -312,13 +312,13 @@ function kibOf(bytes: number): number {
 /** Sends what was read too early on its way, before a tunnel begins. What the sink does not take is held;
  * that it is broken, its own next event tells. @returns how many bytes that were: no read counts them again */
 export function pumpUnread(from: number): number {
-  if (slotUnread[from] === NONE || slotHold[from] !== NONE || !holdsLeft()) return 0;
+  if (slotUnread[from] === NONE || slotHold[from] !== NONE) return 0;
   const to = slotPeer[from], bytes = slotUnreadBytes[from], at = slotUnread[from];
   const sent = sys.send(to, at, bytes, 0);
   assert(sent !== -EBUG, "pump: a send broke its contract");
   const taken = Math.max(0, sent);
-  if (taken < bytes && (sent >= 0 || sent === -EAGAIN)) holdLeftover(from, at + taken, bytes - taken);
-  unreadGive(from);
+  if (taken < bytes && (sent >= 0 || sent === -EAGAIN)) holdUnread(from, taken);
+  else unreadGive(from);
   return bytes;
 }
 

@@ -2,9 +2,17 @@ import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { beforeEach, it } from "node:test";
 import { ARENA_RECEIVE, BLOCKS_MAX, NONE, RECEIVE_BYTES } from "../../src/base/limits.ts";
 import { blocksTaken, takeBlock } from "../../src/net/blocks.ts";
-import { holdBlock, holdGive, holdLeftover, holdPipe, holdsLeft } from "../../src/net/holds.ts";
+import { holdBlock, holdGive, holdLeftover, holdPipe, holdsLeft, holdUnread } from "../../src/net/holds.ts";
 import { pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
-import { slotFlags, slotHold, slotHoldBytes, takeSlot } from "../../src/net/slots.ts";
+import {
+  slotFlags,
+  slotHold,
+  slotHoldBytes,
+  slotHoldFrom,
+  slotUnread,
+  takeSlot,
+} from "../../src/net/slots.ts";
+import { unreadKeep } from "../../src/net/unread.ts";
 import { SlotFlag, SlotState } from "../../src/shared/tables.ts";
 import { arenaBytes } from "../../src/sys/sys.ts";
 import type { FakeKernel, Weather } from "../sim/kernel.ts";
@@ -47,6 +55,24 @@ it("a pipe that takes only a part is closed, and the block has it all", () => {
   strictEqual(slotFlags[slot] & SlotFlag.HoldsPipe, 0);
   strictEqual(slotHoldBytes[slot], RECEIVE_BYTES);
   strictEqual(pipesOpenCount(), 0);
+});
+
+it("what is unread is held where it lies, though no block is left", () => {
+  strictEqual(unreadKeep(slot, ARENA_RECEIVE, 100, false), true);
+  const taken = blocksTaken();
+  while (takeBlock() !== NONE) { /* until none is left */ }
+  holdUnread(slot, 30);
+  deepStrictEqual([slotUnread[slot], slotHoldFrom[slot], slotHoldBytes[slot], slotFlags[slot]], [
+    NONE,
+    30,
+    70,
+    0,
+  ]);
+  const at = slotHold[slot] + slotHoldFrom[slot];
+  deepStrictEqual(arenaBytes.slice(at, at + 70), arenaBytes.slice(ARENA_RECEIVE + 30, ARENA_RECEIVE + 100));
+  const before = blocksTaken();
+  holdGive(slot, true);
+  deepStrictEqual([before - blocksTaken(), taken], [1, 1]);
 });
 
 it("a slot holds one thing at a time", () => {
