@@ -16,6 +16,7 @@ export function troubleOf(status: Told, unready: readonly string[]): string[] {
     ...ofReactors(status),
     ...ofServers(status),
     ...ofNames(status),
+    ...ofLists(status),
     ...ofCertificates(status),
     ...ofRoom(status),
     ...ofLogs(status),
@@ -54,6 +55,14 @@ function ofServers({ upstreams }: Told): string[] {
 function howMany(down: number, all: number): string {
   if (down < all) return `${down} of ${counted(all, "server")} ${down === 1 ? "is" : "are"} down`;
   return all === 1 ? "its only server is down" : `all ${all} servers are down`;
+}
+
+function ofLists({ lists }: Told): string[] {
+  return lists.flatMap(({ file, problem }) =>
+    problem === null
+      ? []
+      : [`list ${file} cannot be used as it is now, and what was read before stays in use: ${problem}`]
+  );
 }
 
 function ofNames({ upstreams }: Told): string[] {

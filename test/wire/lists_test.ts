@@ -119,9 +119,13 @@ describe("lists", () => {
         );
       }
       deepStrictEqual(await served(sluice, "127.0.0.9", "127.0.0.3"), [true, false]);
-      const { lists } = await sluice.status();
+      const { lists, trouble } = await sluice.status();
       deepStrictEqual([lists[0].file, lists[0].entries], [file, 2]);
       match(lists[0].problem ?? "", /line 2: /);
+      match(
+        trouble.join(),
+        /list .* cannot be used as it is now, and what was read before stays in use: .*line 2: /,
+      );
       strictEqual((await sluice.metrics()).get(`sluice_list_problem{file="${file}"}`), 1);
 
       rmSync(file);
