@@ -73,50 +73,40 @@ int32_t sl_outcome(int32_t slot)
     return -error;
 }
 
-/* Reads from <slot> into the arena at <off>: recv(2), or SSL_read(3) if it has a session. Returns bytes read (> 0), 0 at end of stream,
- * -EAGAIN when nothing is there, -ECONNRESET and others when the connection is broken.
- * <len> must be > 0, or recv's 0 would read as end of stream. */
-int32_t sl_recv(int32_t slot, uint32_t off, int32_t len)
+/* recv(2) with <flags>, or a session's SSL_read(3) or SSL_peek(3). */
+static int32_t receive(int32_t slot, uint32_t off, int32_t len, int flags)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(off, len);
     CHECK(len > 0 && me->slots[slot] != 0);
     if (me->slots[slot] & SLOT_TLS)
-        return sl_tls_recv(slot, me->arena + off, len, 0);
+        return sl_tls_recv(slot, me->arena + off, len, flags == MSG_PEEK);
     ssize_t n;
-    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, 0);
+    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, flags);
     while (n == -1 && errno == EINTR);
     return n == -1 ? -errno : (int32_t)n;
+}
+
+/* Reads from <slot> into the arena at <off>: recv(2), or SSL_read(3) if it has a session. Returns bytes read (> 0), 0 at end of stream,
+ * -EAGAIN when nothing is there, -ECONNRESET and others when the connection is broken.
+ * <len> must be > 0, or recv's 0 would read as end of stream. */
+int32_t sl_recv(int32_t slot, uint32_t off, int32_t len)
+{
+    return receive(slot, off, len, 0);
 }
 
 /* Reads like sl_recv and leaves the bytes where they are: recv(2) with MSG_PEEK. For when there is no
  * place to keep what a sink might not take. Returns and errors as sl_recv. */
 int32_t sl_peek(int32_t slot, uint32_t off, int32_t len)
 {
-    CHECK_SLOT(slot);
-    CHECK_ARENA(off, len);
-    CHECK(len > 0 && me->slots[slot] != 0);
-    if (me->slots[slot] & SLOT_TLS)
-        return sl_tls_recv(slot, me->arena + off, len, 1);
-    ssize_t n;
-    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, MSG_PEEK);
-    while (n == -1 && errno == EINTR);
-    return n == -1 ? -errno : (int32_t)n;
+    return receive(slot, off, len, MSG_PEEK);
 }
 
 /* Reads bytes that were peeked at. TCP copies nothing (MSG_TRUNC, tcp(7)); other sockets and sessions do, to <off>.
  * Returns as sl_recv. */
 int32_t sl_skip(int32_t slot, uint32_t off, int32_t len)
 {
-    CHECK_SLOT(slot);
-    CHECK_ARENA(off, len);
-    CHECK(len > 0 && me->slots[slot] != 0);
-    if (me->slots[slot] & SLOT_TLS)
-        return sl_tls_recv(slot, me->arena + off, len, 0);
-    ssize_t n;
-    do n = RAW_RECV(FD(slot), me->arena + off, (size_t)len, MSG_TRUNC);
-    while (n == -1 && errno == EINTR);
-    return n == -1 ? -errno : (int32_t)n;
+    return receive(slot, off, len, MSG_TRUNC);
 }
 
 /* Sends from the arena: send(2) with MSG_NOSIGNAL, or SSL_write(3). Returns bytes taken (> 0, may be fewer than asked),

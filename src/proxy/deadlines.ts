@@ -1,5 +1,5 @@
-// What the next step of a request may take: by whose turn it is to move or to take bytes, and never beyond what the whole exchange
-// may. Both hang on the client's slot. What a passed deadline means is told in request.ts.
+// What the next step of a request may take: by whose turn it is to move or to take bytes, and never beyond what
+// the whole exchange may. Both hang on the client's slot. What a passed deadline means is told in request.ts.
 import { NONE } from "../base/limits.ts";
 import { Ready } from "../net/ready.ts";
 import { slotBody, slotHold, slotReady } from "../net/slots.ts";

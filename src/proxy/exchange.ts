@@ -47,7 +47,6 @@ import {
   exSource,
   exStartMs,
   exState,
-  exTried,
   exUnqueuedMs,
   exUp,
   exUpstream,
@@ -65,7 +64,7 @@ import {
 import { isParked, paceBegin } from "./pace.ts";
 import { poolDrop, poolEvent, poolTimeout } from "./pool.ts";
 import { probeAnswered, probeConnected } from "./probe.ts";
-import { queueLook, queueTell } from "./queue.ts";
+import { queueLook } from "./queue.ts";
 import {
   latencyCame,
   Reached,
@@ -88,7 +87,7 @@ import {
 } from "./request.ts";
 import { answerEvent, lingerEvent } from "./request_end.ts";
 import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
-import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
+import { stand, standsBehind, standTimeout, Stood, tellPlace } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
 
 /** A client's connection has its slot. `bits` came with the newcomer, `source` is who it is counted for. */
@@ -319,11 +318,6 @@ function reached(ex: number, how: Reached): void {
       tellPlace(ex);
       return exchangeEnd(ex, exReason[ex], exErrno[ex]);
   }
-}
-
-/** The place at a server that failed is free, and nobody was told. */
-function tellPlace(ex: number): void {
-  if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
 }
 
 /** A connection has waited for a place long enough, or looks for one itself. */

@@ -9,18 +9,15 @@ import { isSpare } from "../policy/candidates.ts";
 import { Reason } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
 import {
-  EADDRNOTAVAIL,
   EAGAIN,
   EBUG,
   ECONNREFUSED,
   EINVAL,
-  EMFILE,
   EMSGSIZE,
-  ENFILE,
   ENOBUFS,
   ENOMEM,
-  ENOSPC,
   EPERM,
+  isLack,
 } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { plan, shared, stats } from "./context.ts";
@@ -103,19 +100,8 @@ function placeAddresses(addressAt: number, clientAt: number): void {
 /** What a failed socket means, by errno. */
 export function reasonOf(errno: number): Reason {
   assert(errno !== EBUG, "datagram: a call broke its contract");
-  switch (errno) {
-    case ECONNREFUSED:
-      return Reason.ConnectionRefused;
-    case EADDRNOTAVAIL: // no port left
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case ENOSPC:
-      return Reason.OutOfResources;
-    default: // ENETUNREACH, EHOSTUNREACH, EACCES, ...
-      return Reason.Unroutable;
-  }
+  if (errno === ECONNREFUSED) return Reason.ConnectionRefused;
+  return isLack(errno) ? Reason.OutOfResources : Reason.Unroutable; // ENETUNREACH, EHOSTUNREACH, EACCES, ...
 }
 
 /** Whether an error tells that the server is not there (ICMP, or no route), and not of one datagram alone: too long

@@ -23,20 +23,15 @@ import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
 import { Body, ExFlag, ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import {
-  EADDRNOTAVAIL,
   EAGAIN,
   EBUG,
   ECONNREFUSED,
   ECONNRESET,
   EINPROGRESS,
-  EMFILE,
-  ENFILE,
-  ENOBUFS,
   ENODEV,
   ENOENT,
-  ENOMEM,
-  ENOSPC,
   ETIMEDOUT,
+  isLack,
 } from "../sys/errno.ts";
 import { clockMs } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
@@ -297,14 +292,7 @@ export function reasonOf(errno: number): Reason {
       return Reason.ConnectionTimeout;
     case ENODEV:
       return Reason.NoSource;
-    case EADDRNOTAVAIL: // no port left
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case ENOSPC:
-      return Reason.OutOfResources;
     default: // ENETUNREACH, EHOSTUNREACH, EACCES and EPERM of a firewall, ENOTSOCK of a path, ...
-      return Reason.Unroutable;
+      return isLack(errno) ? Reason.OutOfResources : Reason.Unroutable;
   }
 }

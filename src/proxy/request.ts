@@ -72,11 +72,11 @@ import { keepHead, keepLine, recallHead, trimHead } from "./kept_head.ts";
 import { paceLeave } from "./pace.ts";
 import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
-import { queueLook, queueTell } from "./queue.ts";
+import { queueLook } from "./queue.ts";
 import { latencyCame, latencyFailed, part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
 import { answerDone, draining, fail, reply, say } from "./request_end.ts";
 import { chooseWay, wayRefusal } from "./routing.ts";
-import { stand, standsBehind, standTimeout, Stood } from "./stand.ts";
+import { stand, standsBehind, standTimeout, Stood, tellPlace } from "./stand.ts";
 import { keyOfRequest } from "./server.ts";
 import { tunnelBegin, tunnelRun } from "./tunnel.ts";
 import {
@@ -102,8 +102,7 @@ export function requestReached(ex: number, how: Reached): void {
       if (!stand(ex)) fail(ex, Reason.QueueFull, 0);
       return;
     default:
-      // The place at a server that failed is free, and nobody was told.
-      if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
+      tellPlace(ex);
       if (how === Reached.Connected) return connected(ex);
       return fail(ex, exReason[ex], exErrno[ex]);
   }

@@ -16,7 +16,7 @@ import {
   exUnqueuedMs,
   exUpstream,
 } from "./exchanges.ts";
-import { queueJoin, queueLeave, queueLook, queueWaits, queueWake } from "./queue.ts";
+import { queueJoin, queueLeave, queueLook, queueTell, queueWaits, queueWake } from "./queue.ts";
 import { isAnyUp } from "./server.ts";
 
 /** What a deadline in the queue came to. */
@@ -64,6 +64,11 @@ export function standTimeout(ex: number): Stood {
   queueLook(exUpstream[ex]);
   if (exState[ex] === ExState.Queue) allowUntil(ex, Math.min(endMs(ex), clockMs() + QUEUE_LOOK_MS));
   return Stood.Waiting;
+}
+
+/** It has a server, or none: the place at one that failed before is free, and nobody was told. */
+export function tellPlace(ex: number): void {
+  if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);
 }
 
 /** When it has waited for a place as long as it may. */

@@ -3,13 +3,13 @@
 // those ticks is rare: another one's turn, where client or server has a limit of its own, and the end of one
 // direction. A sink that is full has the deadline of the server's slot, which a tunnel needs for nothing else.
 import { NONE, TICK_MS } from "../base/limits.ts";
-import { Ready } from "../net/ready.ts";
-import { slotFlags, slotFullMs, slotHold, slotPeer, slotReady } from "../net/slots.ts";
+import { slotFlags, slotFullMs, slotHold, slotPeer } from "../net/slots.ts";
 import { tickAt, timerClear, timerSet, timerTick } from "../net/timers.ts";
 import type { Plan } from "../plan/plan.ts";
 import { Reason } from "../shared/reason.ts";
 import { ExFlag, SlotFlag } from "../shared/tables.ts";
 import { clockMs } from "../sys/sys.ts";
+import { isStuck } from "./deadlines.ts";
 import {
   exClientTicks,
   exDown,
@@ -96,7 +96,7 @@ export function limitsOver(ex: number, slot: number): Reason {
 /** Until when the sink of `from` may go on taking nothing; 0: it is not full, or has no limit. */
 function fullUntilMs(ex: number, from: number): number {
   const to = slotPeer[from];
-  const isFull = slotFullMs[from] !== 0 && (slotHold[from] !== NONE || !(slotReady[to] & Ready.Out));
+  const isFull = slotFullMs[from] !== 0 && isStuck(from, to);
   const ticks = to === exDown[ex] ? exDownStallTicks[ex] : exUpStallTicks[ex];
   return isFull && ticks !== 0 ? slotFullMs[from] + ticks * TICK_MS : 0;
 }

@@ -106,3 +106,18 @@ const NAMES: ReadonlyMap<number, string> = new Map(
 export function errnoName(errno: number): string {
   return NAMES.get(errno) ?? `errno ${errno}`;
 }
+
+/** Whether an errno (a positive number) says that this machine has no more of something: ports, fds, memory. */
+export function isLack(errno: number): boolean {
+  switch (errno) {
+    case EADDRNOTAVAIL: // no port left
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case ENOSPC:
+      return true;
+    default:
+      return false;
+  }
+}

@@ -290,7 +290,7 @@ const HTTP: readonly Planted[] = [
     name: "a place at a server that refused is looked for by nobody",
     from: 160,
     file: request,
-    edits: [["if (exReason[ex] !== Reason.None && exTried[ex] > 0) queueTell(exUpstream[ex]);", ""]],
+    edits: [["      tellPlace(ex);\n", ""]],
   },
   {
     name: "the next request behind a body is not looked at",

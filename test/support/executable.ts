@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import type { Explanation } from "../../src/control/explain/explanation.ts";
 import { PIPES_KEPT_MAX } from "../../src/base/limits.ts";
 import { type Answer, ask, openFds, parseMetrics, type Status } from "./status.ts";
 import { PATIENCE_MS, until, within } from "./waiting.ts";
@@ -235,6 +236,13 @@ export class Sluice {
 
   async get(path: string): Promise<Answer> {
     return await ask(this.admin, path);
+  }
+
+  /** What it explains, asked as `query`. */
+  async explain(query: string): Promise<Explanation> {
+    const { status, body } = await this.get(`/explain?${query}`);
+    strictEqual(status, 200, body);
+    return JSON.parse(body);
   }
 
   async status(): Promise<Status> {

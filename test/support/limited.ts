@@ -57,9 +57,8 @@ export async function served(sluice: Sluice, from = ONE): Promise<Peer> {
 
 /** What explain says is counted, by the name of the limit. */
 export async function told(sluice: Sluice, from = ONE): Promise<Record<string, string>> {
-  const { body } = await sluice.get(`/explain?to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
-  const { admission } = JSON.parse(body) as { admission: { steps: { name: string; text: string }[] } };
-  return Object.fromEntries(admission.steps.map(({ name, text }) => [name, text]));
+  const { admission } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
+  return Object.fromEntries(admission!.steps.map(({ name, text }) => [name, text]));
 }
 
 export async function untilNobody(sluice: Sluice): Promise<void> {

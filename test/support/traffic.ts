@@ -7,6 +7,7 @@ import { ok as answer } from "./http_origin.ts";
 import { HttpPeer, statusOf } from "./http_peer.ts";
 import { Peer, type Where } from "./peer.ts";
 import { echo, type Serve } from "./servers.ts";
+import { until } from "./waiting.ts";
 
 export type Kind = "tcp" | "http";
 export const KINDS: readonly Kind[] = ["tcp", "http"];
@@ -173,8 +174,14 @@ export async function tryOnce(kind: Kind, where: Where): Promise<Outcome> {
 const ZERO =
   /^sluice_(listener_connections|server_connections|reactor_(slots|blocks|queued|idle_servers)|bugs_total|reactor_deaths_total|log_worker_deaths_total|records_dropped_total|(access_)?log_lines_dropped_total)(\{|$)/;
 
-/** Says what is not zero and should be. */
+/** Says what is not zero and should be, once what is on its way out has gone. */
 export async function assertGaugesZero(sluice: Sluice): Promise<void> {
-  const metrics = await sluice.metrics();
-  deepStrictEqual([...metrics].filter(([name, value]) => ZERO.test(name) && value !== 0), []);
+  let left: [string, number][] = [];
+  await until("all gauges to be zero", async () => {
+    left = [...await sluice.metrics()].filter(([name, value]) => ZERO.test(name) && value !== 0);
+    return left.length === 0;
+  }).catch((error) => {
+    deepStrictEqual(left, []);
+    throw error;
+  });
 }

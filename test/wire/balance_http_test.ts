@@ -1,24 +1,11 @@
 // Every rule of balancing for requests, through the executable: who gets what, and that explain says the same.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Explanation } from "../../src/control/explain/explanation.ts";
 import { withConfig } from "../support/configured.ts";
-import type { Sluice } from "../support/executable.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
 import { HttpPeer, statusOf } from "../support/http_peer.ts";
 import { until } from "../support/waiting.ts";
-
-function countsOf(names: string): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
-}
-
-async function explained(sluice: Sluice, query: string): Promise<Explanation> {
-  const { status, body } = await sluice.get(`/explain?${query}`);
-  strictEqual(status, 200, body);
-  return JSON.parse(body);
-}
+import { countsOf } from "../support/counts.ts";
 
 describe("balance: requests", () => {
   /** Origins that call themselves a, b, c, ... */
@@ -72,7 +59,7 @@ describe("balance: requests", () => {
           seen.add(name);
           const headers = field(key) === "" ? "" : `&header=${encodeURIComponent(field(key).trim())}`;
           const to = encodeURIComponent(`http://127.0.0.1:${sluice.port()}${path(key)}`);
-          const { decision, upstream } = await explained(sluice, `to=${to}${headers}`);
+          const { decision, upstream } = await sluice.explain(`to=${to}${headers}`);
           strictEqual(decision.server, servers.addresses[name.charCodeAt(0) - 97]);
           ok(upstream!.by?.startsWith("the "), upstream!.by ?? "");
         }

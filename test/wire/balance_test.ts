@@ -1,12 +1,12 @@
 // Every rule of balancing for connections, through the executable: who gets what, and that explain says the same.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Explanation } from "../../src/control/explain/explanation.ts";
 import { withConfig } from "../support/configured.ts";
 import { type Sluice, withSluice } from "../support/executable.ts";
 import { Peer } from "../support/peer.ts";
 import { freePort, type Serve, Server } from "../support/servers.ts";
 import { until } from "../support/waiting.ts";
+import { countsOf } from "../support/counts.ts";
 
 /** Says one letter, and ends when its client does. */
 const named = (name: string): Serve => async (peer) => {
@@ -56,21 +56,9 @@ async function visit(sluice: Sluice, count: number, from?: string): Promise<stri
   return names;
 }
 
-function countsOf(names: string): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
-}
-
-async function explained(sluice: Sluice, query: string): Promise<Explanation> {
-  const { status, body } = await sluice.get(`/explain?${query}`);
-  strictEqual(status, 200, body);
-  return JSON.parse(body);
-}
-
 /** The letter that explain says the next connection gets. */
 async function foretold(sluice: Sluice, { servers }: Named, from = "127.0.0.1"): Promise<string> {
-  const { decision } = await explained(sluice, `to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
+  const { decision } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
   return String.fromCharCode(97 + servers.findIndex(({ address }) => address === decision.server));
 }
 
@@ -80,7 +68,7 @@ describe("balance: connections", () => {
     const words = [...ALONE, `tcp://127.0.0.1:0=${all.targets(";weight=3", ";weight=1", ";weight=0")}`];
     await withSluice(words, async (sluice) => {
       deepStrictEqual(countsOf(await visit(sluice, 12)), { a: 9, b: 3 });
-      const { upstream } = await explained(sluice, `to=tcp://127.0.0.1:${sluice.port()}`);
+      const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
       deepStrictEqual(upstream!.servers.map(({ weight }) => weight), [3, 1, 0]);
       strictEqual(upstream!.servers[2].text, "not a candidate: it has weight 0");
     });
@@ -102,7 +90,7 @@ describe("balance: connections", () => {
         await peer.ending();
       }
       await until("two to have no connection", async () => {
-        const { upstream } = await explained(sluice, `to=tcp://127.0.0.1:${sluice.port()}`);
+        const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
         return upstream!.servers[1].in_use === 0;
       });
       for (let nth = 0; nth < 3; nth++) {
@@ -197,7 +185,7 @@ describe("balance: connections", () => {
         const names = await visit(sluice, 1, `${network}.1`) + await visit(sluice, 1, `${network}.200`);
         strictEqual(names[0], names[1], network);
       }
-      const { upstream } = await explained(sluice, `to=tcp://127.0.0.1:${sluice.port()}`);
+      const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
       strictEqual(upstream!.by, "the client's address, of which /24 counts");
     });
   });
@@ -236,7 +224,7 @@ describe("balance: connections", () => {
     const words = [...ALONE, `tcp://127.0.0.1:0=${all.targets("", ";backup", ";backup")}`];
     await withSluice(words, async (sluice) => {
       strictEqual(await visit(sluice, 4), "aaaa");
-      const { upstream } = await explained(sluice, `to=tcp://127.0.0.1:${sluice.port()}`);
+      const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
       strictEqual(upstream!.servers[1].text, "not a candidate: a backup, and others are there");
       deepStrictEqual(upstream!.then, [all.servers[1].address, all.servers[2].address]);
       const { port } = all.servers[0];
@@ -266,7 +254,7 @@ describe("balance: connections", () => {
       await using _back = await Server.listen(named("b"), port);
       await until("it to be up", () => isUp(sluice, "up"));
       deepStrictEqual(countsOf(await visit(sluice, 110)), { a: 100, b: 10 });
-      const { upstream } = await explained(sluice, `to=tcp://127.0.0.1:${sluice.port()}`);
+      const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
       strictEqual(upstream!.servers[1].slow_start, 0.1);
     });
   });

@@ -46,8 +46,8 @@ describe("sluice drain", () => {
         labels = `{upstream="tcp://127.0.0.1:0",server="${one.address}"}`;
       strictEqual(metrics.get(`sluice_server_drained${labels}`), 1);
       strictEqual(metrics.get(`sluice_server_weight${labels}`), 0);
-      const { body } = await sluice.get(`/explain?to=tcp://127.0.0.1:${sluice.port()}`);
-      strictEqual(JSON.parse(body).upstream.servers[0].text, "not a candidate: it is drained");
+      const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
+      strictEqual(upstream!.servers[0].text, "not a candidate: it is drained");
       match((await verb(sluice, one.address)).stdout, /is drained already/);
 
       const undone = await verb(sluice, "127.0.0.1", "--undo", "--format", "json");

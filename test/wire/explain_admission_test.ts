@@ -50,10 +50,8 @@ async function come(port: number, from: string): Promise<Peer | "reset" | "fin">
   }
 }
 
-async function live(sluice: Sluice, from: string): Promise<Explanation> {
-  const { status, body } = await sluice.get(`/explain?to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
-  equal(status, 200, body);
-  return JSON.parse(body);
+function live(sluice: Sluice, from: string): Promise<Explanation> {
+  return sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
 }
 
 describe("explain, of who is let in", () => {

@@ -222,9 +222,7 @@ async function live(sluice: Sluice, words: readonly string[]): Promise<Explanati
   }
   // What was asked before may not have left its server yet.
   return await until("nobody to be at a server", async () => {
-    const { status, body } = await sluice.get(`/explain?${query}`);
-    equal(status, 200, body);
-    const said: Explanation = JSON.parse(body);
+    const said = await sluice.explain(`${query}`);
     return said.upstream?.servers.some(({ in_use: used }) => used !== null && used > 0) ? undefined : said;
   });
 }

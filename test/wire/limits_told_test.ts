@@ -41,8 +41,8 @@ describe("who comes through a proxy", () => {
       deepStrictEqual(coming.map(isServed), [true, true, false, true, true]);
       const told = async (client: string) => {
         const query = `to=tcp://127.0.0.1:${sluice.port()}&from=${PROXY}&proxied=${client}`;
-        const { admission } = JSON.parse((await sluice.get(`/explain?${query}`)).body);
-        return admission.steps.map(({ text }: { text: string }) => text);
+        const { admission } = await sluice.explain(query);
+        return admission!.steps.map(({ text }) => text);
       };
       deepStrictEqual(await told("203.0.113.1"), ["the listener has 4 of 50", "203.0.113.1 has 2 of 2"]);
       for (const came of coming) if (came instanceof Peer) came.reset();

@@ -34,9 +34,8 @@ async function served(sluice: Sluice, ...from: string[]): Promise<boolean[]> {
 }
 
 async function told(sluice: Sluice, from: string): Promise<{ text: string; steps: string[] }> {
-  const { body } = await sluice.get(`/explain?to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
-  const { decision, admission } = JSON.parse(body);
-  return { text: decision.text, steps: admission.steps.map(({ text }: { text: string }) => text) };
+  const { decision, admission } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
+  return { text: decision.text, steps: admission!.steps.map(({ text }) => text) };
 }
 
 describe("lists", () => {

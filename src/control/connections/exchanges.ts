@@ -5,12 +5,7 @@ import { NONE, PEER_BYTES } from "../../base/limits.ts";
 import { Count } from "../../shared/stats.ts";
 import { ExFlag, ExState, openExchanges, openSlots, SlotFlag, SlotState } from "../../shared/tables.ts";
 import type { ReactorView, Sight } from "../sight.ts";
-import { Doing, type Row, Seen, type Source, Speaks } from "./row.ts";
-
-/** Looks at one row before it is given up. */
-const LOOKS_MAX = 4;
-/** Of a 32-bit generation and a slot, an identity of both. */
-const GENERATIONS = 2 ** 32;
+import { Doing, identityOf, LOOKS_MAX, type Row, Seen, type Source, Speaks } from "./row.ts";
 
 /** States in which bytes of a request are not yet among those of the requests before it. */
 const UNDER_WAY = 1 << ExState.Queue | 1 << ExState.Connect | 1 << ExState.Forward | 1 << ExState.Answer |
@@ -42,7 +37,7 @@ export function exchangesOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Sour
         if (!peerOf(room, down, row.peer)) continue;
         fill(ex, state, down, up, row);
         row.room = room;
-        row.identity = down * GENERATIONS + gen;
+        row.identity = identityOf(down, gen);
         // The same all along? Then nothing of it can be of another connection, or of another request.
         const isSame = peerOf(room, down, peer) && equal(peer, row.peer) && exchanges.exUp[ex] === up &&
           exchanges.exServer[ex] === server && exchanges.exRequests[ex] === requests &&

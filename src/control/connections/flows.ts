@@ -5,11 +5,7 @@ import { openTable } from "../../shared/columns.ts";
 import { Count } from "../../shared/stats.ts";
 import { openFlows, openSlots, SlotFlag, SlotState, TIMERS } from "../../shared/tables.ts";
 import type { ReactorView, Sight } from "../sight.ts";
-import { Doing, Seen, type Source, Speaks } from "./row.ts";
-
-const LOOKS_MAX = 4;
-/** Of a 32-bit generation and a slot, an identity of both. */
-const GENERATIONS = 2 ** 32;
+import { Doing, identityOf, LOOKS_MAX, Seen, type Source, Speaks } from "./row.ts";
 
 /** The sessions of a reactor. */
 export function flowsOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Source {
@@ -29,7 +25,7 @@ export function flowsOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Source {
         if (!peerOf(room, slot, row.peer)) continue;
         row.room = room;
         row.at = slot;
-        row.identity = slot * GENERATIONS + gen;
+        row.identity = identityOf(slot, gen);
         row.doing = Doing.Open;
         row.speaks = Speaks.Udp;
         row.listener = flows.flowListener[slot];

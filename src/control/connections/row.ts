@@ -32,6 +32,14 @@ export const DOINGS: readonly (readonly [name: string, text: string])[] = [
   ["server-finished", "the server has sent its end of stream, the client has not"],
 ];
 
+/** Looks at one row before it is given up. */
+export const LOOKS_MAX = 4;
+
+/** Of a slot and its generation, which has 32 bits: another connection has another one. */
+export function identityOf(slot: number, gen: number): number {
+  return slot * 2 ** 32 + gen;
+}
+
 /** What is spoken. */
 export const enum Speaks {
   Tcp,
