@@ -2,13 +2,15 @@
 // its source before those that it shares with others: a flood uses up nothing of theirs. Decides only; what is decided
 // is counted by proxy/admission.ts, which holds the source's shard meanwhile. `explain` asks the same functions.
 import { NONE } from "../base/limits.ts";
-import type { Guards } from "../plan/guards.ts";
+import { guardOf, type Guards } from "../plan/guards.ts";
+import type { Plan } from "../plan/plan.ts";
 import { bucketHas, TICKS_PER_MS } from "../shared/buckets.ts";
 import { Reason } from "../shared/reason.ts";
 import type { Sources } from "../shared/sources.ts";
 import { listFind } from "./lists.ts";
+import { expectsProxy, mayIntroduce } from "./trust.ts";
 
-/** What a guard's lists say of the address in a peer record: Denied, NotAllowed or None. A proxy that will tell for
+/** What a guard's lists (NONE: there are none) say of the address in a peer record: Denied, NotAllowed or None. A proxy that will tell for
  * whom it comes need not be in the allow list: `allow` is about whom it tells. */
 export function listVerdict(
   guards: Guards,
@@ -17,10 +19,20 @@ export function listVerdict(
   at: number,
   isProxy: boolean,
 ): Reason {
+  if (guard === NONE) return Reason.None;
   if (listFind(guards, guards.guardDeny[guard], record, at) !== NONE) return Reason.Denied;
   const allow = isProxy ? NONE : guards.guardAllow[guard];
   if (allow !== NONE && listFind(guards, allow, record, at) === NONE) return Reason.NotAllowed;
   return Reason.None;
+}
+
+/** What a listener says of a socket by the peer record of its other end: `deny` first; where a PROXY header is expected,
+ * whether one is believed from there (ProxyUntrusted); else `allow`. */
+export function socketVerdict(plan: Plan, listener: number, record: Uint8Array, at: number): Reason {
+  const isProxy = expectsProxy(plan, listener);
+  const listed = listVerdict(plan.guards, guardOf(plan.guards, listener), record, at, isProxy);
+  if (listed !== Reason.None || !isProxy) return listed;
+  return mayIntroduce(plan, listener, record, at) ? Reason.None : Reason.ProxyUntrusted;
 }
 
 /** What the limits on each source say of one more connection of that in row `source`; NONE: it has no row, and with

@@ -9,6 +9,11 @@ export function isTrusted(plan: Plan, listener: number, record: Uint8Array, from
   return isAmong(plan, first, first + plan.listenerTrustedCount[listener], record, from);
 }
 
+/** Whether whoever comes to a listener begins with a PROXY header. */
+export function expectsProxy(plan: Plan, listener: number): boolean {
+  return plan.listenerProxyCount[listener] !== 0;
+}
+
 /** Whether a PROXY header is believed that comes from this address. */
 export function mayIntroduce(plan: Plan, listener: number, record: Uint8Array, from: number): boolean {
   const first = plan.listenerProxyFirst[listener];

@@ -14,7 +14,7 @@ import {
 import { flowOldest } from "../net/flows.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { guardOf } from "../plan/guards.ts";
-import { mayIntroduce } from "../policy/trust.ts";
+import { expectsProxy } from "../policy/trust.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE, reactorCurrent } from "../shared/servers.ts";
@@ -29,7 +29,7 @@ import { count, countEnded, log, plan, room, shared, sources } from "./context.t
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
 import { poolShrink } from "./pool.ts";
-import { hasLine } from "./refusals.ts";
+import { hasLine, refusesByReset } from "./refusals.ts";
 
 /** Kept connections to servers that make room for a client when slots are short. */
 const SHRINK_AT_ONCE = 4;
@@ -121,7 +121,7 @@ export function acceptFrom(socket: number): number {
     }
     const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
     const guard = guardOf(plan.guards, listener);
-    if (guard !== NONE && !letIn(token, listener, guard)) continue;
+    if ((guard !== NONE || expectsProxy(plan, listener)) && !letIn(token, listener)) continue;
     if (full) giveWay();
     const to = chooseReactor();
     if (sys.hand(token, to) < 0) {
@@ -143,17 +143,15 @@ export function isFull(): boolean {
   return total >= maxConnections;
 }
 
-/** Asks a listener's guard about a connection. Who is refused costs nothing more: no slot, no reactor is woken. */
-function letIn(token: number, listener: number, guard: number): boolean {
+/** Asks a listener about a connection. Who is refused costs nothing more: no slot, no reactor is woken. */
+function letIn(token: number, listener: number): boolean {
   sys.caller(token, ARENA_SCRATCH);
-  const introduces = plan.listenerProxyCount[listener] !== 0 &&
-    mayIntroduce(plan, listener, arenaBytes, ARENA_SCRATCH);
-  const reason = admitted(listener, ARENA_SCRATCH, introduces);
+  const reason = admitted(listener, ARENA_SCRATCH);
   if (reason === Reason.None) {
     if (admittedSource !== NONE) sys.charge(token, admittedSource);
     return true;
   }
-  sys.refuse(token, plan.guards.guardReset[guard]);
+  sys.refuse(token, reason === Reason.ProxyUntrusted || refusesByReset(listener) ? 1 : 0);
   countEnded(listener, reason);
   tellRefused(listener, reason);
   return false;

@@ -7,9 +7,11 @@ import {
   listenerEveryTicks,
   listenerVerdict,
   listVerdict,
+  socketVerdict,
   sourceEveryTicks,
   sourceVerdict,
 } from "../policy/guard.ts";
+import { expectsProxy } from "../policy/trust.ts";
 import { bucketTake, ticksAt } from "../shared/buckets.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
@@ -31,18 +33,33 @@ import { exDown, exListener, exSource } from "./exchanges.ts";
 export let admittedSource: number = NONE;
 
 /**
- * Asks the guard of `listener` about a client whose peer record is in the arena at `at`, and counts it if it may
- * come in. Until a token or an exchange has `admittedSource` and `charged` is called, reactorCharging has it.
+ * Asks `listener` about whoever is at the other end of a socket, whose peer record is in the arena at `at`, and counts
+ * it if it may come in. Where a PROXY header is expected that is a proxy: no source itself, and `readmitted` follows.
+ * Until a token or an exchange has `admittedSource` and `charged` is called, reactorCharging has it.
  *
- * @param isProxy it will tell by a PROXY header for whom it comes, and is no source itself (`readmitted` follows)
  * @returns None, or why it is refused: nothing of it is counted then.
  */
-export function admitted(listener: number, at: number, isProxy: boolean): Reason {
+export function admitted(listener: number, at: number): Reason {
+  return counted(listener, at, socketVerdict(plan, listener, arenaBytes, at), expectsProxy(plan, listener));
+}
+
+/** The same for a client whom the header of a datagram told; whoever sent that has been asked about. */
+export function admittedTold(listener: number, at: number): Reason {
+  const { guards } = plan;
+  return counted(
+    listener,
+    at,
+    listVerdict(guards, guardOf(guards, listener), arenaBytes, at, false),
+    false,
+  );
+}
+
+/** Counts whom the lists let in, if the limits do. */
+function counted(listener: number, at: number, listed: Reason, isProxy: boolean): Reason {
   const { guards } = plan, guard = guardOf(guards, listener);
   admittedSource = NONE;
-  if (guard === NONE) return Reason.None;
-  let verdict = listVerdict(guards, guard, arenaBytes, at, isProxy);
-  if (verdict === Reason.None && guards.guardTracks[guard] !== Tracks.Nothing) {
+  let verdict = listed;
+  if (verdict === Reason.None && guard !== NONE && guards.guardTracks[guard] !== Tracks.Nothing) {
     verdict = enter(guards, guard, at, isProxy, true);
   }
   return verdict;

@@ -9,9 +9,8 @@ import {
   DATAGRAMS_PER_CALL,
   NONE,
 } from "../base/limits.ts";
-import { guardOf } from "../plan/guards.ts";
 import { isSameFlow } from "../net/flows.ts";
-import { listVerdict } from "../policy/guard.ts";
+import { socketVerdict } from "../policy/guard.ts";
 import { mayIntroduce } from "../policy/trust.ts";
 import { detailOfFlaw } from "../proto/detail.ts";
 import {
@@ -26,7 +25,7 @@ import {
 import { Reason } from "../shared/reason.ts";
 import { DatagramAt } from "../sys/symbols.ts";
 import { arenaBytes, arenaInts } from "../sys/sys.ts";
-import { admitted } from "./admission.ts";
+import { admitted, admittedTold } from "./admission.ts";
 import { plan } from "./context.ts";
 import { greetDatagrams } from "./greeting.ts";
 
@@ -54,7 +53,10 @@ let headerBytes = 0;
 export function unwrap(listener: number, record: number, skip: number, bytes: number): Reason {
   const at = ASKING_INTS + record * DATAGRAM_INTS, from = bufferOf(record) + skip;
   unwrapDetail = 0;
-  if (!mayIntroduce(plan, listener, arenaBytes, (at + DatagramAt.Client) * 4)) return Reason.ProxyUntrusted;
+  const senderAt = (at + DatagramAt.Client) * 4;
+  if (!mayIntroduce(plan, listener, arenaBytes, senderAt)) {
+    return socketVerdict(plan, listener, arenaBytes, senderAt); // denied, maybe
+  }
   switch (readProxy(arenaBytes, from, from + bytes, ARENA_INTRODUCED, true)) {
     case Proxy.Found:
       break;
@@ -104,12 +106,9 @@ function bufferOf(record: number): number {
 /** Asks the guard of a listener about a client, and, where a proxy introduced it, about the proxy before that: what
  * denies the proxy denies all that it brings. Whoever is admitted is counted (admission.ts). */
 export function admittedThrough(listener: number, senderAt: number, clientAt: number): Reason {
-  if (senderAt !== clientAt) {
-    const { guards } = plan,
-      verdict = listVerdict(guards, guardOf(guards, listener), arenaBytes, senderAt, true);
-    if (verdict !== Reason.None) return verdict;
-  }
-  return admitted(listener, clientAt, false);
+  if (senderAt === clientAt) return admitted(listener, clientAt);
+  const verdict = socketVerdict(plan, listener, arenaBytes, senderAt);
+  return verdict === Reason.None ? admittedTold(listener, clientAt) : verdict;
 }
 
 /** Nobody introduced the client whose datagram's record is at `at`: it stands for itself, and asked our address, at

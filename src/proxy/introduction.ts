@@ -27,7 +27,8 @@ export let introducedReason = Reason.None;
 /** An errno, or what `tellsDetail` says it is. */
 export let introducedDetail = 0;
 
-/** A client's connection has its slot: whether it may introduce others. */
+/** A client's connection has its slot: whether it may introduce others, asked again since the Plan may be another than
+ * when it was accepted. */
 export function introductionBegin(down: number, listener: number): Introduced {
   sys.client(down, ARENA_SCRATCH);
   if (!mayIntroduce(plan, listener, arenaBytes, ARENA_SCRATCH)) return failed(Reason.ProxyUntrusted, 0);

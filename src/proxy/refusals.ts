@@ -17,7 +17,7 @@ export function isRefusal(reason: Reason): boolean {
 
 /** Whether the next end by a reason has a line in the access log: of refusals, the first ones of each second. */
 export function hasLine(reason: Reason): boolean {
-  if (!isRefusal(reason)) return true;
+  if (!isRefusal(reason) && reason !== Reason.ProxyUntrusted) return true;
   const second = Math.floor(clockMs() / 1_000);
   if (second !== toldSecond) told.fill(0);
   toldSecond = second;

@@ -36,22 +36,32 @@ const listener = fc.record({
     "new-connections-per-source": maybe(rate),
     refuse: maybe(fc.constantFrom("reset", "close")),
   }),
+  "accept-proxy": maybe(fc.array(prefix, { minLength: 1, maxLength: 2 })),
 });
-const coming = fc.record({ from: source, leaves: fc.boolean() });
+/** Who connects, and whom it tells where a PROXY header is expected. */
+const coming = fc.record({
+  from: source,
+  told: fc.oneof({ weight: 3, arbitrary: source }, fc.constant("local")),
+  leaves: fc.boolean(),
+});
 
 /** A client that is served, or how its connection ends. */
-async function come(port: number, from: string): Promise<Peer | "reset" | "fin"> {
+async function come(port: number, from: string, told: string | null): Promise<Peer | "reset" | "fin"> {
   try {
     const client = await Peer.connect(port, from);
+    if (told !== null) {
+      await client.send(told === "local" ? "PROXY UNKNOWN\r\n" : `PROXY TCP4 ${told} 127.0.0.1 7 80\r\n`);
+    }
     return await client.ask("hi").then(() => client, () => client.ending());
   } catch (error) {
-    equal((error as NodeJS.ErrnoException).code, "ECONNRESET");
+    ok(["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code!));
     return "reset";
   }
 }
 
-function live(sluice: Sluice, from: string): Promise<Explanation> {
-  return sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}&from=${from}`);
+function live(sluice: Sluice, from: string, told: string | null): Promise<Explanation> {
+  const proxied = told === null ? "" : `&proxied=${told}`;
+  return sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}&from=${from}${proxied}`);
 }
 
 describe("explain, of who is let in", () => {
@@ -70,25 +80,33 @@ describe("explain, of who is let in", () => {
         const port = sluice.port(), bound = JSON.stringify(config).replace(':0"', `:${port}"`);
         const world = await worldOf(bound);
         const inside: Peer[] = [];
-        for (const { from, leaves } of fc.sample(coming, { seed: SEED + number, numRuns: COMINGS })) {
+        for (
+          const { from, told: whom, leaves } of fc.sample(coming, { seed: SEED + number, numRuns: COMINGS })
+        ) {
           if (leaves && inside.length > 0) {
             inside.shift()!.reset();
             const left = inside.length;
             await sluice.until("it to be gone", ({ listeners }) => listeners[0].connections.now === left);
           }
-          const said = await live(sluice, from), { decision, admission } = said;
-          const alone = answerTo(world, [`tcp://127.0.0.1:${port}`, "--from", from]);
-          const byLists = ["denied", "not_allowed"];
+          const told = given["accept-proxy"] === undefined ? null : whom;
+          const said = await live(sluice, from, told), { decision, admission } = said;
+          const alone = answerTo(world, [
+            `tcp://127.0.0.1:${port}`,
+            ...["--from", from],
+            ...(told === null ? [] : ["--proxied", told]),
+          ]);
+          const byLists = ["denied", "not_allowed", "proxy_untrusted"];
           if (byLists.includes(alone.decision.reason ?? "") || byLists.includes(decision.reason ?? "")) {
             equal(alone.decision.reason, decision.reason, "lists are known from the file alone");
           }
-          const got = await come(port, from);
-          const what = `${JSON.stringify(given)} from ${from}: ${decision.text}`;
-          const verdict = got instanceof Peer ? "server" : "refused";
+          const got = await come(port, from, told);
+          const what = `${JSON.stringify(given)} from ${from} for ${told}: ${decision.text}`;
+          const isStranger = decision.reason === "proxy_untrusted";
+          const verdict = got instanceof Peer ? "server" : isStranger ? "unavailable" : "refused";
           equal(verdict, decision.kind, what);
-          equal(admission?.admitted ?? true, got instanceof Peer, what);
+          equal(admission?.admitted ?? !isStranger, got instanceof Peer, what);
           if (got instanceof Peer) inside.push(got);
-          else if (given.limits.refuse !== "close") equal(got, "reset", what); // what was said to one that is closed resets it
+          else if (isStranger || given.limits.refuse !== "close") equal(got, "reset", what); // what was said to one that is closed resets it
           const reason = decision.reason ?? "none";
           met.set(reason, (met.get(reason) ?? 0) + 1);
           if (reason === "none") continue;
@@ -103,6 +121,7 @@ describe("explain, of who is let in", () => {
         "none",
         "denied",
         "not_allowed",
+        "proxy_untrusted",
         "source_limit",
         "source_rate",
         "listener_limit",

@@ -1,6 +1,7 @@
 // Lists and limits where a client is not who connects: whom a PROXY header tells, and who sends datagrams.
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
+import { IP4, LOCAL, PROXIED, v2 } from "../proto/proxy_fixture.ts";
 import { withConfig } from "../support/configured.ts";
 import { Datagrams } from "../support/datagrams.ts";
 import type { Sluice } from "../support/executable.ts";
@@ -81,6 +82,34 @@ describe("who comes through a proxy", () => {
     });
   });
 
+  it("is told that it is no proxy of the list, and not that it is not allowed", async () => {
+    const [allow, stranger] = ["203.0.113.0/24", "127.0.0.2"];
+    const cases: [listener: object, reason: string][] = [
+      [{ allow }, "proxy_untrusted"],
+      [{ allow: "0.0.0.0/0" }, "proxy_untrusted"],
+      [{ limits: { connections: 1, refuse: "close" } }, "proxy_untrusted"],
+      [{}, "proxy_untrusted"],
+      [{ allow, deny: stranger }, "denied"],
+    ];
+    for (const [listener, reason] of cases) {
+      await withProxied(listener, async (sluice) => {
+        const to = `to=tcp://127.0.0.1:${sluice.port()}&from=${stranger}`;
+        for (const proxied of ["", "&proxied=203.0.113.1"]) {
+          const { decision, admission } = await sluice.explain(to + proxied);
+          strictEqual(decision.reason, reason);
+          strictEqual(admission?.admitted ?? false, false);
+        }
+        strictEqual(await comeAs(sluice, "203.0.113.1", stranger), "reset");
+        const [line] = await sluice.ended(1);
+        deepStrictEqual([line.reason, line.client?.replace(/:\d+$/, "")], [reason, stranger]);
+        deepStrictEqual((await sluice.status()).listeners[0].refused, { [reason]: 1 });
+        const served = await comeAs(sluice, "203.0.113.1");
+        strictEqual(isServed(served), true);
+        if (served instanceof Peer) served.reset();
+      });
+    }
+  });
+
   it("the proxy's own connections are let in", async () => {
     await withProxied(
       { allow: "203.0.113.0/24", limits: { "connections-per-source": 1 } },
@@ -116,6 +145,29 @@ describe("who sends datagrams", () => {
       strictEqual(bad.count, 0);
       await sluice.until("it to be refused", ({ listeners }) => listeners[0].refused.denied === 1);
       match((await sluice.ended(1))[0].client ?? "", /^127\.0\.0\.2:/);
+    });
+  });
+
+  it("is asked for accept-proxy before allow, and allow is not about a proxy", async () => {
+    const listener = { "accept-proxy": PROXY, allow: "203.0.113.0/24", deny: "127.0.0.3" };
+    await withUdp(listener, async (sluice) => {
+      const cases: [from: string, header: Uint8Array, reason: string][] = [
+        ["127.0.0.2", v2(PROXIED, 0x12, IP4), "proxy_untrusted"],
+        ["127.0.0.3", v2(PROXIED, 0x12, IP4), "denied"],
+        [PROXY, v2(PROXIED, 0x12, IP4), "not_allowed"],
+      ];
+      const counts: Record<string, number> = {};
+      for (const [from, header, reason] of cases) {
+        using sender = await Datagrams.open(from);
+        sender.send(Uint8Array.from([...header, 104, 105]), sluice.port());
+        counts[reason] = 1;
+        await sluice.until(reason, ({ listeners }) => listeners[0].refused[reason] === 1);
+        deepStrictEqual((await sluice.status()).listeners[0].refused, counts);
+      }
+      using proxy = await Datagrams.open(PROXY);
+      const local = Buffer.from([...v2(LOCAL, 0, []), 104, 105]);
+      proxy.send(local, sluice.port());
+      strictEqual((await proxy.next()).bytes.toString(), "hi");
     });
   });
 

@@ -33,23 +33,33 @@ export interface Admission {
 
 const V4 = 4;
 
-/** `how`: by the address of a proxy that tells for whom it comes, or by the one that it told, or by the client's own. */
+/** `how`: by the address of a proxy that tells for whom it comes, or of whoever else sends where only those may, or by
+ * the one that was told, or by the client's own. */
+type How = "proxy" | "stranger" | "told" | "own";
+
 export function admission(
   world: World,
   { name, number }: ListenerEntry,
-  how: "proxy" | "told" | "own",
+  how: How,
 ): Admission {
   const { guards } = world.plan, guard = guardOf(guards, number);
   if (guard === NONE) return { view: null, refusal: undefined };
-  const source = how === "proxy" ? NOBODY : sourceOf(world, guard), nowTicks = ticksAt(world.monotonicMs);
+  const isProxy = how === "proxy" || how === "stranger";
+  const source = isProxy ? NOBODY : sourceOf(world, guard), nowTicks = ticksAt(world.monotonicMs);
   const steps: AdmissionStep[] = [];
   const step = (key: AdmissionStep["name"], passed: boolean, text: string): boolean => {
     const inner = key === "deny" || key === "allow" ? [key] : ["limits", key];
-    steps.push({ name: key, passed, text, ...placeOf(world, ["listeners", name, ...inner]) });
+    steps.push({
+      of: isProxy ? "proxy" : "client",
+      name: key,
+      passed,
+      text,
+      ...placeOf(world, ["listeners", name, ...inner]),
+    });
     return passed;
   };
   const reason = walk(world, guard, source, nowTicks, how, step);
-  const view = { source: source.text, admitted: reason === Reason.None, steps };
+  const view = { source: source.text, admitted: reason === Reason.None && how !== "stranger", steps };
   if (reason === Reason.None) return { view, refusal: undefined };
   const { name: code, text } = REASONS[reason];
   const isDatagram = world.plan.listenerProtocol[number] === Protocol.Udp;
@@ -94,11 +104,12 @@ function walk(
   guard: number,
   source: Source,
   nowTicks: number,
-  how: "proxy" | "told" | "own",
+  how: How,
   step: (key: AdmissionStep["name"], passed: boolean, text: string) => boolean,
 ): Reason {
   const { plan: { guards }, sources } = world, at = ARENA_SCRATCH;
-  const isProxy = how === "proxy", listed = listVerdict(guards, guard, arenaBytes, at, isProxy);
+  const isProxy = how === "proxy" || how === "stranger";
+  const listed = listVerdict(guards, guard, arenaBytes, at, isProxy);
   for (
     const [key, list] of [["deny", guards.guardDeny[guard]], ["allow", guards.guardAllow[guard]]] as const
   ) {
@@ -109,6 +120,7 @@ function walk(
       : `${clientText()} is in ${entryText(world, entry)}`;
     if (!step(key, key === "deny" ? entry === NONE : entry !== NONE, text)) return listed;
   }
+  if (how === "stranger") return Reason.None; // the lists come first, and it comes no further
   if (source.text !== null) {
     const verdict = sourceVerdict(guards, guard, sources, source.row, nowTicks);
     for (const [key, passed, text] of ofSource(world, guard, source, nowTicks, verdict)) {

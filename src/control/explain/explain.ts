@@ -143,7 +143,7 @@ function letIn(
 ): Admission {
   if (introduced === null) return admission(world, entry, "own");
   placeClient({ ...question, proxied: null }, certified);
-  const first = admission(world, entry, introduced.by === null ? "own" : "proxy");
+  const first = admission(world, entry, introduced.by === null ? "stranger" : "proxy");
   if (first.refusal !== undefined || decision !== undefined) return first;
   placeClient(question, certified);
   if (question.proxied === "local") return first;

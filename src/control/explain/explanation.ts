@@ -99,6 +99,8 @@ export interface AdmissionView {
 }
 
 export interface AdmissionStep extends Place {
+  /** Whose address it looks at: a proxy's that tells for whom it comes, or the client's. */
+  readonly of: "proxy" | "client";
   readonly name:
     | "deny"
     | "allow"
