@@ -32,6 +32,7 @@ export function explanationText(explanation: Explanation): string {
     state,
     decision,
     listener,
+    admission,
     introduction,
     tls,
     request,
@@ -45,10 +46,11 @@ export function explanationText(explanation: Explanation): string {
     decision.text,
     stateText(state),
     ...(listener === null ? [] : [`listener: ${listenerText(listener)}`]),
-    ...(explanation.admission === null ? [] : admissionLines(explanation.admission)),
     ...(explanation.elsewhere.length === 0 ? [] : ["listeners:"]),
     ...explanation.elsewhere.map((other) => `  ${listenerText(other)}`),
+    ...admissionLines(admission, introduction, "proxy"),
     ...(introduction === null ? [] : [introductionText(introduction)]),
+    ...admissionLines(admission, introduction, "client"),
     ...(tls === null ? [] : tlsLines(tls)),
     ...(request === null ? [] : [requestText(request)]),
     ...routeLines(explanation.routes, explanation.routes_left_out),
@@ -84,9 +86,17 @@ function listenerText(listener: ListenerView): string {
   return `${shown(listener.name)}, ${listener.protocol} on ${listener.bind} (${placed(listener)})`;
 }
 
-function admissionLines({ admitted, steps }: AdmissionView): string[] {
+/** What was asked of a proxy, before its header, or of the client. */
+function admissionLines(
+  admission: AdmissionView | null,
+  introduction: IntroductionView | null,
+  of: "proxy" | "client",
+): string[] {
+  const steps = admission?.steps.filter((step) => step.of === of) ?? [];
+  if (steps.length === 0) return [];
+  const isIn = steps.every(({ passed }) => passed) && (of === "client" || introduction?.by !== null);
   return [
-    `the client is ${admitted ? "let in" : "refused"}:`,
+    `the ${of} is ${isIn ? "let in" : "refused"}:`,
     ...steps.map((step) => `  ${step.passed ? "+" : "-"} ${step.name}: ${step.text} (${placed(step)})`),
   ];
 }

@@ -101,6 +101,34 @@ describe("explain of a listener with accept-proxy", () => {
     ok(said.includes("  its servers are told of the client first: PROXY v2 with unique-id, crc32c\n"), said);
   });
 
+  it("tells the steps in their order: the proxy, its header, the client", async () => {
+    const world = await worldOf(CONFIG), dns = "udp://127.0.0.1:53";
+    const said = (...words: string[]) =>
+      explanationText(answerTo(world, [dns, ...words])).split("\n").filter((line) =>
+        /^(the (proxy|client) is|PROXY header|  [-+] (deny|allow|conn))/.test(line)
+      ).map((line) => line.replace(/ \([^()]*\)$/, ""));
+    deepStrictEqual(said("--from", "10.1.2.3", "--proxied", "203.0.113.7:80"), [
+      "the proxy is let in:",
+      "  + deny: 10.1.2.3 is not in it",
+      "PROXY header: from 10.1.2.3:50000, in 10.0.0.0/8: the client is 203.0.113.7:80",
+      "the client is let in:",
+      "  + deny: 203.0.113.7 is not in it",
+      "  + connections-per-source: 203.0.113.7 has 0 of 10",
+    ]);
+    deepStrictEqual(said("--from", "10.1.2.3", "--proxied", "192.0.2.1:80"), [
+      "the proxy is let in:",
+      "  + deny: 10.1.2.3 is not in it",
+      "PROXY header: from 10.1.2.3:50000, in 10.0.0.0/8: the client is 192.0.2.1:80",
+      "the client is refused:",
+      "  - deny: 192.0.2.1 is in 192.0.2.0/24",
+    ]);
+    deepStrictEqual(said("--from", "203.0.113.7"), [
+      "the proxy is refused:",
+      "  + deny: 203.0.113.7 is not in it",
+      "PROXY header: not from 203.0.113.7:50000, which is in no prefix of accept-proxy",
+    ]);
+  });
+
   it("for routes by client, and whose fields are believed", async () => {
     const world = await worldOf(CONFIG);
     strictEqual(answerTo(world, [WEB, "--proxied", "198.51.100.9"]).decision.kind, "server");
