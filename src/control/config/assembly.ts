@@ -2,7 +2,7 @@
 // LISTEN=TARGETS is a listener and an upstream, but those of HTTP on one address are one listener, whose
 // routes tell them apart by host and path. Remembers which argument gave what.
 import { addressText, splitTargets } from "./address.ts";
-import { type Argument, type CommandLine, type Given, type Group, problem } from "./command_line.ts";
+import { type Argument, type CommandLine, FLAGS, type Given, type Group, problem } from "./command_line.ts";
 import { type ConfigProblem, quoted } from "./errors.ts";
 import type { Path } from "./finding.ts";
 import { type Listen, readListen, splitHttpListen, splitListenTargets } from "./listen.ts";
@@ -48,7 +48,7 @@ const STREAM_FLAGS = [
 /** Flags for those that have TLS, and for those of HTTP among them: shared ones are for these alone. */
 const CERTIFICATE_FLAGS = ["--cert", "--key"];
 /** Flags whose values are entries of a list. */
-const LIST_FLAGS = ["--allow", "--deny"];
+const LIST_FLAGS = FLAGS.filter(({ doc }) => doc.commas).map(({ name }) => name);
 const ACME_FLAG = "--acme-email";
 /** Flags that tell one kind of check from another. */
 const TEXT_FLAGS = ["--health-send", "--health-expect"];

@@ -172,7 +172,12 @@ export function readFlag(
     error("no value", `write ${name} ${placeholder}, or ${name}=${shown(value)} if the value begins with --`);
     return false;
   }
-  place(line, { flag, value, argument });
+  const values = flag.doc.commas ? value.split(",") : [value];
+  if (values.length > 1 && values.includes("")) {
+    error(`${quoted(value)} has a comma with nothing beside it`, "leave it out");
+    return true;
+  }
+  for (const one of values) place(line, { flag, value: one, argument });
   return true;
 }
 

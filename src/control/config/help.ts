@@ -85,7 +85,12 @@ export function verbHelp(verb: Verb): string {
 function rows(flags: readonly Flag[]): string[] {
   return flags.flatMap((flag) => {
     const head = `  ${flag.name} ${flag.doc.placeholder ?? "VALUE"}`;
-    const notes = [flag.doc.range, flag.default === undefined ? undefined : `default ${flag.default}`];
+    const several = flag.doc.commas ? "several with commas, or by one flag each" : undefined;
+    const notes = [
+      several,
+      flag.doc.range,
+      flag.default === undefined ? undefined : `default ${flag.default}`,
+    ];
     const note = notes.filter((text) => text !== undefined).join("; ");
     return row(head, `${flag.doc.description}${note === "" ? "" : ` (${note})`}`);
   });

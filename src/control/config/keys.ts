@@ -13,6 +13,8 @@ export interface KeyDoc {
   readonly flag?: string;
   /** The flag may be given more than once: each is one more of a list. */
   readonly many?: true;
+  /** And its value may be several of them, with commas. */
+  readonly commas?: true;
   readonly example?: string;
   /** The unit of the converted value. */
   readonly unit?: "ms" | "count" | "bytes";

@@ -196,6 +196,7 @@ function list(description: string, flag: string) {
     placeholder: `CIDR|${FILE}PATH`,
     flag,
     many: true,
+    commas: true,
     example: flag === "--deny" ? "192.0.2.0/24" : "10.0.0.0/8",
   });
 }

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { SendProxy as Sends } from "../../plan/plan.ts";
 import { type Cidr, readCidr } from "./cidr.ts";
-import { type Reading, refused, taken } from "./errors.ts";
+import { quoted, type Reading, refused, taken } from "./errors.ts";
 import { key, text } from "./keys.ts";
 
 /** What an upstream's servers are told of a client before its first byte; undefined: nothing. */
@@ -13,10 +13,13 @@ export interface SendProxy {
   readonly tls: boolean;
 }
 
-/** One prefix, or several with commas, as a flag has them. */
+/** One prefix, or several with commas. */
 function readCidrs(input: string): Reading<Cidr[]> {
   const cidrs: Cidr[] = [];
   for (const one of input.split(",")) {
+    if (one.trim() === "" && input !== "") {
+      return refused(`${quoted(input)} has a comma with nothing beside it`, "leave it out");
+    }
     const reading = readCidr(one.trim());
     if (!reading.ok) return refused(reading.what, reading.remedy);
     cidrs.push(reading.value);

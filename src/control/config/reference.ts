@@ -101,12 +101,14 @@ function written({ placeholder, range }: KeyDoc): string {
   return range === undefined ? code(placeholder) : `${code(placeholder)}, ${range}`;
 }
 
-function what({ description, flag, example, later = [], secret }: KeyDoc): string {
+function what({ description, flag, commas, example, later = [], secret }: KeyDoc): string {
   const parts = [
     cell(description),
     ...(secret ? ["never shown"] : []),
     ...(example === undefined ? [] : [`for example ${code(example)}`]),
-    ...(flag === undefined ? [] : [`flag ${code(flag)}`]),
+    ...(flag === undefined
+      ? []
+      : [`flag ${code(flag)}${commas ? ", several with commas, or by one flag each" : ""}`]),
     ...(later.length === 0 ? [] : [`not in this version: ${later.map(code).join(", ")}`]),
   ];
   return parts.join("; ");

@@ -188,6 +188,8 @@ const listener = z.strictObject({
       "proxies that tell by a PROXY header whose connection, or datagram, it is; all others are refused",
     placeholder: "CIDR",
     flag: "--accept-proxy",
+    many: true,
+    commas: true,
     example: "10.0.0.0/8",
   }),
   forwarded: key(forwarded, { description: "what servers are told of the client" }),

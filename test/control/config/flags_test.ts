@@ -798,3 +798,50 @@ test("no command line makes parseFlags throw, and every line it prints is one li
     { numRuns: 2_000 },
   );
 });
+
+test("lists of addresses: several with commas, or by one flag each", () => {
+  const [a, b, c] = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"];
+  const spellings: [words: (flag: string) => string[], why: string][] = [
+    [(flag) => [flag, `${a},${b},${c}`], "commas"],
+    [(flag) => [flag, a, flag, b, flag, c], "by one flag each"],
+    [(flag) => [`${flag}=${a},${b}`, `${flag}=${c}`, `${flag}=${a}`], "both, and one twice"],
+  ];
+  const flags = ["--allow", "--deny", "--accept-proxy"];
+  deepEqual(FLAGS.filter(({ doc }) => doc.commas).map(({ name }) => name).sort(), flags.toSorted());
+  for (const [words, why] of spellings) {
+    for (const argv of [[L, ...flags.flatMap(words)], [...flags.flatMap(words), L]]) {
+      const { allow = [], deny = [], "accept-proxy": proxies = [] } = good(argv).listeners["tcp://:9000"];
+      const want = ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"];
+      for (const list of [allow, deny]) {
+        deepEqual(list.map((entry) => entry.kind === "prefix" ? entry.cidr.text : entry.path), want, why);
+      }
+      deepEqual(proxies.map(({ text }) => text), want, why);
+    }
+  }
+  const own = good(["--accept-proxy", `${a},${b}`, L, "--accept-proxy", c, L2]);
+  const lists = Object.values(own.listeners).map((listener) =>
+    listener["accept-proxy"]?.map(({ text }) => text)
+  );
+  deepEqual(
+    lists,
+    [["2001:db8::/32"], ["10.0.0.0/8", "192.0.2.1/32"]],
+    "a listener's own stand for the shared",
+  );
+
+  const form = "is no prefix of IP addresses; write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix";
+  const bad: [value: string, want: string[]][] = [
+    [`${a},`, [`"${a}," has a comma with nothing beside it; leave it out`]],
+    [`${a},,${b}`, [`"${a},,${b}" has a comma with nothing beside it; leave it out`]],
+    [",", [`"," has a comma with nothing beside it; leave it out`]],
+    [`x,${a},y`, [`"x" ${form}`, `"y" ${form}`]],
+    [`${a}, ${b}`, [`" ${b}" ${form}`]],
+  ];
+  for (const flag of flags) {
+    for (const [value, want] of bad) {
+      deepEqual(
+        lines([L, flag, value]),
+        want.map((what) => `${flag}: ${what}`),
+      );
+    }
+  }
+});
