@@ -10,6 +10,7 @@ import { findingsOfIssues } from "./issues.ts";
 import { findLoops } from "./loops.ts";
 import { DISK, type Disk } from "./disk.ts";
 import { readListFiles } from "./list_files.ts";
+import { listWarnings } from "./list_warnings.ts";
 import { readPageFiles } from "./page_files.ts";
 import { checkProtocols } from "./protocols.ts";
 import { upstreamsOf } from "./leads.ts";
@@ -60,6 +61,7 @@ export function checkConfig(
     ...crossCheck(config, raw),
     ...unread,
     ...lists.findings,
+    ...listWarnings(result.data.listeners, lists.files),
     ...certificateFindings(config, raw, surroundings.disk ?? DISK, surroundings.now ?? Date.now()),
   ];
   // Next to a name that leads nowhere, whoever was meant by it is no news.

@@ -11,7 +11,7 @@ export type ListFiles = ReadonlyMap<string, ListEntries>;
 /** As long as LIST_ENTRIES_MAX lines of IPv6 may be. */
 const FILE_BYTES_MAX = 64 << 20;
 
-type Listeners = Readonly<
+export type Listeners = Readonly<
   Record<string, { readonly allow?: readonly ListEntry[]; readonly deny?: readonly ListEntry[] }>
 >;
 
