@@ -101,6 +101,7 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
   for (const gauge of GAUGES) {
     stats.count[gauge] = 0;
   }
+  Atomics.store(shared.reactorFlows, reactor.room * PER_LINE, 0);
   Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
 }

@@ -9,11 +9,13 @@ import {
   ACCEPT_QUIET_MS,
   ACCEPTS_PER_TURN,
   ARENA_SCRATCH,
+  FLOWS_SHARE,
   NONE,
 } from "../base/limits.ts";
 import { flowOldest } from "../net/flows.ts";
 import { slotFlags, slotGen, slotsLeft, takeSlot } from "../net/slots.ts";
 import { guardOf } from "../plan/guards.ts";
+import { Protocol } from "../plan/plan.ts";
 import { expectsProxy } from "../policy/trust.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import { Reason } from "../shared/reason.ts";
@@ -141,6 +143,25 @@ export function isFull(): boolean {
   let total = 0;
   for (let index = 0; index < counted.length; index++) total += reactorCurrent(shared, counted[index]);
   return total >= maxConnections;
+}
+
+/** Whether sessions of datagrams have all that they may have. Who invents addresses has many of them answered by a server
+ * that answers anybody, and those give way to nobody: where connections are served too, a part is kept for these. */
+export function isFullOfFlows(): boolean {
+  if (isFull()) return true;
+  let flows = 0;
+  for (let index = 0; index < counted.length; index++) {
+    flows += Atomics.load(shared.reactorFlows, counted[index] * PER_LINE);
+  }
+  return flows >= maxConnections * FLOWS_SHARE && servesConnections();
+}
+
+function servesConnections(): boolean {
+  for (let socket = 0; socket < plan.sockets; socket++) {
+    const listener = plan.socketListener[socket];
+    if (listener !== NONE && plan.listenerProtocol[listener] !== Protocol.Udp) return true;
+  }
+  return false;
 }
 
 /** Asks a listener about a connection. Who is refused costs nothing more: no slot, no reactor is woken. */

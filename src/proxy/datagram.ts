@@ -31,6 +31,7 @@ import {
   flowServer,
   flowSocket,
   flowSource,
+  flowsTaken,
   flowStartMs,
   flowTried,
   flowUpBytes,
@@ -54,7 +55,7 @@ import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaInts, clockMs, sys } from "../sys/sys.ts";
-import { isFull } from "./accept.ts";
+import { isFullOfFlows } from "./accept.ts";
 import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
 import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
@@ -278,6 +279,7 @@ function begin(socket: number, at: number, told: number): number {
   flowStartMs[slot] = clockMs();
   slotFlags[slot] = SlotFlag.Down;
   Atomics.add(shared.reactorHanded, room * PER_LINE, 1);
+  tellFlows();
   count(Count.Opened);
   count(Count.Connects);
   stats.listenerOpened[listener]++;
@@ -306,7 +308,7 @@ function open(
   told: number,
   clientAt: number,
 ): number {
-  if (isFull() && !flowGivesWay()) return refuse(listener, clientAt, Reason.LimitReached, 0);
+  if (isFullOfFlows() && !flowGivesWay()) return refuse(listener, clientAt, Reason.LimitReached, 0);
   const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
   const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
   if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
@@ -477,6 +479,7 @@ export function flowBug(slot: number): void {
 function flowEnd(slot: number, reason: Reason, errno: number): void {
   const server = flowServer[slot];
   flowRemove(slot);
+  tellFlows();
   sourceGive(sources, flowSource[slot]);
   flowSource[slot] = NONE;
   closeSlot(slot, false);
@@ -491,6 +494,10 @@ function flowEnd(slot: number, reason: Reason, errno: number): void {
   stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
   stats.listenerLifeMs[flowListener[slot]] += lifeMs;
   recordFlow(slot, reason, errno);
+}
+
+function tellFlows(): void {
+  Atomics.store(shared.reactorFlows, room * PER_LINE, flowsTaken());
 }
 
 /** Ends every flow. */

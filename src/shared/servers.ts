@@ -51,6 +51,7 @@ export const PER_LINE = 16;
 const REACTORS = {
   reactorHanded: [Int32Array, PER_LINE], // connections added to its epoll set
   reactorEnded: [Int32Array, PER_LINE], // connections it has closed
+  reactorFlows: [Int32Array, PER_LINE], // sessions of datagrams among those it has
   reactorWaiting: [Int32Array, PER_LINE], // exchanges that wait for a place at a server
   reactorCharging: [Int32Array, PER_LINE], // the source of a connection that it has not handed over yet
   reactorGeneration: [Int32Array, 1], // the Plan it works by

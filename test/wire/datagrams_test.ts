@@ -292,9 +292,32 @@ describe("sessions by the thousand", () => {
       using other = await Peer.connect(sluice.port(1));
       strictEqual(await one.ask("hello"), "hello");
       strictEqual(await other.ask("hello"), "hello");
+      using third = await Peer.connect(sluice.port(1));
+      strictEqual(await third.ask("hello"), "hello");
       const { totals } = await sluice.status();
       strictEqual(totals.connections.now, 5);
-      strictEqual(totals.ended.limit_reached, 2);
+      strictEqual(totals.ended.limit_reached, 3, "two to other sessions, one to a connection");
+    });
+  });
+
+  it("beyond three quarters of the limit, beside a listener for connections, though all were answered", async () => {
+    using server = await Datagrams.echo();
+    await using stream = await Server.listen(echo);
+    const udp = `udp://127.0.0.1:0=${server.address}`, tcp = `tcp://127.0.0.1:0=${stream.address}`;
+    const words = ["--reactors", "2", "--udp-idle", "1s", "--max-connections", "8"];
+    await withSluice([...words, udp, tcp], async (sluice) => {
+      const friends = await Promise.all(Array.from({ length: 6 }, () => Datagrams.open()));
+      for (const friend of friends) strictEqual(await friend.ask("hello", sluice.port()), "hello");
+      using seventh = await Datagrams.open();
+      seventh.send("and me?", sluice.port());
+      strictEqual((await sluice.ended(1))[0].reason, "limit_reached");
+      using one = await Peer.connect(sluice.port(1));
+      using other = await Peer.connect(sluice.port(1));
+      for (const client of [one, other]) strictEqual(await client.ask("hello"), "hello");
+      for (const friend of friends) strictEqual(await friend.ask("still", sluice.port()), "still");
+      for (const friend of friends) friend.close();
+      await sluice.until("their sessions to end", ({ totals }) => totals.connections.now === 2);
+      strictEqual(await seventh.ask("now?", sluice.port()), "now?");
     });
   });
 

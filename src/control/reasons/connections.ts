@@ -251,7 +251,8 @@ export const CONNECTION_HELP = {
     means: "A connection was accepted, and its reactor had no row left in its tables for it. At " +
       "`max-connections` itself nobody is refused: accepting pauses, and clients wait in the kernel's queue. " +
       "Datagrams cannot wait: there the oldest session that its server has not answered gives way, and " +
-      "without one the newcomer's datagram is dropped.",
+      "without one the newcomer's datagram is dropped; where listeners take connections too, at three quarters " +
+      "of it.",
     causes: [
       "`max-connections`, or the limit on file descriptors which it is cut to, is too low for the load",
       "kept connections to servers fill the table",
