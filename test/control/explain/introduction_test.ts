@@ -105,7 +105,7 @@ describe("explain of a listener with accept-proxy", () => {
     const world = await worldOf(CONFIG), dns = "udp://127.0.0.1:53";
     const said = (...words: string[]) =>
       explanationText(answerTo(world, [dns, ...words])).split("\n").filter((line) =>
-        /^(the (proxy|client) is|PROXY header|  [-+] (deny|allow|conn))/.test(line)
+        /^(the (proxy|client) is|PROXY header| {2}[-+] (deny|allow|conn))/.test(line)
       ).map((line) => line.replace(/ \([^()]*\)$/, ""));
     deepStrictEqual(said("--from", "10.1.2.3", "--proxied", "203.0.113.7:80"), [
       "the proxy is let in:",
