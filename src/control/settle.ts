@@ -13,6 +13,7 @@ import {
   openExchanges,
   openFlows,
   openSlots,
+  SlotFlag,
   SlotState,
   type TableMemory,
   type TableSizes,
@@ -94,7 +95,7 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
       http: http ? requestOf(exchanges, ex, idle) : undefined,
     });
   }
-  lost.push(...flowsOf(reactor, slots.slotState, shared, sources));
+  lost.push(...flowsOf(reactor, slots, shared, sources));
   for (const gauge of [stats.listenerCurrent, stats.serverCurrent]) {
     for (let number = 0; number < gauge.length; number++) if (gauge[number] !== 0) gauge[number] = 0;
   }
@@ -117,7 +118,7 @@ function countLost(stats: Stats, listener: number, lifeMs: number): void {
 /** Sessions of datagrams: rows by slot. */
 function flowsOf(
   { room, sizes, tables, stats }: DeadReactor,
-  slotState: Uint8Array,
+  { slotState, slotFlags }: ReturnType<typeof openSlots>,
   shared: Shared,
   sources: Sources,
 ): LostConnection[] {
@@ -129,6 +130,7 @@ function flowsOf(
       Atomics.sub(shared.serverInUse, flows.flowServer[slot], 1);
       Atomics.sub(shared.upstreamInUse, flows.flowUpstream[slot], 1);
     }
+    if (!(slotFlags[slot] & SlotFlag.Down)) continue; // it had not begun
     countLost(stats, flows.flowListener[slot], Math.max(0, clockMs() - flows.flowStartMs[slot]));
     lost.push({
       room,

@@ -133,7 +133,8 @@ export function isSameFlow(ints: Int32Array, at: number, other: number): boolean
   return true;
 }
 
-/** Puts a flow at `slot` for the datagram that the last `flowFind` found none for. It has not been answered. */
+/** Puts a flow at `slot` for the datagram that the last `flowFind` found none for. It has not been answered, and keeps
+ * the place that it has at a server. */
 export function flowPut(
   slot: number,
   ints: Int32Array,
@@ -146,7 +147,7 @@ export function flowPut(
   for (let word = 0; word < ADDRESS_INTS; word++) flowAddress[row + word] = ints[key + word];
   flowHash[slot] = hashed;
   flowSocket[slot] = socket;
-  flowFlags[slot] = told === NONE ? 0 : FlowFlag.Introduced;
+  flowFlags[slot] = (flowFlags[slot] & FlowFlag.Placed) | (told === NONE ? 0 : FlowFlag.Introduced);
   if (told !== NONE) {
     for (let word = 0; word < TOLD_INTS; word++) flowTold[slot * TOLD_INTS + word] = ints[told + word];
   }

@@ -146,6 +146,12 @@ export function charged(): void {
   admittedSource = NONE;
 }
 
+/** A broken promise ended what a connection was on its way to, which nobody has it for now. */
+export function unchargeLost(): void {
+  sourceGive(sources, Atomics.exchange(shared.reactorCharging, room * PER_LINE, NONE));
+  admittedSource = NONE;
+}
+
 /** Takes back that a connection was admitted. */
 export function unadmit(): void {
   sourceGive(sources, admittedSource);

@@ -56,7 +56,7 @@ import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFullOfFlows } from "./accept.ts";
-import { admittedSource, charged, unadmit } from "./admission.ts";
+import { admittedSource, charged, unadmit, unchargeLost } from "./admission.ts";
 import { closeSlot } from "./close.ts";
 import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
 import { bytesIn, datagramsIn } from "./datagram_batch.ts";
@@ -73,18 +73,16 @@ import { recordFlow, recordRefused } from "./flow_record.ts";
 import {
   failedBy,
   failedErrno,
+  flowGivePlace,
   isFullBuffer,
   isNobody,
   isStranded,
   passedOver,
   reach,
-  reachedPlace,
   reachedServer,
   reachedTried,
   reasonOf,
 } from "./flow_server.ts";
-import { givePlaceBack } from "./places.ts";
-import { queueHand, queueWake } from "./queue.ts";
 import { keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
@@ -161,7 +159,7 @@ let askedEnd = 0;
 export function datagramsGiveUp(): void {
   count(Count.DatagramsRefused, datagramsIn(ASKING_INTS, askedNext, askedEnd));
   askedNext = askedEnd = 0;
-  if (Atomics.load(shared.reactorCharging, room * PER_LINE) !== NONE) unadmit(); // it was on its way to a flow
+  unchargeLost(); // it was on its way to a flow
 }
 
 /** Forwards the datagrams from record `from` on that one client sent in a row; returns the next record. */
@@ -225,6 +223,7 @@ function send(socket: number, from: number, end: number, told: number): void {
     slot = flowFind(arenaInts, first, socket, told);
   }
   for (let at = from, budget = CONNECTS_PER_TURN; at < end;) {
+    servedFlow = slot;
     if (slot === NONE && --budget > 0) slot = begin(socket, first, told);
     else if (told !== NONE && slot !== NONE && flowFlags[slot] & FlowFlag.Prefaced) {
       preface(slot, plan.upstreamSendProxy[flowUpstream[slot]]); // what was told besides may have changed
@@ -325,14 +324,13 @@ function open(
   if (sends !== 0) {
     if (told === NONE) introduceItself(at, plan.listenerPort[listener]);
     if (!preface(slot, sends)) {
+      flowGivePlace(slot, true);
       closeSlot(slot, false);
-      if (reachedPlace) givePlaceBack(upstream, reachedServer);
       return refuse(listener, clientAt, Reason.OutOfResources, ENOMEM);
     }
   }
   flowFind(arenaInts, at, socket, told); // who gave way may have moved what was found
   flowPut(slot, arenaInts, at, socket, told);
-  if (reachedPlace) flowFlags[slot] |= FlowFlag.Placed;
   if (sends !== 0) flowFlags[slot] |= FlowFlag.Prefaced;
   return slot;
 }
@@ -482,13 +480,10 @@ function flowEnd(slot: number, reason: Reason, errno: number): void {
   tellFlows();
   sourceGive(sources, flowSource[slot]);
   flowSource[slot] = NONE;
+  flowGivePlace(slot, true);
   closeSlot(slot, false);
   stats.listenerCurrent[flowListener[slot]]--;
   stats.serverCurrent[server]--;
-  if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
-    givePlaceBack(flowUpstream[slot], server);
-    queueWake(flowUpstream[slot]);
-  }
   countEnded(flowListener[slot], reason);
   const lifeMs = clockMs() - flowStartMs[slot];
   stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;

@@ -1,13 +1,14 @@
 // The server of a flow: which one, a socket to it, and what the errors of that say.
 import { assert } from "../base/assert.ts";
 import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, PEER_BYTES } from "../base/limits.ts";
-import { flowListener, flowServer } from "../net/flows.ts";
+import { flowFlags, flowListener, flowServer, flowUpstream } from "../net/flows.ts";
 import { slotGen } from "../net/slots.ts";
 import { tickAt } from "../net/timers.ts";
 import { isHashed, walked, walkNext } from "../policy/balance.ts";
 import { isSpare } from "../policy/candidates.ts";
 import { Reason } from "../shared/reason.ts";
 import { Verdict } from "../shared/servers.ts";
+import { FlowFlag } from "../shared/tables.ts";
 import {
   EAGAIN,
   EBUG,
@@ -22,12 +23,12 @@ import {
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { plan, shared, stats } from "./context.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
+import { queueHand, queueHeir, queueWake } from "./queue.ts";
 import { isAnyUp } from "./server.ts";
 
-/** What the last `reach` came to: the server, a place taken at it, how many were tried; or why there is none, and
+/** What the last `reach` came to: the server, how many were tried; or why there is none, and
  * whether one was passed over. */
 export let reachedServer = NONE;
-export let reachedPlace = false;
 export let reachedTried = 0;
 export let failedBy = Reason.None;
 export let failedErrno = 0;
@@ -72,21 +73,39 @@ export function reach(
       crowded = true;
       continue;
     }
+    if (takes) notePlace(slot, upstream, server);
     budget--;
     placeAddresses(plan.serverAddressAt[server], clientAt);
     const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
     if (result === 0) {
       reachedServer = server;
-      reachedPlace = takes;
       return true;
     }
-    if (takes) givePlaceBack(upstream, server);
+    flowGivePlace(slot, false);
     failedBy = reasonOf(-result);
     failedErrno = -result;
     if (failedBy === Reason.OutOfResources) return false;
     stats.serverFailed[server]++;
   }
   return false;
+}
+
+/** Whose place it is, before anything else is done. */
+function notePlace(slot: number, upstream: number, server: number): void {
+  flowUpstream[slot] = upstream;
+  flowServer[slot] = server;
+  flowFlags[slot] |= FlowFlag.Placed;
+}
+
+/** Gives a flow's place back, if it has one; `offer`: to whoever waits for one. */
+export function flowGivePlace(slot: number, offer: boolean): void {
+  if (!(flowFlags[slot] & FlowFlag.Placed)) return;
+  const upstream = flowUpstream[slot], server = flowServer[slot];
+  const heir = offer ? queueHeir(upstream, server) : NONE;
+  flowFlags[slot] &= ~FlowFlag.Placed;
+  if (heir !== NONE) return queueHand(heir, server);
+  givePlaceBack(upstream, server);
+  if (offer) queueWake(upstream);
 }
 
 /** Lays the server's address and the client's record into the scratch page. */

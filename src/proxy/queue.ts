@@ -109,26 +109,35 @@ export function queueWaits(upstream: number): boolean {
   return length > 0 && here[upstream] > 0;
 }
 
-/** Hands the place that an exchange has at a server to who waits longest for one there; false: nobody here
- * does, or it is another reactor's turn. */
-export function queueHand(upstream: number, server: number): boolean {
-  if (!queueWaits(upstream)) return false;
+/** Who waits longest for a place at a server that is being given up; NONE: nobody here does, or it is another reactor's
+ * turn. `queueHand` gives it. */
+export function queueHeir(upstream: number, server: number): number {
+  if (!queueWaits(upstream)) return NONE;
   if (waitsElsewhere(upstream)) {
     ours[upstream] ^= 1;
-    if (ours[upstream] === 0) return false;
+    if (ours[upstream] === 0) return NONE;
   }
   for (let ex = first; ex !== NONE; ex = exNext[ex]) {
     if (exUpstream[ex] !== upstream) continue;
     const held = planOf(exGeneration[ex]), member = memberOf(held, upstream, server);
     if (member < 0) continue; // its Plan has no such server
-    if (!isUsable(held, server, shared) || isSpare(held, upstream, server, shared)) return false;
-    if (tooManyPlaces(server, held.serverConnectionsMax[server])) return false;
-    grant(ex, server, member, true);
-    // A place that was given up for this reactor may be on its way, and nobody is left here to take it.
-    if (here[upstream] === 0) queueWake(upstream);
-    return true;
+    if (!isUsable(held, server, shared) || isSpare(held, upstream, server, shared)) return NONE;
+    if (tooManyPlaces(server, held.serverConnectionsMax[server])) return NONE;
+    heirMember = member;
+    return ex;
   }
-  return false;
+  return NONE;
+}
+
+/** Which of its upstream's members the server is, to the last heir. */
+let heirMember = 0;
+
+/** Hands the place at a server to the heir that was found for it, which has it before anything else is done. */
+export function queueHand(heir: number, server: number): void {
+  grant(heir, server, heirMember, true);
+  const upstream = exUpstream[heir];
+  // A place that was given up for this reactor may be on its way, and nobody is left here to take it.
+  if (here[upstream] === 0) queueWake(upstream);
 }
 
 /** Looks for places at an upstream's servers, for those that wait here, in their order. Where one by the
@@ -197,12 +206,12 @@ function lookFor(ex: number): boolean {
 
 /** It has a place: it goes there in its turn. */
 function grant(ex: number, server: number, member: number, placed: boolean): void {
+  exServer[ex] = server;
+  exFlags[ex] = (exFlags[ex] & ~ExFlag.Crowded) | ExFlag.Granted | (placed ? ExFlag.Placed : 0);
   queueLeave(ex);
   exUnqueuedMs[ex] = clockMs();
   exSetState(ex, ExState.Connect);
-  exFlags[ex] = (exFlags[ex] & ~ExFlag.Crowded) | ExFlag.Granted | (placed ? ExFlag.Placed : 0);
   exReason[ex] = Reason.None;
-  exServer[ex] = server;
   const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
   exWalk[ex] = walkTo(held, upstream, member, exFirst[ex]);
   if (!isHashed(held, upstream)) exFirst[ex] = member;

@@ -54,7 +54,7 @@ import {
 import { paceJoin, paceLeave } from "./pace.ts";
 import { givePlaceBack, takePlace } from "./places.ts";
 import { poolShrink, poolTake } from "./pool.ts";
-import { queueHand, queueWake } from "./queue.ts";
+import { queueHand, queueHeir, queueWake } from "./queue.ts";
 import { connectedSlot, connectTo, pickMember } from "./server.ts";
 
 /** Kept connections given up for a new one when slots are short. */
@@ -137,6 +137,7 @@ function reach(ex: number, member: number): Reached {
         exFlags[ex] |= ExFlag.Crowded;
         continue;
       }
+      exServer[ex] = server; // with the flag, or it would be given back at another one
       exFlags[ex] |= ExFlag.Placed;
     }
     if (again && exReason[ex] !== Reason.None) count(Count.Redispatches);
@@ -155,10 +156,11 @@ function reach(ex: number, member: number): Reached {
  * as well: who waits is told when the exchange knows how it goes on. */
 export function givePlace(ex: number, offer: boolean): void {
   if (!(exFlags[ex] & ExFlag.Placed)) return;
+  const upstream = exUpstream[ex], server = exServer[ex], heir = offer ? queueHeir(upstream, server) : NONE;
   exFlags[ex] &= ~(ExFlag.Placed | ExFlag.Granted);
-  if (offer && queueHand(exUpstream[ex], exServer[ex])) return;
-  givePlaceBack(exUpstream[ex], exServer[ex]);
-  if (offer) queueWake(exUpstream[ex]);
+  if (heir !== NONE) return queueHand(heir, server);
+  givePlaceBack(upstream, server);
+  if (offer) queueWake(upstream);
 }
 
 /** Whether an exchange's upstream chooses by how fast its servers are. */

@@ -32,6 +32,7 @@ import {
   acceptWatch,
   newcomerSlot,
 } from "./accept.ts";
+import { unchargeLost } from "./admission.ts";
 import { askingOpen, askingServe } from "./asking.ts";
 import { closeOpen, closeSweep } from "./close.ts";
 import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
@@ -176,6 +177,7 @@ function newcomer(token: number, bits: number): void {
     acceptNewcomer(token, bits);
   } catch (error) {
     contain(newcomerSlot, slotEx[newcomerSlot], error);
+    unchargeLost();
   }
 }
 

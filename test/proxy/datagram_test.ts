@@ -20,6 +20,7 @@ import {
   PEER_BYTES,
   ROOMS_MAX,
 } from "../../src/base/limits.ts";
+import { settle } from "../../src/control/settle.ts";
 import { flowsCheck, flowsTaken } from "../../src/net/flows.ts";
 import { slotGen, slotsCheck, slotsTaken, slotState } from "../../src/net/slots.ts";
 import { timersCheck } from "../../src/net/timers.ts";
@@ -45,6 +46,7 @@ import {
   EMSGSIZE,
   ENETUNREACH,
   ENOBUFS,
+  ENOENT,
   ENOMEM,
   EPERM,
 } from "../../src/sys/errno.ts";
@@ -367,8 +369,24 @@ function planFor(responses: number, places: number, ways: Ways): Plan {
   return plan;
 }
 
-function run(seed: number): void {
-  const random = new Random(seed);
+/** Ends the reactor at a call, by chance: before it has done anything, or after. */
+class Death extends Error {
+  static armed(kernel: Partial<Kernel>, random: Random, calls: { left: number }): Partial<Kernel> {
+    return Object.fromEntries(
+      Object.entries(kernel).map(([name, call]) => [name, (...words: number[]) => {
+        const isLast = --calls.left === 0, isAfter = random.oneIn(2);
+        if (isLast && !isAfter) throw new Death();
+        const result = (call as (...words: number[]) => number)(...words);
+        if (isLast) throw new Death();
+        return result;
+      }]),
+    );
+  }
+}
+
+/** @param dies after so many calls at most; 0: never. @returns whether it died */
+function run(seed: number, dies = 0): boolean {
+  const random = new Random(seed), calls = { left: 0 };
   const ways = {
     accepts: random.oneIn(3),
     sends: random.oneIn(3),
@@ -378,11 +396,19 @@ function run(seed: number): void {
   const world = new World(random, random.pick([0, 0, 7, 50]), ways);
   const responses = random.pick([-1, -1, 0, 1, 2]), places = random.pick([0, 0, 3, 20]);
   for (const view of Object.values(openStats(stats))) view.fill(0, 0, 4_096);
-  useProvider({ kernel: world.kernel() as Kernel, arena: () => arena } as Provider);
+  const kernel = Death.armed({ ...world.kernel(), peer_of: () => -ENOENT }, random, calls) as Kernel;
+  useProvider({ kernel, arena: () => arena } as Provider);
   enterRoom(ROOM);
   const sources = makeSources(CONNECTIONS, seed), counts = openSources(sources);
   const memory = makeShared(), shared = openShared(memory), counted = openStats(stats);
   world.kernel().poll!(ARENA_EVENTS, 1, 0);
+  const sizes = { slots: SLOTS_ROWS, exchanges: 4, timers: SLOTS_ROWS, pipes: 2 };
+  const tables = {
+    slots: makeTable(SLOTS, SLOTS_ROWS),
+    exchanges: makeTable(EXCHANGES, 4),
+    timers: makeTable(TIMERS, SLOTS_ROWS),
+    flows: makeTable(FLOWS, SLOTS_ROWS),
+  };
   reactorOpen({
     library: "",
     room: ROOM,
@@ -390,14 +416,9 @@ function run(seed: number): void {
     handTo: [ROOM],
     counted: [ROOM],
     maxConnections: random.pick([CONNECTIONS, 5]),
-    sizes: { slots: SLOTS_ROWS, exchanges: 4, timers: SLOTS_ROWS, pipes: 2 },
+    sizes,
     asks: makeAsks(),
-    tables: {
-      slots: makeTable(SLOTS, SLOTS_ROWS),
-      exchanges: makeTable(EXCHANGES, 4),
-      timers: makeTable(TIMERS, SLOTS_ROWS),
-      flows: makeTable(FLOWS, SLOTS_ROWS),
-    },
+    tables,
     stats,
     shared: memory,
     sources,
@@ -422,6 +443,13 @@ function run(seed: number): void {
     if (ways.ofSource + ways.ofAll > 0) strictEqual(counts.sourceConnections[1], world.ups.size);
     if (ways.ofAll > 0) ok(world.ups.size <= ways.ofAll);
   };
+  const nothingIsCounted = (): void => {
+    ok(counts.sourceConnections.every((count) => count === 0), "a source was not given back, or twice");
+    strictEqual(shared.reactorCharging[ROOM * PER_LINE], NONE);
+    deepStrictEqual([...shared.serverInUse.subarray(0, SERVERS + 1)], [0, 0, 0, 0, 0]);
+    strictEqual(shared.upstreamInUse[UPSTREAM], 0);
+  };
+  if (dies > 0) calls.left = random.between(1, dies);
   for (let step = 0; step < 60; step++) {
     for (let asks = random.below(40); asks > 0; asks--) {
       const client = random.below(random.pick([3, CLIENTS]));
@@ -432,12 +460,22 @@ function run(seed: number): void {
       world.servers[random.between(1, SERVERS)] = state;
     }
     if (random.oneIn(9)) world.nowMs += IDLE_MS * random.below(3);
-    turn();
+    try {
+      turn();
+    } catch (error) {
+      if (!(error instanceof Death)) throw error;
+      const lost = settle({ room: ROOM, sizes, tables, stats: counted }, shared, counts);
+      nothingIsCounted();
+      const closing = shared.reactorHanded[ROOM * PER_LINE] - shared.reactorEnded[ROOM * PER_LINE] -
+        lost.length;
+      ok(closing >= 0 && closing <= world.ups.size - lost.length + 1, "sessions that are told were there");
+      return true;
+    }
   }
   for (let turns = 0; turns < 400 && (world.asked.length > 0 || flowsTaken() > 0); turns++) turn();
   settled(world, shared, counted);
-  ok(counts.sourceConnections.every((count) => count === 0), "a source was not given back");
-  strictEqual(shared.reactorCharging[ROOM * PER_LINE], NONE);
+  nothingIsCounted();
+  return false;
 }
 
 function settled(
@@ -479,5 +517,17 @@ describe("datagrams on a fake kernel", () => {
         throw new Error(`seed ${seed}: ${error instanceof Error ? error.stack : error}`);
       }
     }
+  });
+
+  it("that dies at whatever call: what it had counted is given back, once", () => {
+    let deaths = 0;
+    for (let seed = 1; seed <= 4 * seeds; seed++) {
+      try {
+        if (run(seed, 600)) deaths++;
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${error instanceof Error ? error.stack : error}`);
+      }
+    }
+    ok(deaths > seeds, `${deaths} deaths`);
   });
 });

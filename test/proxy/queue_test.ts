@@ -20,6 +20,7 @@ import {
 } from "../../src/proxy/exchanges.ts";
 import {
   queueHand,
+  queueHeir,
   queueJoin,
   queueLeave,
   queueLength,
@@ -91,8 +92,10 @@ function served(all: readonly number[]): number[] {
 
 /** Who gets a place that is handed on. */
 function handed(upstream: number, server: number, all: readonly number[]): number[] {
-  const isHanded = queueHand(upstream, server), turns = served(all);
-  strictEqual(turns.length, isHanded ? 1 : 0);
+  const heir = queueHeir(upstream, server);
+  if (heir !== NONE) queueHand(heir, server);
+  const turns = served(all);
+  strictEqual(turns.length, heir === NONE ? 0 : 1);
   return turns;
 }
 
