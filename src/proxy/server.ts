@@ -80,11 +80,17 @@ export let connectedSlot = NONE;
 function howOf(ex: number, socket: number): number {
   let how = socket;
   if (how & HOW_SPEAKS) {
-    const speaks = exFlags[ex] & ExFlag.Http || slotReady[exDown[ex]] & Ready.In;
-    if (!speaks) how &= ~HOW_SPEAKS;
+    if (!(exFlags[ex] & ExFlag.Http) && !hasSpoken(exDown[ex])) how &= ~HOW_SPEAKS;
   }
   if (how & HOW_CLIENT) sys.client(exDown[ex], ARENA_SCRATCH + ADDRESS_BYTES);
   return how;
+}
+
+/** Whether bytes of a client wait to be sent on. That it is ready does not say so: a FIN may have come alone, and what
+ * made it ready may have been its handshake, or its PROXY header. */
+function hasSpoken(down: number): boolean {
+  if ((slotReady[down] & (Ready.In | Ready.Err)) !== Ready.In) return false;
+  return sys.peek(down, ARENA_SCRATCH + 2 * ADDRESS_BYTES, 1) > 0;
 }
 
 /**

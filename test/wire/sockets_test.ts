@@ -327,6 +327,23 @@ describe("what this machine refuses", () => {
 const networks = openNetworks();
 after(() => typeof networks === "string" || networks[Symbol.dispose]());
 
+/** A client that says something and ends, at once or once it has heard something; what it heard until the end. */
+const SAYS = `const [host, port, text, ends] = process.argv.slice(1);
+  const socket = require("node:net").connect({ host, port: Number(port), allowHalfOpen: true });
+  let heard = "";
+  socket.on("connect", () => {
+    const said = text.replace("\\\\r\\\\n", "\\r\\n");
+    if (ends === "true") socket.end(said);
+    else socket.write(said);
+  });
+  socket.on("data", (bytes) => {
+    heard += bytes;
+    if (ends !== "true") socket.end();
+  });
+  socket.on("error", (error) => heard += error.code);
+  socket.on("close", () => process.stdout.write(heard));
+  socket.setTimeout(4_000, () => socket.destroy());`;
+
 /** Runs Sluice in the middle; its admin API is a unix socket, which no namespace keeps from us. */
 async function inTheMiddle(config: object, test: (sluice: Sluice) => Promise<void>): Promise<void> {
   if (typeof networks === "string") return;
@@ -446,6 +463,41 @@ describe("where connections come from", { skip: typeof networks === "string" ? n
       strictEqual(ask(), "pong"); // has the cookie for those to come
       strictEqual(ask(), "pong");
       await until("a SYN with bytes", () => counted().every((count) => count > 0));
+    });
+  });
+
+  it("connects at once for a client that has nothing to say: a FIN, or a PROXY header alone", async () => {
+    const server = 7_001;
+    networks.run(
+      "middle",
+      "sysctl -qw net.ipv4.tcp_fastopen=1 net.ipv4.tcp_fastopen_blackhole_timeout_sec=0",
+    );
+    networks.run("server", "sysctl -qw net.ipv4.tcp_fastopen=1027"); // for all that listen
+    await networks.serve(server);
+    const config = {
+      listeners: {
+        plain: { bind: "tcp://:8000", to: "back", socket: { "defer-accept": "5s" } }, // so that what comes is there
+        proxied: { bind: "tcp://:8001", to: "back", "accept-proxy": `${CLIENT}/32` },
+      },
+      upstreams: {
+        back: { servers: [`${SERVER}:${server}`], health: "off", socket: { "fast-open": true } },
+      },
+    };
+    await inTheMiddle(config, async (sluice) => {
+      const header = "PROXY UNKNOWN\r\n", greeting = `${MIDDLE_OF_SERVER}\n`;
+      const says = (port: number, text: string, ends = true) =>
+        networks.run(
+          "client",
+          `${process.execPath} -e '${SAYS}' ${MIDDLE_OF_CLIENT} ${port} ${JSON.stringify(text)} ${ends}`,
+        );
+      for (let nth = 0; nth < 2; nth++) strictEqual(says(8_000, "hello"), `${greeting}hello`);
+      const active = networks.run("middle", "nstat -asz TcpExtTCPFastOpenActive");
+      match(active, /FastOpenActive +[1-9]/, "a SYN with bytes");
+      for (let nth = 0; nth < 5; nth++) strictEqual(says(8_000, ""), greeting);
+      for (const ends of [true, false]) strictEqual(says(8_001, header, ends), greeting);
+      strictEqual(says(8_001, `${header}hello`), `${greeting}hello`);
+      const reasons = (await sluice.ended(10)).map(({ reason }) => reason);
+      deepStrictEqual([...new Set(reasons)], ["finished"]);
     });
   });
 });
