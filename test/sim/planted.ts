@@ -280,10 +280,10 @@ const HTTP: readonly Planted[] = [
   },
   {
     name: "a place is handed on and given back as well",
-    file: "src/proxy/queue.ts",
+    file: reach,
     edits: [[
-      "    if (here[upstream] === 0) queueWake(upstream);\n    return true;\n",
-      "    if (here[upstream] === 0) queueWake(upstream);\n    return false;\n",
+      "  if (heir !== NONE) return queueHand(heir, server);\n",
+      "  if (heir !== NONE) queueHand(heir, server);\n",
     ]],
   },
   {
