@@ -252,16 +252,23 @@ int32_t sl_peer_of(int32_t room, int32_t slot, uint32_t off)
     return 0;
 }
 
-/* How much <room> holds: 0 sockets of slots, 1 pipes, 2 newcomers not yet taken (a scan). */
+/* How much <room> holds: 0 sockets of slots, 1 pipes, 2 newcomers not yet taken (a scan). 3: who the connection is
+ * counted for (sl_charge) that it has accepted and not handed on yet; 0: nobody. */
 int32_t sl_held(int32_t room, int32_t which)
 {
-    CHECK(room >= 0 && room < SL_ROOMS_MAX && which >= 0 && which <= 2);
+    CHECK(room >= 0 && room < SL_ROOMS_MAX && which >= 0 && which <= 3);
     if (which == 0) return sl_rooms[room].slots_held;
     if (which == 1) return sl_rooms[room].pipes_held;
-    int32_t newcomers = 0;
-    for (int32_t fd = 0; fd < atomic_load(&fds_end); fd++)
-        newcomers += atomic_load(&sl_fds[fd].room) == room && sl_fds[fd].serial != 0 && sl_fds[fd].slot == 0;
-    return newcomers;
+    int32_t newcomers = 0, source = 0;
+    for (int32_t fd = 0; fd < atomic_load(&fds_end); fd++) {
+        const struct sl_fd *f = &sl_fds[fd];
+        if (atomic_load(&f->room) != room || f->serial == 0 || f->slot != 0)
+            continue;
+        newcomers++;
+        if (f->serial == SERIAL_HELD)
+            source = f->source;
+    }
+    return which == 2 ? newcomers : source;
 }
 
 /* Notes who owns <fd> and registers it, once for its life, for <events>, with the

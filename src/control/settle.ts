@@ -66,7 +66,7 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
   const lost: LostConnection[] = [], { stats } = reactor;
   sys.poll(ARENA_EVENTS, 1, 0); // sets the clock
   sourcesUnlock(sources, reactor.room);
-  sourceGive(sources, Atomics.exchange(shared.reactorCharging, reactor.room * PER_LINE, NONE)); // on its way to a reactor
+  sourceGive(sources, strayOf(reactor, shared));
   for (let ex = 1; ex < reactor.sizes.exchanges; ex++) {
     const state = exchanges.exState[ex];
     if (state === ExState.Free || exchanges.exDown[ex] === NONE) continue;
@@ -106,6 +106,30 @@ export function settle(reactor: DeadReactor, shared: Shared, sources: Sources): 
   Atomics.store(shared.reactorWaiting, reactor.room * PER_LINE, 0);
   return lost;
 }
+
+/** Who a connection was counted for that was on its way when the reactor died; NONE: nobody, or what it had come to says
+ * so itself: the socket that waits for another reactor, the row of an exchange or of a session. */
+export function strayOf(
+  { room, sizes, tables }: Pick<DeadReactor, "room" | "sizes" | "tables">,
+  shared: Shared,
+): number {
+  const at = room * PER_LINE, slot = Atomics.load(shared.reactorCharging, at + 1);
+  const source = Atomics.exchange(shared.reactorCharging, at, NONE);
+  if (source === NONE) return sys.held(room, HELD_SOURCE); // accepted, and C had the note
+  if (slot === NONE) return source;
+  const hasSocket = sys.peer_of(room, slot, ARENA_SCRATCH) === 0;
+  if (!hasSocket) return NONE; // a newcomer still: the next reactor takes it in with its source
+  const { exState, exDown, exSource } = openExchanges(tables.exchanges, sizes.exchanges);
+  for (let ex = 1; ex < sizes.exchanges; ex++) {
+    if (exState[ex] !== ExState.Free && exDown[ex] === slot && exSource[ex] === source) return NONE;
+  }
+  const { slotState } = openSlots(tables.slots, sizes.slots),
+    { flowSource } = openFlows(tables.flows, sizes.slots);
+  return slotState[slot] === SlotState.Flow && flowSource[slot] === source ? NONE : source;
+}
+
+/** Of `sys.held`: who the connection is counted for that is accepted and not handed on. */
+const HELD_SOURCE = 3;
 
 /** Counts the end of a connection as its reactor would have. */
 function countLost(stats: Stats, listener: number, lifeMs: number): void {

@@ -26,7 +26,7 @@ import { SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, EMFILE, ENFILE, ENOBUFS, ENOMEM } from "../sys/errno.ts";
 import { arenaBytes, clockMs, sys } from "../sys/sys.ts";
 import { refusedLine } from "./access_line.ts";
-import { admitted, admittedSource, charged, unadmit } from "./admission.ts";
+import { admitted, admittedSource, charged, charging, unchargeLost } from "./admission.ts";
 import { count, countEnded, log, plan, room, shared, sources } from "./context.ts";
 import { exchangesLeft } from "./exchanges.ts";
 import { exchangeOpen } from "./exchange.ts";
@@ -127,12 +127,13 @@ export function acceptFrom(socket: number): number {
     if (full) giveWay();
     const to = chooseReactor();
     if (sys.hand(token, to) < 0) {
+      const source = guard === NONE ? NONE : sys.charged(token);
+      if (source !== NONE) charging(source, NONE);
       sys.refuse(token, 1);
-      if (guard !== NONE) unadmit();
+      if (source !== NONE) unchargeLost();
       countEnded(listener, Reason.OutOfResources);
       continue;
     }
-    if (guard !== NONE) charged();
     Atomics.add(shared.reactorHanded, to * PER_LINE, 1);
   }
   return taken;
@@ -169,7 +170,9 @@ function letIn(token: number, listener: number): boolean {
   sys.caller(token, ARENA_SCRATCH);
   const reason = admitted(listener, ARENA_SCRATCH);
   if (reason === Reason.None) {
-    if (admittedSource !== NONE) sys.charge(token, admittedSource);
+    if (admittedSource === NONE) return true;
+    sys.charge(token, admittedSource);
+    charged(); // C has it
     return true;
   }
   sys.refuse(token, reason === Reason.ProxyUntrusted || refusesByReset(listener) ? 1 : 0);
@@ -206,17 +209,11 @@ export function acceptNewcomer(token: number, bits: number): void {
   const listener = socket < plan.sockets ? plan.socketListener[socket] : NONE;
   if (slot === NONE) return acceptRefuse(token, listener, source, Reason.LimitReached);
   slotFlags[slot] = SlotFlag.Down;
+  if (source !== NONE) charging(source, slot);
   const adopted = sys.adopt(token, slot, slotGen[slot]);
   assertTable(adopted === 0, "accept: a newcomer could not have its slot");
-  if (source !== NONE) charge(source);
   newcomerSlot = slot;
   exchangeOpen(slot, listener, bits, source);
-}
-
-/** Who a connection is counted for is noted in shared memory while no table says so: it may be that this reactor
- * dies just now. */
-function charge(source: number): void {
-  Atomics.store(shared.reactorCharging, room * PER_LINE, source);
 }
 
 /** Closes a connection that was handed to us and gets no slot, with its reason. */

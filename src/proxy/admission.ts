@@ -87,6 +87,7 @@ function reenter(ex: number, guards: Guards, guard: number, at: number): Reason 
   const isNew = limiter !== guards.guardLimiter[guard]; // the guard is another one since it came
   const verdict = enter(guards, guard, at, false, isNew);
   if (verdict !== Reason.None) return verdict;
+  charging(admittedSource, exDown[ex]);
   exSource[ex] = admittedSource;
   charged();
   if (isNew) sourceGive(sources, before);
@@ -113,7 +114,7 @@ function enter(guards: Guards, guard: number, at: number, isProxy: boolean, isNe
   if (verdict === Reason.None) {
     if (source !== NONE) enterSource(guards, guard, source, nowTicks);
     admittedSource = source === NONE ? limiter : source;
-    Atomics.store(shared.reactorCharging, room * PER_LINE, admittedSource);
+    charging(admittedSource, NONE);
   }
   if (locked) sourceUnlock(sources);
   if (isSource && source === NONE) count(Count.SourcesFull);
@@ -138,6 +139,14 @@ function enterSource(guards: Guards, guard: number, source: number, nowTicks: nu
   if (guards.guardSourceNew[guard] === 0) return;
   const every = sourceEveryTicks(guards, guard), burst = guards.guardSourceNewBurst[guard];
   bucketTake(sources.sourceNew, source, nowTicks, every, burst);
+}
+
+/** Notes in shared memory who a connection is counted for until something else says so: this reactor may die just now.
+ * `slot`: where it is going, once that is known: what is there then has it, and not the note (control/settle.ts). */
+export function charging(source: number, slot: number): void {
+  const at = room * PER_LINE;
+  Atomics.store(shared.reactorCharging, at + 1, slot);
+  Atomics.store(shared.reactorCharging, at, source);
 }
 
 /** The connection that was admitted last has somebody who gives it back. */

@@ -56,7 +56,7 @@ import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
 import { DatagramAt, SocketOption } from "../sys/symbols.ts";
 import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFullOfFlows } from "./accept.ts";
-import { admittedSource, charged, unadmit, unchargeLost } from "./admission.ts";
+import { admittedSource, charged, charging, unadmit, unchargeLost } from "./admission.ts";
 import { closeSlot } from "./close.ts";
 import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
 import { bytesIn, datagramsIn } from "./datagram_batch.ts";
@@ -266,6 +266,7 @@ function begin(socket: number, at: number, told: number): number {
     return NONE;
   }
   if (isGuarded) {
+    charging(admittedSource, slot);
     flowSource[slot] = admittedSource;
     charged();
   }

@@ -53,7 +53,7 @@ const REACTORS = {
   reactorEnded: [Int32Array, PER_LINE], // connections it has closed
   reactorFlows: [Int32Array, PER_LINE], // sessions of datagrams among those it has
   reactorWaiting: [Int32Array, PER_LINE], // exchanges that wait for a place at a server
-  reactorCharging: [Int32Array, PER_LINE], // the source of a connection that it has not handed over yet
+  reactorCharging: [Int32Array, PER_LINE], // whom it counts a connection for that nobody else has yet; and its slot
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
 } as const satisfies Layout;

@@ -396,7 +396,15 @@ function run(seed: number, dies = 0): boolean {
   const world = new World(random, random.pick([0, 0, 7, 50]), ways);
   const responses = random.pick([-1, -1, 0, 1, 2]), places = random.pick([0, 0, 3, 20]);
   for (const view of Object.values(openStats(stats))) view.fill(0, 0, 4_096);
-  const kernel = Death.armed({ ...world.kernel(), peer_of: () => -ENOENT }, random, calls) as Kernel;
+  const kernel = Death.armed(
+    {
+      ...world.kernel(),
+      peer_of: (_, slot) => world.ups.has(slot) ? 0 : -ENOENT,
+      held: () => 0,
+    },
+    random,
+    calls,
+  ) as Kernel;
   useProvider({ kernel, arena: () => arena } as Provider);
   enterRoom(ROOM);
   const sources = makeSources(CONNECTIONS, seed), counts = openSources(sources);

@@ -160,7 +160,7 @@ function guard(kernel: FakeKernel, name: SymbolName, call: Call, tally: Tally): 
     try {
       kernel.check(!kernel.sweeping || mayEnd, "a socket was closed before the end of the turn");
       kernel.check(
-        kernel.held === 0 || ["caller", "charge", "hand", "refuse"].includes(name),
+        kernel.held === 0 || ["caller", "charge", "charged", "hand", "refuse"].includes(name),
         "an accepted connection was left lying",
       );
       const result = call(a, b, c, d);
@@ -336,11 +336,13 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     },
     held(index, which) {
       const room = kernel.room(index);
-      kernel.check(which >= 0 && which <= 2, "there are three kinds");
+      kernel.check(which >= 0 && which <= 3, "there are four kinds");
       if (which === 0) return room.slots.filter((row) => row !== undefined).length;
       if (which === 1) return room.pipes.filter((pipe) => pipe !== undefined).length;
-      return kernel.fds.filter((row) => typeof row === "object" && row.room === index && row.slot === 0)
-        .length;
+      const newcomers = kernel.fds.filter((row): row is Row =>
+        typeof row === "object" && row.room === index && row.slot === 0
+      );
+      return which === 2 ? newcomers.length : newcomers.find(({ registered }) => !registered)?.source ?? 0;
     },
     hear(slot, on) {
       const row = kernel.slot(slot);

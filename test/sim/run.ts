@@ -1,6 +1,7 @@
 // One run: a reactor with everything above sys/ as it is, on a fake kernel, through a scenario. What must
 // always hold is asserted after every turn, what must hold at the end at the end. A reactor that is made
 // to die is accounted for and replaced, as the control plane does it.
+import { strayOf } from "../../src/control/settle.ts";
 import {
   ARENA_BYTES,
   BLOCKS_MAX,
@@ -291,7 +292,7 @@ export class Run {
     const table = openExchanges(this.#tables.exchanges, sizes.exchanges);
     const { exState, exDown, exGeneration, exFlags, exServer, exSource } = table;
     let lost = 0;
-    sourceGive(this.sources, Atomics.exchange(this.shared.reactorCharging, ROOM * PER_LINE, 0));
+    sourceGive(this.sources, strayOf({ room: ROOM, sizes, tables: this.#tables }, this.shared));
     for (let exchange = 1; exchange < sizes.exchanges; exchange++) {
       const state = exState[exchange], down = exDown[exchange];
       if (state !== ExState.Free && down !== NONE) sourceGive(this.sources, exSource[exchange]);

@@ -48,6 +48,8 @@ describe("a reactor that dies", () => {
 
   const moments: [when: string, find: string][] = [
     ["before a client is handed over", "if (sys.hand(token, to) < 0) {"],
+    ["when C has its source", "if (full) giveWay();"],
+    ["before a newcomer is adopted", "const adopted = sys.adopt(token, slot, slotGen[slot]);"],
     ["before a newcomer has a slot", "slotFlags[slot] = SlotFlag.Down;"],
     ["between a newcomer's slot and its exchange", "exchangeOpen(slot, listener, bits, source);"],
   ];
