@@ -7,7 +7,6 @@ import { assert, assertTable } from "../base/assert.ts";
 import {
   ARENA_ANSWERING,
   ARENA_ASKING,
-  AVOID_MS,
   BATCHES_PER_TURN,
   CONNECTS_PER_TURN,
   DATAGRAM_INTS,
@@ -24,9 +23,7 @@ import {
   flowFlags,
   flowIdleTicks,
   flowListener,
-  flowOldest,
   flowPut,
-  flowRemove,
   flowResponses,
   flowServer,
   flowSocket,
@@ -39,16 +36,12 @@ import {
   isSameFlow,
 } from "../net/flows.ts";
 import { Ready, runAgain } from "../net/ready.ts";
-import { giveUntouchedSlot, slotFlags, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
+import { giveUntouchedSlot, slotFlags, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
-import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
 import { guardOf } from "../plan/guards.ts";
-import { Balance } from "../plan/plan.ts";
 import { isHashed, walked } from "../policy/balance.ts";
-import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
-import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
@@ -57,7 +50,7 @@ import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
 import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
+import { count, countEnded, plan, room, shared, stats } from "./context.ts";
 import { bytesIn, datagramsIn } from "./datagram_batch.ts";
 import {
   admittedThrough,
@@ -68,7 +61,8 @@ import {
   unwrapAlike,
   unwrapDetail,
 } from "./datagram_header.ts";
-import { recordFlow, recordRefused } from "./flow_record.ts";
+import { flowEnd, flowFail, flowGivesWay, flowSample } from "./flow_end.ts";
+import { recordRefused } from "./flow_record.ts";
 import {
   failedBy,
   failedErrno,
@@ -80,10 +74,8 @@ import {
   reachedPlace,
   reachedServer,
   reachedTried,
-  reasonOf,
 } from "./flow_server.ts";
 import { givePlaceBack } from "./places.ts";
-import { queueHand, queueWake } from "./queue.ts";
 import { keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
@@ -239,7 +231,7 @@ function send(socket: number, from: number, end: number, told: number): void {
       settleUp(slot, at, at + sent);
       at += sent;
     } else if (isNobody(-sent)) {
-      fail(slot, -sent); // it tells of an earlier one: this one goes to another server
+      flowFail(slot, -sent); // it tells of an earlier one: this one goes to another server
       slot = flowFind(arenaInts, first, socket, told);
     } else {
       const lost = isFullBuffer(-sent) ? end : at + 1;
@@ -287,14 +279,6 @@ function begin(socket: number, at: number, told: number): number {
   stats.serverCurrent[reachedServer]++;
   timerSet(slot, clockMs() + plan.listenerFlowIdleMs[listener]);
   return slot;
-}
-
-/** Who was never answered gives way to others, the oldest first; false: there is nobody. */
-export function flowGivesWay(): boolean {
-  const oldest = flowOldest();
-  if (oldest === NONE) return false;
-  flowEnd(oldest, Reason.LimitReached, 0);
-  return true;
 }
 
 /** A slot with a socket to a server, in the table of flows; NONE: refused. */
@@ -378,7 +362,7 @@ export function flowEvent(slot: number, bits: number): void {
     }
     join(slot);
   }
-  if (isNobody(errno)) fail(slot, errno);
+  if (isNobody(errno)) flowFail(slot, errno);
 }
 
 /** A server that sends many at once: the kernel may hand over several as one, and keep more until we come. */
@@ -410,7 +394,7 @@ function answer(slot: number, came: number): void {
   answerEnd = first + came;
   if (datagrams === 0) return;
   const listener = flowListener[slot];
-  if (flowDownDatagrams[slot] === 0) latencyCame(slot, clockMs() - flowStartMs[slot]);
+  if (flowDownDatagrams[slot] === 0) flowSample(slot, clockMs() - flowStartMs[slot]);
   flowDownBytes[slot] += bytes;
   flowDownDatagrams[slot] += datagrams;
   stats.listenerDownBytes[listener] += bytes;
@@ -443,61 +427,6 @@ function datagramsFlushTo(next: number): void {
     from = lost;
   }
   answerFrom = answerEnd = next;
-}
-
-/** Nothing came or went for the flow's idle time. */
-export function flowTimeout(slot: number): void {
-  const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
-  if (!isAnswered) {
-    stats.serverFailed[flowServer[slot]]++;
-    latencyCame(slot, clockMs() - flowStartMs[slot]);
-  }
-  flowEnd(slot, isAnswered ? Reason.SessionIdle : Reason.SessionUnanswered, 0);
-}
-
-/** A sample of how fast the flow's server is, where that is looked at: its first answer, or that there was none. */
-function latencyCame(slot: number, tookMs: number): void {
-  if (plan.upstreamBalance[flowUpstream[slot]] !== Balance.PeakEwma) return;
-  latencySample(shared, flowServer[slot], tookMs, clockMs());
-}
-
-/** The flow's datagrams meet nobody: its server is passed over for a while. */
-function fail(slot: number, errno: number): void {
-  const server = flowServer[slot];
-  stats.serverFailed[server]++;
-  shared.serverAvoided[server] = tickAt(clockMs() + AVOID_MS);
-  flowEnd(slot, reasonOf(errno), errno);
-}
-
-export function flowBug(slot: number): void {
-  flowEnd(slot, Reason.Bug, 0);
-}
-
-/** The end of a flow, whatever came before: accounts, its slot marked, its record. */
-function flowEnd(slot: number, reason: Reason, errno: number): void {
-  const server = flowServer[slot];
-  flowRemove(slot);
-  sourceGive(sources, flowSource[slot]);
-  flowSource[slot] = NONE;
-  closeSlot(slot, false);
-  stats.listenerCurrent[flowListener[slot]]--;
-  stats.serverCurrent[server]--;
-  if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
-    givePlaceBack(flowUpstream[slot], server);
-    queueWake(flowUpstream[slot]);
-  }
-  countEnded(flowListener[slot], reason);
-  const lifeMs = clockMs() - flowStartMs[slot];
-  stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
-  stats.listenerLifeMs[flowListener[slot]] += lifeMs;
-  recordFlow(slot, reason, errno);
-}
-
-/** Ends every flow. */
-export function flowsEndAll(reason: Reason): void {
-  for (let slot = 1; slot < slotsEnd(); slot++) {
-    if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
-  }
 }
 
 /** Tables and listening sockets belong together. For tests. */
