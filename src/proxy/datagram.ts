@@ -51,7 +51,7 @@ import { isFull } from "./accept.ts";
 import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
 import { count, countEnded, plan, room, shared, stats } from "./context.ts";
-import { bytesIn, datagramsIn } from "./datagram_batch.ts";
+import { bytesIn, datagramsIn, unsentIn } from "./datagram_batch.ts";
 import {
   admittedThrough,
   introducedAt,
@@ -334,6 +334,7 @@ function settleUp(slot: number, from: number, end: number): void {
   stats.listenerUpBytes[flowListener[slot]] += bytes;
   stats.listenerUpDatagrams[flowListener[slot]] += datagrams;
   stats.serverUpBytes[flowServer[slot]] += bytes;
+  count(Count.DatagramsUnsent, unsentIn(ASKING_INTS, from, end));
   timerExtend(slot, tickAt(clockMs()) + flowIdleTicks[slot]);
 }
 
@@ -419,6 +420,7 @@ function datagramsFlushTo(next: number): void {
   for (let from = answerFrom; from < answerEnd;) {
     const sent = sys.udp_answer(answerSocket, ARENA_ANSWERING, from, answerEnd - from);
     if (sent > 0) {
+      count(Count.DatagramsUnsent, unsentIn(ANSWERING_INTS, from, from + sent));
       from += sent;
       continue;
     }

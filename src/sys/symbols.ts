@@ -313,6 +313,8 @@ export const enum DatagramAt {
   Segment,
   /** 1: it was cut, and is to be dropped. */
   Cut,
+  /** The same place, once a record was sent: how many of those that it stood for were not. */
+  Unsent = Cut,
   /** Where in its buffer it begins, in bytes: behind what a proxy put before it. */
   Skip,
   Client = 4,

@@ -251,9 +251,20 @@ class World {
     if (this.#ways.sends) strictEqual(up.told, up.client, "a server is told whose a datagram is");
     for (let record = first; record < first + taken; record++) {
       strictEqual(payloadOf(off, record), up.client, "a datagram goes by its client's own socket");
+      this.#sendApart(off / 4 + record * DATAGRAM_INTS);
       this.#serve(up);
     }
     return taken;
+  }
+
+  /** Of datagrams that the kernel had joined, some cannot be sent. */
+  #sendApart(at: number): void {
+    const segment = ints[at + DatagramAt.Segment];
+    if (segment === 0 || !this.#fails()) return;
+    const pieces = Math.ceil(ints[at + DatagramAt.Bytes] / segment), sent = this.#random.between(1, pieces);
+    if (sent === pieces) return;
+    ints[at + DatagramAt.Bytes] = sent * segment;
+    ints[at + DatagramAt.Unsent] = pieces - sent;
   }
 
   #serve(up: Up): void {

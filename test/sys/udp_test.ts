@@ -180,4 +180,28 @@ describe("datagrams of the C library", () => {
     strictEqual(sys.udp_send(SLOT, BATCH, 0, 1), -ECONNREFUSED);
     strictEqual(sys.close(SLOT, 0), 0);
   });
+
+  it("of several that the kernel would not send as one, those that it did not send are told", () => {
+    loopback(0);
+    sys.udp_listen(OTHER, ARENA_SCRATCH, 0);
+    const closed = portOf(OTHER), record = BATCH / 4;
+    sys.listener_close(OTHER);
+    const pieces = 201, piece = 100, bytes = (pieces - 1) * piece + 7; // more than UDP_MAX_SEGMENTS
+    for (const preface of [0, 16]) {
+      loopback(closed);
+      strictEqual(sys.udp_connect(SLOT, 7, ARENA_SCRATCH, -1, ARENA_SCRATCH), 0);
+      if (preface > 0) strictEqual(sys.udp_preface(SLOT, ARENA_SCRATCH, preface), 0);
+      place(0, bytes);
+      arenaInts[record + DatagramAt.Segment] = piece;
+      // Every other one is told that the one before met nobody, instead of being sent.
+      strictEqual(sys.udp_send(SLOT, BATCH, 0, 1), 1);
+      strictEqual(field(0, DatagramAt.Unsent), 100);
+      strictEqual(field(0, DatagramAt.Bytes), 100 * piece + 7);
+      place(0, bytes);
+      arenaInts[record + DatagramAt.Segment] = piece;
+      strictEqual(sys.udp_send(SLOT, BATCH, 0, 1), -ECONNREFUSED, "the first was not sent");
+      deepEqual([field(0, DatagramAt.Bytes), field(0, DatagramAt.Unsent)], [bytes, 0], "nothing is done");
+      strictEqual(sys.close(SLOT, 0), 0);
+    }
+  });
 });
