@@ -42,6 +42,19 @@ export function pickMember(upstream: number, key: number): number {
   return pick(candidates, upstream, shared, cursor, key, clockMs());
 }
 
+/** The same without moving the cursor, for who may find no place there: `memberTaken` moves it once one is taken. */
+export function peekMember(upstream: number, key: number): number {
+  refresh(upstream);
+  if (candidates.count[upstream] === 0) return -1;
+  const cursor = Atomics.load(shared.upstreamCursor, upstream);
+  return pick(candidates, upstream, shared, cursor, key, clockMs());
+}
+
+/** The member that was peeked at, or the next of its walk, is taken. */
+export function memberTaken(upstream: number): void {
+  if (hasCursor(plan, upstream)) cursorCommit(shared.upstreamCursor, upstream);
+}
+
 /** Whether an upstream of the current Plan has a server that may be picked. */
 export function isAnyUp(upstream: number): boolean {
   refresh(upstream);
