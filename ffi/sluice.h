@@ -67,6 +67,7 @@ SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 /* ---- listening sockets and newcomers (accept.c) ---- */
 SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
+SL_API int32_t sl_listener_queue(int32_t listener, int32_t which);
 SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_close(int32_t listener);
 SL_API int32_t sl_watch(int32_t listener, int32_t on);

@@ -28,6 +28,7 @@ export const SYMBOLS = {
 
   listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
+  listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
@@ -305,6 +306,10 @@ export const LISTEN_DRY = 2;
 export const UDP_SHARE = 1;
 export const UDP_DRY = 2;
 export const UDP_JOIN = 4;
+
+/** What `listener_queue` tells. */
+export const QUEUE_WAITING = 0;
+export const QUEUE_MOST = 1;
 
 /** Where the record of a datagram (see ffi/udp.c) has what, in int32. */
 export const enum DatagramAt {

@@ -13,9 +13,9 @@ import {
   DATAGRAMS_PER_CALL,
   PEER_BYTES,
 } from "../../src/base/limits.ts";
-import { EADDRINUSE, EAGAIN, EBUG, ECONNREFUSED, EMSGSIZE } from "../../src/sys/errno.ts";
+import { EADDRINUSE, EAGAIN, EBUG, ECONNREFUSED, EMSGSIZE, EOPNOTSUPP } from "../../src/sys/errno.ts";
 import { libraryPath } from "../../src/sys/library.ts";
-import { DatagramAt, EventKind, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../../src/sys/symbols.ts";
+import { DatagramAt, EventKind, QUEUE_WAITING, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../../src/sys/symbols.ts";
 import { arenaBytes, arenaInts, enterRoom, openLibrary, sys } from "../../src/sys/sys.ts";
 
 const ROOM = 1;
@@ -109,6 +109,7 @@ describe("datagrams of the C library", () => {
       ["connections", sys.accept(LISTENER)],
     ];
     for (const [what, result] of cases) strictEqual(result, -EBUG, what);
+    strictEqual(sys.listener_queue(LISTENER, QUEUE_WAITING), -EOPNOTSUPP);
   });
 
   it("what is sent arrives with its borders, tells who sent it, and goes back", () => {
