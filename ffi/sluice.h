@@ -100,7 +100,8 @@ SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 /* ---- datagrams (udp.c) ---- */
 SL_API int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags);
 SL_API int32_t sl_udp_lost(int32_t listener);
-SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off);
+SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off,
+                              int32_t how);
 SL_API int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max);
 SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t max);
 SL_API int32_t sl_udp_preface(int32_t slot, uint32_t off, int32_t bytes);

@@ -9,7 +9,7 @@
  *
  * The kernel shares clients out among the sockets of one port (SO_REUSEPORT) by a hash over the set: it is opened
  * once and kept whole, one socket for each reactor. */
-#include "room.h"
+#include "socket.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -108,14 +108,19 @@ int32_t sl_udp_lost(int32_t listener)
 
 /* Opens a socket for <slot> to the server at the address record at <address_off>: socket(2), connect(2), which only
  * notes where to; and registers it for what arrives and for errors (room to send is not waited for). <listener> and
- * the peer record at <client_off> are those of the client that it is for, -1 and 0 if it is for none. Returns 0; any
- * -errno means that there is no socket: -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EMFILE, ... */
-int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off)
+ * the peer record at <client_off> are those of the client that it is for, -1 and 0 if it is for none. <how>: the
+ * number of its settings, of which it has where it comes from and by which interface (0: none), and SL_HOW_CLIENT: it
+ * comes from the client's own address. Returns 0; any -errno means that there is no socket: -ENETUNREACH, -ENODEV (no
+ * such source, or none of the server's family), -EADDRNOTAVAIL (no port left), -EMFILE, ... */
+int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off,
+                       int32_t how)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(address_off, SL_PEER_BYTES);
     CHECK_ARENA(client_off, SL_PEER_BYTES);
     CHECK(me->slots[slot] == 0 && listener >= -1 && listener < SL_LISTENERS_MAX && me->arena[address_off] != 1);
+    const struct sl_socket *of = sl_socket_get(how & SL_HOW_SOCKET);
+    CHECK(of != NULL || how == 0);
     struct sockaddr_storage address;
     socklen_t length = sl_address_read(me->arena + address_off, &address);
     CHECK(length > 0);
@@ -123,6 +128,8 @@ int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t
     if (fd == -1)
         return -errno;
     int error = fd >= sl_fds_max ? EMFILE : 0;
+    if (error == 0 && of != NULL)
+        error = -sl_socket_sends(of, fd, address.ss_family, how & SL_HOW_CLIENT ? me->arena + client_off : NULL);
     if (error == 0 && connect(fd, (struct sockaddr *)&address, length) == -1)
         error = errno == EAGAIN ? EADDRNOTAVAIL : errno;
     if (error == 0) {

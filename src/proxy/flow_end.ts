@@ -47,10 +47,12 @@ export function flowSample(slot: number, tookMs: number): void {
 
 /** The flow's datagrams meet nobody: its server is passed over for a while. */
 export function flowFail(slot: number, errno: number): void {
-  const server = flowServer[slot];
-  stats.serverFailed[server]++;
-  shared.serverAvoided[server] = tickAt(clockMs() + AVOID_MS);
-  flowEnd(slot, reasonOf(errno), errno);
+  const server = flowServer[slot], reason = reasonOf(errno);
+  if (reason !== Reason.NoSource) { // else it is our own lack: the interface is gone
+    stats.serverFailed[server]++;
+    shared.serverAvoided[server] = tickAt(clockMs() + AVOID_MS);
+  }
+  flowEnd(slot, reason, errno);
 }
 
 export function flowBug(slot: number): void {

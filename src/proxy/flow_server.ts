@@ -15,6 +15,7 @@ import {
   EINVAL,
   EMSGSIZE,
   ENOBUFS,
+  ENODEV,
   ENOMEM,
   EPERM,
   isLack,
@@ -74,7 +75,8 @@ export function reach(
     }
     budget--;
     placeAddresses(plan.serverAddressAt[server], clientAt);
-    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
+    const clientOff = ARENA_SCRATCH + PEER_BYTES, how = plan.serverSocket[server];
+    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, clientOff, how);
     if (result === 0) {
       reachedServer = server;
       reachedPlace = takes;
@@ -84,7 +86,7 @@ export function reach(
     failedBy = reasonOf(-result);
     failedErrno = -result;
     if (failedBy === Reason.OutOfResources) return false;
-    stats.serverFailed[server]++;
+    if (failedBy !== Reason.NoSource) stats.serverFailed[server]++; // else it is our own lack
   }
   return false;
 }
@@ -101,6 +103,7 @@ function placeAddresses(addressAt: number, clientAt: number): void {
 export function reasonOf(errno: number): Reason {
   assert(errno !== EBUG, "datagram: a call broke its contract");
   if (errno === ECONNREFUSED) return Reason.ConnectionRefused;
+  if (errno === ENODEV) return Reason.NoSource;
   return isLack(errno) ? Reason.OutOfResources : Reason.Unroutable; // ENETUNREACH, EHOSTUNREACH, EACCES, ...
 }
 

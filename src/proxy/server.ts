@@ -102,7 +102,7 @@ function howOf(ex: number, socket: number): number {
 
 /**
  * Takes a slot for exchange `ex` and starts its connection to the address at `addressAt` of the Plan, by settings
- * `socket` (NONE: none); `datagrams`: a socket without settings that only notes where its datagrams go.
+ * `socket` (NONE: none); `datagrams`: a socket that only notes where its datagrams go.
  *
  * @returns 0: connected; -EINPROGRESS: on its way (both: the slot is `connectedSlot`); another -errno:
  *          failed, nothing was taken. -EMFILE also when there is no slot.
@@ -119,7 +119,7 @@ export function connectTo(
   const bytes = held.arena[addressAt] === 1 ? ADDRESS_BYTES : PEER_BYTES; // a unix path is longer
   for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = held.arena[addressAt + byte];
   const result = datagrams
-    ? sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, OF_NO_CLIENT, ARENA_SCRATCH)
+    ? sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, OF_NO_CLIENT, ARENA_SCRATCH, socket)
     : sys.connect(slot, slotGen[slot], ARENA_SCRATCH, socket === NONE ? 0 : howOf(ex, socket));
   if (result !== 0 && result !== -EINPROGRESS) {
     giveUntouchedSlot(slot);

@@ -59,7 +59,7 @@ export const SYMBOLS = {
 
   udp_listen: [["i32", "u32", "i32"], "i32"], // listener, address offset, flags
   udp_lost: [["i32"], "i32"], // listener
-  udp_connect: [["i32", "u32", "u32", "i32", "u32"], "i32"], // slot, generation, address offset, listener, client offset
+  udp_connect: [["i32", "u32", "u32", "i32", "u32", "i32"], "i32"], // slot, generation, address offset, listener, client offset, how
   udp_recv: [["i32", "u32", "i32"], "i32"], // listener, batch offset, how many
   udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_preface: [["i32", "u32", "i32"], "i32"], // slot, what its datagrams begin with, its length

@@ -45,6 +45,7 @@ import {
   EMSGSIZE,
   ENETUNREACH,
   ENOBUFS,
+  ENODEV,
   ENOMEM,
   EPERM,
 } from "../../src/sys/errno.ts";
@@ -184,7 +185,7 @@ class World {
   #connect(slot: number, gen: number, address: number, listener: number, client: number): number {
     strictEqual(this.ups.has(slot), false);
     strictEqual(listener, SOCKET);
-    if (this.#fails()) return -this.#random.pick([EMFILE, ENOBUFS]);
+    if (this.#fails()) return -this.#random.pick([EMFILE, ENOBUFS, ENODEV]);
     const server = bytes[address + 7];
     if (this.servers[server] === Server.Unreachable) return -ENETUNREACH;
     this.ups.set(slot, {

@@ -105,7 +105,8 @@ describe("datagrams of the C library", () => {
       ["out of the arena", sys.udp_recv(LISTENER, ARENA_BYTES - 4, 1)],
       ["no multiple of 4", sys.udp_recv(LISTENER, BATCH - 2, 1)],
       ["no socket", sys.udp_send(SLOT, BATCH, 0, 1)],
-      ["slot 0", sys.udp_connect(0, 1, ARENA_SCRATCH, -1, ARENA_SCRATCH)],
+      ["slot 0", sys.udp_connect(0, 1, ARENA_SCRATCH, -1, ARENA_SCRATCH, 0)],
+      ["no settings", sys.udp_connect(SLOT, 1, ARENA_SCRATCH, -1, ARENA_SCRATCH, 77)],
       ["connections", sys.accept(LISTENER)],
     ];
     for (const [what, result] of cases) strictEqual(result, -EBUG, what);
@@ -114,7 +115,7 @@ describe("datagrams of the C library", () => {
 
   it("what is sent arrives with its borders, tells who sent it, and goes back", () => {
     loopback(port);
-    strictEqual(sys.udp_connect(SLOT, 5, ARENA_SCRATCH, -1, ARENA_SCRATCH), 0);
+    strictEqual(sys.udp_connect(SLOT, 5, ARENA_SCRATCH, -1, ARENA_SCRATCH, 0), 0);
     const sizes = [1_200, 1_200, 1_200, 700, 0, 1_200, 9_000, 65_507];
     sizes.forEach((bytes, record) => place(record, bytes));
     for (let sent = 0; sent < sizes.length;) {
@@ -166,7 +167,7 @@ describe("datagrams of the C library", () => {
     sys.listener_close(OTHER);
     loopback(closed);
     loopback(4_242, ARENA_SCRATCH + ADDRESS_BYTES);
-    strictEqual(sys.udp_connect(SLOT, 6, ARENA_SCRATCH, LISTENER, ARENA_SCRATCH + ADDRESS_BYTES), 0);
+    strictEqual(sys.udp_connect(SLOT, 6, ARENA_SCRATCH, LISTENER, ARENA_SCRATCH + ADDRESS_BYTES, 0), 0);
     sys.client(SLOT, ARENA_SCRATCH + 512);
     deepEqual([...arenaBytes.subarray(ARENA_SCRATCH + 512, ARENA_SCRATCH + 512 + PEER_BYTES)].slice(0, 8), [
       ...[4, 0, 4_242 >> 8, 4_242 & 0xff, 127, 0, 0, 1],
@@ -190,7 +191,7 @@ describe("datagrams of the C library", () => {
     const pieces = 201, piece = 100, bytes = (pieces - 1) * piece + 7; // more than UDP_MAX_SEGMENTS
     for (const preface of [0, 16]) {
       loopback(closed);
-      strictEqual(sys.udp_connect(SLOT, 7, ARENA_SCRATCH, -1, ARENA_SCRATCH), 0);
+      strictEqual(sys.udp_connect(SLOT, 7, ARENA_SCRATCH, -1, ARENA_SCRATCH, 0), 0);
       if (preface > 0) strictEqual(sys.udp_preface(SLOT, ARENA_SCRATCH, preface), 0);
       place(0, bytes);
       arenaInts[record + DatagramAt.Segment] = piece;
