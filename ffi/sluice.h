@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SL_ABI 5            /* raised with every change of a function's meaning */
+#define SL_ABI 6            /* raised with every change of a function's meaning */
 #define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
 #define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
 #define SL_LISTENERS_MAX 4096

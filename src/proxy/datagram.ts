@@ -12,6 +12,7 @@ import {
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
+  LOOKS_PER_TURN,
   NONE,
 } from "../base/limits.ts";
 import {
@@ -69,6 +70,7 @@ import {
   isFullBuffer,
   isNobody,
   isStranded,
+  looks,
   passedOver,
   reach,
   reachedPlace,
@@ -76,7 +78,7 @@ import {
   reachedTried,
 } from "./flow_server.ts";
 import { givePlaceBack } from "./places.ts";
-import { keyOfRecord, pickMember } from "./server.ts";
+import { isAnyUp, keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
@@ -132,7 +134,8 @@ export function datagramsFrom(socket: number): void {
   servedFlow = NONE;
   if (watched[socket] === 0) return; // an event from before it was given up
   const listener = plan.socketListener[socket], isTold = plan.listenerProxyCount[listener] !== 0;
-  for (let budget = BATCHES_PER_TURN; budget > 0; budget--) {
+  const begun = looks; // where all of many servers are full, each new client is asked about at each of them
+  for (let budget = BATCHES_PER_TURN; budget > 0 && looks - begun < LOOKS_PER_TURN; budget--) {
     const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
     if (came <= 0) return;
     askedNext = 0;
@@ -290,9 +293,12 @@ function open(
   told: number,
   clientAt: number,
 ): number {
+  if (upstream === NONE || !isAnyUp(upstream)) { // nobody gives way for nothing
+    return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
+  }
   if (isFull() && !flowGivesWay()) return refuse(listener, clientAt, Reason.LimitReached, 0);
-  const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
-  const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
+  const key = isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
+  const member = pickMember(upstream, key), walk = walked;
   if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
   const slot = takeSlot(SlotState.Flow);
   if (slot === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);

@@ -33,6 +33,8 @@ export let reachedTried = 0;
 export let failedBy = Reason.None;
 export let failedErrno = 0;
 export let passedOver = false;
+/** How many servers were ever looked at: a turn has so many. */
+export let looks = 0;
 
 /** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
  * those that met nobody lately only if `anyhow`. `clientAt`: the peer record of
@@ -62,6 +64,7 @@ export function reach(
     const server = plan.upstreamMember[first + member];
     if (crowded && isSpare(plan, upstream, server, shared)) break;
     reachedTried++;
+    looks++;
     if (!anyhow && shared.serverAvoided[server] > now) {
       passedOver = true;
       continue;

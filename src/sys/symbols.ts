@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 5;
+export const ABI = 6;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
