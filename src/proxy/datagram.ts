@@ -22,6 +22,7 @@ import {
   flowDownDatagrams,
   flowFind,
   flowFlags,
+  flowHeardTick,
   flowIdleTicks,
   flowListener,
   flowPut,
@@ -271,6 +272,7 @@ function begin(socket: number, at: number, told: number): number {
   flowResponses[slot] = plan.listenerResponses[listener];
   flowIdleTicks[slot] = tickAt(plan.listenerFlowIdleMs[listener]);
   flowStartMs[slot] = clockMs();
+  flowHeardTick[slot] = tickAt(clockMs());
   slotFlags[slot] = SlotFlag.Down;
   Atomics.add(shared.reactorHanded, room * PER_LINE, 1);
   count(Count.Opened);
@@ -408,6 +410,7 @@ function answer(slot: number, came: number): void {
   stats.listenerDownDatagrams[listener] += datagrams;
   stats.serverDownBytes[flowServer[slot]] += bytes;
   flowAnswered(slot);
+  flowHeardTick[slot] = tickAt(clockMs());
   timerExtend(slot, tickAt(clockMs()) + flowIdleTicks[slot]);
   const responses = flowResponses[slot];
   if (responses > 0 && flowDownDatagrams[slot] >= responses * flowUpDatagrams[slot]) {

@@ -1,7 +1,7 @@
 // The server of a flow: which one, a socket to it, and what the errors of that say.
 import { assert } from "../base/assert.ts";
 import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, PEER_BYTES } from "../base/limits.ts";
-import { flowListener, flowServer } from "../net/flows.ts";
+import { flowHeardTick, flowIdleTicks, flowListener, flowServer, flowUpstream } from "../net/flows.ts";
 import { slotGen } from "../net/slots.ts";
 import { tickAt } from "../net/timers.ts";
 import { isHashed, walked, walkNext } from "../policy/balance.ts";
@@ -131,9 +131,17 @@ export function isFullBuffer(errno: number): boolean {
   return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
 }
 
-/** Whether a flow's server is down and others are not. A client that goes on sending would never see its session end:
- * nobody tells it that a host is gone. */
+/** Whether a flow's server is down, or left behind, and others are not. A client that goes on sending would never see
+ * its session end: nobody tells it that a host is gone. */
 export function isStranded(slot: number): boolean {
-  return shared.serverVerdict[flowServer[slot]] === Verdict.Down &&
-    isAnyUp(plan.listenerUpstream[flowListener[slot]]);
+  const server = flowServer[slot];
+  if (shared.serverVerdict[server] !== Verdict.Down && !isLeftBehind(slot, server)) return false;
+  return isAnyUp(plan.listenerUpstream[flowListener[slot]]);
+}
+
+/** Whether a flow's server is no longer one of its upstream's, as where a name has other addresses now, and has not
+ * answered for the flow's idle time. One that answers keeps what it has: names may tell other addresses each time. */
+function isLeftBehind(slot: number, server: number): boolean {
+  return plan.serverUpstream[server] !== flowUpstream[slot] &&
+    tickAt(clockMs()) - flowHeardTick[slot] >= flowIdleTicks[slot];
 }

@@ -92,6 +92,8 @@ export class World {
   readonly ups = new Map<number, Up>();
   readonly servers: Server[] = [NONE, Server.Answers, Server.Answers, Server.Answers, Server.Answers];
   nowMs = 10_000;
+  /** The next poll is told of a wake. */
+  wakes = false;
   sent = { datagrams: 0, cut: 0 };
   /** Of servers, as far as they came to a socket that was read. */
   read = { datagrams: 0, cut: 0 };
@@ -156,6 +158,8 @@ export class World {
   #poll(off: number, max: number): number {
     doubles[ARENA_CLOCK] = this.nowMs;
     const events: number[][] = this.asked.length > 0 ? [[EventKind.Datagrams, SOCKET, 1]] : [];
+    if (this.wakes) events.push([EventKind.Woken, 0, 0]);
+    this.wakes = false;
     for (const [slot, up] of this.ups) {
       if (up.edge) events.push([slot, up.gen, (up.queue.length > 0 ? 1 : 0) | (up.error !== 0 ? 9 : 0)]);
       up.edge = false;

@@ -9,6 +9,7 @@ import { slotGen, slotsCheck, slotsTaken, slotState } from "../../src/net/slots.
 import { timersCheck } from "../../src/net/timers.ts";
 import { datagramsCheck } from "../../src/proxy/datagram.ts";
 import { reactorTurn } from "../../src/proxy/reactor.ts";
+import type { Message } from "../../src/shared/mailbox.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
 import { openShared, PER_LINE, Verdict } from "../../src/shared/servers.ts";
 import { Count, openStats } from "../../src/shared/stats.ts";
@@ -24,6 +25,7 @@ import {
   SERVERS,
   start,
   TURN_MS,
+  UPSTREAM,
   type Ways,
   World,
 } from "./datagram_fixture.ts";
@@ -132,6 +134,40 @@ describe("datagrams on a fake kernel", () => {
       world.nowMs += IDLE_MS;
     }
     strictEqual(flowsTaken(), 0);
+  });
+
+  it("a session whose server is gone from its upstream stays while that answers, and no longer", () => {
+    for (const answers of [true, false]) {
+      const world = new World(new Random(1), 0, NO_WAYS);
+      world.servers.fill(answers ? Server.Answers : Server.Silent);
+      const { counted } = start(world, planFor(-1, 0, NO_WAYS), CONNECTIONS, 1);
+      world.ask(1);
+      turn();
+      const [{ server }] = world.ups.values(), next = planFor(-1, 0, NO_WAYS);
+      const members = [...next.upstreamMember.subarray(0, SERVERS)].filter((member) => member !== server);
+      next.upstreamMember.set(members);
+      next.upstreamCount[UPSTREAM] = members.length;
+      next.serverUpstream[server] = NONE;
+      const messages: Message[] = [{ kind: "plan", plan: next.memory }];
+      world.wakes = true;
+      reactorTurn(0, () => messages.shift());
+      strictEqual(messages.length, 0);
+      const asked: number[] = [];
+      for (let asks = 0; asks < 8; asks++) {
+        world.nowMs += IDLE_MS / 4;
+        world.ask(1);
+        turn();
+        turn(); // for what is answered
+        asked.push([...world.ups.values()].filter((up) => up.server === server).length);
+      }
+      deepStrictEqual(asked, answers ? [1, 1, 1, 1, 1, 1, 1, 1] : [1, 1, 1, 0, 0, 0, 0, 0]);
+      strictEqual(counted.ended[Reason.SessionMoved], answers ? 0 : 1);
+      for (let turns = 0; turns < 100 && flowsTaken() > 0; turns++) {
+        turn();
+        world.nowMs += IDLE_MS;
+      }
+      strictEqual(flowsTaken(), 0);
+    }
   });
 
   it("new clients where all of many servers are full do not take the whole turn", () => {
