@@ -158,6 +158,8 @@ export const BATCH_BYTES = DATAGRAMS_PER_CALL * (DATAGRAM_INTS * 4 + DATAGRAM_BY
 export const BATCHES_PER_TURN = 8;
 /** Of max-connections, what sessions of datagrams may have where connections are served as well. */
 export const FLOWS_SHARE = 0.75;
+/** Servers that are asked for a place, for new clients of one socket of datagrams, before others have their turn. */
+export const LOOKS_PER_TURN = 1 << 16;
 /** A server that refused datagrams is passed over for so long, if there is another. */
 export const AVOID_MS = 10_000;
 /** Lines of the log about clients that got no session, a second; the rest are only counted. */

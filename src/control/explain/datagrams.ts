@@ -34,6 +34,8 @@ export function datagram(
     timeouts,
     decision: balanced.server === NONE
       ? dropped(balanced.full ? Reason.LimitReached : Reason.DestinationUnavailable, view.name)
+      : view.source_flaw !== null
+      ? dropped(Reason.NoSource, view.name)
       : toServer(world, balanced, `listeners.${shown(name)}.to`, null),
   };
 }
