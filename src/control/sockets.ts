@@ -153,6 +153,27 @@ export function settingFindings(config: Config, { upstreams }: SocketNumbers): F
   ];
 }
 
+/** Why an upstream's servers cannot be connected to as things are now, by its name: an address or an interface may go
+ * at any time. Some system calls for each that has settings; the settings are open. */
+export function settingProblems(
+  { upstreams: configured }: Config,
+  numbers: SocketNumbers,
+): Map<string, string> {
+  const problems = new Map<string, string>();
+  for (const [name, number] of numbers.upstreams) {
+    const upstream = configured[name], { source } = upstream;
+    for (const { path, what, remedy } of triedOf(name, upstream, number)) {
+      const key = path.slice(2).join(".");
+      const values: Readonly<Record<string, string | undefined>> = {
+        source: source === "client" ? source : source?.ip,
+        "socket.interface": upstream.socket.interface,
+      };
+      problems.set(name, `${key}${values[key] === undefined ? "" : ` ${values[key]}`}: ${what}; ${remedy}`);
+    }
+  }
+  return problems;
+}
+
 function triedOf(
   name: string,
   { servers, source }: Config["upstreams"][string],

@@ -36,7 +36,7 @@ export function statusOf(sight: Sight): Status {
 }
 
 function toldOf(sight: Sight): Told {
-  const { directory, shared } = sight;
+  const { directory, shared } = sight, problems = sight.settingProblems();
   return {
     version: VERSION,
     pid: process.pid,
@@ -55,6 +55,7 @@ function toldOf(sight: Sight): Told {
     ) => ({
       name,
       balance: sight.published()?.config.upstreams[name]?.balance.rule ?? null,
+      problem: problems.get(name) ?? null,
       queued: Atomics.load(shared.upstreamWaiting, number),
       servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
         serverOf(sight, entry)

@@ -148,6 +148,9 @@ export interface UpstreamStatus {
   readonly name: string;
   /** How a server is chosen; null before there is a configuration. */
   readonly balance: Rule | null;
+  /** Why none of its servers can be connected to from here: an address to come from, or an interface, that this
+   * machine does not have now; null: nothing speaks against it. */
+  readonly problem: string | null;
   /** Those that wait for a place at one of its servers. */
   readonly queued: number;
   readonly servers: readonly ServerStatus[];

@@ -88,6 +88,7 @@ interface FixtureOptions {
   readonly upstream?: string;
   readonly certificates?: readonly CertificateStatus[];
   readonly acme?: AcmeStatus;
+  readonly settingProblems?: ReadonlyMap<string, string>;
 }
 
 /** One that a listener presents, until the first of March. */
@@ -147,6 +148,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       drains: new Drains(directory, shared),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
+      settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),
       names: new Map(),

@@ -235,7 +235,11 @@ export const CONNECTION_HELP = {
       "`source` or `socket.interface` names what is not there (any more): `ip addr` shows what is",
       "`source: client` where the client came by IPv6 and the server has IPv4, or the client by a unix socket",
     ],
-    look: ["`errno=`", "`sluice check -c FILE` tries it", "`ip addr`, `ip link`"],
+    look: [
+      "`errno=`",
+      "`sluice status` tries it and tells it under Trouble, `sluice check -c FILE` before a start",
+      "`ip addr`, `ip link`",
+    ],
     change: [
       "`upstreams.NAME.source` and `upstreams.NAME.socket.interface`",
       "a listener of the servers' family (`tcp://0.0.0.0:PORT`), or servers with addresses of both",
