@@ -99,8 +99,9 @@ export interface SettingFlaw {
   readonly remedy: string;
 }
 
-/** What the last `listen` or `socket_try` failed by, if that was a setting. */
-export function settingFlaw(errno: number): SettingFlaw | undefined {
+/** What the last `listen` or `socket_try` failed by, if that was a setting; `mptcp` says whether it was to be a socket
+ * of MPTCP, which lacks some that TCP has. */
+export function settingFlaw(errno: number, mptcp: boolean): SettingFlaw | undefined {
   const option: SocketOption = sys.socket_flaw();
   if (option === SocketOption.Source) {
     return {
@@ -118,6 +119,13 @@ export function settingFlaw(errno: number): SettingFlaw | undefined {
   }
   if (errno === EPERM || errno === EACCES) return { key, ...rightOf(key) };
   if (errno === ENOPROTOOPT || errno === EOPNOTSUPP) {
+    if (mptcp) {
+      return {
+        key,
+        what: "the kernel does not have it with mptcp: true",
+        remedy: `leave ${key} or mptcp out`,
+      };
+    }
     return { key, what: "the kernel does not have it for such a socket", remedy: "leave it out" };
   }
   return { key, what: `the kernel refuses it: ${errnoName(errno)}`, remedy: "leave it out" };
@@ -176,7 +184,7 @@ export function settingProblems(
 
 function triedOf(
   name: string,
-  { servers, source }: Config["upstreams"][string],
+  { servers, source, socket }: Config["upstreams"][string],
   number: number | undefined,
 ): Finding[] {
   if (number === undefined) return [];
@@ -185,7 +193,7 @@ function triedOf(
   const families = new Set(own.length > 0 ? own : literal.length > 0 ? literal : [4 as const]);
   for (const family of families) {
     const result = sys.socket_try(number, family);
-    const flaw = result < 0 ? settingFlaw(-result) : undefined;
+    const flaw = result < 0 ? settingFlaw(-result, socket.mptcp === true) : undefined;
     if (flaw === undefined) continue;
     const from = flaw.key === undefined || flaw.key === "transparent";
     const path: Path = ["upstreams", name, ...(from ? ["source"] : ["socket", flaw.key!])];

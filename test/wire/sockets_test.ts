@@ -274,6 +274,28 @@ describe("what this machine refuses", () => {
       [],
     ],
     [
+      "what MPTCP lacks, at a listener",
+      {
+        listeners: {
+          a: { bind: "tcp://127.0.0.1:0", to: "b", socket: { mptcp: true, "user-timeout": "5s" } },
+        },
+        upstreams,
+      },
+      /listeners\.a\.socket\.user-timeout: the kernel does not have it with mptcp: true; leave user-timeout or mptcp out/,
+      1,
+      [],
+    ],
+    [
+      "what MPTCP lacks, to servers",
+      {
+        listeners: { a: { bind: "tcp://127.0.0.1:0", to: "b" } },
+        upstreams: { b: { ...upstreams.b, socket: { mptcp: true, "user-timeout": "5s" } } },
+      },
+      /upstreams\.b\.socket\.user-timeout: the kernel does not have it with mptcp: true; leave user-timeout or mptcp out/,
+      1,
+      [],
+    ],
+    [
       "a source that is not there",
       {
         listeners: { a: { bind: "tcp://127.0.0.1:0", to: "b" } },
