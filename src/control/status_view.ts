@@ -207,8 +207,14 @@ export interface ServerStatus {
   readonly weight: number;
   /** In slow start, what it has of its weight; null: all of it. */
   readonly slow_start: number | null;
+  /** When it has all of it. */
+  readonly slow_start_until: string | null;
   readonly backup: boolean;
   readonly drained: boolean;
+  /** Datagrams to it met nobody: until then new sessions pass it over as long as there is another; null: they do not. */
+  readonly avoided_until: string | null;
+  /** It has as many connections in use as it may have. */
+  readonly full: boolean;
   /** As peak-ewma sees it; null: nothing is known. */
   readonly latency_ms: number | null;
   readonly connections: { readonly now: number; readonly total: number; readonly failed: number };
