@@ -108,6 +108,22 @@ int32_t sl_listener_address(int32_t listener, uint32_t off)
     return 0;
 }
 
+/* Connections that wait in a listening socket's queue to be accepted (<which> 0), or how many may (1; the kernel takes
+ * one more): TCP_INFO, tcp(7), which tells them of listening sockets as tcpi_unacked and tcpi_sacked. -EOPNOTSUPP of
+ * unix sockets and those of datagrams: the kernel tells no such thing. */
+int32_t sl_listener_queue(int32_t listener, int32_t which)
+{
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    CHECK(which == 0 || which == 1);
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (sl_udp_family[listener] != 0 || made[listener].inode != 0)
+        return -EOPNOTSUPP;
+    if (getsockopt(atomic_load(&sl_listeners[listener]) - 1, IPPROTO_TCP, TCP_INFO, &info, &length) == -1)
+        return -errno;
+    return (int32_t)(which == 0 ? info.tcpi_unacked : info.tcpi_sacked);
+}
+
 /* Lets no further connection into a listening socket's queue: a filter that drops what arrives
  * (SO_ATTACH_FILTER, socket(7)). What is in the queue can still be accepted; only then it is closed, and
  * nobody who was let in is reset. Unix sockets have no such filter: 0 all the same. */

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SL_ABI 5            /* raised with every change of a function's meaning */
+#define SL_ABI 6            /* raised with every change of a function's meaning */
 #define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
 #define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
 #define SL_LISTENERS_MAX 4096
@@ -67,6 +67,7 @@ SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 /* ---- listening sockets and newcomers (accept.c) ---- */
 SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
+SL_API int32_t sl_listener_queue(int32_t listener, int32_t which);
 SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_close(int32_t listener);
 SL_API int32_t sl_watch(int32_t listener, int32_t on);
@@ -99,7 +100,8 @@ SL_API int32_t sl_peername(int32_t slot, uint32_t off);
 /* ---- datagrams (udp.c) ---- */
 SL_API int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags);
 SL_API int32_t sl_udp_lost(int32_t listener);
-SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off);
+SL_API int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off,
+                              int32_t how);
 SL_API int32_t sl_udp_recv(int32_t listener, uint32_t off, int32_t max);
 SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t max);
 SL_API int32_t sl_udp_preface(int32_t slot, uint32_t off, int32_t bytes);

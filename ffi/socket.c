@@ -16,7 +16,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-enum { LISTENS = 1, CONNECTS = 2 };
+enum { LISTENS = 1, CONNECTS = 2, SENDS = 4 };
 
 /* By option: where it is set, and on which sockets. A name of 0: it is no option of a socket that exists. */
 static const struct { int level, name, on; } options[SOCKET_OPTIONS] = {
@@ -149,10 +149,32 @@ int sl_socket_owns(const struct sl_socket *of, const char *path)
     return 0;
 }
 
-/* Sets what a connecting socket is to have, and binds it to where it is to come from: to <client>, an address record,
- * if it is to come from there. The port is chosen by connect(2), among those that are free for that very server.
- * Returns 0 or -errno: -ENODEV for an address or an interface that is not there, and for an address of another family
- * than the server's. <speaks>: bytes follow at once, which may go with the SYN. */
+/* Binds a socket to where it is to come from: to <client>, an address record, if it is to come from there. The port is
+ * chosen by connect(2): for TCP among those that are free for that very server. */
+static int bind_source(const struct sl_socket *of, int fd, int family, const uint8_t *client)
+{
+    const uint8_t *record = HAS(of, SOCKET_TRANSPARENT) ? client : of->source;
+    if (record == NULL || (record == of->source && record[0] == 0))
+        return 0;
+    struct sockaddr_storage source;
+    uint8_t portless[SL_ADDRESS_BYTES] = { 0 };
+    memcpy(portless, record, SL_PEER_BYTES);
+    portless[2] = portless[3] = 0;
+    socklen_t length = portless[0] == 1 ? 0 : sl_address_read(portless, &source);
+    int on = 1;
+    flaw = SOCKET_SOURCE;
+    if (length == 0 || source.ss_family != family)
+        return -ENODEV;
+    if (setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == -1)
+        return -errno;
+    if (bind(fd, (struct sockaddr *)&source, length) == -1)
+        return errno == EADDRNOTAVAIL ? -ENODEV : -errno;
+    return 0;
+}
+
+/* Sets what a connecting socket is to have, and binds it to where it is to come from, which may be <client>. Returns 0
+ * or -errno: -ENODEV for an address or an interface that is not there, and for an address of another family than the
+ * server's. <speaks>: bytes follow at once, which may go with the SYN. */
 int sl_socket_connects(const struct sl_socket *of, int fd, int family, const uint8_t *client, int speaks)
 {
     flaw = -1;
@@ -164,22 +186,15 @@ int sl_socket_connects(const struct sl_socket *of, int fd, int family, const uin
     if (speaks && HAS(of, SOCKET_FASTOPEN_CONNECT) &&
         setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on) == -1)
         return failed(SOCKET_FASTOPEN_CONNECT);
-    const uint8_t *record = HAS(of, SOCKET_TRANSPARENT) ? client : of->source;
-    if (record == NULL || (record == of->source && record[0] == 0))
-        return 0;
-    struct sockaddr_storage source;
-    uint8_t portless[SL_ADDRESS_BYTES] = { 0 };
-    memcpy(portless, record, SL_PEER_BYTES);
-    portless[2] = portless[3] = 0;
-    socklen_t length = portless[0] == 1 ? 0 : sl_address_read(portless, &source);
-    flaw = SOCKET_SOURCE;
-    if (length == 0 || source.ss_family != family)
-        return -ENODEV;
-    if (setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == -1)
-        return -errno;
-    if (bind(fd, (struct sockaddr *)&source, length) == -1)
-        return errno == EADDRNOTAVAIL ? -ENODEV : -errno;
-    return 0;
+    return bind_source(of, fd, family, client);
+}
+
+/* The same of a socket of datagrams: where it comes from, and by which interface. All else is about connections. */
+int sl_socket_sends(const struct sl_socket *of, int fd, int family, const uint8_t *client)
+{
+    flaw = -1;
+    int result = set_all(of, fd, family, SENDS);
+    return result != 0 ? result : bind_source(of, fd, family, client);
 }
 
 /* Makes a socket of <family> (4, 6) as settings <socket> are for connections, and closes it: 0, or why there can be

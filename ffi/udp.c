@@ -1,14 +1,15 @@
 /* udp.c: datagrams. They move in batches: a place in the arena for SL_DATAGRAMS_MAX of them, at <off> their records
  * of SL_DATAGRAM_INTS int32 each, behind all records their buffers of SL_DATAGRAM_BYTES each:
  *   [0] bytes   [1] bytes of each but the last, if it stands for several of one sender (GRO); 0: it is one
- *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped   [3] where in its buffer it begins
+ *   [2] 1: the kernel had to cut it (MSG_TRUNC): to be dropped; once it was sent, see sl_udp_send
+ *   [3] where in its buffer it begins
  *   [4..9] peer record of the client   [10..15] the same of our own address that it asked, without a port
  * Borders of datagrams are kept: what the kernel joined on its way in (UDP_GRO), and what is joined here on its way
  * out (UDP_SEGMENT), says where each ends (udp(7)).
  *
  * The kernel shares clients out among the sockets of one port (SO_REUSEPORT) by a hash over the set: it is opened
  * once and kept whole, one socket for each reactor. */
-#include "room.h"
+#include "socket.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -107,14 +108,19 @@ int32_t sl_udp_lost(int32_t listener)
 
 /* Opens a socket for <slot> to the server at the address record at <address_off>: socket(2), connect(2), which only
  * notes where to; and registers it for what arrives and for errors (room to send is not waited for). <listener> and
- * the peer record at <client_off> are those of the client that it is for, -1 and 0 if it is for none. Returns 0; any
- * -errno means that there is no socket: -ENETUNREACH, -EADDRNOTAVAIL (no port left), -EMFILE, ... */
-int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off)
+ * the peer record at <client_off> are those of the client that it is for, -1 and 0 if it is for none. <how>: the
+ * number of its settings, of which it has where it comes from and by which interface (0: none), and SL_HOW_CLIENT: it
+ * comes from the client's own address. Returns 0; any -errno means that there is no socket: -ENETUNREACH, -ENODEV (no
+ * such source, or none of the server's family), -EADDRNOTAVAIL (no port left), -EMFILE, ... */
+int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t listener, uint32_t client_off,
+                       int32_t how)
 {
     CHECK_SLOT(slot);
     CHECK_ARENA(address_off, SL_PEER_BYTES);
     CHECK_ARENA(client_off, SL_PEER_BYTES);
     CHECK(me->slots[slot] == 0 && listener >= -1 && listener < SL_LISTENERS_MAX && me->arena[address_off] != 1);
+    const struct sl_socket *of = sl_socket_get(how & SL_HOW_SOCKET);
+    CHECK(of != NULL || how == 0);
     struct sockaddr_storage address;
     socklen_t length = sl_address_read(me->arena + address_off, &address);
     CHECK(length > 0);
@@ -122,6 +128,8 @@ int32_t sl_udp_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t
     if (fd == -1)
         return -errno;
     int error = fd >= sl_fds_max ? EMFILE : 0;
+    if (error == 0 && of != NULL)
+        error = -sl_socket_sends(of, fd, address.ss_family, how & SL_HOW_CLIENT ? me->arena + client_off : NULL);
     if (error == 0 && connect(fd, (struct sockaddr *)&address, length) == -1)
         error = errno == EAGAIN ? EADDRNOTAVAIL : errno;
     if (error == 0) {
@@ -291,29 +299,54 @@ static int32_t joined(uint32_t off, int32_t first, int32_t end, int named)
     return next - first;
 }
 
-/* Sends a message whose datagrams the kernel will not cut apart by itself (no checksums on the way, IPsec, a path for
- * smaller ones) one by one. Its control data says their size last. */
-static int32_t send_pieces(int fd, struct msghdr *message, size_t piece)
+/* Sends <message>, which is all of one datagram but what <span> is to point to. */
+static int send_one(int fd, const struct msghdr *message, struct iovec *span, uint8_t *from, size_t bytes)
 {
+    *span = (struct iovec){ from, bytes };
+    return sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? errno : 0;
+}
+
+/* Sends the datagrams that record <index> stands for one by one. Returns 1, or why the first was not sent, with nothing
+ * done. From here on the record is of those that were sent, and says how many were not: which they are matters to
+ * nobody. */
+static int32_t send_apart(int fd, const struct msghdr *message, struct iovec *span, uint32_t off, int32_t index)
+{
+    int32_t *record = record_at(off, index);
+    uint8_t *from = datagram_at(off, index);
+    int32_t all = record[0], piece = record[1], sent = 0, lost = 0, error = 0;
+    for (int32_t at = 0; at < all; at += piece) {
+        int32_t bytes = all - at < piece ? all - at : piece;
+        if (error != EAGAIN && error != ENOBUFS)
+            error = send_one(fd, message, span, from + at, (size_t)bytes);
+        if (error != 0 && at == 0)
+            return -error;
+        if (error == 0)
+            sent += bytes;
+        else
+            lost++;
+    }
+    record[0] = sent, record[2] = lost;
+    return 1;
+}
+
+/* Sends a message whose datagrams the kernel will not cut apart by itself (no checksums on the way, IPsec, a path for
+ * smaller ones) one by one: those of <count> records, or those that one stands for. Its control data says their size
+ * last. Returns how many records were taken, or why the first was not. */
+static int32_t send_pieces(int fd, struct msghdr *message, uint32_t off, int32_t first, int32_t count)
+{
+    struct iovec span;
     message->msg_controllen -= CMSG_SPACE(sizeof(uint16_t));
     if (message->msg_controllen == 0)
         message->msg_control = NULL;
-    struct iovec *spans = message->msg_iov;
-    size_t count = message->msg_iovlen;
-    int32_t sent = 0, error = 0;
-    message->msg_iovlen = 1;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t at = 0; at < spans[i].iov_len; at += piece) {
-            size_t left = spans[i].iov_len - at;
-            struct iovec span = { (uint8_t *)spans[i].iov_base + at, left < piece ? left : piece };
-            message->msg_iov = &span;
-            if (sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
-                error = errno;
-            else
-                sent++;
-        }
+    message->msg_iov = &span, message->msg_iovlen = 1;
+    if (count == 1)
+        return send_apart(fd, message, &span, off, first);
+    for (int32_t i = 0; i < count; i++) {
+        int error = send_one(fd, message, &span, datagram_at(off, first + i), (size_t)record_at(off, first + i)[0]);
+        if (error != 0)
+            return i > 0 ? i : -error; /* whoever asks for the rest is told why */
     }
-    return sent > 0 ? 0 : -error;
+    return count;
 }
 
 /* sendmmsg(2) of the records [first, first + count); to their clients if <family> is not 0. */
@@ -325,7 +358,7 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
     control_t control[SL_DATAGRAMS_MAX];
     int32_t taken[SL_DATAGRAMS_MAX];
     int32_t made = 0, end = first + count;
-    uint16_t segment_of_first = 0;
+    int is_joined = 0; /* the first message */
     for (int32_t next = first; next < end; made++) {
         const int32_t *record = record_at(off, next);
         struct msghdr *message = &messages[made].msg_hdr;
@@ -343,7 +376,7 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
         if (segment != 0)
             put_control(message, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
         if (made == 0)
-            segment_of_first = segment;
+            is_joined = segment != 0;
         if (message->msg_controllen == 0)
             message->msg_control = NULL;
         next += taken[made];
@@ -357,36 +390,21 @@ static int32_t transmit(int fd, int family, uint32_t off, int32_t first, int32_t
             sent += taken[i];
         return sent;
     }
-    if (segment_of_first == 0 || (errno != EINVAL && errno != EIO && errno != EMSGSIZE && errno != EOPNOTSUPP))
+    if (!is_joined || (errno != EINVAL && errno != EIO && errno != EMSGSIZE && errno != EOPNOTSUPP))
         return -errno;
-    int32_t error = send_pieces(fd, &messages[0].msg_hdr, segment_of_first);
-    return error < 0 ? error : taken[0];
+    return send_pieces(fd, &messages[0].msg_hdr, off, first, taken[0]);
 }
 
-/* Sends the datagrams that a record stands for one by one, each behind a preface. Returns 1, or why the first was not
- * sent; what happens to the others is not told. */
-static int32_t send_apart(int fd, const uint8_t *preface, size_t preface_bytes, uint32_t off, int32_t index)
-{
-    const int32_t *record = record_at(off, index);
-    size_t all = (size_t)record[0], piece = (size_t)record[1];
-    for (size_t at = 0; at < all; at += piece) {
-        struct iovec spans[2] = {
-            { (void *)(uintptr_t)preface, preface_bytes },
-            { datagram_at(off, index) + at, all - at < piece ? all - at : piece },
-        };
-        struct msghdr message = { .msg_iov = spans, .msg_iovlen = 2 };
-        if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 && at == 0)
-            return -errno;
-    }
-    return 1;
-}
-
-/* The same of several records: sendmmsg(2). Returns how many were taken, at least one; or why the first was not. */
+/* sendmmsg(2) of the records [first, first + count), each datagram behind a preface. Returns how many were taken, at
+ * least one; or why the first was not. */
 static int32_t transmit_behind(int fd, const uint8_t *preface, size_t preface_bytes, uint32_t off, int32_t first,
                                int32_t count)
 {
-    if (record_at(off, first)[1] != 0)
-        return send_apart(fd, preface, preface_bytes, off, first);
+    if (record_at(off, first)[1] != 0) {
+        struct iovec both[2] = { { (void *)(uintptr_t)preface, preface_bytes } };
+        struct msghdr message = { .msg_iov = both, .msg_iovlen = 2 };
+        return send_apart(fd, &message, &both[1], off, first);
+    }
     struct mmsghdr messages[SL_DATAGRAMS_MAX];
     struct iovec spans[2 * SL_DATAGRAMS_MAX];
     int32_t made = 0;
@@ -405,7 +423,9 @@ static int32_t transmit_behind(int fd, const uint8_t *preface, size_t preface_by
 /* Sends the records [first, first + count) of the batch at <off> to the server of <slot>: sendmmsg(2). Returns how
  * many were taken, at least one; or why the first was not: -ECONNREFUSED and others tell of an earlier one that met
  * nobody, -EAGAIN and -ENOBUFS that there is no room, -EMSGSIZE that it is longer than what can be sent there. Each
- * datagram is sent behind the slot's preface, if it has one (sl_udp_preface). */
+ * datagram is sent behind the slot's preface, if it has one (sl_udp_preface). Of a record that stands for several, some
+ * may not have been sent after all: it says how many in [2], and is of the others; whoever takes it for sent counts
+ * those as lost. */
 int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count)
 {
     CHECK_SLOT(slot);

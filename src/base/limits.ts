@@ -156,6 +156,8 @@ export const DATAGRAM_BYTES = 65_856;
 export const BATCH_BYTES = DATAGRAMS_PER_CALL * (DATAGRAM_INTS * 4 + DATAGRAM_BYTES);
 /** Calls for one socket of datagrams before others have their turn. */
 export const BATCHES_PER_TURN = 8;
+/** Servers that are asked for a place, for new clients of one socket of datagrams, before others have their turn. */
+export const LOOKS_PER_TURN = 1 << 16;
 /** A server that refused datagrams is passed over for so long, if there is another. */
 export const AVOID_MS = 10_000;
 /** Lines of the log about clients that got no session, a second; the rest are only counted. */

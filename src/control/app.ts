@@ -31,6 +31,7 @@ import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
 import {
+  acceptQueueOf,
   closeListeners,
   datagramsLost,
   ListenError,
@@ -336,6 +337,10 @@ export class App {
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
+      acceptQueue: (listener) => {
+        const listenerOf = this.#plan?.socketListener;
+        return acceptQueueOf(this.#sockets.filter(({ socket }) => listenerOf?.[socket] === listener));
+      },
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,

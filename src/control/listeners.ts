@@ -5,7 +5,15 @@ import { dirname } from "node:path";
 import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX, NONE } from "../base/limits.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
-import { LISTEN_DRY, LISTEN_REUSEPORT, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../sys/symbols.ts";
+import {
+  LISTEN_DRY,
+  LISTEN_REUSEPORT,
+  QUEUE_MOST,
+  QUEUE_WAITING,
+  UDP_DRY,
+  UDP_JOIN,
+  UDP_SHARE,
+} from "../sys/symbols.ts";
 import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
 import { socketNumbers } from "./config/compile_sockets.ts";
 import { shown } from "./config/errors.ts";
@@ -75,6 +83,25 @@ export function closeListeners(sockets: readonly Socket[]): void {
 export function datagramsLost(sockets: readonly Socket[]): number {
   return sockets.filter(({ datagrams }) => datagrams)
     .reduce((sum, { socket }) => sum + Math.max(0, sys.udp_lost(socket)), 0);
+}
+
+/** Connections that wait in the kernel until a reactor accepts them, and how many may. */
+export interface AcceptQueue {
+  readonly waiting: number;
+  readonly max: number;
+}
+
+/** The queues of a listener's sockets, as one; undefined of those that have none, or of which the kernel does not tell:
+ * datagrams, unix sockets, none at all. */
+export function acceptQueueOf(sockets: readonly Socket[]): AcceptQueue | undefined {
+  let waiting = 0, max = 0;
+  for (const { socket, datagrams } of sockets) {
+    const most = datagrams ? 0 : sys.listener_queue(socket, QUEUE_MOST);
+    if (most <= 0) continue;
+    waiting += Math.max(0, sys.listener_queue(socket, QUEUE_WAITING));
+    max += most;
+  }
+  return max === 0 ? undefined : { waiting, max };
 }
 
 /** Why an address could not be listened on. `inUse`: by somebody who may be gone when it matters. */

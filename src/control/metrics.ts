@@ -81,9 +81,19 @@ function ofProcess(sight: Sight): Family[] {
   ];
 }
 
-function ofListeners({ reactors, directory, published }: Sight): Family[] {
+function ofListeners({ reactors, directory, published, acceptQueue }: Sight): Family[] {
   const opened = new Family("counter", "sluice_listener_connections_total", "Connections accepted.");
   const current = new Family("gauge", "sluice_listener_connections", "Connections open now.");
+  const queue = new Family(
+    "gauge",
+    "sluice_listener_accept_queue",
+    "Connections that wait in the kernel's queue to be accepted, over all sockets of the listener.",
+  );
+  const queueMax = new Family(
+    "gauge",
+    "sluice_listener_accept_queue_max",
+    "How many may wait there: the backlog, as net.core.somaxconn cut it; further ones are dropped.",
+  );
   const bytes = new Family(
     "counter",
     "sluice_listener_bytes_total",
@@ -113,6 +123,11 @@ function ofListeners({ reactors, directory, published }: Sight): Family[] {
     const labels = { listener: name, bind };
     opened.set(labels, sum(reactors, "listenerOpened", number));
     current.set(labels, sum(reactors, "listenerCurrent", number));
+    const waits = acceptQueue(number);
+    if (waits !== undefined) {
+      queue.set(labels, waits.waiting);
+      queueMax.set(labels, waits.max);
+    }
     bytes.set({ ...labels, direction: "up" }, sum(reactors, "listenerUpBytes", number));
     bytes.set({ ...labels, direction: "down" }, sum(reactors, "listenerDownBytes", number));
     for (const [reason, count] of refusalsOf(reactors, number)) refused.set({ ...labels, reason }, count);
@@ -131,7 +146,7 @@ function ofListeners({ reactors, directory, published }: Sight): Family[] {
       if (value > 0) requests.set({ ...labels, status }, value);
     }
   }
-  return [opened, current, refused, ended, bytes, datagrams, requests];
+  return [opened, current, queue, queueMax, refused, ended, bytes, datagrams, requests];
 }
 
 function ofUpstreams({ directory, shared }: Sight): Family[] {

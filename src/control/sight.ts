@@ -15,6 +15,7 @@ import type { Directory } from "./directory.ts";
 import type { Drains } from "./drains.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
+import type { AcceptQueue } from "./listeners.ts";
 import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
 
@@ -71,6 +72,8 @@ export interface Sight {
   readonly clockMs: () => number;
   /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
   readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
+  /** Connections of a listener that the kernel has and no reactor yet; undefined where it does not tell. */
+  readonly acceptQueue: (listener: number) => AcceptQueue | undefined;
   /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
   readonly datagramsLost: () => number;
   /** Workers that died by a bug and were replaced. */

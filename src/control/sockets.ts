@@ -204,6 +204,16 @@ function triedOf(
   return [];
 }
 
+/** Why nothing can come from where an upstream's connections and datagrams are to, now; null: it can, or is the
+ * client's own. The settings are open. */
+export function sourceFlaw(config: Config, upstream: string): string | null {
+  const { source, socket } = config.upstreams[upstream] ?? {};
+  const number = socketNumbers(config).upstreams.get(upstream);
+  if (source === undefined || source === "client" || number === undefined) return null;
+  const result = sys.socket_try(number, source.family);
+  return result < 0 ? settingFlaw(-result, socket?.mptcp === true)?.what ?? null : null;
+}
+
 /** Bits of net.ipv4.tcp_fastopen. */
 const ASKS = 1;
 const SERVES = 2;

@@ -182,7 +182,10 @@ function reactorOf({ shared }: Sight, { room, role, stats, worker }: ReactorView
   };
 }
 
-function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: ListenerEntry): ListenerStatus {
+function listenerOf(
+  { reactors, acceptQueue }: Sight,
+  { number, name, bind, upstream }: ListenerEntry,
+): ListenerStatus {
   return {
     name,
     bind,
@@ -191,6 +194,7 @@ function listenerOf({ reactors }: Sight, { number, name, bind, upstream }: Liste
       now: sum(reactors, "listenerCurrent", number),
       total: sum(reactors, "listenerOpened", number),
     },
+    accept_queue: acceptQueue(number) ?? null,
     refused: Object.fromEntries(refusalsOf(reactors, number)),
     requests: sum(reactors, "listenerRequests", number),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },

@@ -1,6 +1,7 @@
 // What /status says, as types: an interface, on which dashboards and scripts hang. Names are in snake case, as in the
 // log; times are RFC 3339, durations in seconds; "up" is what clients send, "down" what servers send.
 import type { Rule } from "./config/balance_schema.ts";
+import type { AcceptQueue } from "./listeners.ts";
 import type { Phase, RecentView } from "./sight.ts";
 
 export interface Status {
@@ -136,6 +137,9 @@ export interface ListenerStatus {
   readonly upstream: string;
   /** For datagrams: sessions. */
   readonly connections: { readonly now: number; readonly total: number };
+  /** Connections that wait in the kernel to be accepted, and how many may, of all its sockets; null: the kernel does
+   * not tell (datagrams, unix sockets). */
+  readonly accept_queue: AcceptQueue | null;
   /** Connections that were turned away before anything was done for them, by reason; reasons that never came are left
    * out. */
   readonly refused: Readonly<Record<string, number>>;

@@ -20,6 +20,7 @@ export function troubleOf(status: Told, unready: readonly string[]): string[] {
     ...ofLists(status),
     ...ofCertificates(status),
     ...ofRoom(status),
+    ...ofQueues(status),
     ...ofLogs(status),
   ];
 }
@@ -112,6 +113,20 @@ function ofRoom({ totals: { connections }, recent }: Told): string[] {
       ? [`accepting paused ${counted(recent.accept_pauses, "time")} in the last ${minutes(recent.seconds)}`]
       : []),
   ];
+}
+
+/** Whoever finds a queue full is dropped, and tries again a second later. */
+function ofQueues({ listeners }: Told): string[] {
+  return listeners.flatMap(({ name, bind, accept_queue: queue }) => {
+    if (queue === null || queue.waiting < queue.max * CROWDED) return [];
+    return [
+      `listener "${name}" (${bind}): ${
+        counted(queue.waiting, "connection")
+      } of at most ${queue.max} wait in the ` +
+      "kernel to be accepted; whoever finds no place comes a second late. A longer queue takes a longer rush: " +
+      "socket.backlog of the listener, and net.core.somaxconn",
+    ];
+  });
 }
 
 function ofLogs({ totals: { log_worker }, recent }: Told): string[] {

@@ -20,6 +20,7 @@ export let flowServer: Uint32Array;
 export let flowTried: Uint16Array;
 export let flowFlags: Uint8Array;
 export let flowIdleTicks: Uint32Array;
+export let flowHeardTick: Uint32Array;
 export let flowResponses: Int32Array;
 export let flowUpDatagrams: Float64Array;
 export let flowDownDatagrams: Float64Array;
@@ -60,6 +61,7 @@ export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
     flowTried,
     flowFlags,
     flowIdleTicks,
+    flowHeardTick,
     flowResponses,
     flowUpDatagrams,
     flowDownDatagrams,

@@ -7,12 +7,12 @@ import { assert, assertTable } from "../base/assert.ts";
 import {
   ARENA_ANSWERING,
   ARENA_ASKING,
-  AVOID_MS,
   BATCHES_PER_TURN,
   CONNECTS_PER_TURN,
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
+  LOOKS_PER_TURN,
   NONE,
 } from "../base/limits.ts";
 import {
@@ -22,11 +22,10 @@ import {
   flowDownDatagrams,
   flowFind,
   flowFlags,
+  flowHeardTick,
   flowIdleTicks,
   flowListener,
-  flowOldest,
   flowPut,
-  flowRemove,
   flowResponses,
   flowServer,
   flowSocket,
@@ -39,16 +38,12 @@ import {
   isSameFlow,
 } from "../net/flows.ts";
 import { Ready, runAgain } from "../net/ready.ts";
-import { giveUntouchedSlot, slotFlags, slotsEnd, slotState, takeSlot } from "../net/slots.ts";
+import { giveUntouchedSlot, slotFlags, slotState, takeSlot } from "../net/slots.ts";
 import { tickAt, timerExtend, timerSet } from "../net/timers.ts";
-import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
 import { guardOf } from "../plan/guards.ts";
-import { Balance } from "../plan/plan.ts";
 import { isHashed, walked } from "../policy/balance.ts";
-import { latencySample } from "../policy/latency.ts";
 import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
-import { sourceGive } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { FlowFlag, SlotFlag, SlotState } from "../shared/tables.ts";
 import { EAGAIN, EBUG, ENOMEM } from "../sys/errno.ts";
@@ -57,8 +52,8 @@ import { arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { isFull } from "./accept.ts";
 import { admittedSource, charged, unadmit } from "./admission.ts";
 import { closeSlot } from "./close.ts";
-import { count, countEnded, plan, room, shared, sources, stats } from "./context.ts";
-import { bytesIn, datagramsIn } from "./datagram_batch.ts";
+import { count, countEnded, plan, room, shared, stats } from "./context.ts";
+import { bytesIn, datagramsIn, unsentIn } from "./datagram_batch.ts";
 import {
   admittedThrough,
   introducedAt,
@@ -68,23 +63,23 @@ import {
   unwrapAlike,
   unwrapDetail,
 } from "./datagram_header.ts";
-import { recordFlow, recordRefused } from "./flow_record.ts";
+import { flowEnd, flowFail, flowGivesWay, flowSample } from "./flow_end.ts";
+import { recordRefused } from "./flow_record.ts";
 import {
   failedBy,
   failedErrno,
   isFullBuffer,
   isNobody,
   isStranded,
+  looks,
   passedOver,
   reach,
   reachedPlace,
   reachedServer,
   reachedTried,
-  reasonOf,
 } from "./flow_server.ts";
 import { givePlaceBack } from "./places.ts";
-import { queueHand, queueWake } from "./queue.ts";
-import { keyOfRecord, pickMember } from "./server.ts";
+import { isAnyUp, keyOfRecord, pickMember } from "./server.ts";
 
 /** What is read of a server at first: most answers are one datagram. More, once it fills this. */
 const READ_FIRST = 4;
@@ -140,7 +135,8 @@ export function datagramsFrom(socket: number): void {
   servedFlow = NONE;
   if (watched[socket] === 0) return; // an event from before it was given up
   const listener = plan.socketListener[socket], isTold = plan.listenerProxyCount[listener] !== 0;
-  for (let budget = BATCHES_PER_TURN; budget > 0; budget--) {
+  const begun = looks; // where all of many servers are full, each new client is asked about at each of them
+  for (let budget = BATCHES_PER_TURN; budget > 0 && looks - begun < LOOKS_PER_TURN; budget--) {
     const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
     if (came <= 0) return;
     askedNext = 0;
@@ -239,7 +235,7 @@ function send(socket: number, from: number, end: number, told: number): void {
       settleUp(slot, at, at + sent);
       at += sent;
     } else if (isNobody(-sent)) {
-      fail(slot, -sent); // it tells of an earlier one: this one goes to another server
+      flowFail(slot, -sent); // it tells of an earlier one: this one goes to another server
       slot = flowFind(arenaInts, first, socket, told);
     } else {
       const lost = isFullBuffer(-sent) ? end : at + 1;
@@ -276,6 +272,7 @@ function begin(socket: number, at: number, told: number): number {
   flowResponses[slot] = plan.listenerResponses[listener];
   flowIdleTicks[slot] = tickAt(plan.listenerFlowIdleMs[listener]);
   flowStartMs[slot] = clockMs();
+  flowHeardTick[slot] = tickAt(clockMs());
   slotFlags[slot] = SlotFlag.Down;
   Atomics.add(shared.reactorHanded, room * PER_LINE, 1);
   count(Count.Opened);
@@ -289,14 +286,6 @@ function begin(socket: number, at: number, told: number): number {
   return slot;
 }
 
-/** Who was never answered gives way to others, the oldest first; false: there is nobody. */
-export function flowGivesWay(): boolean {
-  const oldest = flowOldest();
-  if (oldest === NONE) return false;
-  flowEnd(oldest, Reason.LimitReached, 0);
-  return true;
-}
-
 /** A slot with a socket to a server, in the table of flows; NONE: refused. */
 function open(
   socket: number,
@@ -306,9 +295,12 @@ function open(
   told: number,
   clientAt: number,
 ): number {
+  if (upstream === NONE || !isAnyUp(upstream)) { // nobody gives way for nothing
+    return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
+  }
   if (isFull() && !flowGivesWay()) return refuse(listener, clientAt, Reason.LimitReached, 0);
-  const key = upstream !== NONE && isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
-  const member = upstream === NONE ? -1 : pickMember(upstream, key), walk = walked;
+  const key = isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
+  const member = pickMember(upstream, key), walk = walked;
   if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
   const slot = takeSlot(SlotState.Flow);
   if (slot === NONE) return refuse(listener, clientAt, Reason.LimitReached, 0);
@@ -350,6 +342,7 @@ function settleUp(slot: number, from: number, end: number): void {
   stats.listenerUpBytes[flowListener[slot]] += bytes;
   stats.listenerUpDatagrams[flowListener[slot]] += datagrams;
   stats.serverUpBytes[flowServer[slot]] += bytes;
+  count(Count.DatagramsUnsent, unsentIn(ASKING_INTS, from, end));
   timerExtend(slot, tickAt(clockMs()) + flowIdleTicks[slot]);
 }
 
@@ -378,7 +371,7 @@ export function flowEvent(slot: number, bits: number): void {
     }
     join(slot);
   }
-  if (isNobody(errno)) fail(slot, errno);
+  if (isNobody(errno)) flowFail(slot, errno);
 }
 
 /** A server that sends many at once: the kernel may hand over several as one, and keep more until we come. */
@@ -410,13 +403,14 @@ function answer(slot: number, came: number): void {
   answerEnd = first + came;
   if (datagrams === 0) return;
   const listener = flowListener[slot];
-  if (flowDownDatagrams[slot] === 0) latencyCame(slot, clockMs() - flowStartMs[slot]);
+  if (flowDownDatagrams[slot] === 0) flowSample(slot, clockMs() - flowStartMs[slot]);
   flowDownBytes[slot] += bytes;
   flowDownDatagrams[slot] += datagrams;
   stats.listenerDownBytes[listener] += bytes;
   stats.listenerDownDatagrams[listener] += datagrams;
   stats.serverDownBytes[flowServer[slot]] += bytes;
   flowAnswered(slot);
+  flowHeardTick[slot] = tickAt(clockMs());
   timerExtend(slot, tickAt(clockMs()) + flowIdleTicks[slot]);
   const responses = flowResponses[slot];
   if (responses > 0 && flowDownDatagrams[slot] >= responses * flowUpDatagrams[slot]) {
@@ -435,6 +429,7 @@ function datagramsFlushTo(next: number): void {
   for (let from = answerFrom; from < answerEnd;) {
     const sent = sys.udp_answer(answerSocket, ARENA_ANSWERING, from, answerEnd - from);
     if (sent > 0) {
+      count(Count.DatagramsUnsent, unsentIn(ANSWERING_INTS, from, from + sent));
       from += sent;
       continue;
     }
@@ -443,61 +438,6 @@ function datagramsFlushTo(next: number): void {
     from = lost;
   }
   answerFrom = answerEnd = next;
-}
-
-/** Nothing came or went for the flow's idle time. */
-export function flowTimeout(slot: number): void {
-  const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
-  if (!isAnswered) {
-    stats.serverFailed[flowServer[slot]]++;
-    latencyCame(slot, clockMs() - flowStartMs[slot]);
-  }
-  flowEnd(slot, isAnswered ? Reason.SessionIdle : Reason.SessionUnanswered, 0);
-}
-
-/** A sample of how fast the flow's server is, where that is looked at: its first answer, or that there was none. */
-function latencyCame(slot: number, tookMs: number): void {
-  if (plan.upstreamBalance[flowUpstream[slot]] !== Balance.PeakEwma) return;
-  latencySample(shared, flowServer[slot], tookMs, clockMs());
-}
-
-/** The flow's datagrams meet nobody: its server is passed over for a while. */
-function fail(slot: number, errno: number): void {
-  const server = flowServer[slot];
-  stats.serverFailed[server]++;
-  shared.serverAvoided[server] = tickAt(clockMs() + AVOID_MS);
-  flowEnd(slot, reasonOf(errno), errno);
-}
-
-export function flowBug(slot: number): void {
-  flowEnd(slot, Reason.Bug, 0);
-}
-
-/** The end of a flow, whatever came before: accounts, its slot marked, its record. */
-function flowEnd(slot: number, reason: Reason, errno: number): void {
-  const server = flowServer[slot];
-  flowRemove(slot);
-  sourceGive(sources, flowSource[slot]);
-  flowSource[slot] = NONE;
-  closeSlot(slot, false);
-  stats.listenerCurrent[flowListener[slot]]--;
-  stats.serverCurrent[server]--;
-  if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
-    givePlaceBack(flowUpstream[slot], server);
-    queueWake(flowUpstream[slot]);
-  }
-  countEnded(flowListener[slot], reason);
-  const lifeMs = clockMs() - flowStartMs[slot];
-  stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
-  stats.listenerLifeMs[flowListener[slot]] += lifeMs;
-  recordFlow(slot, reason, errno);
-}
-
-/** Ends every flow. */
-export function flowsEndAll(reason: Reason): void {
-  for (let slot = 1; slot < slotsEnd(); slot++) {
-    if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
-  }
 }
 
 /** Tables and listening sockets belong together. For tests. */

@@ -12,6 +12,15 @@ export function bytesIn(ints: number, from: number, end: number): number {
   return bytes;
 }
 
+/** How many of the datagrams that they stood for the kernel did not send. */
+export function unsentIn(ints: number, from: number, end: number): number {
+  let datagrams = 0;
+  for (let record = from; record < end; record++) {
+    datagrams += arenaInts[ints + record * DATAGRAM_INTS + DatagramAt.Unsent];
+  }
+  return datagrams;
+}
+
 /** How many datagrams they are. */
 export function datagramsIn(ints: number, from: number, end: number): number {
   let datagrams = 0;

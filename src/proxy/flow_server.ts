@@ -1,7 +1,7 @@
 // The server of a flow: which one, a socket to it, and what the errors of that say.
 import { assert } from "../base/assert.ts";
 import { ARENA_SCRATCH, CONNECTS_PER_TURN, NONE, PEER_BYTES } from "../base/limits.ts";
-import { flowListener, flowServer } from "../net/flows.ts";
+import { flowHeardTick, flowIdleTicks, flowListener, flowServer, flowUpstream } from "../net/flows.ts";
 import { slotGen } from "../net/slots.ts";
 import { tickAt } from "../net/timers.ts";
 import { isHashed, walked, walkNext } from "../policy/balance.ts";
@@ -15,6 +15,7 @@ import {
   EINVAL,
   EMSGSIZE,
   ENOBUFS,
+  ENODEV,
   ENOMEM,
   EPERM,
   isLack,
@@ -32,6 +33,8 @@ export let reachedTried = 0;
 export let failedBy = Reason.None;
 export let failedErrno = 0;
 export let passedOver = false;
+/** How many servers were ever looked at: a turn has so many. */
+export let looks = 0;
 
 /** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
  * those that met nobody lately only if `anyhow`. `clientAt`: the peer record of
@@ -61,6 +64,7 @@ export function reach(
     const server = plan.upstreamMember[first + member];
     if (crowded && isSpare(plan, upstream, server, shared)) break;
     reachedTried++;
+    looks++;
     if (!anyhow && shared.serverAvoided[server] > now) {
       passedOver = true;
       continue;
@@ -74,7 +78,8 @@ export function reach(
     }
     budget--;
     placeAddresses(plan.serverAddressAt[server], clientAt);
-    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, ARENA_SCRATCH + PEER_BYTES);
+    const clientOff = ARENA_SCRATCH + PEER_BYTES, how = plan.serverSocket[server];
+    const result = sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, socket, clientOff, how);
     if (result === 0) {
       reachedServer = server;
       reachedPlace = takes;
@@ -84,7 +89,7 @@ export function reach(
     failedBy = reasonOf(-result);
     failedErrno = -result;
     if (failedBy === Reason.OutOfResources) return false;
-    stats.serverFailed[server]++;
+    if (failedBy !== Reason.NoSource) stats.serverFailed[server]++; // else it is our own lack
   }
   return false;
 }
@@ -101,6 +106,7 @@ function placeAddresses(addressAt: number, clientAt: number): void {
 export function reasonOf(errno: number): Reason {
   assert(errno !== EBUG, "datagram: a call broke its contract");
   if (errno === ECONNREFUSED) return Reason.ConnectionRefused;
+  if (errno === ENODEV) return Reason.NoSource;
   return isLack(errno) ? Reason.OutOfResources : Reason.Unroutable; // ENETUNREACH, EHOSTUNREACH, EACCES, ...
 }
 
@@ -125,9 +131,17 @@ export function isFullBuffer(errno: number): boolean {
   return errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM;
 }
 
-/** Whether a flow's server is down and others are not. A client that goes on sending would never see its session end:
- * nobody tells it that a host is gone. */
+/** Whether a flow's server is down, or left behind, and others are not. A client that goes on sending would never see
+ * its session end: nobody tells it that a host is gone. */
 export function isStranded(slot: number): boolean {
-  return shared.serverVerdict[flowServer[slot]] === Verdict.Down &&
-    isAnyUp(plan.listenerUpstream[flowListener[slot]]);
+  const server = flowServer[slot];
+  if (shared.serverVerdict[server] !== Verdict.Down && !isLeftBehind(slot, server)) return false;
+  return isAnyUp(plan.listenerUpstream[flowListener[slot]]);
+}
+
+/** Whether a flow's server is no longer one of its upstream's, as where a name has other addresses now, and has not
+ * answered for the flow's idle time. One that answers keeps what it has: names may tell other addresses each time. */
+function isLeftBehind(slot: number, server: number): boolean {
+  return plan.serverUpstream[server] !== flowUpstream[slot] &&
+    tickAt(clockMs()) - flowHeardTick[slot] >= flowIdleTicks[slot];
 }

@@ -35,7 +35,7 @@ import {
   exWalk,
 } from "./exchanges.ts";
 import { takePlace, tooManyPlaces } from "./places.ts";
-import { pickMember } from "./server.ts";
+import { memberTaken, peekMember } from "./server.ts";
 
 /** By upstream; committed by touch. */
 const UPSTREAMS = {
@@ -113,9 +113,10 @@ export function queueWaits(upstream: number): boolean {
  * does, or it is another reactor's turn. */
 export function queueHand(upstream: number, server: number): boolean {
   if (!queueWaits(upstream)) return false;
-  if (waitsElsewhere(upstream)) {
-    ours[upstream] ^= 1;
-    if (ours[upstream] === 0) return false;
+  const isShared = waitsElsewhere(upstream);
+  if (isShared && ours[upstream] === 1) {
+    ours[upstream] = 0;
+    return false;
   }
   for (let ex = first; ex !== NONE; ex = exNext[ex]) {
     if (exUpstream[ex] !== upstream) continue;
@@ -123,6 +124,7 @@ export function queueHand(upstream: number, server: number): boolean {
     if (member < 0) continue; // its Plan has no such server
     if (!isUsable(held, server, shared) || isSpare(held, upstream, server, shared)) return false;
     if (tooManyPlaces(server, held.serverConnectionsMax[server])) return false;
+    if (isShared) ours[upstream] = 1;
     grant(ex, server, member, true);
     // A place that was given up for this reactor may be on its way, and nobody is left here to take it.
     if (here[upstream] === 0) queueWake(upstream);
@@ -178,10 +180,11 @@ function waitsElsewhere(upstream: number): boolean {
   return Atomics.load(shared.upstreamWaiting, upstream) > here[upstream];
 }
 
-/** Takes a place for one that waits, if there is one. */
+/** Takes a place for one that waits, if there is one. Looks in vain, of which there are many, move no cursor: the turns
+ * of servers are those of places that are taken. */
 function lookFor(ex: number): boolean {
   const held = planOf(exGeneration[ex]), upstream = exUpstream[ex], begin = held.upstreamFirst[upstream];
-  const picked = pickMember(upstream, exFirst[ex]), start = isHashed(held, upstream) ? exFirst[ex] : picked;
+  const picked = peekMember(upstream, exFirst[ex]), start = isHashed(held, upstream) ? exFirst[ex] : picked;
   if (picked < 0) return false;
   let member = walkNext(held, upstream, shared, start, 0, clockMs());
   for (; member >= 0; member = walkNext(held, upstream, shared, start, walked, clockMs())) {
@@ -189,6 +192,7 @@ function lookFor(ex: number): boolean {
     if (isSpare(held, upstream, server, shared)) return false;
     const takes = most > 0 || held.upstreamCounted[upstream] !== 0;
     if (takes && !takePlace(upstream, server, most)) continue;
+    memberTaken(upstream);
     grant(ex, server, member, takes);
     return true;
   }

@@ -42,15 +42,12 @@ import {
   datagramsGiveUp,
   datagramsOpen,
   datagramsWatch,
-  flowBug,
   flowEvent,
-  flowGivesWay,
-  flowsEndAll,
-  flowTimeout,
   servedFlow,
 } from "./datagram.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { flowBug, flowGivesWay, flowsEndAll, flowTimeout } from "./flow_end.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";

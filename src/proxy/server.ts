@@ -42,6 +42,19 @@ export function pickMember(upstream: number, key: number): number {
   return pick(candidates, upstream, shared, cursor, key, clockMs());
 }
 
+/** The same without moving the cursor, for who may find no place there: `memberTaken` moves it once one is taken. */
+export function peekMember(upstream: number, key: number): number {
+  refresh(upstream);
+  if (candidates.count[upstream] === 0) return -1;
+  const cursor = Atomics.load(shared.upstreamCursor, upstream);
+  return pick(candidates, upstream, shared, cursor, key, clockMs());
+}
+
+/** The member that was peeked at, or the next of its walk, is taken. */
+export function memberTaken(upstream: number): void {
+  if (hasCursor(plan, upstream)) cursorCommit(shared.upstreamCursor, upstream);
+}
+
 /** Whether an upstream of the current Plan has a server that may be picked. */
 export function isAnyUp(upstream: number): boolean {
   refresh(upstream);
@@ -89,7 +102,7 @@ function howOf(ex: number, socket: number): number {
 
 /**
  * Takes a slot for exchange `ex` and starts its connection to the address at `addressAt` of the Plan, by settings
- * `socket` (NONE: none); `datagrams`: a socket without settings that only notes where its datagrams go.
+ * `socket` (NONE: none); `datagrams`: a socket that only notes where its datagrams go.
  *
  * @returns 0: connected; -EINPROGRESS: on its way (both: the slot is `connectedSlot`); another -errno:
  *          failed, nothing was taken. -EMFILE also when there is no slot.
@@ -106,7 +119,7 @@ export function connectTo(
   const bytes = held.arena[addressAt] === 1 ? ADDRESS_BYTES : PEER_BYTES; // a unix path is longer
   for (let byte = 0; byte < bytes; byte++) arenaBytes[ARENA_SCRATCH + byte] = held.arena[addressAt + byte];
   const result = datagrams
-    ? sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, OF_NO_CLIENT, ARENA_SCRATCH)
+    ? sys.udp_connect(slot, slotGen[slot], ARENA_SCRATCH, OF_NO_CLIENT, ARENA_SCRATCH, socket)
     : sys.connect(slot, slotGen[slot], ARENA_SCRATCH, socket === NONE ? 0 : howOf(ex, socket));
   if (result !== 0 && result !== -EINPROGRESS) {
     giveUntouchedSlot(slot);

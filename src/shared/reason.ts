@@ -544,7 +544,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "session_moved",
     type: null,
-    text: "the server is down: the client's next datagram went to another",
+    text: "the server is down or gone: the client's next datagram went to another",
     reset: false,
     status: 0,
   },

@@ -235,6 +235,7 @@ export const FLOWS = {
   flowTried: [Uint16Array, 1], // servers tried or passed over
   flowFlags: [Uint8Array, 1], // FlowFlag
   flowIdleTicks: [Uint32Array, 1], // ticks without a datagram until it is ended
+  flowHeardTick: [Uint32Array, 1], // when its server answered last; before that, when it began
   flowResponses: [Int32Array, 1], // answers expected for each datagram of the client; below 0: any number
   flowUpDatagrams: [Float64Array, 1],
   flowDownDatagrams: [Float64Array, 1],

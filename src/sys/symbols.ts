@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 5;
+export const ABI = 6;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -28,6 +28,7 @@ export const SYMBOLS = {
 
   listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
+  listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
@@ -58,7 +59,7 @@ export const SYMBOLS = {
 
   udp_listen: [["i32", "u32", "i32"], "i32"], // listener, address offset, flags
   udp_lost: [["i32"], "i32"], // listener
-  udp_connect: [["i32", "u32", "u32", "i32", "u32"], "i32"], // slot, generation, address offset, listener, client offset
+  udp_connect: [["i32", "u32", "u32", "i32", "u32", "i32"], "i32"], // slot, generation, address offset, listener, client offset, how
   udp_recv: [["i32", "u32", "i32"], "i32"], // listener, batch offset, how many
   udp_read: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_preface: [["i32", "u32", "i32"], "i32"], // slot, what its datagrams begin with, its length
@@ -306,6 +307,10 @@ export const UDP_SHARE = 1;
 export const UDP_DRY = 2;
 export const UDP_JOIN = 4;
 
+/** What `listener_queue` tells. */
+export const QUEUE_WAITING = 0;
+export const QUEUE_MOST = 1;
+
 /** Where the record of a datagram (see ffi/udp.c) has what, in int32. */
 export const enum DatagramAt {
   Bytes,
@@ -313,6 +318,8 @@ export const enum DatagramAt {
   Segment,
   /** 1: it was cut, and is to be dropped. */
   Cut,
+  /** The same place, once a record was sent: how many of those that it stood for were not. */
+  Unsent = Cut,
   /** Where in its buffer it begins, in bytes: behind what a proxy put before it. */
   Skip,
   Client = 4,

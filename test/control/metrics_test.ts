@@ -35,7 +35,7 @@ test("the strict reader refuses what is wrong", () => {
 });
 
 test("counters are summed over reactors, gauges too", () => {
-  const { sight, reactors } = makeFixture();
+  const { sight, reactors } = makeFixture({ acceptQueue: { waiting: 3, max: 4_096 } });
   const [first, second, health] = reactors;
   first.stats.listenerOpened[LISTENER] = 3;
   second.stats.listenerOpened[LISTENER] = 4;
@@ -58,6 +58,8 @@ test("counters are summed over reactors, gauges too", () => {
   const expected: [key: string, value: number][] = [
     ['sluice_listener_connections_total{bind="[::]:9000",listener="web"}', 7],
     ['sluice_listener_connections{bind="[::]:9000",listener="web"}', 2],
+    ['sluice_listener_accept_queue{bind="[::]:9000",listener="web"}', 3],
+    ['sluice_listener_accept_queue_max{bind="[::]:9000",listener="web"}', 4_096],
     ['sluice_listener_bytes_total{bind="[::]:9000",direction="up",listener="web"}', 2 ** 52],
     ['sluice_listener_bytes_total{bind="[::]:9000",direction="down",listener="web"}', 7],
     ['sluice_server_connects_total{server="10.0.0.1:9001",upstream="app"}', 5],

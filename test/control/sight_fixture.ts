@@ -3,6 +3,7 @@
 import type { AcmeStatus } from "../../src/control/acme/acme.ts";
 import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
+import type { AcceptQueue } from "../../src/control/listeners.ts";
 import type { CertificateStatus } from "../../src/control/certificates/store.ts";
 import { Drains } from "../../src/control/drains.ts";
 import { Directory } from "../../src/control/directory.ts";
@@ -89,6 +90,7 @@ interface FixtureOptions {
   readonly certificates?: readonly CertificateStatus[];
   readonly acme?: AcmeStatus;
   readonly settingProblems?: ReadonlyMap<string, string>;
+  readonly acceptQueue?: AcceptQueue;
 }
 
 /** One that a listener presents, until the first of March. */
@@ -157,6 +159,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       presented: () => [],
       recent: () => recent.view(),
       log,
+      acceptQueue: () => options.acceptQueue,
       datagramsLost: () => 0,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },

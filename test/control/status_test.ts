@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { NameView } from "../../src/control/discovery.ts";
 import { statusOf } from "../../src/control/status.ts";
+import { statusText } from "../../src/control/verbs/status.ts";
 import { VERSION } from "../../src/control/version.ts";
 import { Heard } from "../../src/shared/log_ring.ts";
 import { Reason, REASON_COUNT } from "../../src/shared/reason.ts";
@@ -53,6 +54,34 @@ test("statusOf lists certificates, with how long they last", () => {
   deepEqual([second.file, second.upstreams, second.days_left, second.problem], [null, ["app"], -1, "gone"]);
 });
 
+test("statusOf tells who waits to be accepted, and what helps before there is no place", () => {
+  const cases: [waiting: number, max: number, trouble: RegExp | undefined][] = [
+    [0, 64, undefined],
+    [57, 64, undefined],
+    [
+      58,
+      64,
+      /"web" \(\[::\]:9000\): 58 connections of at most 64 wait .* socket\.backlog .* net\.core\.somaxconn$/,
+    ],
+    [65, 64, /65 connections of at most 64 wait/], // the kernel takes one more
+    [1, 1, /: 1 connection of at most 1 wait/],
+  ];
+  for (const [waiting, max, trouble] of cases) {
+    const status = statusOf(makeFixture({ acceptQueue: { waiting, max } }).sight);
+    deepEqual(status.listeners[0].accept_queue, { waiting, max });
+    const told = status.trouble.filter((line) => line.includes("to be accepted"));
+    equal(told.length, trouble === undefined ? 0 : 1, `${waiting} of ${max}`);
+    if (trouble !== undefined) match(told[0], trouble);
+    equal(
+      /^LISTENER .* NOW +WAITING +TOTAL /m.test(statusText(status)),
+      waiting > 0,
+      "a column if anybody waits",
+    );
+  }
+  const { listeners: [{ accept_queue }] } = statusOf(makeFixture().sight);
+  equal(accept_queue, null, "the kernel does not tell");
+});
+
 test("statusOf sums counters over reactors", () => {
   const { sight, reactors } = makeFixture();
   const [first, second] = reactors;
@@ -80,6 +109,7 @@ test("statusOf sums counters over reactors", () => {
     bind: "[::]:9000",
     upstream: "app",
     connections: { now: 1, total: 15 },
+    accept_queue: null,
     refused: { limit_reached: 3 },
     requests: 0,
     bytes: { up: 101, down: 0 },

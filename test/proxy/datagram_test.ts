@@ -3,369 +3,33 @@
 // answer may ever reach another client, no server be told of another; every source gets back what it was counted; every datagram is forwarded or counted; in the end nothing is held.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import {
-  ADDRESS_BYTES,
-  ARENA_ANSWERING,
-  ARENA_ASKING,
-  ARENA_BYTES,
-  ARENA_CLOCK,
-  ARENA_EVENTS,
-  ARENA_RECEIVE,
-  DATAGRAM_BYTES,
-  DATAGRAM_INTS,
-  DATAGRAMS_PER_CALL,
-  EVENT_INTS,
-  LISTENERS_MAX,
-  NONE,
-  PEER_BYTES,
-  ROOMS_MAX,
-} from "../../src/base/limits.ts";
+import { DATAGRAMS_PER_CALL, LOOKS_PER_TURN, NONE } from "../../src/base/limits.ts";
 import { flowsCheck, flowsTaken } from "../../src/net/flows.ts";
 import { slotGen, slotsCheck, slotsTaken, slotState } from "../../src/net/slots.ts";
 import { timersCheck } from "../../src/net/timers.ts";
-import { ENTRY_WORDS, NODE_WORDS, Tracks } from "../../src/plan/guards.ts";
-import { makePlan, NO_SIZES, type Plan, Protocol, SendProxy } from "../../src/plan/plan.ts";
-import { Proxy, readProxy } from "../../src/proto/proxy_header.ts";
 import { datagramsCheck } from "../../src/proxy/datagram.ts";
-import { reactorOpen, reactorTurn } from "../../src/proxy/reactor.ts";
-import { makeAsks } from "../../src/shared/asks.ts";
-import { makeTable } from "../../src/shared/columns.ts";
-import { LogRing } from "../../src/shared/log_ring.ts";
-import { LogState } from "../../src/shared/log_state.ts";
+import { reactorTurn } from "../../src/proxy/reactor.ts";
+import type { Message } from "../../src/shared/mailbox.ts";
 import { Reason, REASONS } from "../../src/shared/reason.ts";
-import { makeShared, openShared, PER_LINE } from "../../src/shared/servers.ts";
-import { makeSources, openSources } from "../../src/shared/sources.ts";
-import { Count, makeStats, openStats } from "../../src/shared/stats.ts";
-import { EXCHANGES, FLOWS, SLOTS, SlotState, TIMERS } from "../../src/shared/tables.ts";
+import { openShared, PER_LINE, Verdict } from "../../src/shared/servers.ts";
+import { Count, openStats } from "../../src/shared/stats.ts";
+import { SlotState } from "../../src/shared/tables.ts";
 import {
-  EAGAIN,
-  EBUG,
-  ECONNREFUSED,
-  EMFILE,
-  EMSGSIZE,
-  ENETUNREACH,
-  ENOBUFS,
-  ENOMEM,
-  EPERM,
-} from "../../src/sys/errno.ts";
-import { ABI, DatagramAt, EventKind, type Kernel, type Provider } from "../../src/sys/symbols.ts";
-import { enterRoom, useProvider } from "../../src/sys/sys.ts";
-import { PROXIED, v2 } from "../proto/proxy_fixture.ts";
+  CLIENTS,
+  CONNECTIONS,
+  IDLE_MS,
+  LISTENER,
+  planFor,
+  ROOM,
+  Server,
+  SERVERS,
+  start,
+  TURN_MS,
+  UPSTREAM,
+  type Ways,
+  World,
+} from "./datagram_fixture.ts";
 import { Random } from "../sim/random.ts";
-
-const ROOM = 1, SOCKET = 0, LISTENER = 1, UPSTREAM = 1;
-const SLOTS_ROWS = 128, CONNECTIONS = 40, CLIENTS = 60, SERVERS = 4;
-const IDLE_MS = 1_000, TURN_MS = 40;
-/** Proxies are numbered behind the clients. */
-const PROXIES = 200, HEADER_BYTES = 28;
-
-const arena = new ArrayBuffer(ARENA_BYTES);
-const bytes = new Uint8Array(arena), ints = new Int32Array(arena), doubles = new Float64Array(arena);
-const stats = makeStats(), log = LogRing.make();
-
-/** A payload is who asked (2 bytes), the rest is filler. */
-interface Waiting {
-  readonly client: number;
-  readonly length: number;
-  readonly segment: number;
-  readonly cut: boolean;
-  /** Behind a proxy: nobody can read the header. */
-  readonly isBad?: boolean;
-}
-
-interface Up {
-  readonly gen: number;
-  readonly server: number;
-  readonly client: number;
-  readonly queue: Waiting[];
-  /** Whom its server is told of, or NONE. */
-  told: number;
-  error: number;
-  /** There is an event to be told. */
-  edge: boolean;
-}
-
-const enum Server {
-  Answers,
-  Silent,
-  Refuses,
-  Unreachable,
-}
-
-class World {
-  readonly asked: Waiting[] = [];
-  readonly ups = new Map<number, Up>();
-  readonly servers: Server[] = [NONE, Server.Answers, Server.Answers, Server.Answers, Server.Answers];
-  nowMs = 10_000;
-  sent = { datagrams: 0, cut: 0 };
-  /** Of servers, as far as they came to a socket that was read. */
-  read = { datagrams: 0, cut: 0 };
-  delivered = 0;
-  /** Datagrams without a header that can be read. */
-  bad = 0;
-  readonly #random: Random;
-  readonly #trouble: number;
-  readonly #ways: Ways;
-
-  constructor(random: Random, trouble: number, ways: Ways) {
-    this.#random = random;
-    this.#trouble = trouble;
-    this.#ways = ways;
-  }
-
-  kernel(): Partial<Kernel> {
-    return {
-      abi: () => ABI,
-      record_bytes: (which) =>
-        [
-          ...[ADDRESS_BYTES, PEER_BYTES, EVENT_INTS, ROOMS_MAX, LISTENERS_MAX, 4_096, EBUG],
-          ...[DATAGRAMS_PER_CALL, DATAGRAM_INTS, DATAGRAM_BYTES],
-        ][which],
-      enter: () => 0,
-      leave: () => 0,
-      wake: () => 0,
-      watch: () => this.#fails() ? -ENOBUFS : 0,
-      option: () => 0,
-      client: () => 0,
-      poll: (off, max) => this.#poll(off, max),
-      close: (slot) => this.ups.delete(slot) ? 0 : -EBUG,
-      outcome: (slot) => this.#takeError(slot),
-      udp_connect: (slot, gen, address, listener, client) =>
-        this.#connect(slot, gen, address, listener, client),
-      udp_recv: (_, off, max) => this.#receive(this.asked, off, 0, max, true),
-      udp_read: (slot, off, first, max) => this.#read(slot, off, first, max),
-      udp_preface: (slot, off, bytes) => this.#tell(slot, off, bytes),
-      udp_send: (slot, off, first, count) => this.#send(slot, off, first, count),
-      udp_answer: (_, off, first, count) => this.#answer(off, first, count),
-    };
-  }
-
-  ask(client: number): void {
-    const random = this.#random, header = this.#ways.accepts ? HEADER_BYTES : 0;
-    const segment = random.oneIn(5) ? header + random.between(2, 50) : 0;
-    const length = segment === 0
-      ? random.pick([header + 2, header + 3, header + 100, 1_200, 65_507])
-      : segment * random.between(2, 9) - random.below(segment - header - 1);
-    const cut = random.oneIn(40), datagrams = segment === 0 ? 1 : Math.ceil(length / segment);
-    const isBad = header > 0 && random.oneIn(15);
-    this.asked.push({ client, length, segment, cut, isBad });
-    if (isBad && !cut) this.bad += datagrams;
-    if (cut) this.sent.cut++;
-    else this.sent.datagrams += datagrams;
-  }
-
-  #fails(): boolean {
-    return this.#trouble > 0 && this.#random.oneIn(this.#trouble);
-  }
-
-  #poll(off: number, max: number): number {
-    doubles[ARENA_CLOCK] = this.nowMs;
-    const events: number[][] = this.asked.length > 0 ? [[EventKind.Datagrams, SOCKET, 1]] : [];
-    for (const [slot, up] of this.ups) {
-      if (up.edge) events.push([slot, up.gen, (up.queue.length > 0 ? 1 : 0) | (up.error !== 0 ? 9 : 0)]);
-      up.edge = false;
-    }
-    this.#random.shuffle(events);
-    for (
-      const { edge, at } of events.slice(max).map((event) => ({ edge: this.ups.get(event[0]), at: event }))
-    ) {
-      if (edge !== undefined && at[0] > 0) edge.edge = true;
-    }
-    events.slice(0, max).forEach((event, at) => ints.set(event, off / 4 + at * EVENT_INTS));
-    return Math.min(max, events.length);
-  }
-
-  #takeError(slot: number): number {
-    const up = this.ups.get(slot)!, { error } = up;
-    up.error = 0;
-    return -error;
-  }
-
-  #connect(slot: number, gen: number, address: number, listener: number, client: number): number {
-    strictEqual(this.ups.has(slot), false);
-    strictEqual(listener, SOCKET);
-    if (this.#fails()) return -this.#random.pick([EMFILE, ENOBUFS]);
-    const server = bytes[address + 7];
-    if (this.servers[server] === Server.Unreachable) return -ENETUNREACH;
-    this.ups.set(slot, {
-      gen,
-      server,
-      client: clientAt(client),
-      queue: [],
-      told: NONE,
-      error: 0,
-      edge: false,
-    });
-    return 0;
-  }
-
-  #receive(queue: Waiting[], off: number, first: number, max: number, named: boolean): number {
-    if (queue.length === 0) return -EAGAIN;
-    const came = queue.splice(0, max);
-    came.forEach(({ client, length, segment, cut, isBad = false }, nth) => {
-      const record = first + nth, at = off / 4 + record * DATAGRAM_INTS;
-      ints.fill(0, at, at + DATAGRAM_INTS);
-      ints[at + DatagramAt.Bytes] = length;
-      ints[at + DatagramAt.Segment] = segment;
-      ints[at + DatagramAt.Cut] = cut ? 1 : 0;
-      if (named) placeClient(at + DatagramAt.Client, this.#senderOf(client));
-      const payload = off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES;
-      for (let from = payload; from < payload + length; from += segment === 0 ? length : segment) {
-        const begins = named && this.#ways.accepts ? placeHeader(from, client, isBad) : from;
-        bytes[begins] = client;
-        bytes[begins + 1] = 0xaa;
-      }
-    });
-    return came.length;
-  }
-
-  /** Who sends the datagrams of a client: itself, or one of three proxies. */
-  #senderOf(client: number): number {
-    return this.#ways.accepts ? PROXIES + client % 3 : client;
-  }
-
-  #tell(slot: number, off: number, length: number): number {
-    if (this.#fails()) return -ENOMEM;
-    strictEqual(readProxy(bytes, off, off + length, ARENA_RECEIVE, true), Proxy.Found);
-    const source = off + 16;
-    this.ups.get(slot)!.told = bytes[source];
-    return 0;
-  }
-
-  #read(slot: number, off: number, first: number, max: number): number {
-    const up = this.ups.get(slot)!;
-    if (up.error !== 0) return this.#takeError(slot);
-    for (const { cut, length, segment } of up.queue.slice(0, max)) {
-      if (cut) this.read.cut++;
-      else this.read.datagrams += segment === 0 ? 1 : Math.ceil(length / segment);
-    }
-    return this.#receive(up.queue, off, first, max, false);
-  }
-
-  #send(slot: number, off: number, first: number, count: number): number {
-    const up = this.ups.get(slot)!, random = this.#random;
-    strictEqual(off, ARENA_ASKING);
-    if (up.error !== 0) return this.#takeError(slot);
-    if (this.#fails()) return -random.pick([EAGAIN, EMSGSIZE, EPERM, ENOBUFS]);
-    const taken = random.between(1, count);
-    if (this.#ways.sends) strictEqual(up.told, up.client, "a server is told whose a datagram is");
-    for (let record = first; record < first + taken; record++) {
-      strictEqual(payloadOf(off, record), up.client, "a datagram goes by its client's own socket");
-      this.#serve(up);
-    }
-    return taken;
-  }
-
-  #serve(up: Up): void {
-    const random = this.#random;
-    switch (this.servers[up.server]) {
-      case Server.Answers:
-        for (let nth = random.below(3); nth >= 0; nth--) {
-          up.queue.push({
-            client: up.client,
-            length: random.pick([2, 1_200]),
-            segment: 0,
-            cut: random.oneIn(60),
-          });
-        }
-        up.edge = true;
-        return;
-      case Server.Refuses:
-        up.error = ECONNREFUSED;
-        up.edge = true;
-        return;
-      default:
-    }
-  }
-
-  #answer(off: number, first: number, count: number): number {
-    strictEqual(off, ARENA_ANSWERING);
-    if (this.#fails()) return -this.#random.pick([EAGAIN, EPERM]);
-    const taken = this.#random.between(1, count);
-    for (let record = first; record < first + taken; record++) {
-      const at = off / 4 + record * DATAGRAM_INTS;
-      strictEqual(ints[at + DatagramAt.Cut], 0);
-      strictEqual(
-        this.#senderOf(payloadOf(off, record)),
-        clientAt((at + DatagramAt.Client) * 4),
-        "an answer goes to who asked",
-      );
-      strictEqual(ints[at + DatagramAt.Own], 4);
-      this.delivered++;
-    }
-    return taken;
-  }
-}
-
-function placeClient(at: number, client: number): void {
-  ints[at] = 4 | 4_000 << 16;
-  ints[at + 1] = client;
-  ints[at + 6] = 4;
-  ints[at + 7] = 0x0100007f;
-}
-
-function clientAt(byte: number): number {
-  return bytes[byte + 4];
-}
-
-function payloadOf(off: number, record: number): number {
-  const skip = ints[off / 4 + record * DATAGRAM_INTS + DatagramAt.Skip];
-  return bytes[off + DATAGRAMS_PER_CALL * DATAGRAM_INTS * 4 + record * DATAGRAM_BYTES + skip];
-}
-
-/** Puts the header of a client in front of its datagram. @returns where that begins */
-function placeHeader(at: number, client: number, isBad: boolean): number {
-  bytes.set(v2(PROXIED, 0x12, [client, 0, 0, 0, 127, 0, 0, 1, 0x0f, 0xa0, 0, 53]), at);
-  if (isBad) bytes[at] = 0x0e;
-  return at + HEADER_BYTES;
-}
-
-/** What besides is in the way. */
-interface Ways {
-  readonly accepts: boolean;
-  readonly sends: boolean;
-  /** Sessions of one client, and of all; 0: as many as they like. */
-  readonly ofSource: number;
-  readonly ofAll: number;
-}
-
-function planFor(responses: number, places: number, ways: Ways): Plan {
-  const trusted = 8, addresses = trusted + PEER_BYTES;
-  const plan = makePlan(1, {
-    ...NO_SIZES,
-    ...{ sockets: 1, listeners: 2, upstreams: 2, servers: SERVERS + 1, members: SERVERS },
-    arenaBytes: addresses + SERVERS * PEER_BYTES,
-    trusted: 1,
-    guards: { listeners: 2, guards: 2, lists: 1, nodeWords: NODE_WORDS, entryWords: ENTRY_WORDS },
-  });
-  plan.arena.set([4, 0], trusted);
-  plan.trustedAt[0] = trusted;
-  plan.listenerProxyCount[LISTENER] = ways.accepts ? 1 : 0;
-  plan.upstreamSendProxy[UPSTREAM] = ways.sends ? SendProxy.V2 : SendProxy.Off;
-  if (ways.ofSource + ways.ofAll > 0) {
-    const { guards } = plan;
-    guards.listenerGuard[LISTENER] = guards.guardLimiter[1] = 1;
-    guards.guardTracks[1] = Tracks.Sources;
-    guards.guardSourceConnections[1] = ways.ofSource;
-    guards.guardConnections[1] = ways.ofAll;
-    guards.guardPrefix4[1] = 32;
-    guards.guardPrefix6[1] = 128;
-  }
-  plan.socketListener[SOCKET] = LISTENER;
-  plan.listenerProtocol[LISTENER] = Protocol.Udp;
-  plan.listenerUpstream[LISTENER] = UPSTREAM;
-  plan.listenerFlowIdleMs[LISTENER] = IDLE_MS;
-  plan.listenerResponses[LISTENER] = responses;
-  plan.upstreamCount[UPSTREAM] = SERVERS;
-  for (let server = 1; server <= SERVERS; server++) {
-    plan.upstreamMember[server - 1] = server;
-    plan.serverUpstream[server] = UPSTREAM;
-    plan.serverConnectionsMax[server] = places;
-    plan.serverAddressAt[server] = addresses + (server - 1) * PEER_BYTES;
-    plan.arena.set([4, 0, 0, 53, 10, 0, 0, server], plan.serverAddressAt[server]);
-  }
-  return plan;
-}
 
 function run(seed: number): void {
   const random = new Random(seed);
@@ -377,36 +41,8 @@ function run(seed: number): void {
   };
   const world = new World(random, random.pick([0, 0, 7, 50]), ways);
   const responses = random.pick([-1, -1, 0, 1, 2]), places = random.pick([0, 0, 3, 20]);
-  for (const view of Object.values(openStats(stats))) view.fill(0, 0, 4_096);
-  useProvider({ kernel: world.kernel() as Kernel, arena: () => arena } as Provider);
-  enterRoom(ROOM);
-  const sources = makeSources(CONNECTIONS, seed), counts = openSources(sources);
-  const memory = makeShared(), shared = openShared(memory), counted = openStats(stats);
-  world.kernel().poll!(ARENA_EVENTS, 1, 0);
-  reactorOpen({
-    library: "",
-    room: ROOM,
-    role: "reactor",
-    handTo: [ROOM],
-    counted: [ROOM],
-    maxConnections: random.pick([CONNECTIONS, 5]),
-    sizes: { slots: SLOTS_ROWS, exchanges: 4, timers: SLOTS_ROWS, pipes: 2 },
-    asks: makeAsks(),
-    tables: {
-      slots: makeTable(SLOTS, SLOTS_ROWS),
-      exchanges: makeTable(EXCHANGES, 4),
-      timers: makeTable(TIMERS, SLOTS_ROWS),
-      flows: makeTable(FLOWS, SLOTS_ROWS),
-    },
-    stats,
-    shared: memory,
-    sources,
-    log,
-    logState: LogState.make(),
-    plan: planFor(responses, places, ways).memory,
-    seed,
-    listeners: [SOCKET],
-  });
+  const plan = planFor(responses, places, ways);
+  const { shared, counted, counts } = start(world, plan, random.pick([CONNECTIONS, 5]), seed);
   const turn = (): void => {
     reactorTurn(0, () => undefined);
     world.nowMs += TURN_MS;
@@ -469,7 +105,86 @@ function settled(
   ok(sessions <= count[Count.Opened], REASONS.map(({ name }, reason) => `${name} ${ended[reason]}`).join());
 }
 
+const NO_WAYS: Ways = { accepts: false, sends: false, ofSource: 0, ofAll: 0 };
+
 describe("datagrams on a fake kernel", () => {
+  const turn = (): void => reactorTurn(0, () => undefined);
+
+  it("a session gives way to none that gets none: all servers are down", () => {
+    const world = new World(new Random(1), 0, NO_WAYS);
+    world.servers.fill(Server.Silent);
+    const { shared, counted } = start(world, planFor(-1, 0, NO_WAYS), 1, 1);
+    world.ask(1);
+    turn();
+    strictEqual(flowsTaken(), 1);
+    shared.serverVerdict.fill(Verdict.Down);
+    Atomics.add(shared.verdictVersion, 0, 1);
+    world.ask(2);
+    turn();
+    strictEqual(flowsTaken(), 1);
+    strictEqual(counted.ended[Reason.LimitReached], 0);
+    ok(counted.ended[Reason.DestinationUnavailable] > 0);
+    shared.serverVerdict.fill(Verdict.Up);
+    Atomics.add(shared.verdictVersion, 0, 1);
+    world.ask(2);
+    turn();
+    strictEqual(counted.ended[Reason.LimitReached], 1, "the oldest gives way to one that gets one");
+    for (let turns = 0; turns < 100 && flowsTaken() > 0; turns++) {
+      turn();
+      world.nowMs += IDLE_MS;
+    }
+    strictEqual(flowsTaken(), 0);
+  });
+
+  it("a session whose server is gone from its upstream stays while that answers, and no longer", () => {
+    for (const answers of [true, false]) {
+      const world = new World(new Random(1), 0, NO_WAYS);
+      world.servers.fill(answers ? Server.Answers : Server.Silent);
+      const { counted } = start(world, planFor(-1, 0, NO_WAYS), CONNECTIONS, 1);
+      world.ask(1);
+      turn();
+      const [{ server }] = world.ups.values(), next = planFor(-1, 0, NO_WAYS);
+      const members = [...next.upstreamMember.subarray(0, SERVERS)].filter((member) => member !== server);
+      next.upstreamMember.set(members);
+      next.upstreamCount[UPSTREAM] = members.length;
+      next.serverUpstream[server] = NONE;
+      const messages: Message[] = [{ kind: "plan", plan: next.memory }];
+      world.wakes = true;
+      reactorTurn(0, () => messages.shift());
+      strictEqual(messages.length, 0);
+      const asked: number[] = [];
+      for (let asks = 0; asks < 8; asks++) {
+        world.nowMs += IDLE_MS / 4;
+        world.ask(1);
+        turn();
+        turn(); // for what is answered
+        asked.push([...world.ups.values()].filter((up) => up.server === server).length);
+      }
+      deepStrictEqual(asked, answers ? [1, 1, 1, 1, 1, 1, 1, 1] : [1, 1, 1, 0, 0, 0, 0, 0]);
+      strictEqual(counted.ended[Reason.SessionMoved], answers ? 0 : 1);
+      for (let turns = 0; turns < 100 && flowsTaken() > 0; turns++) {
+        turn();
+        world.nowMs += IDLE_MS;
+      }
+      strictEqual(flowsTaken(), 0);
+    }
+  });
+
+  it("new clients where all of many servers are full do not take the whole turn", () => {
+    const servers = LOOKS_PER_TURN / DATAGRAMS_PER_CALL + 1;
+    const world = new World(new Random(1), 0, NO_WAYS);
+    const { shared, counted } = start(world, planFor(-1, 1, NO_WAYS, servers), CONNECTIONS, 1);
+    shared.serverInUse.fill(1, 0, servers + 1);
+    for (let client = 0; client < 3 * DATAGRAMS_PER_CALL; client++) {
+      world.asked.push({ client, length: 2, segment: 0, cut: false });
+    }
+    for (const left of [2, 1, 0]) {
+      turn();
+      strictEqual(world.asked.length, left * DATAGRAMS_PER_CALL);
+    }
+    strictEqual(counted.ended[Reason.LimitReached], 3 * DATAGRAMS_PER_CALL);
+  });
+
   const seeds = Number(process.env.SLUICE_SIM_SEEDS ?? 150);
   it(`by ${seeds} seeds`, () => {
     for (let seed = 1; seed <= seeds; seed++) {

@@ -28,6 +28,7 @@ import {
   queueTell,
   queueWaits,
 } from "../../src/proxy/queue.ts";
+import { Balance, openPlan } from "../../src/plan/plan.ts";
 import { Reason } from "../../src/shared/reason.ts";
 import { PER_LINE, type Shared, Verdict } from "../../src/shared/servers.ts";
 import { ExFlag, ExState, SlotState } from "../../src/shared/tables.ts";
@@ -261,6 +262,49 @@ describe("queueLook", () => {
     shared.serverInUse[A1] = 0;
     queueLook(A);
     deepStrictEqual(served(all), [all[1]]);
+  });
+});
+
+describe("a look in vain", () => {
+  // Of two servers by turn, and of two that are drawn.
+  for (const rule of [Balance.RoundRobin, Balance.RandomTwo, Balance.LeastConnections]) {
+    const ruled = openPlan(PLAN.memory.slice(0));
+    ruled.upstreamBalance[A] = rule;
+
+    it(`moves nothing by which turns go, by rule ${rule}`, () => {
+      ({ kernel, shared } = openReactor({ slots: ROWS, exchanges: ROWS, rooms: OTHER_ROOMS }, ruled));
+      shared.serverInUse.fill(PLACES);
+      const all = [A, A, A].map(join), before = shared.upstreamCursor[A];
+      for (let looks = 0; looks < 7; looks++) queueLook(A);
+      strictEqual(shared.upstreamCursor[A], before);
+      shared.serverInUse[A1]--;
+      shared.serverInUse[A2]--;
+      queueLook(A);
+      deepStrictEqual(served(all), all.slice(0, 2));
+      strictEqual(shared.upstreamCursor[A], before + 2, "once for each place");
+    });
+
+    it(`never hides a place, wherever the turn stands, by rule ${rule}`, () => {
+      for (const [free, cursor] of [A1, A2].flatMap((server) => [0, 1, 2, 3].map((at) => [server, at]))) {
+        ({ kernel, shared } = openReactor({ slots: ROWS, exchanges: ROWS, rooms: OTHER_ROOMS }, ruled));
+        shared.serverInUse.fill(PLACES);
+        shared.upstreamCursor[A] = cursor;
+        const all = [A, A].map(join);
+        shared.serverInUse[free]--;
+        queueLook(A);
+        deepStrictEqual(served(all), [all[0]], `server ${free}, turn ${cursor}`);
+        strictEqual(exServer[all[0]], free);
+      }
+    });
+  }
+
+  it("leaves whose turn it is to be handed a place as it is", () => {
+    waitElsewhere(3, A);
+    const all = [A, A].map(join);
+    shared.serverInUse[A1] = PLACES + 1; // nobody can be given it
+    deepStrictEqual([handed(A, A1, all).length, handed(A, A1, all).length], [0, 0]);
+    shared.serverInUse[A1] = PLACES;
+    deepStrictEqual(handed(A, A1, all), [all[0]]);
   });
 });
 

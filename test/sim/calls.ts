@@ -32,6 +32,7 @@ import {
   ENOMEM,
   ENOSPC,
   ENOTCONN,
+  EOPNOTSUPP,
   EPROTO,
   errnoName,
 } from "../../src/sys/errno.ts";
@@ -42,6 +43,8 @@ import {
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
   type Provider,
+  QUEUE_MOST,
+  QUEUE_WAITING,
   SOCKET_STORE_SYMBOLS,
   type SymbolName,
   TLS_STORE_SYMBOLS,
@@ -389,6 +392,12 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       checkArena(off, ADDRESS_BYTES);
       arena.set(kernel.listener(index).address, off);
       return 0;
+    },
+    listener_queue(index, which) {
+      kernel.check(which === QUEUE_WAITING || which === QUEUE_MOST, "no such fact of a queue");
+      const { address, backlog, queue } = kernel.listener(index);
+      if (address[0] === 1) return -EOPNOTSUPP;
+      return which === QUEUE_WAITING ? queue.length : backlog;
     },
     listener_stop(index) {
       kernel.listener(index).stopped = true;

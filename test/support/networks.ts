@@ -24,6 +24,10 @@ const TELLS = `require("node:net").createServer((socket) => {
   socket.pipe(socket);
 }).listen(Number(process.argv[1]), "::", () => console.log("ready"));`;
 
+const TELLS_DATAGRAMS = `const socket = require("node:dgram").createSocket("udp6");
+socket.on("message", (_, { address, port }) => socket.send(address.replace("::ffff:", ""), port, address));
+socket.bind(Number(process.argv[1]), "::", () => console.log("ready"));`;
+
 export class Networks {
   readonly #name = `sluice-row-${process.pid}`;
   readonly #children: ChildProcess[] = [];
@@ -71,6 +75,17 @@ export class Networks {
   /** A server in the server's network, on all its addresses. */
   async serve(port: number): Promise<void> {
     const [program, ...words] = [...this.inside("server"), process.execPath, "-e", TELLS, String(port)];
+    const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#children.push(child);
+    await within("a server in its network", new Promise((resolve) => child.stdout.once("data", resolve)));
+  }
+
+  /** The same of datagrams: each is answered with the address that it is seen by. */
+  async serveDatagrams(port: number): Promise<void> {
+    const [program, ...words] = [
+      ...this.inside("server"),
+      ...[process.execPath, "-e", TELLS_DATAGRAMS, String(port)],
+    ];
     const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
     this.#children.push(child);
     await within("a server in its network", new Promise((resolve) => child.stdout.once("data", resolve)));

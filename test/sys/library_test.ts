@@ -18,6 +18,8 @@ import {
   type Kernel,
   MachineFact,
   type Provider,
+  QUEUE_MOST,
+  QUEUE_WAITING,
   SYMBOLS,
 } from "../../src/sys/symbols.ts";
 import {
@@ -152,7 +154,12 @@ describe("the C library", () => {
     const connecting = sys.connect(1, 77, ARENA_SCRATCH, 0);
     strictEqual(connecting === 0 || connecting === -EINPROGRESS, true);
     event((what, who) => what === EventKind.Listener && who === LISTENER);
+    const queue =
+      () => [sys.listener_queue(LISTENER, QUEUE_WAITING), sys.listener_queue(LISTENER, QUEUE_MOST)];
+    deepEqual(queue(), [1, 16]);
+    strictEqual(sys.listener_queue(LISTENER, 2), -EBUG);
     const token = sys.accept(LISTENER);
+    deepEqual(queue(), [0, 16]);
     strictEqual(token > 0, true);
     strictEqual(sys.accept(LISTENER), -EAGAIN);
     strictEqual(sys.room_open(ROOM, 4, 4, 4096), 0);

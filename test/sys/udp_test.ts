@@ -13,9 +13,9 @@ import {
   DATAGRAMS_PER_CALL,
   PEER_BYTES,
 } from "../../src/base/limits.ts";
-import { EADDRINUSE, EAGAIN, EBUG, ECONNREFUSED, EMSGSIZE } from "../../src/sys/errno.ts";
+import { EADDRINUSE, EAGAIN, EBUG, ECONNREFUSED, EMSGSIZE, EOPNOTSUPP } from "../../src/sys/errno.ts";
 import { libraryPath } from "../../src/sys/library.ts";
-import { DatagramAt, EventKind, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../../src/sys/symbols.ts";
+import { DatagramAt, EventKind, QUEUE_WAITING, UDP_DRY, UDP_JOIN, UDP_SHARE } from "../../src/sys/symbols.ts";
 import { arenaBytes, arenaInts, enterRoom, openLibrary, sys } from "../../src/sys/sys.ts";
 
 const ROOM = 1;
@@ -105,15 +105,17 @@ describe("datagrams of the C library", () => {
       ["out of the arena", sys.udp_recv(LISTENER, ARENA_BYTES - 4, 1)],
       ["no multiple of 4", sys.udp_recv(LISTENER, BATCH - 2, 1)],
       ["no socket", sys.udp_send(SLOT, BATCH, 0, 1)],
-      ["slot 0", sys.udp_connect(0, 1, ARENA_SCRATCH, -1, ARENA_SCRATCH)],
+      ["slot 0", sys.udp_connect(0, 1, ARENA_SCRATCH, -1, ARENA_SCRATCH, 0)],
+      ["no settings", sys.udp_connect(SLOT, 1, ARENA_SCRATCH, -1, ARENA_SCRATCH, 77)],
       ["connections", sys.accept(LISTENER)],
     ];
     for (const [what, result] of cases) strictEqual(result, -EBUG, what);
+    strictEqual(sys.listener_queue(LISTENER, QUEUE_WAITING), -EOPNOTSUPP);
   });
 
   it("what is sent arrives with its borders, tells who sent it, and goes back", () => {
     loopback(port);
-    strictEqual(sys.udp_connect(SLOT, 5, ARENA_SCRATCH, -1, ARENA_SCRATCH), 0);
+    strictEqual(sys.udp_connect(SLOT, 5, ARENA_SCRATCH, -1, ARENA_SCRATCH, 0), 0);
     const sizes = [1_200, 1_200, 1_200, 700, 0, 1_200, 9_000, 65_507];
     sizes.forEach((bytes, record) => place(record, bytes));
     for (let sent = 0; sent < sizes.length;) {
@@ -165,7 +167,7 @@ describe("datagrams of the C library", () => {
     sys.listener_close(OTHER);
     loopback(closed);
     loopback(4_242, ARENA_SCRATCH + ADDRESS_BYTES);
-    strictEqual(sys.udp_connect(SLOT, 6, ARENA_SCRATCH, LISTENER, ARENA_SCRATCH + ADDRESS_BYTES), 0);
+    strictEqual(sys.udp_connect(SLOT, 6, ARENA_SCRATCH, LISTENER, ARENA_SCRATCH + ADDRESS_BYTES, 0), 0);
     sys.client(SLOT, ARENA_SCRATCH + 512);
     deepEqual([...arenaBytes.subarray(ARENA_SCRATCH + 512, ARENA_SCRATCH + 512 + PEER_BYTES)].slice(0, 8), [
       ...[4, 0, 4_242 >> 8, 4_242 & 0xff, 127, 0, 0, 1],
@@ -179,5 +181,29 @@ describe("datagrams of the C library", () => {
     polled(SLOT);
     strictEqual(sys.udp_send(SLOT, BATCH, 0, 1), -ECONNREFUSED);
     strictEqual(sys.close(SLOT, 0), 0);
+  });
+
+  it("of several that the kernel would not send as one, those that it did not send are told", () => {
+    loopback(0);
+    sys.udp_listen(OTHER, ARENA_SCRATCH, 0);
+    const closed = portOf(OTHER), record = BATCH / 4;
+    sys.listener_close(OTHER);
+    const pieces = 201, piece = 100, bytes = (pieces - 1) * piece + 7; // more than UDP_MAX_SEGMENTS
+    for (const preface of [0, 16]) {
+      loopback(closed);
+      strictEqual(sys.udp_connect(SLOT, 7, ARENA_SCRATCH, -1, ARENA_SCRATCH, 0), 0);
+      if (preface > 0) strictEqual(sys.udp_preface(SLOT, ARENA_SCRATCH, preface), 0);
+      place(0, bytes);
+      arenaInts[record + DatagramAt.Segment] = piece;
+      // Every other one is told that the one before met nobody, instead of being sent.
+      strictEqual(sys.udp_send(SLOT, BATCH, 0, 1), 1);
+      strictEqual(field(0, DatagramAt.Unsent), 100);
+      strictEqual(field(0, DatagramAt.Bytes), 100 * piece + 7);
+      place(0, bytes);
+      arenaInts[record + DatagramAt.Segment] = piece;
+      strictEqual(sys.udp_send(SLOT, BATCH, 0, 1), -ECONNREFUSED, "the first was not sent");
+      deepEqual([field(0, DatagramAt.Bytes), field(0, DatagramAt.Unsent)], [bytes, 0], "nothing is done");
+      strictEqual(sys.close(SLOT, 0), 0);
+    }
   });
 });

@@ -202,6 +202,43 @@ describe("a session", () => {
     });
   });
 
+  it("comes from where its upstream says, as checks do; explain tells it, and why it is not", async () => {
+    using server = await Datagrams.open();
+    const seen = new Set<string>();
+    server.reply = ({ bytes, from }) => {
+      seen.add(`${bytes} of ${from.address}`);
+      return [from.address];
+    };
+    const health = { send: "well?", expect: "127.0.0.9", interval: "100ms", rise: 1 };
+    const config = {
+      listeners: {
+        here: { bind: "udp://127.0.0.1:0", to: "here", udp: { responses: 1 } },
+        gone: { bind: "udp://127.0.0.1:0", to: "gone" },
+      },
+      upstreams: {
+        here: { servers: [server.address], source: "127.0.0.9", health },
+        gone: { servers: [server.address], source: "192.0.2.9", health: "off" },
+      },
+    };
+    await withConfig(config, async (sluice) => {
+      match(sluice.log("sockets").map(({ message }) => message).join(), /gone.*no such address/);
+      await sluice.until("a check", ({ upstreams }) => upstreams[0].servers[0].health === "up");
+      using client = await Datagrams.open();
+      strictEqual(await client.ask("hello", sluice.port()), "127.0.0.9");
+      deepStrictEqual([...seen].sort(), ["hello of 127.0.0.9", "well? of 127.0.0.9"]);
+      client.send("hello", sluice.port(1));
+      const [, gone] = await sluice.ended(2);
+      strictEqual(`${gone.reason} ${gone.errno}`, "no_source ENODEV");
+      const explained = (listener: number) =>
+        run(["explain", "--live", "--admin", sluice.admin, `udp://127.0.0.1:${sluice.port(listener)}`]);
+      match((await explained(0)).stdout, /\n-> 127\.0\.0\.1[^]*come from 127\.0\.0\.9\n/);
+      match(
+        (await explained(1)).stdout,
+        /the datagram is dropped \(no_source\)[^]*come from 192\.0\.2\.9, which cannot be: .* no such address/,
+      );
+    });
+  });
+
   it("whose every server refuses is begun anew for each datagram, and nothing hangs", async () => {
     const closed = [await freeUdpPort(), await freeUdpPort()].map((port) => `127.0.0.1:${port}`);
     await withSluice([...ALONE, ...QUICK, `udp://127.0.0.1:0=${closed.join()}`], async (sluice) => {

@@ -442,6 +442,40 @@ describe("where connections come from", { skip: typeof networks === "string" ? n
     });
   });
 
+  it("is so of datagrams, too", async () => {
+    await networks.serveDatagrams(7_000);
+    networks.run("middle", "ip address replace 10.79.2.9/32 dev eth2");
+    const seen = (to: string, port: number) =>
+      networks.run(
+        "client",
+        `exec 3<>/dev/udp/${to}/${port}; echo hi >&3; timeout 2 dd bs=100 count=1 status=none <&3 || true`,
+      ).trim();
+    const four = { servers: [`${SERVER}:7000`], health: "off" };
+    const six = { servers: [`[${SERVER_6}]:7000`], health: "off" };
+    const cases: [name: string, upstream: object, to: string, seen: string][] = [
+      ["plain", four, MIDDLE_OF_CLIENT, MIDDLE_OF_SERVER],
+      ["named", { ...four, source: "10.79.2.9" }, MIDDLE_OF_CLIENT, "10.79.2.9"],
+      ["device", { ...four, socket: { interface: "eth2" } }, MIDDLE_OF_CLIENT, MIDDLE_OF_SERVER],
+      ["client", { ...four, source: "client" }, MIDDLE_OF_CLIENT, CLIENT],
+      ["client6", { ...six, source: "client" }, MIDDLE_OF_CLIENT_6, CLIENT_6],
+      ["other", { ...six, source: "client" }, MIDDLE_OF_CLIENT, ""], // an IPv4 client, an IPv6 server
+      ["gone", { ...four, source: "10.79.2.77" }, MIDDLE_OF_CLIENT, ""],
+    ];
+    const config = {
+      listeners: Object.fromEntries(
+        cases.map(([name], at) => [name, { bind: `udp://:${8_000 + at}`, to: name }]),
+      ),
+      upstreams: Object.fromEntries(cases.map(([name, upstream]) => [name, upstream])),
+    };
+    await inTheMiddle(config, async (sluice) => {
+      cases.forEach(([name, , to, address], at) => strictEqual(seen(to, 8_000 + at), address, name));
+      const { totals, upstreams } = await sluice.status();
+      strictEqual(totals.ended.no_source, 2);
+      const failed = upstreams.flatMap(({ servers }) => servers).map(({ connections }) => connections.failed);
+      deepStrictEqual(failed, cases.map(() => 0), "no server is to blame");
+    });
+  });
+
   it("answers by the way that it came: a transparent listener takes what is meant for others", async () => {
     networks.run(
       "middle",

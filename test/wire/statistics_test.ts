@@ -35,6 +35,66 @@ async function visit(port: number): Promise<void> {
   strictEqual(await client.ending(), "fin");
 }
 
+describe("those who wait in the kernel to be accepted", () => {
+  it("are told while accepting is paused by a limit, with what a longer queue takes", async () => {
+    await using server = await Server.listen(echo);
+    const config = {
+      "max-connections": 2,
+      listeners: { web: { bind: "tcp://127.0.0.1:0", socket: { backlog: 3 }, to: "app" } },
+      upstreams: { app: { servers: [server.address], health: "off" } },
+    };
+    await withConfig(config, async (sluice) => {
+      const { listeners: [idle] } = await sluice.status();
+      deepStrictEqual(idle.accept_queue, { waiting: 0, max: 3 });
+      const taken = [await Peer.connect(sluice.port()), await Peer.connect(sluice.port())];
+      for (const client of taken) await client.ask("hello");
+      const late = [await Peer.connect(sluice.port()), await Peer.connect(sluice.port())];
+      const { trouble } = await sluice.until(
+        "two to wait",
+        ({ listeners }) => listeners[0].accept_queue?.waiting === 2,
+      );
+      ok(trouble.every((line) => !line.includes("to be accepted")), trouble.join());
+      late.push(await Peer.connect(sluice.port()));
+      const full = await sluice.until(
+        "a full queue",
+        ({ listeners }) => listeners[0].accept_queue?.waiting === 3,
+      );
+      match(full.trouble.join("\n"), /listener "web" .*3 connections of at most 3 wait .*socket\.backlog/);
+      const { samples } = await scraped(sluice);
+      const labels = `{bind="127.0.0.1:${sluice.port()}",listener="web"}`;
+      deepStrictEqual(
+        ["", "_max"].map((which) => samples.get(`sluice_listener_accept_queue${which}${labels}`)),
+        [3, 3],
+      );
+      const { stdout } = await run(["status", "--admin", sluice.admin]);
+      match(stdout, /^LISTENER .* WAITING /m);
+      for (const client of taken) client.end();
+      for (const client of late.slice(0, 2)) strictEqual(await client.ask("at last"), "at last");
+      for (const client of late) client.end();
+      await sluice.until(
+        "nobody to wait",
+        ({ listeners, totals }) => listeners[0].accept_queue?.waiting === 0 && totals.connections.now === 0,
+      );
+    });
+  });
+
+  it("are of all sockets that share a port; datagrams and unix sockets have no such queue", async () => {
+    const config = {
+      reactors: 2,
+      accept: "reuseport",
+      listeners: {
+        web: { bind: "tcp://127.0.0.1:0", socket: { backlog: 50 }, to: "app" },
+        dns: { bind: "udp://127.0.0.1:0", to: "app" },
+      },
+      upstreams: { app: { servers: ["127.0.0.1:1"] } },
+    };
+    await withConfig(config, async (sluice) => {
+      const { listeners } = await sluice.status();
+      deepStrictEqual(listeners.map(({ accept_queue }) => accept_queue), [{ waiting: 0, max: 100 }, null]);
+    });
+  });
+});
+
 describe("histograms", () => {
   it("have each connect and each connection, where they belong", async () => {
     await using server = await Server.listen(echo);

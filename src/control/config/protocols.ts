@@ -7,6 +7,7 @@ import { NOT_SUPPORTED, quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { ledToBy, upstreamsOf } from "./leads.ts";
 import type { Config } from "./schema.ts";
+import { upstreamSocket } from "./socket_schema.ts";
 
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
@@ -16,6 +17,8 @@ const LISTENER_SILENCES = ["tunnel-idle", "client-idle"];
 const LISTENER_TIMEOUTS_STREAM = ["write-stall", "half-closed"];
 const UPSTREAM_SILENCES = ["server-idle"];
 const UPSTREAM_TIMEOUTS_STREAM = ["connect", "write-stall", "queue"];
+/** All of it but the interface. */
+const UPSTREAM_SOCKET_STREAM = Object.keys(upstreamSocket.shape).filter((key) => key !== "interface");
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
@@ -93,7 +96,13 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, ["socket"], FOR_STREAMS),
     ...written(raw, timeouts, LISTENER_SILENCES, FOR_STREAMS, SESSIONS),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS),
-    ...written(raw, [...path, "limits"], Object.keys(BANDWIDTHS), `for udp:// it is ${NOT_SUPPORTED}`),
+    ...written(
+      raw,
+      [...path, "limits"],
+      Object.keys(BANDWIDTHS),
+      `for udp:// it is ${NOT_SUPPORTED}`,
+      "leave it out; limits.connections, connections-per-source and new-connections count sessions",
+    ),
     ...written(raw, [...path, "limits"], ["refuse"], "udp:// has nothing to end: datagrams are dropped"),
   ];
 }
@@ -160,7 +169,7 @@ function ofUpstream(
       ...balanced,
       ...forUdp,
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
-      ...written(raw, path, ["socket"], FOR_STREAMS),
+      ...written(raw, [...path, "socket"], UPSTREAM_SOCKET_STREAM, FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
       ...written(raw, [...path, "timeouts"], UPSTREAM_SILENCES, FOR_STREAMS, SESSIONS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
@@ -181,7 +190,6 @@ function ofDatagramServers(
   const isOld = told?.version === "v1";
   const old = `listener ${quoted(udp)} is for udp://, which version 1 of the PROXY protocol does not know`;
   const forOld = isOld ? [error([...path, "send-proxy"], old, "write v2")] : [];
-  const sources = written(raw, path, ["source"], FOR_STREAMS);
   const findings = servers.flatMap(({ address, base }, at) => {
     const given = [...path, "servers", at], text = serverText(raw, name, at);
     if (address.kind === "unix") {
@@ -193,7 +201,7 @@ function ofDatagramServers(
     const what = `${quoted(text)} is for ${kind}, and listener ${quoted(udp)} is for udp://`;
     return [error(given, what, `write ${addressText(address)}`)];
   });
-  findings.push(...sources, ...forOld);
+  findings.push(...forOld);
   if (told?.tls === true && isAlone) {
     const path = ["upstreams", name, "send-proxy", "tls"];
     findings.push(error(path, `only udp:// leads here, ${NO_TLS}`, "leave it out"));

@@ -181,8 +181,8 @@ export const upstreamSocket = z.strictObject({
 
 export const source = key(text((input): Reading<Source> => readSource(input)).optional(), {
   description:
-    "where connections to the servers come from: an address of this machine, or client, which is the " +
-    "client's own (transparent: needs CAP_NET_ADMIN, and routes that bring the answers back here)",
+    "where connections and datagrams to the servers come from: an address of this machine, or client, which is " +
+    "the client's own (transparent: needs CAP_NET_ADMIN, and routes that bring the answers back here)",
   placeholder: "IP|client",
   example: "10.0.0.9",
 });

@@ -79,13 +79,22 @@ function somaxconn(machine: Machine): Check {
   };
 }
 
+/** Connections that were dropped for another reason than a full accept queue: too many half-open, or no memory. */
+function droppedElsewhere(machine: Machine): number {
+  return Math.max(0, (netstat(machine, "ListenDrops") ?? 0) - (netstat(machine, "ListenOverflows") ?? 0));
+}
+
 function synQueue(machine: Machine): Check {
   const name = "half-open connections", cookies = sysctl(machine, "net.ipv4.tcp_syncookies")?.[0];
   const backlog = sysctl(machine, "net.ipv4.tcp_max_syn_backlog")?.[0];
   if (cookies === undefined || backlog === undefined) {
     return unseen(name, "net.ipv4.tcp_syncookies", "what a flood of SYNs does");
   }
-  const found = `tcp_max_syn_backlog ${grouped(backlog)}, tcp_syncookies ${cookies}`;
+  const dropped = droppedElsewhere(machine);
+  const found = `tcp_max_syn_backlog ${grouped(backlog)}, tcp_syncookies ${cookies}` +
+    (dropped > 0
+      ? `; ${counted(dropped, "connection")} dropped for want of room or memory since the machine started`
+      : "");
   if (cookies === 1) {
     return {
       name,

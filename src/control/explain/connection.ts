@@ -118,6 +118,8 @@ function toUpstream(
     timeouts,
     decision: server === NONE
       ? ended(Reason.DestinationUnavailable, view.name, noneText(balanced))
+      : view.source_flaw !== null
+      ? ended(Reason.NoSource, view.name)
       : toServer(world, balanced, by, null),
   };
 }

@@ -36,6 +36,8 @@ export function datagram(
       ? dropped(Reason.LimitReached, view.name)
       : server === NONE
       ? dropped(Reason.DestinationUnavailable, view.name, noneText(balanced))
+      : view.source_flaw !== null
+      ? dropped(Reason.NoSource, view.name)
       : toServer(world, balanced, `listeners.${shown(name)}.to`, null),
   };
 }

@@ -258,6 +258,8 @@ export interface UpstreamView extends Place {
   readonly send_proxy: string | null;
   /** Where its servers' connections come from: an address, or `client`, its own; null: whatever routes say. */
   readonly source: string | null;
+  /** Why they cannot come from there now; null: they can, or it is not known. */
+  readonly source_flaw: string | null;
   /** Requests and connections that wait for a place; of all reactors. */
   readonly waiting: number;
   readonly servers: readonly ServerView[];

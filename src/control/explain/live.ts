@@ -3,6 +3,7 @@ import { askJson, type Door } from "../admin_client.ts";
 import type { ConfigProblem } from "../config/errors.ts";
 import { monotonicMs } from "../control_room.ts";
 import type { Sight } from "../sight.ts";
+import { sourceFlaw } from "../sockets.ts";
 import { explain } from "./explain.ts";
 import type { Explanation } from "./explanation.ts";
 import { type Asked, readQuestion } from "./question.ts";
@@ -37,6 +38,7 @@ export function explainLive(
       state,
       written,
       hide,
+      sourceFlaw: (upstream) => sourceFlaw(config, upstream),
       whereIs: () => null,
     },
     question,

@@ -74,6 +74,7 @@ export async function offlineWorld(
     state: { source: "configuration", generation: null, at: null, phase: null },
     written: timeoutsWritten(raw),
     hide,
+    sourceFlaw: () => null,
     whereIs: (path) => whereIs(tell, path),
   };
 }

@@ -64,6 +64,7 @@ export function balance(
       tls: serverTlsView(world, entry.name),
       send_proxy: sendProxyText(world, entry.name),
       source: sourceOf(world, entry.name),
+      source_flaw: world.sourceFlaw(entry.name),
       waiting: Atomics.load(shared.upstreamWaiting, upstream),
       servers,
       servers_left_out: numbers.length - servers.length,

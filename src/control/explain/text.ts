@@ -196,7 +196,7 @@ function upstreamLines(upstream: UpstreamView): string[] {
     ...(upstream.source === null ? [] : [
       `  its servers see the connection come from ${
         upstream.source === "client" ? "the client's own address" : upstream.source
-      }`,
+      }${upstream.source_flaw === null ? "" : `, which cannot be: ${upstream.source_flaw}`}`,
     ]),
     ...(upstream.tls === null ? [] : [serverTlsText(upstream.tls)]),
     ...servers.flatMap((

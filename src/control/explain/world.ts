@@ -29,6 +29,9 @@ export interface World {
   /** Keys of timeouts that somebody wrote, see `timeoutsWritten`. */
   readonly written: ReadonlySet<string>;
   readonly hide: Hide;
+  /** Why connections to an upstream's servers cannot come from where they are to, now; null: they can, or nobody knows,
+   * since this need not be the machine that it is for. */
+  readonly sourceFlaw: (upstream: string) => string | null;
   /** Where a key was written; null where that is not known. */
   readonly whereIs: (path: Path) => string | null;
 }

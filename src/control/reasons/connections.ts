@@ -232,7 +232,7 @@ export const CONNECTION_HELP = {
   },
   [Reason.NoSource]: {
     means:
-      "Connections to this server are to come from an address or through an interface that this machine does " +
+      "Connections or datagrams to this server are to come from an address or through an interface that this machine does " +
       "not have now, or from the client's own address, which is of another family than the server's.",
     causes: [
       "`source` or `socket.interface` names what is not there (any more): `ip addr` shows what is",

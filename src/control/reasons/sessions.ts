@@ -42,9 +42,14 @@ export const SESSION_HELP = {
   },
   [Reason.SessionMoved]: {
     means:
-      "The health check says that the session's server is down, and others are up. UDP tells nobody that a host " +
-      "is gone: so the client's next datagram ended the session, and began another one with another server.",
-    causes: ["what the health check of the server tells; the log says why it is down"],
+      "The health check says that the session's server is down, and others are up; or the server is no longer one " +
+      "of its upstream's, since its name has other addresses now, and has not answered for the session's idle time. " +
+      "UDP tells nobody that a host is gone: so the client's next datagram ended the session, and began another one " +
+      "with another server.",
+    causes: [
+      "what the health check of the server tells; the log says why it is down",
+      "the name of the server has other addresses now; the log says which",
+    ],
     look: ["`->`: the server; the lines of `health` in the log about it"],
     change: ["nothing, if the server is down; else its `upstreams.NAME.health`"],
   },

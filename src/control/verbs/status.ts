@@ -26,6 +26,19 @@ const LISTENERS: readonly Column<ListenerStatus>[] = [
   { title: "DOWN", of: ({ bytes }) => bytesText(bytes.down), right: true },
 ];
 
+/** Worth a place only while somebody waits. */
+const WAITING: Column<ListenerStatus> = {
+  title: "WAITING",
+  of: ({ accept_queue }) => accept_queue === null ? "-" : countText(accept_queue.waiting),
+  right: true,
+};
+
+function listenerColumns(listeners: readonly ListenerStatus[]): readonly Column<ListenerStatus>[] {
+  if (!listeners.some(({ accept_queue }) => (accept_queue?.waiting ?? 0) > 0)) return LISTENERS;
+  const at = LISTENERS.findIndex(({ title }) => title === "TOTAL");
+  return LISTENERS.toSpliced(at, 0, WAITING);
+}
+
 const REACTORS: readonly Column<ReactorStatus>[] = [
   { title: "REACTOR", of: ({ room, role }) => role === "health" ? `${room} (health)` : String(room) },
   { title: "NOW", of: ({ connections }) => countText(connections.now), right: true },
@@ -57,7 +70,7 @@ export function statusText(status: Status): string {
   return [
     ...head(status),
     "",
-    ...some(LISTENERS, listeners, LISTENERS_SHOWN_MAX, "sluice status --format json"),
+    ...some(listenerColumns(listeners), listeners, LISTENERS_SHOWN_MAX, "sluice status --format json"),
     "",
     ...serverLines(status),
     "",

@@ -63,6 +63,22 @@ test("half-open connections: cookies or none", () => {
   }
 });
 
+test("half-open connections: those that were dropped, without those that an accept queue dropped", () => {
+  const cases: [overflows: number, drops: number, found: RegExp][] = [
+    [5, 5, /tcp_syncookies 1$/],
+    [5, 12, /; 7 connections dropped for want of room or memory since the machine started$/],
+    [0, 1, /; 1 connection dropped/],
+  ];
+  for (const [overflows, drops, found] of cases) {
+    const netstat = `TcpExt: A ListenOverflows ListenDrops\nTcpExt: 1 ${overflows} ${drops}`;
+    const check = look("half-open connections", {
+      "/proc/sys/net/ipv4/tcp_syncookies": "1",
+      "/proc/net/netstat": netstat,
+    });
+    match(check.found, found);
+  }
+});
+
 test("ports: the upstream with the fewest addresses against the connections there may be", () => {
   const file = (extra: string) =>
     `${extra}listeners: { a: { bind: "tcp://:9", to: one }, b: { bind: "tcp://:8", to: two } }

@@ -1,0 +1,95 @@
+// The end of a flow, and what leads to it: silence, a server that is not there, a flow that is wanted for another
+// client. Whatever came before, there is one way out: flowEnd gives back all that the flow had.
+import { AVOID_MS, NONE } from "../base/limits.ts";
+import {
+  flowDownDatagrams,
+  flowFlags,
+  flowListener,
+  flowOldest,
+  flowRemove,
+  flowResponses,
+  flowServer,
+  flowSource,
+  flowStartMs,
+  flowUpstream,
+} from "../net/flows.ts";
+import { slotsEnd, slotState } from "../net/slots.ts";
+import { tickAt } from "../net/timers.ts";
+import { Balance } from "../plan/plan.ts";
+import { latencySample } from "../policy/latency.ts";
+import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
+import { Reason } from "../shared/reason.ts";
+import { sourceGive } from "../shared/sources.ts";
+import { FlowFlag, SlotState } from "../shared/tables.ts";
+import { clockMs } from "../sys/sys.ts";
+import { closeSlot } from "./close.ts";
+import { countEnded, plan, shared, sources, stats } from "./context.ts";
+import { recordFlow } from "./flow_record.ts";
+import { reasonOf } from "./flow_server.ts";
+import { givePlaceBack } from "./places.ts";
+import { queueHand, queueWake } from "./queue.ts";
+
+/** Nothing came or went for the flow's idle time. */
+export function flowTimeout(slot: number): void {
+  const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
+  if (!isAnswered) {
+    stats.serverFailed[flowServer[slot]]++;
+    flowSample(slot, clockMs() - flowStartMs[slot]);
+  }
+  flowEnd(slot, isAnswered ? Reason.SessionIdle : Reason.SessionUnanswered, 0);
+}
+
+/** A sample of how fast the flow's server is, where that is looked at: its first answer, or that there was none. */
+export function flowSample(slot: number, tookMs: number): void {
+  if (plan.upstreamBalance[flowUpstream[slot]] !== Balance.PeakEwma) return;
+  latencySample(shared, flowServer[slot], tookMs, clockMs());
+}
+
+/** The flow's datagrams meet nobody: its server is passed over for a while. */
+export function flowFail(slot: number, errno: number): void {
+  const server = flowServer[slot], reason = reasonOf(errno);
+  if (reason !== Reason.NoSource) { // else it is our own lack: the interface is gone
+    stats.serverFailed[server]++;
+    shared.serverAvoided[server] = tickAt(clockMs() + AVOID_MS);
+  }
+  flowEnd(slot, reason, errno);
+}
+
+export function flowBug(slot: number): void {
+  flowEnd(slot, Reason.Bug, 0);
+}
+
+/** The end of a flow, whatever came before: accounts, its slot marked, its record. */
+export function flowEnd(slot: number, reason: Reason, errno: number): void {
+  const server = flowServer[slot];
+  flowRemove(slot);
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
+  closeSlot(slot, false);
+  stats.listenerCurrent[flowListener[slot]]--;
+  stats.serverCurrent[server]--;
+  if (flowFlags[slot] & FlowFlag.Placed && !queueHand(flowUpstream[slot], server)) {
+    givePlaceBack(flowUpstream[slot], server);
+    queueWake(flowUpstream[slot]);
+  }
+  countEnded(flowListener[slot], reason);
+  const lifeMs = clockMs() - flowStartMs[slot];
+  stats.listenerLives[flowListener[slot] * LIFE_BUCKETS + lifeBucket(lifeMs)]++;
+  stats.listenerLifeMs[flowListener[slot]] += lifeMs;
+  recordFlow(slot, reason, errno);
+}
+
+/** Ends every flow. */
+export function flowsEndAll(reason: Reason): void {
+  for (let slot = 1; slot < slotsEnd(); slot++) {
+    if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
+  }
+}
+
+/** Who was never answered gives way to others, the oldest first; false: there is nobody. */
+export function flowGivesWay(): boolean {
+  const oldest = flowOldest();
+  if (oldest === NONE) return false;
+  flowEnd(oldest, Reason.LimitReached, 0);
+  return true;
+}
