@@ -17,6 +17,7 @@ import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
 import { compile } from "./config/compile.ts";
 import { Identities } from "./config/parts.ts";
+import type { SocketNumbers } from "./config/compile_sockets.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
@@ -39,7 +40,7 @@ import {
   stopListeners,
 } from "./listeners.ts";
 import { Lists } from "./lists.ts";
-import { openSettings, OwnerError, settingFindings } from "./sockets.ts";
+import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
@@ -118,6 +119,8 @@ export class App {
   #sight!: Sight;
   #recent: Recent | undefined;
   #sockets: Socket[] = [];
+  /** What they and those to servers are made with. */
+  #settings!: SocketNumbers;
   #generation = 0;
   #plan: Plan | undefined;
   #phase: Phase = "starting";
@@ -344,6 +347,7 @@ export class App {
       drains: this.#drains!,
       sources: reactors.sources,
       lists: () => this.#lists.status(),
+      settingProblems: () => settingProblems(this.#config, this.#settings),
       directory: this.#directory,
       health: this.#health,
       names: this.#discovery.names,
@@ -358,16 +362,15 @@ export class App {
 
   /** What sockets are made with; what of it does not work here ends a start, or is told. */
   #openSettings(config: Config, tell: Tell): void {
-    let numbers;
     try {
-      numbers = openSettings(config);
+      this.#settings = openSettings(config);
     } catch (error) {
       if (error instanceof OwnerError) {
         throw new ListenError(`${error.message}; write one of those, or a number`);
       }
       throw error;
     }
-    const findings = settingFindings(config, numbers);
+    const findings = settingFindings(config, this.#settings);
     const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
     const errors = lines("error");
     if (errors.length > 0) throw new StartError(errors, 1);

@@ -2,6 +2,7 @@
 // has only the numbers.
 import { Verdict } from "../shared/servers.ts";
 import type { HealthCheck } from "./config/health_schema.ts";
+import { noneLeft } from "./none_left.ts";
 
 export interface ListenerEntry {
   readonly number: number;
@@ -107,11 +108,13 @@ export function unready({ phase, directory, shared }: Readiness): string[] {
     const listener = listeners.get(number);
     for (const upstream of listener?.upstreams ?? []) {
       const servers = serversOf.get(upstream) ?? [];
-      const takes = (server: number) =>
-        shared.serverVerdict[server] !== Verdict.Down && shared.serverDrained[server] === 0 &&
-        directory.servers.get(server)?.weight !== 0;
-      if (servers.some(takes)) continue;
-      const why = servers.length === 0 ? "has no server" : `has no server that is up (of ${servers.length})`;
+      const standing = servers.map((server) => ({
+        isDown: shared.serverVerdict[server] === Verdict.Down,
+        isDrained: shared.serverDrained[server] !== 0,
+        weight: directory.servers.get(server)?.weight ?? 1,
+      }));
+      if (standing.some(({ isDown, isDrained, weight }) => !isDown && !isDrained && weight > 0)) continue;
+      const why = servers.length === 0 ? "has no server" : `takes nothing: ${noneLeft(standing)}`;
       reasons.push(`listener "${listener?.name}": upstream "${upstream}" ${why}`);
     }
   }

@@ -35,14 +35,14 @@ export class FailureSampler {
       "connection",
       `${from} of listener "${listener}": ${name}${more}: ${text}${where}`,
       {
-        client,
-        listener,
-        upstream,
-        server,
+        client: known(client),
+        listener: known(listener),
+        upstream: known(upstream),
+        server: known(server),
         reason: name,
         type,
         errno: errno === 0 ? null : errnoName(errno),
-        detail: detail === "" ? null : detail,
+        detail: known(detail),
         tried,
         up_bytes: record.upBytes,
         down_bytes: record.downBytes,
@@ -65,4 +65,9 @@ export class FailureSampler {
     });
     this.#seen.fill(0);
   }
+}
+
+/** What there is none of is null, as in the access log and in the admin API's answers. */
+function known(text: string): string | null {
+  return text === "" ? null : text;
 }

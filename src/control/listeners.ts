@@ -49,6 +49,7 @@ export function openListeners(
       const how = {
         number: numbers.listeners.get(name) ?? NONE,
         backlog: listener.socket.backlog ?? BACKLOG,
+        mptcp: listener.socket.mptcp === true,
       };
       for (const bind of listener.bind) {
         const addresses = resolve(bind.address);
@@ -116,7 +117,11 @@ export interface AddressFlaw {
  * the running Sluice. */
 export function addressFlaw(
   address: LiteralAddress,
-  { number = NONE, datagrams = false }: { readonly number?: number; readonly datagrams?: boolean } = {},
+  { number = NONE, datagrams = false, mptcp = false }: {
+    readonly number?: number;
+    readonly datagrams?: boolean;
+    readonly mptcp?: boolean;
+  } = {},
 ): AddressFlaw | undefined {
   if (address.kind === "unix") return pathFlaw(address.path);
   const flaw = (text: string) => {
@@ -135,7 +140,7 @@ export function addressFlaw(
     ? sys.udp_listen(LISTENERS_MAX - 1, ARENA_SCRATCH, UDP_DRY)
     : sys.listen(LISTENERS_MAX - 1, ARENA_SCRATCH, LISTEN_DRY, BACKLOG, number);
   if (result === 0) return undefined;
-  const setting = number === NONE || datagrams ? undefined : settingFlaw(-result);
+  const setting = number === NONE || datagrams ? undefined : settingFlaw(-result, mptcp);
   if (setting !== undefined) return { ...setting, inUse: false };
   if (result !== -EADDRINUSE) return flaw(listenProblem(-result, address, datagrams));
   return {
@@ -181,9 +186,10 @@ function openCopies(
   bind: string,
   address: LiteralAddress,
   copies: number,
-  { number, backlog, datagrams }: {
+  { number, backlog, datagrams, mptcp }: {
     readonly number: number;
     readonly backlog: number;
+    readonly mptcp: boolean;
     readonly datagrams: boolean;
   },
 ): void {
@@ -198,7 +204,7 @@ function openCopies(
       ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
       : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
     if (result < 0) {
-      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result);
+      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result, mptcp);
       const why = flaw === undefined
         ? listenProblem(-result, address, datagrams)
         : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;

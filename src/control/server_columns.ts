@@ -6,6 +6,9 @@ export const SERVERS_SHOWN_MAX = 10_000;
 /** What the checks say of a server. */
 export const HEALTH = ["up", "down", "unchecked"] as const;
 
+/** What keeps new connections from a server, whatever its health. */
+export const STATES = ["drained", "avoided", "slow-start", "full"] as const;
+
 /** What servers can be sorted by, and whether the largest comes first unless it is said. */
 export const SERVER_COLUMNS: Readonly<Record<string, boolean>> = {
   upstream: false,
@@ -21,4 +24,11 @@ export const SERVER_COLUMNS: Readonly<Record<string, boolean>> = {
   bytes: true,
 };
 
-export const SERVER_PARAMETERS: readonly string[] = ["upstream", "server", "health", "sort", "limit"];
+export const SERVER_PARAMETERS: readonly string[] = [
+  "upstream",
+  "server",
+  "health",
+  "state",
+  "sort",
+  "limit",
+];

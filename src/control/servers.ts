@@ -4,7 +4,7 @@ import { type ConfigProblem, taken } from "./config/errors.ts";
 import { type Range, readCount } from "./config/units.ts";
 import type { Directory } from "./directory.ts";
 import { type Given, type NameOf, noSuch, Parameters, readWord } from "./parameters.ts";
-import { HEALTH, SERVER_COLUMNS, SERVER_PARAMETERS, SERVERS_SHOWN_MAX } from "./server_columns.ts";
+import { HEALTH, SERVER_COLUMNS, SERVER_PARAMETERS, SERVERS_SHOWN_MAX, STATES } from "./server_columns.ts";
 import type { Sight } from "./sight.ts";
 import { entries, serverOf } from "./status.ts";
 import type { ServerStatus } from "./status_view.ts";
@@ -16,6 +16,7 @@ export interface ServersQuery {
   readonly upstreams: readonly string[];
   readonly servers: readonly string[];
   readonly health: readonly string[];
+  readonly states: readonly string[];
   /** Undefined: as configured. */
   readonly sort: readonly [column: string, descending: boolean] | undefined;
   readonly limit: number;
@@ -47,6 +48,7 @@ export function readServersQuery(
     upstreams: parameters.all("upstream", known("upstream", () => upstreamNames(directory!))),
     servers: parameters.all("server", known("server", () => serverNames(directory!))),
     health: parameters.all("health", (text) => readWord(text, HEALTH, "health")),
+    states: parameters.all("state", (text) => readWord(text, STATES, "state")),
     sort: parameters.sort(SERVER_COLUMNS),
     limit: parameters.one("limit", (text) => readCount(text, SHOWN)) ?? SERVERS_SHOWN_MAX,
   };
@@ -65,7 +67,7 @@ function serverNames(directory: Directory): string[] {
 }
 
 export function answerServers(sight: Sight, query: ServersQuery): ServersAnswer {
-  const { directory } = sight, { upstreams, servers, health, sort, limit } = query;
+  const { directory } = sight, { upstreams, servers, health, states, sort, limit } = query;
   const all = entries(directory.current.upstreams, directory.upstreams).flatMap(({ name, servers }) =>
     servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) => ({ name, entry }))
   );
@@ -73,7 +75,8 @@ export function answerServers(sight: Sight, query: ServersQuery): ServersAnswer 
     (upstreams.length === 0 || upstreams.includes(name)) &&
     (servers.length === 0 || servers.includes(address) || servers.includes(target))
   ).map(({ name, entry }): ServerView => ({ upstream: name, ...serverOf(sight, entry) })).filter((server) =>
-    health.length === 0 || health.includes(server.health)
+    (health.length === 0 || health.includes(server.health)) &&
+    (states.length === 0 || statesOf(server).some((state) => states.includes(state)))
   );
   if (sort !== undefined) sortServers(matched, sort);
   const shown = matched.slice(0, limit);
@@ -85,6 +88,15 @@ export function answerServers(sight: Sight, query: ServersQuery): ServersAnswer 
     truncated: shown.length < matched.length,
     servers: shown,
   };
+}
+
+function statesOf({ drained, avoided_until, slow_start, full }: ServerStatus): (typeof STATES)[number][] {
+  return [
+    ...(drained ? ["drained" as const] : []),
+    ...(avoided_until === null ? [] : ["avoided" as const]),
+    ...(slow_start === null ? [] : ["slow-start" as const]),
+    ...(full ? ["full" as const] : []),
+  ];
 }
 
 function sortServers(servers: ServerView[], [column, descending]: readonly [string, boolean]): void {

@@ -84,6 +84,8 @@ export interface Sight {
   readonly sources: Sources;
   /** The files of lists. */
   readonly lists: () => readonly ListStatus[];
+  /** Why connections to an upstream's servers cannot be made as things are now, by its name. */
+  readonly settingProblems: () => ReadonlyMap<string, string>;
   readonly directory: Directory;
   readonly health: HealthHistory;
   /** Every host name of the configuration, by name. */

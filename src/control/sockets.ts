@@ -99,8 +99,9 @@ export interface SettingFlaw {
   readonly remedy: string;
 }
 
-/** What the last `listen` or `socket_try` failed by, if that was a setting. */
-export function settingFlaw(errno: number): SettingFlaw | undefined {
+/** What the last `listen` or `socket_try` failed by, if that was a setting; `mptcp` says whether it was to be a socket
+ * of MPTCP, which lacks some that TCP has. */
+export function settingFlaw(errno: number, mptcp: boolean): SettingFlaw | undefined {
   const option: SocketOption = sys.socket_flaw();
   if (option === SocketOption.Source) {
     return {
@@ -118,6 +119,13 @@ export function settingFlaw(errno: number): SettingFlaw | undefined {
   }
   if (errno === EPERM || errno === EACCES) return { key, ...rightOf(key) };
   if (errno === ENOPROTOOPT || errno === EOPNOTSUPP) {
+    if (mptcp) {
+      return {
+        key,
+        what: "the kernel does not have it with mptcp: true",
+        remedy: `leave ${key} or mptcp out`,
+      };
+    }
     return { key, what: "the kernel does not have it for such a socket", remedy: "leave it out" };
   }
   return { key, what: `the kernel refuses it: ${errnoName(errno)}`, remedy: "leave it out" };
@@ -153,9 +161,30 @@ export function settingFindings(config: Config, { upstreams }: SocketNumbers): F
   ];
 }
 
+/** Why an upstream's servers cannot be connected to as things are now, by its name: an address or an interface may go
+ * at any time. Some system calls for each that has settings; the settings are open. */
+export function settingProblems(
+  { upstreams: configured }: Config,
+  numbers: SocketNumbers,
+): Map<string, string> {
+  const problems = new Map<string, string>();
+  for (const [name, number] of numbers.upstreams) {
+    const upstream = configured[name], { source } = upstream;
+    for (const { path, what, remedy } of triedOf(name, upstream, number)) {
+      const key = path.slice(2).join(".");
+      const values: Readonly<Record<string, string | undefined>> = {
+        source: source === "client" ? source : source?.ip,
+        "socket.interface": upstream.socket.interface,
+      };
+      problems.set(name, `${key}${values[key] === undefined ? "" : ` ${values[key]}`}: ${what}; ${remedy}`);
+    }
+  }
+  return problems;
+}
+
 function triedOf(
   name: string,
-  { servers, source }: Config["upstreams"][string],
+  { servers, source, socket }: Config["upstreams"][string],
   number: number | undefined,
 ): Finding[] {
   if (number === undefined) return [];
@@ -164,7 +193,7 @@ function triedOf(
   const families = new Set(own.length > 0 ? own : literal.length > 0 ? literal : [4 as const]);
   for (const family of families) {
     const result = sys.socket_try(number, family);
-    const flaw = result < 0 ? settingFlaw(-result) : undefined;
+    const flaw = result < 0 ? settingFlaw(-result, socket.mptcp === true) : undefined;
     if (flaw === undefined) continue;
     const from = flaw.key === undefined || flaw.key === "transparent";
     const path: Path = ["upstreams", name, ...(from ? ["source"] : ["socket", flaw.key!])];
@@ -178,10 +207,11 @@ function triedOf(
 /** Why nothing can come from where an upstream's connections and datagrams are to, now; null: it can, or is the
  * client's own. The settings are open. */
 export function sourceFlaw(config: Config, upstream: string): string | null {
-  const source = config.upstreams[upstream]?.source, number = socketNumbers(config).upstreams.get(upstream);
+  const { source, socket } = config.upstreams[upstream] ?? {};
+  const number = socketNumbers(config).upstreams.get(upstream);
   if (source === undefined || source === "client" || number === undefined) return null;
   const result = sys.socket_try(number, source.family);
-  return result < 0 ? settingFlaw(-result)?.what ?? null : null;
+  return result < 0 ? settingFlaw(-result, socket?.mptcp === true)?.what ?? null : null;
 }
 
 /** Bits of net.ipv4.tcp_fastopen. */

@@ -11,6 +11,7 @@ import type { CertificateStatus } from "./certificates/store.ts";
 import { type ListenerEntry, type ProbeEntry, type ServerEntry, unready } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import { errnoOf, resultText, statusHeard } from "./events.ts";
+import { heldBack } from "./held_back.ts";
 import { causeOf, type ProbeResult } from "./health_history.ts";
 import { refusalsOf } from "./refusals.ts";
 import { type ReactorView, type Sight, sum, sumCount } from "./sight.ts";
@@ -36,7 +37,7 @@ export function statusOf(sight: Sight): Status {
 }
 
 function toldOf(sight: Sight): Told {
-  const { directory, shared } = sight;
+  const { directory, shared } = sight, problems = sight.settingProblems();
   return {
     version: VERSION,
     pid: process.pid,
@@ -55,6 +56,7 @@ function toldOf(sight: Sight): Told {
     ) => ({
       name,
       balance: sight.published()?.config.upstreams[name]?.balance.rule ?? null,
+      problem: problems.get(name) ?? null,
       queued: Atomics.load(shared.upstreamWaiting, number),
       servers: servers.flatMap((number) => directory.servers.get(number) ?? []).map((entry) =>
         serverOf(sight, entry)
@@ -219,6 +221,7 @@ export function serverOf(sight: Sight, server: ServerEntry): ServerStatus {
   const { reactors, shared, health, directory } = sight,
     { number, address, target, probe, weight, backup } = server;
   const [share, latencyMs] = standingOf(sight, number);
+  const { avoidedUntilMs, slowStartUntilMs, isFull } = heldBack(sight, number);
   const known = probe === 0 ? undefined : health.of(probe);
   const entry = directory.probes.get(probe);
   const verdict: Verdict = shared.serverVerdict[number];
@@ -232,8 +235,11 @@ export function serverOf(sight: Sight, server: ServerEntry): ServerStatus {
     last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last, entry) },
     weight,
     slow_start: share >= 1 ? null : Math.round(share * 100) / 100,
+    slow_start_until: timeOrNull(slowStartUntilMs),
     backup,
     drained: shared.serverDrained[number] === 1,
+    avoided_until: timeOrNull(avoidedUntilMs),
+    full: isFull,
     latency_ms: latencyMs === 0 ? null : Math.round(latencyMs * 1_000) / 1_000,
     connections: {
       now: sum(reactors, "serverCurrent", number),

@@ -152,6 +152,9 @@ export interface UpstreamStatus {
   readonly name: string;
   /** How a server is chosen; null before there is a configuration. */
   readonly balance: Rule | null;
+  /** Why none of its servers can be connected to from here: an address to come from, or an interface, that this
+   * machine does not have now; null: nothing speaks against it. */
+  readonly problem: string | null;
   /** Those that wait for a place at one of its servers. */
   readonly queued: number;
   readonly servers: readonly ServerStatus[];
@@ -208,8 +211,14 @@ export interface ServerStatus {
   readonly weight: number;
   /** In slow start, what it has of its weight; null: all of it. */
   readonly slow_start: number | null;
+  /** When it has all of it. */
+  readonly slow_start_until: string | null;
   readonly backup: boolean;
   readonly drained: boolean;
+  /** Datagrams to it met nobody: until then new sessions pass it over as long as there is another; null: they do not. */
+  readonly avoided_until: string | null;
+  /** It has as many connections in use as it may have. */
+  readonly full: boolean;
   /** As peak-ewma sees it; null: nothing is known. */
   readonly latency_ms: number | null;
   readonly connections: { readonly now: number; readonly total: number; readonly failed: number };

@@ -14,6 +14,7 @@ export function troubleOf(status: Told, unready: readonly string[]): string[] {
   return [
     ...(status.phase === "draining" ? ["it is draining: no connection is taken any more"] : unready),
     ...ofReactors(status),
+    ...ofSources(status),
     ...ofServers(status),
     ...ofNames(status),
     ...ofLists(status),
@@ -33,6 +34,20 @@ function ofReactors({ reactors, totals, recent }: Told): string[] {
       ? [`${counted(deaths, "Worker")} died by a bug since the start; the log says which, please report it`]
       : []),
     ...(recent.bugs > 0 ? [`${counted(recent.bugs, "connection")} ended by a bug; please report it`] : []),
+  ];
+}
+
+/** Where connections are to come from. */
+function ofSources({ upstreams, recent }: Told): string[] {
+  const wrong = upstreams.flatMap(({ name, problem }) =>
+    problem === null ? [] : [`upstream "${name}": its servers cannot be connected to: ${problem}`]
+  );
+  const { no_source: failed = 0 } = recent.ended;
+  if (wrong.length > 0 || failed === 0) return wrong;
+  return [
+    `${counted(failed, "connection")} had no address to come from in the last ${minutes(recent.seconds)}: ` +
+    "the source or the interface was not there, or the client's address was of another family than the server's; " +
+    "sluice why no_source",
   ];
 }
 

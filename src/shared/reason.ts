@@ -129,7 +129,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "no_server",
     type: "destination_unavailable",
-    text: "no healthy server was left to try",
+    text: "there is no server to ask: each is down, drained or of weight 0",
     reset: true,
     status: 503,
   },

@@ -166,7 +166,7 @@ test("readyz says why not", async () => {
     serverVerdict[SERVERS[2]] = Verdict.Down;
     const without = await ask(admin, "/readyz");
     equal(without.status, 503);
-    equal(without.body, 'listener "web": upstream "app" has no server that is up (of 3)\n');
+    equal(without.body, 'listener "web": upstream "app" takes nothing: all 3 servers are down\n');
     serverVerdict[SERVERS[1]] = Verdict.Up;
     equal((await ask(admin, "/readyz")).status, 200);
     for (const phase of ["starting", "draining"] as const) {
@@ -202,7 +202,7 @@ test("unready looks at each upstream that a listener leads to", () => {
   shared.serverVerdict[OTHER] = Verdict.Down;
   deepEqual(unready(sight), [], "one of two is left");
   shared.serverVerdict[SPARE] = Verdict.Down;
-  deepEqual(unready(sight), ['listener "web": upstream "other, app" has no server that is up (of 2)']);
+  deepEqual(unready(sight), ['listener "web": upstream "other, app" takes nothing: all 2 servers are down']);
   lead("app");
   deepEqual(unready(sight), [], "nobody asks for the other");
   lead();

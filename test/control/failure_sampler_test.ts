@@ -116,6 +116,12 @@ describe("a connection that failed is told in one line", () => {
   });
 });
 
+it("what a failed connection has none of is null, as JSON: never empty text", async () => {
+  const [line] = await linesOf([record({ client: "", upstream: "", server: "", errno: 0 })], "json");
+  const { client, listener, upstream, server, errno, detail } = JSON.parse(line);
+  deepStrictEqual([client, listener, upstream, server, errno, detail], [null, "web", null, null, null, null]);
+});
+
 describe("within a second", () => {
   const more = (count: number, name: string): string => `and ${count} more within a second: ${name}`;
   const tail = (lines: readonly string[]): string[] =>

@@ -89,6 +89,7 @@ interface FixtureOptions {
   readonly upstream?: string;
   readonly certificates?: readonly CertificateStatus[];
   readonly acme?: AcmeStatus;
+  readonly settingProblems?: ReadonlyMap<string, string>;
   readonly acceptQueue?: AcceptQueue;
 }
 
@@ -149,6 +150,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       drains: new Drains(directory, shared),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
+      settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),
       names: new Map(),

@@ -1,8 +1,8 @@
 // Every rule of balancing for connections, through the executable: who gets what, and that explain says the same.
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
 import { withConfig } from "../support/configured.ts";
-import { type Sluice, withSluice } from "../support/executable.ts";
+import { run, type Sluice, withSluice } from "../support/executable.ts";
 import { Peer } from "../support/peer.ts";
 import { freePort, type Serve, Server } from "../support/servers.ts";
 import { until } from "../support/waiting.ts";
@@ -256,6 +256,13 @@ describe("balance: connections", () => {
       deepStrictEqual(countsOf(await visit(sluice, 110)), { a: 100, b: 10 });
       const { upstream } = await sluice.explain(`to=tcp://127.0.0.1:${sluice.port()}`);
       strictEqual(upstream!.servers[1].slow_start, 0.1);
+      const { stdout } = await run(["servers", "--admin", sluice.admin, "--state", "slow-start"]);
+      match(
+        stdout,
+        new RegExp(
+          `\n\\S+ +127\\.0\\.0\\.1:${port} +up +\\S+ +1 10% for [0-9hms]+[^\n]*\n\n2 servers, 1 of them as asked\n`,
+        ),
+      );
     });
   });
 });

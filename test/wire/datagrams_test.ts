@@ -144,6 +144,14 @@ describe("a session", () => {
         strictEqual(refused.reason, "connection_refused");
         strictEqual(refused.server, closed);
         strictEqual(refused.errno, "ECONNREFUSED");
+        const listed = async (...words: string[]) =>
+          (await run(["servers", "--admin", sluice.admin, "--state", "avoided", ...words])).stdout;
+        match(
+          await listed(),
+          new RegExp(`\n\\S+ +${closed} +unchecked +- +1 avoided for [0-9.]+s [^\n]*\n\n2 servers, 1 of`),
+        );
+        const { servers: [avoided] } = JSON.parse(await listed("--format", "json"));
+        ok(Date.parse(avoided.avoided_until) > Date.now() - 1_000, avoided.avoided_until);
         for (let turn = 0; turn < 6; turn++) { // it is passed over from now on, whoever asks
           using other = await Datagrams.open();
           strictEqual(await other.ask(`turn ${turn}`, sluice.port()), `turn ${turn}`);

@@ -41,6 +41,19 @@ describe("sluice drain", () => {
       for (const peer of held) strictEqual(await peer.ask("still"), "still");
 
       const [first] = (await sluice.status()).upstreams[0].servers;
+      const listed = await run([
+        "servers",
+        "--admin",
+        sluice.admin,
+        "--state",
+        "drained",
+        "--format",
+        "json",
+      ]);
+      deepStrictEqual(
+        JSON.parse(listed.stdout).servers.map(({ address }: { address: string }) => address),
+        [first.address],
+      );
       deepStrictEqual([first.drained, first.connections.now], [true, 1]);
       const metrics = await sluice.metrics(),
         labels = `{upstream="tcp://127.0.0.1:0",server="${one.address}"}`;

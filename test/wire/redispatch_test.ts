@@ -173,7 +173,7 @@ describe("redispatch", () => {
       strictEqual((await sluice.status()).totals.ended.no_server, 1);
       const ready = await sluice.get("/readyz");
       strictEqual(ready.status, 503);
-      match(ready.body, /has no server that is up \(of 2\)/);
+      match(ready.body, /takes nothing: all 2 servers are down/);
     });
   });
 

@@ -253,7 +253,7 @@ upstreams:
     await downs(2);
     deepStrictEqual(await answer(sluice, "/readyz"), [
       503,
-      'listener "many": upstream "two" has no server that is up (of 1)\n',
+      'listener "many": upstream "two" takes nothing: its only server is down\n',
     ]);
     sluice.signal("SIGTERM");
     strictEqual(await sluice.exit(), 0);

@@ -274,6 +274,28 @@ describe("what this machine refuses", () => {
       [],
     ],
     [
+      "what MPTCP lacks, at a listener",
+      {
+        listeners: {
+          a: { bind: "tcp://127.0.0.1:0", to: "b", socket: { mptcp: true, "user-timeout": "5s" } },
+        },
+        upstreams,
+      },
+      /listeners\.a\.socket\.user-timeout: the kernel does not have it with mptcp: true; leave user-timeout or mptcp out/,
+      1,
+      [],
+    ],
+    [
+      "what MPTCP lacks, to servers",
+      {
+        listeners: { a: { bind: "tcp://127.0.0.1:0", to: "b" } },
+        upstreams: { b: { ...upstreams.b, socket: { mptcp: true, "user-timeout": "5s" } } },
+      },
+      /upstreams\.b\.socket\.user-timeout: the kernel does not have it with mptcp: true; leave user-timeout or mptcp out/,
+      1,
+      [],
+    ],
+    [
       "a source that is not there",
       {
         listeners: { a: { bind: "tcp://127.0.0.1:0", to: "b" } },
@@ -322,6 +344,32 @@ describe("what this machine refuses", () => {
       strictEqual(start.status, 1);
     });
   }
+});
+
+it("an address to come from that is not there is trouble, with what to do, before anybody asks why", async () => {
+  const config = {
+    listeners: { a: { bind: "tcp://127.0.0.1:0", to: "b" }, c: { bind: "tcp://127.0.0.1:0", to: "d" } },
+    upstreams: {
+      b: { servers: ["127.0.0.1:1"], health: "off", source: "192.0.2.77" },
+      d: { servers: ["127.0.0.1:1"], health: "off", socket: { interface: "nowhere9" } },
+    },
+  };
+  await withConfig(config, async (sluice) => {
+    const { upstreams, trouble } = await sluice.status();
+    const problems = [
+      "source 192.0.2.77: this machine has no such address, or not of the servers' family; " +
+      "`ip addr` lists those it has",
+      "socket.interface nowhere9: this machine has no such interface; `ip link` lists those it has",
+    ];
+    deepStrictEqual(upstreams.map(({ problem }) => problem), problems);
+    deepStrictEqual(trouble, [
+      `upstream "b": its servers cannot be connected to: ${problems[0]}`,
+      `upstream "d": its servers cannot be connected to: ${problems[1]}`,
+    ]);
+    strictEqual(await knock(sluice.port()), "reset");
+    const [{ reason, errno }] = await sluice.ended(1);
+    strictEqual(`${reason} ${errno}`, "no_source ENODEV");
+  });
 });
 
 const networks = openNetworks();
@@ -379,6 +427,11 @@ describe("where connections come from", { skip: typeof networks === "string" ? n
       deepStrictEqual(said(MIDDLE_OF_CLIENT, 8_000), [MIDDLE_OF_SERVER]);
       deepStrictEqual(said(MIDDLE_OF_CLIENT, 8_001), ["10.79.2.9"]);
       await sluice.ended(2);
+      const problems = async () => (await sluice.status()).upstreams.map(({ problem }) => problem);
+      deepStrictEqual(await problems(), [null, null]);
+      networks.run("middle", "ip address del 10.79.2.9/32 dev eth2");
+      const [, gone] = await problems();
+      match(gone!, /^source 10\.79\.2\.9: this machine has no such address/, "it went while we ran");
     });
   });
 
@@ -398,6 +451,11 @@ describe("where connections come from", { skip: typeof networks === "string" ? n
       networks.run("client", `exec 3<>/dev/tcp/${MIDDLE_OF_CLIENT}/8001; cat <&3 || true`);
       const [, , other] = await sluice.ended(3);
       strictEqual(`${other.reason} ${other.errno}`, "no_source ENODEV", "an IPv4 client to an IPv6 server");
+      const { trouble } = await sluice.status();
+      match(
+        trouble.join(),
+        /^1 connection had no address to come from in the last .*; sluice why no_source$/,
+      );
     });
   });
 

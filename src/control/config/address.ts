@@ -133,8 +133,14 @@ export function readTarget(text: string): Reading<Target> {
 
 function readBareTarget(text: string): Reading<Omit<Target, keyof Options>> {
   const scheme = text.startsWith("unix:") ? undefined : schemeOf(text);
-  if (scheme === "http" || scheme === "https") return readHttpTarget(text, scheme);
   const rest = scheme === undefined ? text : text.slice(scheme.length + "://".length);
+  if (scheme === "udp" && rest.startsWith("unix:")) {
+    return refused(`datagrams to a unix socket are ${NOT_SUPPORTED}`, "write HOST:PORT");
+  }
+  if (scheme === "http" && rest.startsWith("unix:")) {
+    return refused("http:// before a unix socket", `write ${shown(rest)}`);
+  }
+  if (scheme === "http" || scheme === "https") return readHttpTarget(text, scheme);
   if (scheme !== undefined && scheme !== "tls") {
     return refused(`${quoted(text)} has a scheme that no target has`, `write ${shown(rest)}`);
   }

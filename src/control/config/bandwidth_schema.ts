@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { METER_MS_MAX } from "../../base/limits.ts";
 import { key, type KeyDoc, size, sizeDoc, text } from "./keys.ts";
-import { formatSize, type Range, type Rate, readByteRate } from "./units.ts";
+import { formatDuration, formatSize, type Range, type Rate, readByteRate } from "./units.ts";
 
 /** How fast bytes may go one way. */
 export interface Pace {
@@ -45,8 +45,13 @@ const fields = z.strictObject({
   down: rateKey("to clients"),
   up: rateKey("from clients"),
   burst: key(size(BURST_BYTES).optional(), {
-    description: "as much at once, each way, after a time without any",
+    description:
+      "as much at once, each way, after a time without any; of two rates the faster one says the least, " +
+      "the slower one the most",
     ...sizeDoc(BURST_BYTES),
+    range:
+      `what comes in ${formatDuration(BURST_MS_MIN)} to what comes in ${formatDuration(METER_MS_MAX)}, ` +
+      `${formatSize(BURST_BYTES.max)} at most`,
     defaultText: "what comes in 100ms",
     example: "1MiB",
   }),

@@ -1,7 +1,7 @@
 // From raw values, whoever gathered them, to a Config: the schema, then what holds between keys. All
 // findings come at once, each with the path of its key; the caller knows where that key was written.
 import type * as z from "zod";
-import { LISTENERS_MAX, SERVERS_PER_UPSTREAM_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
+import { LISTENERS_MAX, UPSTREAMS_MAX } from "../../base/limits.ts";
 import { type Address, addressText, isLoopback, isWildcard, readTarget, readUnixPath } from "./address.ts";
 import { certificateFindings } from "./certificate_files.ts";
 import { didYouMean, quoted, shown } from "./errors.ts";
@@ -19,8 +19,8 @@ import { type Admin, type Config, configSchema, type Key } from "./schema.ts";
 import { checkSockets } from "./socket_checks.ts";
 import { checkTls } from "./tls_checks.ts";
 import { STORAGE_OF_USER } from "./tls_schema.ts";
-import { formatDuration } from "./units.ts";
 import { sniTargets } from "./sni_schema.ts";
+import { checkUpstreams } from "./upstream_checks.ts";
 
 /** What a configuration depends on besides itself. `uid` is that of the process, 0 for root. */
 export interface Surroundings {
@@ -189,7 +189,7 @@ function crossCheck(config: Config, raw: unknown): Finding[] {
     ...checkBinds(config),
     ...checkLoops(config),
     ...checkAdmin(config),
-    ...Object.entries(config.upstreams).flatMap(([name, upstream]) => checkUpstream(name, upstream)),
+    ...checkUpstreams(config, raw),
   ];
 }
 
@@ -334,38 +334,4 @@ function checkAdmin(config: Config): Finding[] {
     remedy: "choose a longer token",
     severity: "warning",
   }];
-}
-
-function checkUpstream(name: string, upstream: Config["upstreams"][string]): Finding[] {
-  const findings: Finding[] = [];
-  const { health, servers } = upstream;
-  if (health !== "off" && health.timeout > health.interval) {
-    findings.push({
-      path: ["upstreams", name, "health", "timeout"],
-      orPath: ["upstreams", name, "health", "interval"],
-      what: `the timeout of a check, ${formatDuration(health.timeout)}, is longer than its interval, ` +
-        formatDuration(health.interval),
-      remedy: "a check that hangs delays the next; choose a shorter timeout or a longer interval",
-      severity: "warning",
-    });
-  }
-  if (servers.length > SERVERS_PER_UPSTREAM_MAX) {
-    findings.push(
-      tooMany(["upstreams", name, "servers"], servers.length, "servers", SERVERS_PER_UPSTREAM_MAX),
-    );
-  }
-  const seen = new Set<string>();
-  servers.forEach(({ address, base, tls }, at) => {
-    const text = addressText(address) + base, id = `${tls} ${text}`;
-    if (seen.has(id)) {
-      findings.push({
-        path: ["upstreams", name, "servers", at],
-        what: `${quoted(text)} is given twice and gets twice the share`,
-        remedy: "leave one of them out",
-        severity: "warning",
-      });
-    }
-    seen.add(id);
-  });
-  return findings;
 }

@@ -1,7 +1,7 @@
 // What the schema refuses, in the words of whoever wrote the file: a wrong kind, an unknown key, a word that is
 // none of those that may stand there. Each with what to write instead.
 import type * as z from "zod";
-import { NOT_SUPPORTED, quoted, shown } from "./errors.ts";
+import { editDistance, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { keyAt, keysIn, meantBy, unknownKey } from "./known_keys.ts";
 import type { Key } from "./schema.ts";
@@ -112,7 +112,10 @@ function invalidValue(
     }
   }
   const meant = meantBy(word, [...values, ...later]);
-  return [what, meant === undefined ? form : `did you mean ${quoted(meant)}?`];
+  if (meant === undefined) return [what, form];
+  const far = (value: string) => editDistance(word.toLowerCase(), value);
+  const isOneOfMany = values.some((value) => value !== meant && far(value) === far(meant)); // v3: v1, or v2?
+  return [what, isOneOfMany ? form : `did you mean ${quoted(meant)}?`];
 }
 
 function invalidType(path: Path, input: unknown, expected: string): [what: string, remedy: string] {

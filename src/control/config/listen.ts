@@ -77,7 +77,8 @@ export function readListen(text: string): Reading<Listen> {
       didYouMean(name, NAMES, ALL_FORMS),
     );
   }
-  const scheme = SCHEMES[name];
+  const scheme = SCHEMES[name], behind = text.slice(`${name}://`.length);
+  if (behind.startsWith("unix:")) return refuseScheme(name, behind);
   if (scheme.protocol === "http") return readHttpListen(text, name);
   const { authority, rest } = splitAuthority(text);
   if (rest !== "") return refused(`${quoted(rest)} after the port`, `write ${name}://${shown(authority)}`);
@@ -86,6 +87,20 @@ export function readListen(text: string): Reading<Listen> {
   }
   const address = readHostPort(authority, "listen");
   return address.ok ? taken({ text, ...scheme, address: address.value }) : address;
+}
+
+/** A unix socket says its protocol behind its path. */
+function refuseScheme(name: string, unix: string): Reading<Listen> {
+  if (name === "udp") return refuseUnixDatagrams();
+  const [path] = unix.split("?", 1);
+  return refused(`${name}:// before a unix socket`, `write ${shown(path)}?protocol=${name}`);
+}
+
+function refuseUnixDatagrams(): Reading<Listen> {
+  return refused(
+    `datagrams by a unix socket are ${NOT_SUPPORTED}`,
+    "write udp://:PORT, or for connections unix:/PATH",
+  );
 }
 
 /** What was meant by an address without a scheme: those that could be read. */
@@ -148,7 +163,7 @@ function readUnixListen(text: string): Reading<Listen> {
       return refused(`unknown option ${quoted(queries[0])}`, `write unix:${shown(path)}?protocol=tcp`);
     }
     if (protocol === "udp") {
-      return refused(`datagrams by a unix socket are ${NOT_SUPPORTED}`, UNIX_FORMS);
+      return refuseUnixDatagrams();
     }
     if (!Object.hasOwn(SCHEMES, protocol)) {
       return refused(`unknown protocol ${quoted(protocol)}`, UNIX_FORMS);

@@ -12,13 +12,17 @@ import { upstreamSocket } from "./socket_schema.ts";
 const LISTENER_HTTP = ["routes", "trust", "forwarded", "proxy-status", "error-pages"];
 const LISTENER_TIMEOUTS_HTTP = ["request-head", "body-stall", "exchange"];
 const UPSTREAM_TIMEOUTS_HTTP = ["answer"];
-const LISTENER_TIMEOUTS_STREAM = ["tunnel-idle", "client-idle", "write-stall", "half-closed"];
-const UPSTREAM_TIMEOUTS_STREAM = ["connect", "server-idle", "write-stall", "queue"];
+/** Of silence: where datagrams are, sessions have one of their own. */
+const LISTENER_SILENCES = ["tunnel-idle", "client-idle"];
+const LISTENER_TIMEOUTS_STREAM = ["write-stall", "half-closed"];
+const UPSTREAM_SILENCES = ["server-idle"];
+const UPSTREAM_TIMEOUTS_STREAM = ["connect", "write-stall", "queue"];
 /** All of it but the interface. */
 const UPSTREAM_SOCKET_STREAM = Object.keys(upstreamSocket.shape).filter((key) => key !== "interface");
 const FOR_HTTP = "only http:// has it";
 const FOR_UDP = "only udp:// has it";
 const FOR_STREAMS = "udp:// does not have it";
+const SESSIONS = "write udp: { idle: DURATION } in the listener, or --udp-idle DURATION";
 const NO_TLS = "which has no TLS";
 
 type Protocol = Config["listeners"][string]["bind"][number]["protocol"];
@@ -90,7 +94,8 @@ function ofDatagrams(path: Path, listener: Config["listeners"][string], raw: unk
     ...written(raw, path, LISTENER_HTTP, FOR_HTTP),
     ...written(raw, timeouts, LISTENER_TIMEOUTS_HTTP, FOR_HTTP),
     ...written(raw, path, ["socket"], FOR_STREAMS),
-    ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS, "write udp: { idle: DURATION }"),
+    ...written(raw, timeouts, LISTENER_SILENCES, FOR_STREAMS, SESSIONS),
+    ...written(raw, timeouts, LISTENER_TIMEOUTS_STREAM, FOR_STREAMS),
     ...written(
       raw,
       [...path, "limits"],
@@ -166,6 +171,7 @@ function ofUpstream(
       ...written(raw, path, ["keep-alive"], FOR_HTTP),
       ...written(raw, [...path, "socket"], UPSTREAM_SOCKET_STREAM, FOR_STREAMS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_HTTP, FOR_HTTP),
+      ...written(raw, [...path, "timeouts"], UPSTREAM_SILENCES, FOR_STREAMS, SESSIONS),
       ...written(raw, [...path, "timeouts"], UPSTREAM_TIMEOUTS_STREAM, FOR_STREAMS),
     ];
   }

@@ -50,7 +50,10 @@ export function readDuration(text: string, range: Range): Reading<number> {
     return refused(`${quoted(text)} is not whole`, `write whole numbers: ${whole}`);
   }
   if (["off", "no", "none", "never"].includes(text)) {
-    return refused("it cannot be off", `write a duration up to ${formatDuration(range.max)}`);
+    return range.min === 0 ? refused(`${quoted(text)} is no duration`, "write 0s for none") : refused(
+      "it cannot be off",
+      `leave it out for its default, or write the longest, ${formatDuration(range.max)}`,
+    );
   }
   if (!/^([0-9]+[a-zA-Z]+)+$/.test(text)) {
     const meant = durationMeant(text);

@@ -3,7 +3,7 @@
 // is the quick mode.
 import { COLUMNS, GROUP_COLUMNS, GROUPINGS, ROWS_SHOWN, ROWS_SHOWN_MAX } from "../connections/columns.ts";
 import { DOINGS } from "../connections/row.ts";
-import { HEALTH, SERVER_COLUMNS, SERVERS_SHOWN_MAX } from "../server_columns.ts";
+import { HEALTH, SERVER_COLUMNS, SERVERS_SHOWN_MAX, STATES } from "../server_columns.ts";
 import { type ConfigProblem, didYouMean, quoted, shown } from "./errors.ts";
 
 /** A flag of one verb. */
@@ -237,7 +237,7 @@ export const VERBS: readonly Verb[] = [
   {
     name: "servers",
     summary: "the running Sluice's servers: health, since when and why, connections, bytes",
-    usage: ["[--upstream NAME] [--health up|down|unchecked] [--sort COLUMN[:asc|desc]]"],
+    usage: ["[--upstream NAME] [--health up|down|unchecked] [--state STATE] [--sort COLUMN[:asc|desc]]"],
     flags: [
       UPSTREAM,
       SERVER,
@@ -247,6 +247,13 @@ export const VERBS: readonly Verb[] = [
         description: "only servers of which the checks say this",
         many: true,
         values: HEALTH,
+      },
+      {
+        name: "--state",
+        placeholder: STATES.join("|"),
+        description: "only servers that get nothing new, or less than usual, for this reason",
+        many: true,
+        values: STATES,
       },
       {
         name: "--sort",
@@ -260,7 +267,11 @@ export const VERBS: readonly Verb[] = [
       },
       ...LIVE,
     ],
-    examples: ["sluice servers --health down", "sluice servers --upstream app --sort failed"],
+    examples: [
+      "sluice servers --health down",
+      "sluice servers --state drained",
+      "sluice servers --upstream app --sort failed",
+    ],
   },
   {
     name: "drain",

@@ -12,7 +12,7 @@ import type { ListenerEntry } from "../directory.ts";
 import { decide, ended, handshakeFlaw, toServer } from "./decision.ts";
 import type { Decision, Explanation } from "./explanation.ts";
 import type { ConnectionQuestion } from "./question.ts";
-import { balance } from "./servers.ts";
+import { balance, noneText } from "./servers.ts";
 import {
   CONNECT_TIMEOUTS,
   HANDSHAKE_TIMEOUTS,
@@ -117,7 +117,7 @@ function toUpstream(
     upstream: view,
     timeouts,
     decision: server === NONE
-      ? ended(Reason.DestinationUnavailable, view.name)
+      ? ended(Reason.DestinationUnavailable, view.name, noneText(balanced))
       : view.source_flaw !== null
       ? ended(Reason.NoSource, view.name)
       : toServer(world, balanced, by, null),

@@ -7,7 +7,7 @@ import { shown } from "../config/errors.ts";
 import type { ListenerEntry } from "../directory.ts";
 import { decide, toServer } from "./decision.ts";
 import type { Decision, Explanation } from "./explanation.ts";
-import { balance } from "./servers.ts";
+import { balance, noneText } from "./servers.ts";
 import { sessionTimeouts } from "./timeouts.ts";
 import type { World } from "./world.ts";
 
@@ -28,19 +28,21 @@ export function datagram(
   const balanced = balance(world, upstream, {
     isAvoided: (server) => world.shared.serverAvoided[server] > now,
   });
-  const { view } = balanced;
+  const { view, server, full } = balanced;
   return {
     upstream: view,
     timeouts,
-    decision: balanced.server === NONE
-      ? dropped(balanced.full ? Reason.LimitReached : Reason.DestinationUnavailable, view.name)
+    decision: full
+      ? dropped(Reason.LimitReached, view.name)
+      : server === NONE
+      ? dropped(Reason.DestinationUnavailable, view.name, noneText(balanced))
       : view.source_flaw !== null
       ? dropped(Reason.NoSource, view.name)
       : toServer(world, balanced, `listeners.${shown(name)}.to`, null),
   };
 }
 
-function dropped(reason: Reason, upstream: string | null) {
-  const { name, text } = REASONS[reason];
-  return decide("unavailable", `the datagram is dropped (${name}): ${text}`, { upstream, reason: name });
+function dropped(reason: Reason, upstream: string | null, why = REASONS[reason].text) {
+  const { name } = REASONS[reason];
+  return decide("unavailable", `the datagram is dropped (${name}): ${why}`, { upstream, reason: name });
 }

@@ -10,9 +10,9 @@ export function decide(kind: Decision["kind"], text: string, more: Partial<Decis
 }
 
 /** A connection is reset before any server has it. */
-export function ended(reason: Reason, upstream: string | null): Decision {
-  const { name, text } = REASONS[reason];
-  return decide("unavailable", `the connection is reset (${name}): ${text}`, { upstream, reason: name });
+export function ended(reason: Reason, upstream: string | null, why = REASONS[reason].text): Decision {
+  const { name } = REASONS[reason];
+  return decide("unavailable", `the connection is reset (${name}): ${why}`, { upstream, reason: name });
 }
 
 /** Why a handshake fails with a client that offers these protocols; undefined: it does not. */

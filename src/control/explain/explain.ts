@@ -33,6 +33,7 @@ import type {
   Explanation,
   ForwardedView,
   LineView,
+  ListenerView,
   TimeoutView,
 } from "./explanation.ts";
 import { type Begun, introduction } from "./introduction.ts";
@@ -49,7 +50,7 @@ import {
   toHttps,
 } from "./request.ts";
 import { Recorder, routeKey, routeViews } from "./routes.ts";
-import { balance } from "./servers.ts";
+import { balance, noneText } from "./servers.ts";
 import {
   ANSWER_TIMEOUTS,
   HANDSHAKE_TIMEOUTS,
@@ -92,11 +93,20 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
   }
   const { entry } = found;
   if (entry === undefined) {
+    const place = addressText(question.to), other = otherKind(world, question, isDatagram);
     const elsewhere = listenersOf(world).slice(0, ELSEWHERE_MAX).map((other) => listenerView(world, other));
     return {
       ...empty,
       elsewhere,
-      decision: decide("nobody", `nobody listens on ${addressText(question.to)}`),
+      decision: decide(
+        "nobody",
+        other === undefined
+          ? `nobody listens on ${place}`
+          : `nobody listens on ${place} by ${isDatagram ? "UDP" : "TCP"}: listener ${
+            shown(other.name)
+          } is for ` +
+            `${other.protocol}://; ask with ${other.protocol}://${place}`,
+      ),
     };
   }
   const certified = world.config.listeners[entry.name].tls?.client.mode === "require";
@@ -131,6 +141,13 @@ function answerTo(world: World, question: Question): Explanation | { problems: C
       `listener ${shown(entry.name)} speaks HTTP: it depends on each request; ${ask}`,
     ),
   };
+}
+
+/** The listener at the same address that is for streams where datagrams were asked for, or the other way round: ports of
+ * UDP are others than those of TCP. */
+function otherKind(world: World, { to, text }: Question, isDatagram: boolean): ListenerView | undefined {
+  const found = findListener(world, to, text, !isDatagram);
+  return "problems" in found || found.entry === undefined ? undefined : listenerView(world, found.entry);
 }
 
 /** What lists and limits say: of who connects, and of whom it introduces. Leaves the client in the arena. */
@@ -322,8 +339,7 @@ function toUpstream(
     return { ...known, decision: decide("queue", text, { upstream: view.name, route: name }) };
   }
   if (server === NONE) {
-    const { status, text } = REASONS[Reason.DestinationUnavailable];
-    const why = `${text}, of upstream ${called}, by ${by}`;
+    const { status } = REASONS[Reason.DestinationUnavailable], why = `${noneText(balanced)}, by ${by}`;
     const decision = refused(Reason.DestinationUnavailable, status, why, name);
     return { ...known, decision: { ...decision, kind: "unavailable", upstream: view.name } };
   }

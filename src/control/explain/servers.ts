@@ -5,10 +5,12 @@ import type { Head } from "../../proto/head.ts";
 import type { Reason } from "../../shared/reason.ts";
 import { Verdict } from "../../shared/servers.ts";
 import type { Balancing } from "../config/balance_schema.ts";
+import { shown } from "../config/errors.ts";
 import { counted } from "../config/units.ts";
 import type { ServerEntry } from "../directory.ts";
 import { resultText } from "../events.ts";
 import { causeOf } from "../health_history.ts";
+import { noneLeft } from "../none_left.ts";
 import type { ReasonHelp } from "../reasons/help.ts";
 import { TLS_HELP } from "../reasons/tls.ts";
 import type { ServerView, UpstreamView } from "./explanation.ts";
@@ -23,6 +25,8 @@ export interface Balanced {
   readonly server: number;
   /** There are servers that are not down, and none has a place. */
   readonly full: boolean;
+  /** Why there is none. */
+  readonly none: string;
 }
 
 /** Servers of one upstream that are told, and those that are named as next ones; more are counted. */
@@ -70,7 +74,17 @@ export function balance(
     },
     server: chosen === undefined ? NONE : numbers[chosen],
     full: order.length > 0 && chosen === undefined,
+    none: noneLeft(numbers.map((server) => ({
+      isDown: shared.serverVerdict[server] === Verdict.Down,
+      isDrained: shared.serverDrained[server] === 1,
+      weight: weightOf(plan, server),
+    }))),
   };
+}
+
+/** Why an upstream has nobody for what comes. */
+export function noneText({ view: { name }, none }: Balanced): string {
+  return `upstream ${shown(name)} has no server to ask: ${none}`;
 }
 
 /** Where connections to an upstream's servers come from. */

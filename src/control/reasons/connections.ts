@@ -150,13 +150,15 @@ export const CONNECTION_HELP = {
   },
   [Reason.DestinationUnavailable]: {
     means:
-      "No server could be asked: at that moment every server of the upstream was down by its checks, or " +
-      "its names stand for no address. Nothing was tried (`tried=0`).",
+      "No server could be asked: at that moment every server of the upstream was down by its checks, drained, or " +
+      "of weight 0, or its names stand for no address. Nothing was tried (`tried=0`).",
     causes: [
       "all servers fail their health check, by a fault of theirs or of the check",
+      "all are drained, by `sluice drain`, or have `weight: 0`; backups, too",
       "no name in `upstreams.NAME.servers` has resolved since the start",
     ],
     look: [
+      "`sluice servers`: who is down, who is drained, whose weight is 0; `sluice explain tcp://HOST:PORT` says it as well",
       "`/status`: each server's health, what its last check heard, what its names resolve to",
       "`sluice_server_up` and `sluice_discovery_up`",
       "`/readyz`: 503 with the listeners concerned, for who stands before Sluice",
@@ -165,6 +167,7 @@ export const CONNECTION_HELP = {
       "what the check asks and expects: `upstreams.NAME.health.http`, `upstreams.NAME.health.expect`, " +
       "`upstreams.NAME.health.host`",
       "a check that is too strict: `upstreams.NAME.health.timeout`, `upstreams.NAME.health.fall`",
+      "`sluice drain --undo ADDRESS` for a drained one; `upstreams.NAME.servers[N].weight`",
       "DNS: `sluice doctor -c FILE` asks for every name in the file",
     ],
   },
@@ -235,7 +238,11 @@ export const CONNECTION_HELP = {
       "`source` or `socket.interface` names what is not there (any more): `ip addr` shows what is",
       "`source: client` where the client came by IPv6 and the server has IPv4, or the client by a unix socket",
     ],
-    look: ["`errno=`", "`sluice check -c FILE` tries it", "`ip addr`, `ip link`"],
+    look: [
+      "`errno=`",
+      "`sluice status` tries it and tells it under Trouble, `sluice check -c FILE` before a start",
+      "`ip addr`, `ip link`",
+    ],
     change: [
       "`upstreams.NAME.source` and `upstreams.NAME.socket.interface`",
       "a listener of the servers' family (`tcp://0.0.0.0:PORT`), or servers with addresses of both",

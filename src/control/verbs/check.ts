@@ -103,8 +103,9 @@ async function machineFindings(config: Config, fds: number): Promise<Finding[]> 
   for (const { path, address, datagrams = false } of places) {
     if (!path.includes("bind") && path[0] !== "admin") continue;
     for (const literal of discovery.resolve(address)) {
-      const number = path[0] === "listeners" ? settings?.listeners.get(String(path[1])) : undefined;
-      const flaw = addressFlaw(literal, { number, datagrams });
+      const listener = path[0] === "listeners" ? String(path[1]) : "";
+      const mptcp = config.listeners[listener]?.socket.mptcp;
+      const flaw = addressFlaw(literal, { number: settings?.listeners.get(listener), datagrams, mptcp });
       if (flaw === undefined) continue;
       const place = flaw.key === undefined ? path : ["listeners", String(path[1]), "socket", flaw.key];
       warn(place, flaw.what, flaw.remedy, !flaw.inUse);

@@ -5,7 +5,7 @@ import { SERVER_PARAMETERS } from "../server_columns.ts";
 import { readServersQuery, type ServersAnswer, type ServerView } from "../servers.ts";
 import { askLive, flagOf, givenOf } from "./live.ts";
 import type { Said } from "./said.ts";
-import { bytesText, type Column, countText, sinceText, tableLines } from "./table.ts";
+import { ageText, bytesText, type Column, countText, sinceText, tableLines } from "./table.ts";
 
 export async function servers(given: VerbArguments): Promise<Said> {
   return await askLive<ServersAnswer>(given, {
@@ -24,7 +24,7 @@ export function serverColumns(nowMs: number): readonly Column<ServerView>[] {
     { title: "SERVER", of: ({ address }) => address },
     { title: "HEALTH", of: ({ health }) => health },
     { title: "SINCE", of: ({ since }) => sinceText(since, nowMs), right: true },
-    { title: "WEIGHT", of: weightText },
+    { title: "WEIGHT", of: (server) => weightText(server, nowMs) },
     { title: "NOW", of: ({ connections }) => countText(connections.now), right: true },
     { title: "TOTAL", of: ({ connections }) => countText(connections.total), right: true },
     { title: "FAILED", of: ({ connections }) => countText(connections.failed), right: true },
@@ -34,12 +34,17 @@ export function serverColumns(nowMs: number): readonly Column<ServerView>[] {
   ];
 }
 
-/** What it counts in balancing, and why not as configured. */
-function weightText({ weight, slow_start: share, backup, drained }: ServerView): string {
+/** What it counts in balancing, and why not as configured: `3 20% for 25s`, `1 backup drained`, `1 avoided for 4s`. */
+function weightText(server: ServerView, nowMs: number): string {
+  const { weight, slow_start: share, slow_start_until, backup, drained, avoided_until, full } = server;
+  const forLong = (until: string | null) =>
+    until === null ? "" : ` for ${ageText(Math.max(0, Date.parse(until) - nowMs) / 1_000)}`;
   const words = [
-    ...(share === null ? [] : [`${Math.round(share * 100)}%`]),
+    ...(share === null ? [] : [`${Math.round(share * 100)}%${forLong(slow_start_until)}`]),
     ...(backup ? ["backup"] : []),
     ...(drained ? ["drained"] : []),
+    ...(avoided_until === null ? [] : [`avoided${forLong(avoided_until)}`]),
+    ...(full ? ["full"] : []),
   ];
   return [String(weight), ...words].join(" ");
 }

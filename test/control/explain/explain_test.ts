@@ -112,9 +112,56 @@ describe("explain, by state", () => {
     const world = await worldOf();
     for (const number of world.directory.servers.keys()) world.shared.serverVerdict[number] = Verdict.Down;
     const connection = answerTo(world, [db]).decision, request = answerTo(world, [api]).decision;
-    equal(connection.text, "the connection is reset (no_server): no healthy server was left to try");
+    const none = "upstream db has no server to ask: all 3 servers are down";
+    equal(connection.text, `the connection is reset (no_server): ${none}`);
     deepEqual([connection.kind, connection.status], ["unavailable", null]);
     deepEqual([request.kind, request.status, request.reason], ["unavailable", 503, "no_server"]);
+  });
+
+  it("says of servers that are drained or of weight 0 that they are", async () => {
+    const datagrams = "\n  dns: { bind: 'udp://127.0.0.1:53', to: db }\nupstreams:";
+    const world = await worldOf(
+      CONFIG.replace("\nupstreams:", datagrams).replace("10.0.0.7:5432]", '"10.0.0.7:5432;weight=0"]'),
+    );
+    const [first, second] = ["10.0.0.5:5432", "10.0.0.6:5432"].map((address) => numberOf(world, address));
+    for (const number of [first, second]) world.shared.serverDrained[number] = 1;
+    const none = "upstream db has no server to ask: of 3 servers ",
+      drained = "2 are drained and 1 is of weight 0";
+    const textOf = (question: string) => answerTo(world, [question]).decision.text;
+    equal(textOf(db), `the connection is reset (no_server): ${none}${drained}`);
+    equal(textOf("udp://127.0.0.1:53"), `the datagram is dropped (no_server): ${none}${drained}`);
+    world.shared.serverVerdict[first] = Verdict.Down; // what is down and drained is down
+    const mixed = "1 is down, 1 is drained and 1 is of weight 0";
+    equal(textOf(db), `the connection is reset (no_server): ${none}${mixed}`);
+    for (const { number } of world.directory.servers.values()) world.shared.serverDrained[number] = 1;
+    const all = "upstream api has no server to ask: all 2 servers are drained";
+    ok(textOf(api).includes(all), textOf(api));
+  });
+
+  it("says who listens by TCP where UDP was asked for, and the other way round", async () => {
+    const world = await worldOf(
+      CONFIG.replace("\nupstreams:", "\n  dns: { bind: 'udp://:53', to: db }\nupstreams:"),
+    );
+    const cases: [question: string, want: string][] = [
+      [
+        "udp://127.0.0.1:5432",
+        "nobody listens on 127.0.0.1:5432 by UDP: listener db is for tcp://; ask with tcp://127.0.0.1:5432",
+      ],
+      [
+        "udp://127.0.0.1:8080",
+        "nobody listens on 127.0.0.1:8080 by UDP: listener web is for http://; ask with http://127.0.0.1:8080",
+      ],
+      [
+        "tcp://10.0.0.1:53",
+        "nobody listens on 10.0.0.1:53 by TCP: listener dns is for udp://; ask with udp://10.0.0.1:53",
+      ],
+      [
+        "http://127.0.0.1:53/",
+        "nobody listens on 127.0.0.1:53 by TCP: listener dns is for udp://; ask with udp://127.0.0.1:53",
+      ],
+      ["udp://127.0.0.1:54", "nobody listens on 127.0.0.1:54"],
+    ];
+    for (const [question, want] of cases) equal(answerTo(world, [question]).decision.text, want);
   });
 
   it("passes over who is full, and waits when all are", async () => {
