@@ -15,7 +15,7 @@ import {
 import { fakeProvider, type Tally } from "./calls.ts";
 import { Clock } from "./clock.ts";
 import { FakeKernel, type Weather } from "./kernel.ts";
-import { ipAddress } from "./plans.ts";
+import { ipAddress, unixAddress } from "./plans.ts";
 import { Random } from "./random.ts";
 import type { Memory } from "./run.ts";
 import { Socket } from "./socket.ts";
@@ -87,6 +87,8 @@ export function provoke(memory: Memory, tally: Tally): void {
   listen(1, ipAddress(127, 1, 8_000));
   listen(1, ipAddress(127, 1, 80));
   listen(1, ipAddress(10, 1, 8_000));
+  listen(1, unixAddress(1));
+  sys.listener_queue(1, 0);
   sys.peer_of(1, 1, ARENA_SCRATCH);
   sys.enter(1);
   arena.set(ipAddress(10, 1, 80), ARENA_SCRATCH);
