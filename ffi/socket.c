@@ -85,6 +85,7 @@ int32_t sl_socket_device(int32_t socket, uint32_t off, int32_t bytes)
 int sl_socket_make(const struct sl_socket *of, int family)
 {
     int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, fd = -1;
+    flaw = -1; /* no option is to blame for a family that is not there, or for fds that are all taken */
     if (of != NULL && HAS(of, SOCKET_MPTCP) && family != AF_UNIX)
         fd = socket(family, type, IPPROTO_MPTCP);
     if (fd == -1)

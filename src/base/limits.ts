@@ -160,6 +160,8 @@ export const BATCHES_PER_TURN = 8;
 export const FLOWS_SHARE = 0.75;
 /** Servers that are asked for a place, for new clients of one socket of datagrams, before others have their turn. */
 export const LOOKS_PER_TURN = 1 << 16;
+/** More than one batch should need; new clients beyond it are refused. */
+export const LOOKS_PER_BATCH = 4 * LOOKS_PER_TURN;
 /** A server that refused datagrams is passed over for so long, if there is another. */
 export const AVOID_MS = 10_000;
 /** Lines of the log about clients that got no session, a second; the rest are only counted. */

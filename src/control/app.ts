@@ -31,7 +31,7 @@ import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
 import {
-  acceptQueueOf,
+  acceptQueuesOf,
   closeListeners,
   datagramsLost,
   ListenError,
@@ -337,10 +337,7 @@ export class App {
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
-      acceptQueue: (listener) => {
-        const listenerOf = this.#plan?.socketListener;
-        return acceptQueueOf(this.#sockets.filter(({ socket }) => listenerOf?.[socket] === listener));
-      },
+      acceptQueues: () => acceptQueuesOf(this.#sockets, this.#plan),
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,

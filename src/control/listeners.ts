@@ -3,6 +3,7 @@
 import { accessSync, constants, lstatSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { ADDRESS_BYTES, ARENA_SCRATCH, LISTENERS_MAX, NONE } from "../base/limits.ts";
+import type { Plan } from "../plan/plan.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import {
@@ -89,19 +90,31 @@ export function datagramsLost(sockets: readonly Socket[]): number {
 export interface AcceptQueue {
   readonly waiting: number;
   readonly max: number;
+  /** How full the fullest of its queues is, 0 to 1 (the kernel takes one more): each reactor may have one. */
+  readonly fullest: number;
 }
 
-/** The queues of a listener's sockets, as one; undefined of those that have none, or of which the kernel does not tell:
- * datagrams, unix sockets, none at all. */
-export function acceptQueueOf(sockets: readonly Socket[]): AcceptQueue | undefined {
-  let waiting = 0, max = 0;
+/** The queues of each listener's sockets, as one, by the listener's number. None of those that have none, or of which
+ * the kernel does not tell: datagrams, unix sockets, none at all. */
+export function acceptQueuesOf(
+  sockets: readonly Socket[],
+  plan: Pick<Plan, "sockets" | "socketListener"> | undefined,
+): Map<number, AcceptQueue> {
+  const queues = new Map<number, AcceptQueue>();
   for (const { socket, datagrams } of sockets) {
-    const most = datagrams ? 0 : sys.listener_queue(socket, QUEUE_MOST);
-    if (most <= 0) continue;
-    waiting += Math.max(0, sys.listener_queue(socket, QUEUE_WAITING));
-    max += most;
+    const max = datagrams || plan === undefined || socket >= plan.sockets
+      ? 0
+      : sys.listener_queue(socket, QUEUE_MOST);
+    if (max <= 0) continue;
+    const listener = plan!.socketListener[socket], others = queues.get(listener);
+    const waiting = Math.max(0, sys.listener_queue(socket, QUEUE_WAITING));
+    queues.set(listener, {
+      waiting: waiting + (others?.waiting ?? 0),
+      max: max + (others?.max ?? 0),
+      fullest: Math.max(waiting / max, others?.fullest ?? 0),
+    });
   }
-  return max === 0 ? undefined : { waiting, max };
+  return queues;
 }
 
 /** Why an address could not be listened on. `inUse`: by somebody who may be gone when it matters. */

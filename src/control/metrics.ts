@@ -81,7 +81,8 @@ function ofProcess(sight: Sight): Family[] {
   ];
 }
 
-function ofListeners({ reactors, directory, published, acceptQueue }: Sight): Family[] {
+function ofListeners({ reactors, directory, published, acceptQueues }: Sight): Family[] {
+  const queues = acceptQueues();
   const opened = new Family("counter", "sluice_listener_connections_total", "Connections accepted.");
   const current = new Family("gauge", "sluice_listener_connections", "Connections open now.");
   const queue = new Family(
@@ -123,7 +124,7 @@ function ofListeners({ reactors, directory, published, acceptQueue }: Sight): Fa
     const labels = { listener: name, bind };
     opened.set(labels, sum(reactors, "listenerOpened", number));
     current.set(labels, sum(reactors, "listenerCurrent", number));
-    const waits = acceptQueue(number);
+    const waits = queues.get(number);
     if (waits !== undefined) {
       queue.set(labels, waits.waiting);
       queueMax.set(labels, waits.max);

@@ -72,8 +72,8 @@ export interface Sight {
   readonly clockMs: () => number;
   /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
   readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
-  /** Connections of a listener that the kernel has and no reactor yet; undefined where it does not tell. */
-  readonly acceptQueue: (listener: number) => AcceptQueue | undefined;
+  /** By listener, connections that the kernel has and no reactor yet; none of those of which it does not tell. */
+  readonly acceptQueues: () => ReadonlyMap<number, AcceptQueue>;
   /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
   readonly datagramsLost: () => number;
   /** Workers that died by a bug and were replaced. */

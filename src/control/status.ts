@@ -8,6 +8,7 @@ import { Count } from "../shared/stats.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
+import type { AcceptQueue } from "./listeners.ts";
 import { type ListenerEntry, type ProbeEntry, type ServerEntry, unready } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import { errnoOf, resultText, statusHeard } from "./events.ts";
@@ -38,6 +39,7 @@ export function statusOf(sight: Sight): Status {
 
 function toldOf(sight: Sight): Told {
   const { directory, shared } = sight, problems = sight.settingProblems();
+  const queues = sight.acceptQueues();
   return {
     version: VERSION,
     pid: process.pid,
@@ -49,7 +51,7 @@ function toldOf(sight: Sight): Told {
     totals: totalsOf(sight),
     reactors: sight.reactors.map((reactor) => reactorOf(sight, reactor)),
     listeners: entries(directory.current.listeners, directory.listeners).map((entry) =>
-      listenerOf(sight, entry)
+      listenerOf(sight, entry, queues.get(entry.number))
     ),
     upstreams: entries(directory.current.upstreams, directory.upstreams).map((
       { number, name, servers, names },
@@ -183,8 +185,9 @@ function reactorOf({ shared }: Sight, { room, role, stats, worker }: ReactorView
 }
 
 function listenerOf(
-  { reactors, acceptQueue }: Sight,
+  { reactors }: Sight,
   { number, name, bind, upstream }: ListenerEntry,
+  queue: AcceptQueue | undefined,
 ): ListenerStatus {
   return {
     name,
@@ -194,7 +197,7 @@ function listenerOf(
       now: sum(reactors, "listenerCurrent", number),
       total: sum(reactors, "listenerOpened", number),
     },
-    accept_queue: acceptQueue(number) ?? null,
+    accept_queue: queue ?? null,
     refused: Object.fromEntries(refusalsOf(reactors, number)),
     requests: sum(reactors, "listenerRequests", number),
     bytes: { up: sum(reactors, "listenerUpBytes", number), down: sum(reactors, "listenerDownBytes", number) },

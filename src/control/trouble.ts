@@ -118,12 +118,14 @@ function ofRoom({ totals: { connections }, recent }: Told): string[] {
 /** Whoever finds a queue full is dropped, and tries again a second later. */
 function ofQueues({ listeners }: Told): string[] {
   return listeners.flatMap(({ name, bind, accept_queue: queue }) => {
-    if (queue === null || queue.waiting < queue.max * CROWDED) return [];
+    if (queue === null || queue.fullest < CROWDED) return [];
+    const waiting = `${
+      counted(queue.waiting, "connection")
+    } of at most ${queue.max} wait in the kernel to be accepted`;
+    const where = queue.waiting < queue.max * CROWDED ? ", and one reactor's queue is full or nearly so" : "";
     return [
-      `listener "${name}" (${bind}): ${
-        counted(queue.waiting, "connection")
-      } of at most ${queue.max} wait in the ` +
-      "kernel to be accepted; whoever finds no place comes a second late. A longer queue takes a longer rush: " +
+      `listener "${name}" (${bind}): ${waiting}${where}; ` +
+      "whoever finds no place comes a second late. A longer queue takes a longer rush: " +
       "socket.backlog of the listener, and net.core.somaxconn",
     ];
   });

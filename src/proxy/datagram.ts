@@ -12,6 +12,7 @@ import {
   DATAGRAM_INTS,
   DATAGRAMS_PER_CALL,
   LISTENERS_MAX,
+  LOOKS_PER_BATCH,
   LOOKS_PER_TURN,
   NONE,
 } from "../base/limits.ts";
@@ -73,6 +74,7 @@ import {
   isNobody,
   isStranded,
   looks,
+  looksBegin,
   passedOver,
   reach,
   reachedServer,
@@ -134,8 +136,8 @@ export function datagramsFrom(socket: number): void {
   servedFlow = NONE;
   if (watched[socket] === 0) return; // an event from before it was given up
   const listener = plan.socketListener[socket], isTold = plan.listenerProxyCount[listener] !== 0;
-  const begun = looks; // where all of many servers are full, each new client is asked about at each of them
-  for (let budget = BATCHES_PER_TURN; budget > 0 && looks - begun < LOOKS_PER_TURN; budget--) {
+  looksBegin(); // where all of many servers are full, each new client is asked about at each of them
+  for (let budget = BATCHES_PER_TURN; budget > 0 && looks < LOOKS_PER_TURN; budget--) {
     const came = sys.udp_recv(socket, ARENA_ASKING, DATAGRAMS_PER_CALL);
     if (came <= 0) return;
     askedNext = 0;
@@ -300,7 +302,8 @@ function open(
   if (upstream === NONE || !isAnyUp(upstream)) { // nobody gives way for nothing
     return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);
   }
-  if (isFullOfFlows() && !flowGivesWay()) return refuse(listener, clientAt, Reason.LimitReached, 0);
+  const isFull = looks >= LOOKS_PER_BATCH || (isFullOfFlows() && !flowGivesWay());
+  if (isFull) return refuse(listener, clientAt, Reason.LimitReached, 0);
   const key = isHashed(plan, upstream) ? keyOfRecord(plan, upstream, clientAt) : 0;
   const member = pickMember(upstream, key), walk = walked;
   if (member < 0) return refuse(listener, clientAt, Reason.DestinationUnavailable, 0);

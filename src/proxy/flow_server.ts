@@ -41,8 +41,15 @@ export let reachedTried = 0;
 export let failedBy = Reason.None;
 export let failedErrno = 0;
 export let passedOver = false;
-/** How many servers were ever looked at: a turn has so many. */
+/** How many servers were looked at since `looksBegin`; one that could not be connected to costs as many as FAILED_LOOKS. */
 export let looks = 0;
+/** A socket that was made in vain is some ten calls; to be passed over is some words of memory. */
+const FAILED_LOOKS = 1 << 8;
+
+/** A socket of datagrams has its turn, with so many looks (LOOKS_PER_TURN). */
+export function looksBegin(): void {
+  looks = 0;
+}
 
 /** A socket for the slot to the member that was picked, where `begun` is its walk, or the next one that can be had; to
  * those that met nobody lately only if `anyhow`. `clientAt`: the peer record of
@@ -94,6 +101,7 @@ export function reach(
       return true;
     }
     flowGivePlace(slot, false);
+    looks += FAILED_LOOKS;
     failedBy = reasonOf(-result);
     failedErrno = -result;
     if (failedBy === Reason.OutOfResources) return false;

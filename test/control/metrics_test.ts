@@ -35,7 +35,7 @@ test("the strict reader refuses what is wrong", () => {
 });
 
 test("counters are summed over reactors, gauges too", () => {
-  const { sight, reactors } = makeFixture({ acceptQueue: { waiting: 3, max: 4_096 } });
+  const { sight, reactors } = makeFixture({ acceptQueue: { waiting: 3, max: 4_096, fullest: 3 / 4_096 } });
   const [first, second, health] = reactors;
   first.stats.listenerOpened[LISTENER] = 3;
   second.stats.listenerOpened[LISTENER] = 4;

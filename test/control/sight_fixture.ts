@@ -159,7 +159,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       presented: () => [],
       recent: () => recent.view(),
       log,
-      acceptQueue: () => options.acceptQueue,
+      acceptQueues: () => new Map(options.acceptQueue === undefined ? [] : [[LISTENER, options.acceptQueue]]),
       datagramsLost: () => 0,
       accessLog: new AccessLog({ to: { kind: "off" }, format: "text", log }),
     },

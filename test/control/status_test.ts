@@ -67,8 +67,8 @@ test("statusOf tells who waits to be accepted, and what helps before there is no
     [1, 1, /: 1 connection of at most 1 wait/],
   ];
   for (const [waiting, max, trouble] of cases) {
-    const status = statusOf(makeFixture({ acceptQueue: { waiting, max } }).sight);
-    deepEqual(status.listeners[0].accept_queue, { waiting, max });
+    const status = statusOf(makeFixture({ acceptQueue: { waiting, max, fullest: waiting / max } }).sight);
+    deepEqual(status.listeners[0].accept_queue, { waiting, max, fullest: waiting / max });
     const told = status.trouble.filter((line) => line.includes("to be accepted"));
     equal(told.length, trouble === undefined ? 0 : 1, `${waiting} of ${max}`);
     if (trouble !== undefined) match(told[0], trouble);
@@ -78,6 +78,8 @@ test("statusOf tells who waits to be accepted, and what helps before there is no
       "a column if anybody waits",
     );
   }
+  const { trouble } = statusOf(makeFixture({ acceptQueue: { waiting: 64, max: 1_024, fullest: 1 } }).sight);
+  ok(trouble.some((line) => line.includes("one reactor's queue is full")), trouble.join("\n"));
   const { listeners: [{ accept_queue }] } = statusOf(makeFixture().sight);
   equal(accept_queue, null, "the kernel does not tell");
 });

@@ -45,7 +45,7 @@ describe("those who wait in the kernel to be accepted", () => {
     };
     await withConfig(config, async (sluice) => {
       const { listeners: [idle] } = await sluice.status();
-      deepStrictEqual(idle.accept_queue, { waiting: 0, max: 3 });
+      deepStrictEqual(idle.accept_queue, { waiting: 0, max: 3, fullest: 0 });
       const taken = [await Peer.connect(sluice.port()), await Peer.connect(sluice.port())];
       for (const client of taken) await client.ask("hello");
       const late = [await Peer.connect(sluice.port()), await Peer.connect(sluice.port())];
@@ -90,7 +90,11 @@ describe("those who wait in the kernel to be accepted", () => {
     };
     await withConfig(config, async (sluice) => {
       const { listeners } = await sluice.status();
-      deepStrictEqual(listeners.map(({ accept_queue }) => accept_queue), [{ waiting: 0, max: 100 }, null]);
+      deepStrictEqual(listeners.map(({ accept_queue }) => accept_queue), [{
+        waiting: 0,
+        max: 100,
+        fullest: 0,
+      }, null]);
     });
   });
 });

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { checkKey } from "./check.ts";
 import { type ConfigProblem, didYouMean, NOT_SUPPORTED, quoted, shown } from "./errors.ts";
 import type { KeyDoc } from "./keys.ts";
+import { FILE } from "./limits_schema.ts";
 import { splitListenTargets } from "./listen.ts";
 import { type Key, KEYS } from "./schema.ts";
 import { VERBS, VERBS_LATER } from "./verbs.ts";
@@ -172,7 +173,7 @@ export function readFlag(
     error("no value", `write ${name} ${placeholder}, or ${name}=${shown(value)} if the value begins with --`);
     return false;
   }
-  const values = flag.doc.commas ? value.split(",") : [value];
+  const values = flag.doc.commas && !value.startsWith(FILE) ? value.split(",") : [value]; // a path may have commas
   if (values.length > 1 && values.includes("")) {
     error(`${quoted(value)} has a comma with nothing beside it`, "leave it out");
     return true;

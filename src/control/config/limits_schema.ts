@@ -31,7 +31,8 @@ export interface NewConnections extends Rate {
 
 export const REFUSE_WORDS = ["reset", "close"] as const;
 
-const FILE = "file:";
+/** What stands before the path of a file of addresses. */
+export const FILE = "file:";
 const CONNECTIONS: Range = { min: 1, max: 1_000_000 };
 /** A bucket counts in ticks of 5 us, of which an event takes two at least (shared/buckets.ts). */
 const NEW: Range = { min: 1, max: 100_000 };

@@ -54,9 +54,18 @@ function hasAll(denied: ListEntries, allowed: ListEntries): boolean {
   for (let at = 0; at < denied.count; at++) {
     const bits = denied.bits[at];
     const isWider = denied.family[at] === allowed.family[0] && bits <= allowed.bits[0];
-    if (isWider && keyOf(denied, at) === keyOf(allowed, 0, bits)) return true;
+    if (isWider && isSameStart(denied.ip, 4 * at, allowed.ip, bits)) return true;
   }
   return false;
+}
+
+/** Whether the first `bits` of two addresses are the same, of which one is at `at`, the other one the first. */
+function isSameStart(ip: Uint32Array, at: number, other: Uint32Array, bits: number): boolean {
+  for (let word = 0; word < 4 && bits > 32 * word; word++) {
+    const ignored = Math.max(0, 32 * (word + 1) - bits);
+    if ((ip[at + word] ^ other[word]) >>> ignored !== 0) return false;
+  }
+  return true;
 }
 
 function isDenied(known: ReadonlySet<string>, allowed: ListEntries, at: number): boolean {

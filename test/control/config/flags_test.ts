@@ -830,6 +830,12 @@ test("lists of addresses: several with commas, or by one flag each", () => {
     "a listener's own stand for the shared",
   );
 
+  deepEqual(
+    lines(["--deny", "file:/nowhere/a,b.txt", L]),
+    ['--deny: "/nowhere/a,b.txt": there is no such file; write the path of a file'],
+    "a path may have commas",
+  );
+
   const form = "is no prefix of IP addresses; write a prefix such as 10.0.0.0/8 or 2001:db8::/32, or unix";
   const bad: [value: string, want: string[]][] = [
     [`${a},`, [`"${a}," has a comma with nothing beside it; leave it out`]],
