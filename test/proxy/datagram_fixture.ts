@@ -95,6 +95,10 @@ export class World {
   nowMs = 10_000;
   /** The next poll is told of a wake. */
   wakes = false;
+  /** The address that connections to servers should come from is gone. */
+  sourceless = false;
+  /** Sockets to servers that were asked for. */
+  connects = 0;
   sent = { datagrams: 0, cut: 0 };
   /** Of servers, as far as they came to a socket that was read. */
   read = { datagrams: 0, cut: 0 };
@@ -184,6 +188,8 @@ export class World {
   #connect(slot: number, gen: number, address: number, listener: number, client: number): number {
     strictEqual(this.ups.has(slot), false);
     strictEqual(listener, SOCKET);
+    this.connects++;
+    if (this.sourceless) return -ENODEV;
     if (this.#fails()) return -this.#random.pick([EMFILE, ENOBUFS, ENODEV]);
     const server = bytes[address + 7];
     if (this.servers[server] === Server.Unreachable) return -ENETUNREACH;

@@ -3,7 +3,7 @@
 // answer may ever reach another client, no server be told of another; every source gets back what it was counted; every datagram is forwarded or counted; in the end nothing is held.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { describe, it } from "node:test";
-import { DATAGRAMS_PER_CALL, LOOKS_PER_TURN, NONE } from "../../src/base/limits.ts";
+import { CONNECTS_PER_TURN, DATAGRAMS_PER_CALL, LOOKS_PER_TURN, NONE } from "../../src/base/limits.ts";
 import { settle } from "../../src/control/settle.ts";
 import { flowsCheck, flowsTaken } from "../../src/net/flows.ts";
 import { slotGen, slotsCheck, slotsTaken, slotState } from "../../src/net/slots.ts";
@@ -201,6 +201,20 @@ describe("datagrams on a fake kernel", () => {
       strictEqual(world.asked.length, left * DATAGRAMS_PER_CALL);
     }
     strictEqual(counted.ended[Reason.LimitReached], 3 * DATAGRAMS_PER_CALL);
+  });
+
+  it("new clients whose servers cannot be connected to at all do not take the whole turn", () => {
+    const world = new World(new Random(1), 0, NO_WAYS);
+    world.sourceless = true;
+    const { counted } = start(world, planFor(-1, 1, NO_WAYS, 2 * CONNECTS_PER_TURN), CONNECTIONS, 1);
+    for (let client = 0; client < 3 * DATAGRAMS_PER_CALL; client++) {
+      world.asked.push({ client, length: 2, segment: 0, cut: false });
+    }
+    for (const turns of [1, 2, 3]) {
+      turn();
+      strictEqual(world.connects, turns * DATAGRAMS_PER_CALL * CONNECTS_PER_TURN);
+    }
+    strictEqual(counted.ended[Reason.NoSource], 3 * DATAGRAMS_PER_CALL);
   });
 
   const seeds = Number(process.env.SLUICE_SIM_SEEDS ?? 150);
