@@ -40,7 +40,7 @@ function addOfClient(
   request: Request,
   add: (...reasons: Reason[]) => void,
 ): void {
-  if (switched?.request === request && trouble !== Trouble.None) add(Reason.TunnelIdle);
+  if (switched?.request === request && trouble !== Trouble.None) add(Reason.TunnelIdle, Reason.WriteStall);
   switch (trouble) {
     case Trouble.None:
       return;
@@ -73,7 +73,7 @@ function addOfServer({ answer, raced, narrow, request }: Attempt, add: (...reaso
     case "reset":
       return add(Reason.ServerReset, Reason.AnswerCut);
     case "stall":
-      return add(Reason.AnswerTimeout, Reason.TunnelIdle);
+      return add(Reason.AnswerTimeout, Reason.TunnelIdle, Reason.ServerWriteStall);
     case "never":
       return add(Reason.AnswerTimeout);
     case "chatter":
