@@ -57,8 +57,9 @@ const START_MS = 5_000;
 const ASK_SALT = 0xa5c;
 /** Who asks waits for longer than a run does. */
 const ANSWER_MS = 500;
-/** Longer than any deadline of a run: after this long without work nothing will happen any more. */
-const QUIET_MS = 6_000;
+/** Longer than any deadline of a run, behind a head that was read at once and is paid for at the least rate there is: after
+ * this long without work nothing will happen any more. */
+const QUIET_MS = 15_000;
 /** Turns in a row without work and without sleep until it is a busy loop. */
 const RESTLESS_TURNS_MAX = 300;
 const SLEEP_MS = 1;
