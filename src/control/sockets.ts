@@ -207,11 +207,10 @@ function triedOf(
 /** Why nothing can come from where an upstream's connections and datagrams are to, now; null: it can, or is the
  * client's own. The settings are open. */
 export function sourceFlaw(config: Config, upstream: string): string | null {
-  const { source, socket } = config.upstreams[upstream] ?? {};
-  const number = socketNumbers(config).upstreams.get(upstream);
-  if (source === undefined || source === "client" || number === undefined) return null;
-  const result = sys.socket_try(number, source.family);
-  return result < 0 ? settingFlaw(-result, socket?.mptcp === true)?.what ?? null : null;
+  const configured = config.upstreams[upstream], source = configured?.source;
+  if (source === undefined || source === "client") return null;
+  const [flaw] = triedOf(upstream, configured, socketNumbers(config).upstreams.get(upstream));
+  return flaw?.what ?? null;
 }
 
 /** Bits of net.ipv4.tcp_fastopen. */

@@ -10,8 +10,8 @@ import type { Sources } from "../shared/sources.ts";
 import { listFind } from "./lists.ts";
 import { expectsProxy, mayIntroduce } from "./trust.ts";
 
-/** What a guard's lists (NONE: there are none) say of the address in a peer record: Denied, NotAllowed or None. A proxy that will tell for
- * whom it comes need not be in the allow list: `allow` is about whom it tells. */
+/** What a guard's lists (NONE: there are none) say of the address in a peer record: Denied, NotAllowed or None. A proxy
+ * that will tell for whom it comes need not be in the allow list: `allow` is about whom it tells. */
 export function listVerdict(
   guards: Guards,
   guard: number,

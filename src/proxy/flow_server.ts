@@ -41,7 +41,8 @@ export let reachedTried = 0;
 export let failedBy = Reason.None;
 export let failedErrno = 0;
 export let passedOver = false;
-/** How many servers were looked at since `looksBegin`; one that could not be connected to costs as many as FAILED_LOOKS. */
+/** How many servers were looked at since `looksBegin`; one that could not be connected to costs as many as
+ * FAILED_LOOKS. */
 export let looks = 0;
 /** A socket that was made in vain is some ten calls; to be passed over is some words of memory. */
 const FAILED_LOOKS = 1 << 8;
