@@ -26,7 +26,6 @@ import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -43,6 +42,7 @@ import { Lists } from "./lists.ts";
 import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
+import { Overrides } from "./overrides.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { monotonicMs, peerOf } from "./control_room.ts";
@@ -114,7 +114,7 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
-  #drains: Drains | undefined;
+  #overrides: Overrides | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
   #recent: Recent | undefined;
@@ -281,7 +281,13 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
-    this.#drains = new Drains(this.#directory, this.#reactors.shared);
+    this.#overrides = new Overrides({
+      directory: this.#directory,
+      shared: this.#reactors.shared,
+      log: this.#log,
+      clockMs: monotonicMs,
+      changed: () => this.#recompile(),
+    });
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
@@ -337,11 +343,12 @@ export class App {
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
+      close: (room, rows) => reactors.close(room, rows),
       acceptQueues: () => acceptQueuesOf(this.#sockets, this.#plan),
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
-      drains: this.#drains!,
+      overrides: this.#overrides!,
       sources: reactors.sources,
       lists: () => this.#lists.status(),
       settingProblems: () => settingProblems(this.#config, this.#settings),
@@ -384,19 +391,25 @@ export class App {
         patternOf: patternNumber,
         acmeThumbprint: this.#issuing?.thumbprint,
         listFiles: this.#lists.files,
+        overrides: this.#overrides,
       },
       this.#identities,
       this.#directory,
     );
     for (const warning of warnings) this.#log.warn("config", warning);
     this.#plan = plan;
-    this.#drains?.apply();
+    this.#overrides?.apply();
     return plan;
   }
 
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
     this.#accessLog?.resolve(this.#discovery.resolve);
+    this.#recompile();
+  }
+
+  /** Something that a generation is made of has changed. */
+  #recompile(): void {
     if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
     else this.#stale = true;
   }

@@ -43,6 +43,8 @@ export type Message =
   | { readonly kind: "watch"; readonly listeners: readonly number[] }
   /** Take what waits in these queues, then watch them no more; the control plane closes them. */
   | { readonly kind: "unwatch"; readonly listeners: readonly number[] }
+  /** Close these connections, where they are still there (closing.ts), and say so in the same memory. */
+  | { readonly kind: "close"; readonly rows: number; readonly closing: SharedArrayBuffer }
   /** End every connection that is left, with this Reason. */
   | { readonly kind: "end-all" }
   /** Leave the room and return. */
