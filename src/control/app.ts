@@ -287,6 +287,7 @@ export class App {
       log: this.#log,
       clockMs: monotonicMs,
       changed: () => this.#recompile(),
+      opened: () => this.#reactors!.wakeWaiting(),
     });
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });

@@ -287,7 +287,7 @@ export class Reactors {
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
     this.#events.died(room, reactor.role, error, lost);
-    this.#wakeWaiting(); // the places that it had at servers are free
+    this.wakeWaiting(); // the places that it had at servers are free
 
     this.deaths++;
     const now = performance.now();
@@ -301,7 +301,7 @@ export class Reactors {
   }
 
   /** Reactors where somebody waits for a place at a server look for one. */
-  #wakeWaiting(): void {
+  wakeWaiting(): void {
     for (const { room } of this.all) {
       if (Atomics.load(this.shared.reactorWaiting, room * PER_LINE) !== 0) sys.wake(room);
     }

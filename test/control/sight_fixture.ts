@@ -160,6 +160,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
         log,
         clockMs: () => nowMs,
         changed: () => fixture.compiled++,
+        opened: () => {},
       }),
       close: (room, rows) => Promise.resolve(fixture.close(room, rows)),
       sources: openSources(makeSources(1, 1)),
