@@ -46,7 +46,14 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
     case "servers":
       return await tell(await (await import("./control/verbs/servers.ts")).servers(given));
     case "drain":
-      return await tell(await (await import("./control/verbs/drain.ts")).drain(given));
+    case "disable":
+    case "enable":
+    case "weight":
+      return await tell(await (await import("./control/verbs/change.ts")).changeServer(verb.name, given));
+    case "close":
+      return await tell(await (await import("./control/verbs/close.ts")).close(given));
+    case "log-level":
+      return await tell(await (await import("./control/verbs/log_level.ts")).logLevel(given));
     case "why":
       return await tell((await import("./control/verbs/why.ts")).why(given));
     case "doctor":

@@ -15,12 +15,12 @@ import { Configured, type GivenConfig, lineOf, StartError } from "./configured.t
 import { toldOfTls } from "./config/compile_tls.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Drains } from "./drains.ts";
 import { HealthHistory } from "./health_history.ts";
 import { acceptQueuesOf, datagramsLost, ListenError, Listeners } from "./listeners.ts";
 import { settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
+import { Overrides } from "./overrides.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { reactorsOf, Reloading, type Reread, watchedBy } from "./reload.ts";
 import type { ReloadAnswer } from "./reload_answer.ts";
@@ -69,7 +69,7 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
-  #drains: Drains | undefined;
+  #overrides: Overrides | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
   #recent: Recent | undefined;
@@ -228,7 +228,14 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
-    this.#drains = new Drains(this.#directory, this.#reactors.shared);
+    this.#overrides = configured.overrides = new Overrides({
+      directory: this.#directory,
+      shared: this.#reactors.shared,
+      log: this.#log,
+      clockMs: monotonicMs,
+      changed: () => this.#recompile(),
+      opened: () => this.#reactors!.wakeWaiting(),
+    });
     this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
     this.#admin = await Admin.open({
       admin: config.admin,
@@ -258,8 +265,8 @@ export class App {
       isReady: () => this.#phase === "ready",
     });
     this.#phase = "ready";
-    if (this.#stale) this.#publish(); // DNS answered while we were starting
-    configured.lists.watch(() => this.#publish());
+    if (this.#stale) this.#recompile(); // DNS answered while we were starting
+    configured.lists.watch(() => this.#recompile());
     this.#restTimer = setInterval(
       () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
       BUCKET_REST_MS,
@@ -297,11 +304,12 @@ export class App {
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
+      close: (room, rows) => reactors.close(room, rows),
       acceptQueues: () => acceptQueuesOf(configured.listeners.all, configured.generations.plan),
       datagramsLost: () => datagramsLost(configured.listeners.all),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
-      drains: this.#drains!,
+      overrides: this.#overrides!,
       sources: reactors.sources,
       lists: () => configured.lists.status(),
       settingProblems: () => settingProblems(configured.config, configured.inForce.settings),
@@ -318,17 +326,15 @@ export class App {
     };
   }
 
-  /** What has changed besides the configuration holds from here on. */
-  #publish(): void {
-    const plan = this.#configured.compile();
-    this.#drains?.apply();
-    this.#reactors!.publish(plan);
-  }
-
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
     this.#accessLog?.resolve(this.#configured.discovery.resolve);
-    if (this.#phase === "ready") this.#publish();
+    this.#recompile();
+  }
+
+  /** Something that a generation is made of has changed. */
+  #recompile(): void {
+    if (this.#phase === "ready") this.#reactors!.publish(this.#configured.compile());
     else this.#stale = true;
   }
 

@@ -20,6 +20,7 @@ import { Generations } from "./generations.ts";
 import { ListenError, Listeners, type Opening, type Socket } from "./listeners.ts";
 import { Lists } from "./lists.ts";
 import type { Log } from "./log.ts";
+import type { Overrides } from "./overrides.ts";
 import { patternFindings } from "./patterns.ts";
 import { OwnerError, settingFindings, Settings } from "./sockets.ts";
 
@@ -96,6 +97,8 @@ export class Configured {
   readonly settings = new Settings();
   readonly generations: Generations;
   readonly departures = new Departures();
+  /** What an operator says of servers; set once there are reactors. */
+  overrides: Overrides | undefined;
   #inForce: InForce;
 
   /** @param config the first one, of which nothing is in force yet */
@@ -173,14 +176,17 @@ export class Configured {
   /** Compiles what is in force, as names, files and operators say now. */
   compile(): Plan {
     const { config, issuing } = this.#inForce;
-    return this.generations.compile({
+    const plan = this.generations.compile({
       config,
       sockets: this.listeners.open,
       leaving: this.departures.leaving,
       resolve: this.discovery.resolve,
       acmeThumbprint: issuing?.thumbprint,
       listFiles: this.lists.files,
+      overrides: this.overrides,
     });
+    this.overrides?.apply();
+    return plan;
   }
 
   #lookAfterNames(): void {

@@ -151,8 +151,9 @@ export class Reloading {
   }
 
   #tellLog(was: Config, is: Config): void {
-    const { level, format } = is.log;
-    if (was.log.level !== level || was.log.format !== format) this.#parts.log.configure({ level, format });
+    const { log } = this.#parts;
+    log.configured(is.log.level);
+    if (was.log.format !== is.log.format) log.form(is.log);
   }
 
   /** Closes sockets that nobody wants: who waits in their queues is taken first. Those of datagrams are read on for the

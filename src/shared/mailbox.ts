@@ -57,6 +57,8 @@ export type Message =
     readonly servers: Numbers;
     readonly routes: Numbers;
   }
+  /** Close these connections, where they are still there (closing.ts), and say so in the same memory. */
+  | { readonly kind: "close"; readonly rows: number; readonly closing: SharedArrayBuffer }
   /** End every connection that is left, with this Reason. */
   | { readonly kind: "end-all" }
   /** Leave the room and return. */

@@ -11,7 +11,7 @@ export const enum Verdict {
   Down,
 }
 
-/** By server number; the health Worker writes. */
+/** By server number; the health Worker writes, and the control plane when it was disabled and is no more. */
 const SERVERS = {
   serverVerdict: [Uint8Array, 1], // Verdict
   serverUpMs: [Float64Array, 1], // clock when it came back, or joined; 0: it was there from the start
