@@ -30,6 +30,7 @@ import {
   acceptResume,
   acceptUnwatch,
   acceptWatch,
+  acceptYield,
   newcomerSlot,
 } from "./accept.ts";
 import { unchargeLost } from "./admission.ts";
@@ -49,6 +50,7 @@ import {
 import { exchangeEnd } from "./end.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { flowBug, flowGivesWay, flowsEndAll, flowTimeout } from "./flow_end.ts";
+import { flowsAdopt, flowsHalt, flowsResume, flowsYield } from "./flow_handover.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
@@ -235,6 +237,16 @@ function obey(message: Message): void {
       acceptUnwatch(message.listeners.filter((socket) => !isOfDatagrams(socket)));
       datagramsDrain(message.listeners.filter(isOfDatagrams));
       return requestsDrain();
+    case "freeze":
+      return flowsHalt();
+    case "thaw":
+      return flowsResume();
+    case "yield":
+      acceptYield(message.listeners.filter((socket) => !isOfDatagrams(socket)));
+      flowsYield();
+      return requestsDrain();
+    case "adopt":
+      return flowsAdopt(message.flows);
     case "end-all":
       return endAll();
     case "exit":

@@ -43,6 +43,14 @@ export type Message =
   | { readonly kind: "watch"; readonly listeners: readonly number[] }
   /** Take what waits in these queues, then watch them no more; the control plane closes them. */
   | { readonly kind: "unwatch"; readonly listeners: readonly number[] }
+  /** An upgrade is under way: read no datagram and change no flow, until the next word. */
+  | { readonly kind: "freeze" }
+  /** It came to nothing: go on. */
+  | { readonly kind: "thaw" }
+  /** Another process watches these queues from here on, and has the flows: let go of both. */
+  | { readonly kind: "yield"; readonly listeners: readonly number[] }
+  /** Go on with these flows of another process (shared/handed_flows.ts), whose sockets are watched next. */
+  | { readonly kind: "adopt"; readonly flows: SharedArrayBuffer }
   /** End every connection that is left, with this Reason. */
   | { readonly kind: "end-all" }
   /** Leave the room and return. */
