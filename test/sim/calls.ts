@@ -39,6 +39,7 @@ import {
 import {
   ABI,
   DATAGRAM_SYMBOLS,
+  INHERITED_SYMBOLS,
   type Kernel,
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
@@ -132,7 +133,15 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (const name of [...LOG_SYMBOLS, ...TLS_STORE_SYMBOLS, ...DATAGRAM_SYMBOLS, ...SOCKET_STORE_SYMBOLS]) {
+  for (
+    const name of [
+      ...LOG_SYMBOLS,
+      ...TLS_STORE_SYMBOLS,
+      ...DATAGRAM_SYMBOLS,
+      ...SOCKET_STORE_SYMBOLS,
+      ...INHERITED_SYMBOLS,
+    ]
+  ) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -193,6 +202,7 @@ type Fake = Omit<
     | typeof TLS_STORE_SYMBOLS
     | typeof DATAGRAM_SYMBOLS
     | typeof SOCKET_STORE_SYMBOLS
+    | typeof INHERITED_SYMBOLS
   )[number]
 >;
 

@@ -7,6 +7,7 @@ import { ARENA_BYTES, ARENA_SCRATCH } from "../../src/base/limits.ts";
 import { EINPROGRESS } from "../../src/sys/errno.ts";
 import {
   DATAGRAM_SYMBOLS,
+  INHERITED_SYMBOLS,
   LOG_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   SYMBOLS,
@@ -31,6 +32,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...TLS_STORE_SYMBOLS,
   ...DATAGRAM_SYMBOLS,
   ...SOCKET_STORE_SYMBOLS,
+  ...INHERITED_SYMBOLS,
 ]);
 
 /** Nothing goes wrong. */
