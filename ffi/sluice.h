@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define SL_ABI 6            /* raised with every change of a function's meaning */
+#define SL_ABI 7            /* raised with every change of a function's meaning */
 #define SL_EBUG 4095        /* "your call broke its contract": above every errno of Linux */
 #define SL_ROOMS_MAX 80     /* control plane, 64 reactors, health, helpers */
 #define SL_LISTENERS_MAX 4096
@@ -69,6 +69,7 @@ SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, 
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
 SL_API int32_t sl_listener_queue(int32_t listener, int32_t which);
 SL_API int32_t sl_listener_stop(int32_t listener);
+SL_API int32_t sl_listener_path(int32_t listener, int32_t ours);
 SL_API int32_t sl_listener_close(int32_t listener);
 SL_API int32_t sl_watch(int32_t listener, int32_t on);
 SL_API int32_t sl_accept(int32_t listener);
@@ -79,6 +80,12 @@ SL_API int32_t sl_hand(int32_t token, int32_t room);
 SL_API int32_t sl_newcomer(int32_t token);
 SL_API int32_t sl_adopt(int32_t token, int32_t slot, uint32_t gen);
 SL_API int32_t sl_refuse(int32_t token, int32_t reset);
+
+/* ---- listening sockets that were open before (inherited.c) ---- */
+SL_API int32_t sl_inherited(int32_t fd, uint32_t off);
+SL_API int32_t sl_inherited_close(int32_t fd);
+SL_API int32_t sl_listener_adopt(int32_t listener, int32_t fd);
+SL_API int32_t sl_listener_tune(int32_t listener, int32_t backlog, int32_t socket);
 
 /* ---- sockets of slots (sock.c) ---- */
 SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t how);

@@ -128,8 +128,10 @@ int sl_socket_listens(const struct sl_socket *of, int fd, int family)
     flaw = -1;
     if (family == AF_UNIX)
         return 0;
-    int only = of->value[SOCKET_V6ONLY];
-    if (HAS(of, SOCKET_V6ONLY) && family == AF_INET6 &&
+    int only = of->value[SOCKET_V6ONLY], is = -1;
+    socklen_t length = sizeof is;
+    if (HAS(of, SOCKET_V6ONLY) && family == AF_INET6 && /* a bound socket refuses it, and one of a single address is it */
+        (getsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &is, &length) == -1 || is < only) &&
         setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &only, sizeof only) == -1)
         return failed(SOCKET_V6ONLY);
     return set_all(of, fd, family, LISTENS);

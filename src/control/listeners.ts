@@ -7,6 +7,8 @@ import type { Plan } from "../plan/plan.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EMFILE, ENOENT, errnoName } from "../sys/errno.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import {
+  INHERITED_SHARED,
+  INHERITED_V6ONLY,
   LISTEN_DRY,
   LISTEN_REUSEPORT,
   QUEUE_MOST,
@@ -15,12 +17,22 @@ import {
   UDP_JOIN,
   UDP_SHARE,
 } from "../sys/symbols.ts";
-import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
+import {
+  type Address,
+  encodeAddress,
+  formatAddress,
+  isWildcard,
+  type LiteralAddress,
+} from "./config/address.ts";
 import { socketNumbers } from "./config/compile_sockets.ts";
 import { shown } from "./config/errors.ts";
 import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
+import { type Inherited, notToListenWith } from "./inherited.ts";
 import { settingFlaw } from "./sockets.ts";
+
+/** Of an address record (see ffi/sluice.h). */
+const FAMILY_UNIX = 1;
 
 /** The kernel cuts it to net.core.somaxconn. */
 export const BACKLOG = 65_535;
@@ -30,6 +42,8 @@ export interface Socket extends OpenSocket {
   readonly reactor: number;
   /** Its clients send datagrams. */
   readonly datagrams: boolean;
+  /** Its unix path is ours to remove: nobody gave it to us who keeps it. */
+  readonly ownsPath: boolean;
 }
 
 /** A listener that could not be opened: one line with the remedy. */
@@ -37,12 +51,19 @@ export class ListenError extends Error {
   override name = "ListenError";
 }
 
+/** Sockets that are open already, and whom to tell what is not as it was asked for. */
+export interface Inheritance {
+  readonly inherited: Inherited;
+  readonly warn: (line: string) => void;
+}
+
 /** Opens every listener of a configuration, or none: on the first failure those already open are
- * closed again. The settings of their sockets are open. @throws ListenError */
+ * closed again. The settings of their sockets are open. What is inherited is not opened. @throws ListenError */
 export function openListeners(
   config: Config,
   reactors: number,
   resolve: (address: Address) => readonly LiteralAddress[],
+  inheritance?: Inheritance,
 ): Socket[] {
   const open: Socket[] = [], numbers = socketNumbers(config);
   try {
@@ -51,6 +72,7 @@ export function openListeners(
         number: numbers.listeners.get(name) ?? NONE,
         backlog: listener.socket.backlog ?? BACKLOG,
         mptcp: listener.socket.mptcp === true,
+        v6only: listener.socket.v6only === true,
       };
       for (const bind of listener.bind) {
         const addresses = resolve(bind.address);
@@ -60,7 +82,11 @@ export function openListeners(
         for (const address of addresses) {
           const datagrams = bind.protocol === "udp";
           const isSet = datagrams || (config.accept === "reuseport" && address.kind === "ip");
-          openCopies(open, name, bind.text, address, isSet ? reactors : 1, { ...how, datagrams });
+          const copies = isSet ? reactors : 1, kind = { ...how, datagrams };
+          const adopted = inheritance === undefined
+            ? 0
+            : adoptCopies(open, name, bind.text, address, copies, kind, inheritance);
+          openCopies(open, name, bind.text, address, copies, kind, adopted, inheritance?.warn ?? (() => {}));
         }
       }
     }
@@ -78,6 +104,14 @@ export function stopListeners(sockets: readonly Socket[]): void {
 
 export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
+}
+
+/** Whether unix paths that are ours go when their sockets are closed: no, once another process listens there as well;
+ * and yes, once it is we who have taken that over. */
+export function ownPaths(sockets: readonly Socket[], ours: boolean): void {
+  for (const { socket, ownsPath } of sockets) {
+    if (ownsPath) sys.listener_path(socket, ours ? 1 : 0);
+  }
 }
 
 /** Datagrams that were lost because a receive buffer was full. */
@@ -192,30 +226,91 @@ function pathFlaw(path: string): AddressFlaw | undefined {
     };
 }
 
-/** One socket, or one for each reactor on the very same port. */
+interface Kind {
+  /** Of its settings. */
+  readonly number: number;
+  readonly backlog: number;
+  readonly mptcp: boolean;
+  readonly v6only: boolean;
+  readonly datagrams: boolean;
+}
+
+/** The index in C for one more. */
+function nextSocket(open: readonly Socket[], bind: string): number {
+  if (open.length < LISTENERS_MAX) return open.length;
+  throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
+}
+
+/** Takes what is open already at that address: all of it, since the kernel has shared clients out among them, spread
+ * over the reactors that watch `copies`. @returns how many of the copies need no opening */
+function adoptCopies(
+  open: Socket[],
+  listener: string,
+  bind: string,
+  address: LiteralAddress,
+  copies: number,
+  { number, backlog, datagrams, v6only }: Kind,
+  { inherited, warn }: Inheritance,
+): number {
+  const taken = inherited.take(address, datagrams, Infinity);
+  let isShared = true;
+  for (const [copy, { fd, ownsPath = false }] of taken.entries()) {
+    const socket = nextSocket(open, bind), kind = sys.inherited(fd, ARENA_SCRATCH);
+    const result = kind < 0 ? kind : sys.listener_adopt(socket, fd);
+    if (result < 0) throw new ListenError(`${bind}: the inherited fd ${fd} is ${notToListenWith(-result)}`);
+    open.push({
+      socket,
+      listener,
+      bind,
+      ...boundOf(socket, bind),
+      reactor: copy % copies,
+      datagrams,
+      ownsPath,
+    });
+    isShared &&= (kind & INHERITED_SHARED) !== 0;
+    const tuned = datagrams ? 0 : sys.listener_tune(socket, backlog, number);
+    const flaw = tuned < 0 && number !== NONE ? settingFlaw(-tuned, false) : undefined;
+    if (flaw !== undefined) {
+      const key = `listeners.${shown(listener)}.socket.${flaw.key}`;
+      warn(`${bind}: ${key} does not hold for the socket that was inherited: ${flaw.what}`);
+    }
+    if (flaw === undefined && (kind & INHERITED_V6ONLY) !== 0 && isWildcard(address) && !v6only) {
+      warn(
+        `${bind}: the socket that was inherited takes IPv6 alone; BindIPv6Only=both in the socket unit has both`,
+      );
+    }
+  }
+  if (taken.length === 0 || taken.length >= copies || isShared) return Math.min(taken.length, copies);
+  warn(tooFew(bind, taken.length, copies));
+  return copies;
+}
+
+function tooFew(bind: string, sockets: number, reactors: number): string {
+  const those = sockets === 1 ? "one reactor" : `${sockets} reactors`;
+  return `${bind}: ${those} of ${reactors} will serve it, since nobody else may share the port that was inherited; ` +
+    `write its line ${reactors} times in the socket unit, with ReusePort=yes`;
+}
+
+/** One socket, or one for each reactor on the very same port; the first `adopted` are there already. */
 function openCopies(
   open: Socket[],
   listener: string,
   bind: string,
   address: LiteralAddress,
   copies: number,
-  { number, backlog, datagrams, mptcp }: {
-    readonly number: number;
-    readonly backlog: number;
-    readonly mptcp: boolean;
-    readonly datagrams: boolean;
-  },
+  { number, backlog, datagrams, mptcp }: Kind,
+  adopted: number,
+  warn: (line: string) => void,
 ): void {
   let record = addressRecord(bind, address);
-  for (let reactor = 0; reactor < copies; reactor++) {
-    const socket = open.length;
-    if (socket >= LISTENERS_MAX) {
-      throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
-    }
+  if (adopted > 0 && address.kind === "ip") record = rememberPort(record, open.at(-1)!.port);
+  for (let reactor = adopted; reactor < copies; reactor++) {
+    const socket = nextSocket(open, bind);
     arenaBytes.set(record, ARENA_SCRATCH);
     const result = datagrams
       ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
       : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
+    if (result === -EADDRINUSE && adopted > 0) return warn(tooFew(bind, reactor, copies)); // another user's port
     if (result < 0) {
       const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result, mptcp);
       const why = flaw === undefined
@@ -223,16 +318,25 @@ function openCopies(
         : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
       throw new ListenError(`${bind}: ${why}`);
     }
-    const told = sys.listener_address(socket, ARENA_SCRATCH);
-    const bound = formatAddress(arenaBytes, ARENA_SCRATCH);
-    const port = address.kind === "ip"
-      ? arenaBytes[ARENA_SCRATCH + 2] << 8 | arenaBytes[ARENA_SCRATCH + 3]
-      : 0;
-    open.push({ socket, listener, bind, bound, port, reactor, datagrams });
-    if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
+    const where = boundOf(socket, bind);
+    open.push({ socket, listener, bind, ...where, reactor, datagrams, ownsPath: address.kind === "unix" });
     // Port 0: the others share the port that the kernel chose for the first.
-    if (address.kind === "ip" && address.port === 0) record = rememberPort(record);
+    if (address.kind === "ip" && address.port === 0) record = rememberPort(record, where.port);
   }
+}
+
+/** Where the kernel has it. */
+function boundOf(socket: number, bind: string): { bound: string; port: number } {
+  const told = sys.listener_address(socket, ARENA_SCRATCH);
+  if (told < 0) {
+    sys.listener_close(socket);
+    throw new ListenError(`${bind}: ${errnoName(-told)}`);
+  }
+  const isIp = arenaBytes[ARENA_SCRATCH] !== FAMILY_UNIX;
+  return {
+    bound: formatAddress(arenaBytes, ARENA_SCRATCH),
+    port: isIp ? arenaBytes[ARENA_SCRATCH + 2] << 8 | arenaBytes[ARENA_SCRATCH + 3] : 0,
+  };
 }
 
 /** @throws ListenError when the address names an interface that is not there */
@@ -245,9 +349,9 @@ function addressRecord(bind: string, address: LiteralAddress): Uint8Array {
   }
 }
 
-function rememberPort(record: Uint8Array): Uint8Array {
+function rememberPort(record: Uint8Array, port: number): Uint8Array {
   const next = record.slice(0, ADDRESS_BYTES);
-  next.set(arenaBytes.subarray(ARENA_SCRATCH + 2, ARENA_SCRATCH + 4), 2);
+  next.set([port >> 8, port & 0xff], 2);
   return next;
 }
 

@@ -25,6 +25,7 @@ export const EPIPE = 32;
 export const ENOSYS = 38;
 export const ELOOP = 40;
 export const EPROTO = 71;
+export const ENOTSOCK = 88;
 export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
 export const EPROTOTYPE = 91;
@@ -79,6 +80,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EPROTO,
     EDESTADDRREQ,
     EMSGSIZE,
+    ENOTSOCK,
     EPROTOTYPE,
     ENOPROTOOPT,
     EOPNOTSUPP,

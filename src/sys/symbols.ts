@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 6;
+export const ABI = 7;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -30,6 +30,7 @@ export const SYMBOLS = {
   listener_address: [["i32", "u32"], "i32"],
   listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
+  listener_path: [["i32", "i32"], "i32"], // listener, whether it is unlinked
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
   accept: [["i32"], "i32"], // listener -> token
@@ -40,6 +41,11 @@ export const SYMBOLS = {
   newcomer: [["i32"], "i32"], // token -> listener
   adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation
   refuse: [["i32", "i32"], "i32"], // token, reset
+
+  inherited: [["i32", "u32"], "i32"], // fd, offset of its address -> bits of INHERITED_
+  inherited_close: [["i32"], "i32"], // fd
+  listener_adopt: [["i32", "i32"], "i32"], // listener, fd
+  listener_tune: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
 
   connect: [["i32", "u32", "u32", "i32"], "i32"], // slot, generation, address offset, how
   outcome: [["i32"], "i32"],
@@ -208,6 +214,16 @@ export const SOCKET_STORE_SYMBOLS = [
   "socket_flaw",
 ] as const;
 
+/** The calls about sockets that were open before: only the control plane makes them, and a fake kernel, which has no
+ * such sockets, refuses them. */
+export const INHERITED_SYMBOLS = [
+  "inherited",
+  "inherited_close",
+  "listener_adopt",
+  "listener_tune",
+  "listener_path",
+] as const;
+
 /** Behind the number of settings in `connect`'s how, as ffi/sluice.h has them. */
 export const HOW_SOCKET = 0x7fff;
 /** The client's address record lies behind the server's: the connection is to come from there. */
@@ -339,6 +355,11 @@ export const LISTEN_DRY = 2;
 export const UDP_SHARE = 1;
 export const UDP_DRY = 2;
 export const UDP_JOIN = 4;
+
+/** Bits of `inherited`: it takes datagrams; others may share its port; it is of IPv6 alone. */
+export const INHERITED_DATAGRAMS = 1;
+export const INHERITED_SHARED = 2;
+export const INHERITED_V6ONLY = 4;
 
 /** What `listener_queue` tells. */
 export const QUEUE_WAITING = 0;

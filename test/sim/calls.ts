@@ -40,6 +40,7 @@ import {
   ABI,
   DATAGRAM_SYMBOLS,
   HANDOVER_SYMBOLS,
+  INHERITED_SYMBOLS,
   type Kernel,
   LIBRARY_SYMBOLS,
   LOG_SYMBOLS,
@@ -138,6 +139,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ...TLS_STORE_SYMBOLS,
     ...DATAGRAM_SYMBOLS,
     ...SOCKET_STORE_SYMBOLS,
+    ...INHERITED_SYMBOLS,
     ...HANDOVER_SYMBOLS,
   ];
   for (const name of foreign) {
@@ -202,6 +204,7 @@ type Fake = Omit<
     | typeof DATAGRAM_SYMBOLS
     | typeof SOCKET_STORE_SYMBOLS
     | typeof HANDOVER_SYMBOLS
+    | typeof INHERITED_SYMBOLS
   )[number]
 >;
 

@@ -8,6 +8,7 @@ import { EINPROGRESS } from "../../src/sys/errno.ts";
 import {
   DATAGRAM_SYMBOLS,
   HANDOVER_SYMBOLS,
+  INHERITED_SYMBOLS,
   LOG_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   SYMBOLS,
@@ -33,6 +34,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...DATAGRAM_SYMBOLS,
   ...SOCKET_STORE_SYMBOLS,
   ...HANDOVER_SYMBOLS,
+  ...INHERITED_SYMBOLS,
 ]);
 
 /** Nothing goes wrong. */
