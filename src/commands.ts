@@ -8,12 +8,18 @@ import { helpText, verbHelp } from "./control/config/help.ts";
 import { readVerb, verbOf, VERBS } from "./control/config/verbs.ts";
 import { demo } from "./control/demo.ts";
 import { refused, type Said, said, saidNo, tell } from "./control/verbs/said.ts";
+import { ChannelError } from "./control/upgrade/channel.ts";
+import { noteOrigin } from "./control/upgrade/program.ts";
+import { Succession } from "./control/upgrade/succession.ts";
 import { VERSION } from "./control/version.ts";
 
 /** The load balancer that runs, once it does. */
 let app: App | undefined;
 
-export async function command(argv: readonly string[], parts: Parts): Promise<number> {
+export async function command(argv: readonly string[], given: Parts): Promise<number> {
+  noteOrigin();
+  let library: string | undefined;
+  const parts = { ...given, library: () => library ??= given.library() };
   // From the first moment on: these two would end the process where nobody listens for them.
   process.on("SIGUSR1", () => app?.reopenLogs());
   process.on("SIGHUP", () => app?.hangUp());
@@ -23,35 +29,40 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
   if (question === "help") return await tell(said(asked === undefined ? helpText() : verbHelp(asked)));
   if (question === "version") return await tell(said(`sluice ${VERSION}\n`));
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
-  if (argv[0] === "run") return await start((await import("./control/config/run.ts")).parseRun(argv), parts);
+  if (argv[0] === "run") {
+    const { parseRun } = await import("./control/config/run.ts");
+    return await start(() => parseRun(argv), parts);
+  }
   const verb = verbOf(argv[0] ?? "");
-  if (verb === undefined) return await start(parseFlags(argv, process.env), parts);
-  const given = readVerb(verb, argv.slice(1));
-  if ("problems" in given) return await tell(refused(given.problems));
+  if (verb === undefined) return await start(() => parseFlags(argv, process.env), parts);
+  const words = readVerb(verb, argv.slice(1));
+  if ("problems" in words) return await tell(refused(words.problems));
   switch (verb.name) {
     // Each verb gets its line here: its work is in control/verbs/NAME.ts, loaded when it is asked for.
     case "check":
-      return await tell(await (await import("./control/verbs/check.ts")).check(given, parts.library));
+      return await tell(await (await import("./control/verbs/check.ts")).check(words, parts.library));
     case "print":
-      return await tell((await import("./control/verbs/print.ts")).print(given));
+      return await tell((await import("./control/verbs/print.ts")).print(words));
     case "explain":
-      return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(given, parts));
+      return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(words, parts));
     case "status":
-      return await tell(await (await import("./control/verbs/status.ts")).status(given));
+      return await tell(await (await import("./control/verbs/status.ts")).status(words));
     case "connections":
-      return await tell(await (await import("./control/verbs/connections.ts")).connections(given));
+      return await tell(await (await import("./control/verbs/connections.ts")).connections(words));
     case "servers":
-      return await tell(await (await import("./control/verbs/servers.ts")).servers(given));
+      return await tell(await (await import("./control/verbs/servers.ts")).servers(words));
     case "drain":
-      return await tell(await (await import("./control/verbs/drain.ts")).drain(given));
+      return await tell(await (await import("./control/verbs/drain.ts")).drain(words));
+    case "upgrade":
+      return await tell(await (await import("./control/verbs/upgrade.ts")).upgrade(words));
     case "why":
-      return await tell((await import("./control/verbs/why.ts")).why(given));
+      return await tell((await import("./control/verbs/why.ts")).why(words));
     case "doctor":
-      return await tell(await (await import("./control/verbs/doctor.ts")).doctor(given, parts.library));
+      return await tell(await (await import("./control/verbs/doctor.ts")).doctor(words, parts.library));
     case "schema":
-      return await tell((await import("./control/verbs/schema.ts")).schema(given));
+      return await tell((await import("./control/verbs/schema.ts")).schema(words));
     case "completion":
-      return await tell((await import("./control/verbs/completion.ts")).completion(given));
+      return await tell((await import("./control/verbs/completion.ts")).completion(words));
     default:
       throw new Error(`commands: no such verb as ${verb.name}`);
   }
@@ -59,17 +70,26 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
 
 /** The quick mode has everything from flags, run from a file. SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1
  * reopens the access log's file, SIGHUP changes nothing and says so. */
-async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
-  if ("problems" in parsed) return await tell(refused(parsed.problems));
+async function start(parse: () => ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
+  let succession: Succession | undefined;
   try {
-    const started = app = await App.start({ ...parts, ...parsed });
+    succession = await Succession.begin(parts.library);
+    const parsed = parse();
+    if ("problems" in parsed) {
+      const said = refused(parsed.problems);
+      await succession?.fail(said.stderr.trimEnd().split("\n"));
+      return await tell(said);
+    }
+    const started = app = await App.start({ ...parts, ...parsed, succession });
     process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
     process.on("SIGINT", (signal) => started.endBy(signal));
     return await started.done;
   } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    process.stderr.write(error.lines.map((line) => `sluice: ${line}\n`).join(""));
-    return error.status;
+    const known = error instanceof ChannelError ? new StartError([error.message], 1) : error;
+    if (!(known instanceof StartError)) throw error;
+    await succession?.fail(known.lines);
+    process.stderr.write(known.lines.map((line) => `sluice: ${line}\n`).join(""));
+    return known.status;
   }
 }
 

@@ -16,6 +16,7 @@ import { PROMETHEUS_TYPE } from "./prometheus.ts";
 import { type Sight, sum } from "./sight.ts";
 import { answerServers, readServersQuery } from "./servers.ts";
 import { statusOf } from "./status.ts";
+import { readUpgradeQuestion } from "./upgrade/question.ts";
 
 export interface AdminAppOptions {
   readonly sight: Sight;
@@ -34,13 +35,14 @@ const PATHS: Readonly<Record<string, string>> = {
     "what becomes of ?to=URL&method=&from=&proxied=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
   "/drain":
     'a server gets nothing new, or does again; POST of { "server": ADDRESS, "upstream": NAME, "undo": true }; JSON',
+  "/upgrade": 'the process goes on in a new one; POST of { "path": EXECUTABLE }, or {}; JSON',
   "/healthz": "200 while the process works",
   "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
 };
 /** Answered without a token: what probes of service managers can ask. */
 const OPEN_PATH = "/healthz";
 /** What changes something. */
-const POST_PATH = "/drain";
+const POST_PATHS = ["/drain", "/upgrade"];
 const BODY_BYTES_MAX = 4_096;
 
 export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
@@ -78,18 +80,20 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     return json(context, answer);
   });
   app.post("/drain", async (context) => {
-    if (!/^application\/json *(;|$)/i.test(context.req.header("content-type") ?? "")) {
-      return context.text("send JSON: Content-Type: application/json\n", 415);
-    }
-    const bytes = Number(context.req.header("content-length") ?? NaN);
-    if (!(bytes <= BODY_BYTES_MAX)) {
-      return context.text(`a Content-Length of at most ${BODY_BYTES_MAX} is asked for\n`, 413);
-    }
-    const question = readDrainQuestion(await context.req.text());
+    const text = await bodyOf(context);
+    if (text instanceof Response) return text;
+    const question = readDrainQuestion(text);
     if ("problems" in question) return context.text(formatProblems(question.problems), 400);
     const answer = drain(sight, question);
     if ("problems" in answer) return context.text(formatProblems(answer.problems), 400);
     return json(context, answer);
+  });
+  app.post("/upgrade", async (context) => {
+    const text = await bodyOf(context);
+    if (text instanceof Response) return text;
+    const question = readUpgradeQuestion(text);
+    if ("problems" in question) return context.text(formatProblems(question.problems), 400);
+    return json(context, await sight.upgrading.upgrade(question.path));
   });
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
@@ -102,6 +106,18 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     return context.text("an error of Sluice; its log says more\n", 500);
   });
   return app;
+}
+
+/** The JSON that was sent, or why it is not taken. */
+async function bodyOf(context: Context): Promise<string | Response> {
+  if (!/^application\/json *(;|$)/i.test(context.req.header("content-type") ?? "")) {
+    return context.text("send JSON: Content-Type: application/json\n", 415);
+  }
+  const bytes = Number(context.req.header("content-length") ?? NaN);
+  if (!(bytes <= BODY_BYTES_MAX)) {
+    return context.text(`a Content-Length of at most ${BODY_BYTES_MAX} is asked for\n`, 413);
+  }
+  return await context.req.text();
 }
 
 function json(context: Context, answer: object): Response {
@@ -142,7 +158,7 @@ function isKnown(context: Context): boolean {
 }
 
 function refuseMethod(context: Context): Response {
-  if (context.req.path === POST_PATH) return context.text("only POST\n", 405, { Allow: "POST" });
+  if (POST_PATHS.includes(context.req.path)) return context.text("only POST\n", 405, { Allow: "POST" });
   return context.text("only GET and HEAD\n", 405, { Allow: "GET, HEAD" });
 }
 

@@ -36,6 +36,7 @@ import {
   datagramsLost,
   ListenError,
   openListeners,
+  ownPaths,
   type Socket,
   stopListeners,
 } from "./listeners.ts";
@@ -50,6 +51,10 @@ import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
+import { ChannelError } from "./upgrade/channel.ts";
+import type { Succession } from "./upgrade/succession.ts";
+import { restoreServers } from "./upgrade/state.ts";
+import { Upgrading } from "./upgrade/upgrading.ts";
 import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
@@ -82,6 +87,8 @@ export interface AppOptions extends Parts {
   readonly hide?: Hide;
   /** Says where the configuration has what is wrong with it. */
   readonly tell?: Tell;
+  /** The process before this one, which this one is to follow. */
+  readonly succession?: Succession;
 }
 
 /** It could not start: what to tell, and the exit status (1 run time, 2 configuration). */
@@ -117,6 +124,7 @@ export class App {
   #drains: Drains | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #upgrading: Upgrading | undefined;
   #recent: Recent | undefined;
   #sockets: Socket[] = [];
   /** What they and those to servers are made with. */
@@ -193,6 +201,7 @@ export class App {
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
+    this.#upgrading?.cancel("this process was told to end");
     this.#phase = "draining";
     this.#drainedAtMs = performance.now();
     const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
@@ -230,7 +239,8 @@ export class App {
     this.#finish(status);
   }
 
-  async #start({ library, worker, logWorker, warnings = [], tell = tellKeys }: AppOptions): Promise<void> {
+  async #start(options: AppOptions): Promise<void> {
+    const { library, worker, logWorker, warnings = [], tell = tellKeys, succession } = options;
     const config = this.#config, path = library();
     await openLibrary(path);
     const fds = sys.setup();
@@ -239,7 +249,7 @@ export class App {
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
     checkPatterns(config, tell);
-    this.#certificates.open(config);
+    this.#certificates.open(config, succession?.state.tickets);
     this.#issuing = await Issuing.open(config, this.#certificates, this.#log);
     this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log, tls: toldOfTls(config) });
 
@@ -249,7 +259,15 @@ export class App {
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
     this.#openSettings(config, tell);
-    this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
+    this.#sockets = openListeners(
+      config,
+      reactors,
+      this.#discovery.resolve,
+      succession && {
+        inherited: succession.inherited,
+        warn: (line) => this.#log.warn("listen", line),
+      },
+    );
     const capacity = this.#capacity(fds, reactors);
     const logState = this.#accessLog.stateMemory;
     const parts = { worker, library: path, logState };
@@ -282,10 +300,15 @@ export class App {
       asked: (room, row) => this.#asked(room, row),
     });
     this.#drains = new Drains(this.#directory, this.#reactors.shared);
+    this.#upgrading = this.#makeUpgrading(succession);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
-    this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
+    if (succession === undefined) await this.#openAdmin(false);
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
-    await this.#reactors.start(this.#compile(), watchedBy(this.#sockets));
+    const plan = this.#compile();
+    if (succession !== undefined) {
+      restoreServers(succession.state.servers, this.#directory, this.#reactors.shared);
+    }
+    await this.#reactors.start(plan, succession === undefined ? watchedBy(this.#sockets) : new Map());
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
     this.#accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
@@ -296,6 +319,7 @@ export class App {
       this.#tellUncounted();
     }, RELEASE_EVERY_MS);
     this.#recent!.start();
+    if (succession !== undefined) await this.#takeOver(succession);
     this.#phase = "ready";
     if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
     this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
@@ -307,6 +331,52 @@ export class App {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
     if (this.#admin !== undefined) this.#log.info("admin", `admin API on ${this.#admin.where}`);
+  }
+
+  /** @throws AdminError */
+  async #openAdmin(takesOver: boolean): Promise<void> {
+    const { admin, "admin-token": token } = this.#config;
+    this.#admin = await Admin.open({ admin, token, sight: this.#sight, takesOver });
+  }
+
+  async #takeOver(succession: Succession): Promise<void> {
+    await succession.takeOver({
+      log: this.#log,
+      reactors: this.#reactors!,
+      directory: this.#directory,
+      sockets: this.#sockets,
+      watched: watchedBy(this.#sockets),
+      restore: () => {},
+      openAdmin: async () => {
+        try {
+          await this.#openAdmin(true);
+        } catch (error) {
+          this.#log.error("admin", `no admin API: ${(error as Error).message}`);
+        }
+        return this.#admin?.where ?? null;
+      },
+    });
+  }
+
+  #makeUpgrading(succession: Succession | undefined): Upgrading {
+    return new Upgrading({
+      log: this.#log,
+      phase: () => this.#phase,
+      reactors: () => this.#reactors!,
+      directory: this.#directory,
+      config: () => this.#config,
+      sockets: () => this.#sockets,
+      tickets: () => this.#certificates.ownKeys,
+      overrides: () => undefined,
+      before: succession?.state,
+      letGo: () => {
+        ownPaths(this.#sockets, false);
+        closeListeners(this.#sockets);
+        this.#sockets = [];
+      },
+      releaseAdmin: () => this.#admin?.release(),
+      succeeded: () => void this.drain(),
+    });
   }
 
   /** A handshake waits for a certificate. */
@@ -342,6 +412,7 @@ export class App {
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       drains: this.#drains!,
+      upgrading: this.#upgrading!,
       sources: reactors.sources,
       lists: () => this.#lists.status(),
       settingProblems: () => settingProblems(this.#config, this.#settings),
@@ -512,7 +583,7 @@ export class App {
     }
     this.#stopping.abort();
     this.#records?.drainNow();
-    this.#admin?.close();
+    await this.#admin?.close();
     await this.#accessLog?.close(FLUSH_DEADLINE_MS);
     await this.#log.close(FLUSH_DEADLINE_MS);
   }
@@ -520,9 +591,9 @@ export class App {
 
 /** What the user can mend has its line and status; anything else is a bug and stays what it is. */
 function startError(error: unknown): unknown {
-  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError].some((kind) =>
-    error instanceof kind
-  );
+  const told = [ListenError, AdminError, ChannelError, LogTargetError, ReactorError, CertificateError].some((
+    kind,
+  ) => error instanceof kind);
   if (error instanceof Error && told) {
     return new StartError([error.message], 1);
   }

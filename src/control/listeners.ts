@@ -280,6 +280,7 @@ function adoptCopies(
       );
     }
   }
+  if (datagrams && taken.some(({ set }) => set !== undefined)) return copies; // it is kept whole
   if (taken.length === 0 || taken.length >= copies || isShared) return Math.min(taken.length, copies);
   warn(tooFew(bind, taken.length, copies));
   return copies;

@@ -177,7 +177,9 @@ export class Reactors {
     }
     const none = (column: Int32Array, room: number) => Atomics.load(column, room) === 0;
     await until(
-      () => this.flows === 0 && this.traffic.every(({ room }) => none(reactorAccepting, room) && none(reactorDatagrams, room)),
+      () =>
+        this.flows === 0 &&
+        this.traffic.every(({ room }) => none(reactorAccepting, room) && none(reactorDatagrams, room)),
       deadlineMs,
     );
   }
@@ -198,13 +200,17 @@ export class Reactors {
     }
     const watches = ({ room }: Reactor) =>
       Atomics.load(reactorAccepting, room) + Atomics.load(reactorDatagrams, room);
-    const all = () => this.traffic.every((reactor) => watches(reactor) === (listeners.get(reactor.room) ?? []).length);
+    const all = () =>
+      this.traffic.every((reactor) => watches(reactor) === (listeners.get(reactor.room) ?? []).length);
     return await until(all, deadlineMs);
   }
 
   /** Sessions of datagrams now. */
   get flows(): number {
-    return this.traffic.reduce((sum, { room }) => sum + Atomics.load(this.shared.reactorFlows, room * PER_LINE), 0);
+    return this.traffic.reduce(
+      (sum, { room }) => sum + Atomics.load(this.shared.reactorFlows, room * PER_LINE),
+      0,
+    );
   }
 
   /** Connections of the process now. */

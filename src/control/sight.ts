@@ -18,6 +18,7 @@ import type { HealthHistory } from "./health_history.ts";
 import type { AcceptQueue } from "./listeners.ts";
 import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
+import type { Upgrades } from "./upgrade/answer.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
 
@@ -79,6 +80,7 @@ export interface Sight {
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
+  readonly upgrading: Upgrades;
   /** Who gets nothing new. */
   readonly drains: Drains;
   readonly sources: Sources;

@@ -10,6 +10,8 @@ export interface Status {
   readonly phase: Phase;
   readonly started: string;
   readonly uptime_seconds: number;
+  /** Upgrades that led to this process, and the version that was before the last one. */
+  readonly upgrades: { readonly count: number; readonly from: string | null };
   readonly runtime: { readonly name: "bun" | "deno"; readonly version: string };
   /** Of the Plan that was published last. */
   readonly generation: number;

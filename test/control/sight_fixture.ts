@@ -135,6 +135,11 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     sight: {
       startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
       phase: () => fixture.phase,
+      upgrading: {
+        count: 0,
+        fromVersion: undefined,
+        upgrade: () => Promise.reject(new Error("nothing runs here")),
+      },
       generation: () => 5,
       published: () => undefined,
       maxConnections: 1000,

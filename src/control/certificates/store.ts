@@ -22,7 +22,7 @@ import {
   readPem,
   type TrustFiles,
 } from "./profiles.ts";
-import { ROTATE_MS, TicketKeys } from "./tickets.ts";
+import { LOOK_MS, type OwnKeys, TicketKeys } from "./tickets.ts";
 import { Trust } from "./trust.ts";
 import { stampOf, WatchedFiles } from "./watched.ts";
 import { type Certificate, certificateOf, ocspAnswerOf } from "./x509.ts";
@@ -103,8 +103,9 @@ export class Certificates {
     this.#log = log;
   }
 
-  /** Makes the profiles of a configuration. Does nothing where there is no TLS. @throws CertificateError */
-  open(config: Config): void {
+  /** Makes the profiles of a configuration. Does nothing where there is no TLS. `handed`: keys of session tickets from the
+   * process before this one. @throws CertificateError */
+  open(config: Config, handed?: OwnKeys): void {
     const numbers = profileNumbers(config);
     for (const [name, { bind, tls }] of Object.entries(config.listeners)) {
       if (tls === undefined) continue;
@@ -130,11 +131,16 @@ export class Certificates {
     }
     if (this.#listeners.size === 0) return;
     try {
-      this.#tickets = new TicketKeys(config["tls-ticket-keys"]);
+      this.#tickets = new TicketKeys(config["tls-ticket-keys"], handed);
     } catch (error) {
       throw new CertificateError(`tls-ticket-keys: ${(error as Error).message}`);
     }
     this.#rereads.push(this.#tickets);
+  }
+
+  /** Keys of session tickets that the next process must know. */
+  get ownKeys(): OwnKeys | undefined {
+    return this.#tickets?.own;
   }
 
   /** Looks after files and keys from here on, until `close`. */
@@ -150,7 +156,7 @@ export class Certificates {
     }
     this.#tellEnding(Date.now()); // what has ended was told with the configuration
     this.#every(DAY_MS, () => this.#tellEnding(-Infinity));
-    if (this.#tickets !== undefined) this.#every(ROTATE_MS, () => this.#tickets!.rotate());
+    if (this.#tickets !== undefined) this.#every(LOOK_MS, () => this.#tickets!.rotateIfDue());
   }
 
   close(): void {

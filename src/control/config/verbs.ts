@@ -285,6 +285,13 @@ export const VERBS: readonly Verb[] = [
     examples: ["sluice drain 10.0.0.1:8080", "sluice drain 10.0.0.1 --undo"],
   },
   {
+    name: "upgrade",
+    summary: "the running Sluice goes on in a new process, of the executable as it is now; nothing is cut",
+    usage: ["[PATH]"],
+    flags: [...LIVE],
+    examples: ["sluice upgrade", "sluice upgrade /opt/sluice-2/sluice"],
+  },
+  {
     name: "why",
     summary: "what a reason of the access log means: cause, what to look at, what to change",
     usage: ["[REASON|STATUS|ERRNO|ALERT]"],
@@ -328,7 +335,6 @@ export const VERBS: readonly Verb[] = [
 /** Verbs that are designed but not supported in this version. */
 export const VERBS_LATER: readonly string[] = [
   "reload",
-  "upgrade",
   "top",
   "trace",
   "diff",

@@ -81,7 +81,9 @@ export class Channel {
       const sent = sys.handover_send(this.#fd, bytes, bytes.length, bytesOf(passed), fds.length);
       if (sent === 0) return;
       if (sent === -EPIPE || sent === -ECONNRESET) throw new ChannelError(GONE, true);
-      if (sent !== -EAGAIN && sent !== -ETOOMANYREFS) throw new ChannelError(`sending failed: ${errnoName(-sent)}`);
+      if (sent !== -EAGAIN && sent !== -ETOOMANYREFS) {
+        throw new ChannelError(`sending failed: ${errnoName(-sent)}`);
+      }
       if (performance.now() > untilMs) throw new ChannelError("it does not read what it is sent");
       await pause();
     }

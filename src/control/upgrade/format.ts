@@ -60,7 +60,9 @@ export function decodeState(state: Uint8Array): Map<Section, Uint8Array> {
   const sections = new Map<Section, Uint8Array>();
   let at = HEAD_BYTES;
   for (let section = 0; section < count; section++) {
-    if (count > SECTIONS_MAX || at + SECTION_HEAD_BYTES > state.length) throw new FormatError("it is cut short");
+    if (count > SECTIONS_MAX || at + SECTION_HEAD_BYTES > state.length) {
+      throw new FormatError("it is cut short");
+    }
     const kind: Section = view.getUint32(at, true), bytes = view.getUint32(at + 4, true);
     at += SECTION_HEAD_BYTES;
     if (bytes > state.length - at) throw new FormatError("it is cut short");

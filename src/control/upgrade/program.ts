@@ -119,16 +119,26 @@ export async function findProgram(path: string | undefined): Promise<Program> {
 /** Asks a program which Sluice it is. @throws ProgramError: it is none */
 function versionOf(program: string, script: readonly string[]): Promise<string> {
   return new Promise((done, fail) => {
-    const options = { timeout: VERSION_DEADLINE_MS, killSignal: "SIGKILL", maxBuffer: VERSION_BYTES_MAX } as const;
+    const options = {
+      timeout: VERSION_DEADLINE_MS,
+      killSignal: "SIGKILL",
+      maxBuffer: VERSION_BYTES_MAX,
+    } as const;
     const no = (why: string) => fail(new ProgramError(`${shown(program)} is no Sluice: ${why}`));
     const child = execFile(program, [...script, "--version"], options, (error, stdout, stderr) => {
       const version = /^sluice (\S+)\s*$/.exec(stdout)?.[1];
       if (error === null && version !== undefined) return done(version);
-      if (child.killed) return no(`asked for its --version it said nothing within ${VERSION_DEADLINE_MS / 1_000} s`);
+      if (child.killed) {
+        return no(`asked for its --version it said nothing within ${VERSION_DEADLINE_MS / 1_000} s`);
+      }
       const said = shown((stderr || stdout).trim().split("\n")[0], 200);
       const { code } = (error ?? {}) as { code?: string | number };
       if (said !== "") return no(`asked for its --version it says ${said}`);
-      return no(error === null ? "asked for its --version it says nothing" : `--version ends with ${code ?? "a signal"}`);
+      return no(
+        error === null
+          ? "asked for its --version it says nothing"
+          : `--version ends with ${code ?? "a signal"}`,
+      );
     });
     child.stdin?.end();
   });

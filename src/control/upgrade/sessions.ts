@@ -36,7 +36,8 @@ export function handedSessions(
     for (let slot = 1; slot < end; slot++) {
       if (slots.slotState[slot] !== SlotState.Flow) continue;
       const fd = sys.slot_fd(room, slot), socket = socketAt.get(flows.flowSocket[slot]);
-      const listener = listenerAt.get(flows.flowListener[slot]), server = serverAt.get(flows.flowServer[slot]);
+      const listener = listenerAt.get(flows.flowListener[slot]),
+        server = serverAt.get(flows.flowServer[slot]);
       if (fd < 0 || socket === undefined || listener === undefined || server === undefined) continue;
       const row = new Array<number>(HandedFlow.Row).fill(0);
       row[HandedFlow.Socket] = socket;
@@ -94,8 +95,11 @@ export function adoptedSessions(
   directory: Directory,
 ): AdoptedSessions {
   const names = jsonOf(sections.get(Section.Names));
-  const listenerOf = numbersOf(names.listeners, directory.current.listeners, (number) =>
-    directory.listeners.get(number)?.name);
+  const listenerOf = numbersOf(
+    names.listeners,
+    directory.current.listeners,
+    (number) => directory.listeners.get(number)?.name,
+  );
   const serverOf = numbersOf(names.servers, directory.current.servers, (number) => {
     const entry = directory.servers.get(number);
     return entry && keyOf(entry);
@@ -114,7 +118,8 @@ export function adoptedSessions(
     const upstream = upstreamOf.get(directory.servers.get(server)?.upstream) ?? NONE;
     const isListeners = socket?.listener === directory.listeners.get(listener)?.name;
     if (socket === undefined || !isListeners || listener === NONE || server === NONE || upstream === NONE) {
-      return strays.push(fd);
+      strays.push(fd);
+      return;
     }
     const row = [...rows.subarray(at, at + HandedFlow.Row)];
     row[HandedFlow.Fd] = fd;

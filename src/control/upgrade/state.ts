@@ -2,6 +2,7 @@
 // session tickets, what an operator said, and how often this has happened. Plain JSON, read with care: whoever wrote it
 // may be of another version.
 import { type Shared, Verdict } from "../../shared/servers.ts";
+import type { OwnKeys } from "../certificates/tickets.ts";
 import type { Config } from "../config/schema.ts";
 import type { Directory, ServerEntry } from "../directory.ts";
 import type { Socket } from "../listeners.ts";
@@ -35,8 +36,7 @@ export interface ControlState {
   readonly upgrades: number;
   readonly sockets: readonly HandedSocket[];
   readonly servers: readonly HandedServer[];
-  /** Our own keys of session tickets in base64, the one that seals first. */
-  readonly tickets: readonly string[];
+  readonly tickets?: OwnKeys;
   readonly overrides: unknown;
 }
 
@@ -62,9 +62,15 @@ export function readControlState(state: Known): ControlState {
       latencyMs: numberOf(server.latencyMs),
       latencyAtMs: numberOf(server.latencyAtMs),
     })),
-    tickets: Array.isArray(state.tickets) ? state.tickets.filter((key) => typeof key === "string") : [],
+    tickets: ticketsOf(state.tickets),
     overrides: state.overrides,
   };
+}
+
+function ticketsOf(value: unknown): OwnKeys | undefined {
+  const { keys, rotatedAtMs } = (value ?? {}) as Known;
+  if (!Array.isArray(keys)) return undefined;
+  return { keys: keys.filter((key) => typeof key === "string"), rotatedAtMs: numberOf(rotatedAtMs) };
 }
 
 function textOf(value: unknown): string {
@@ -104,7 +110,11 @@ export function handedServers(directory: Directory, shared: ServerColumns): Hand
 
 /** Puts what was known of servers where everybody looks, before anybody does: a check begins with the verdict of its
  * servers. One that nobody checks any more has none. */
-export function restoreServers(handed: readonly HandedServer[], directory: Directory, shared: ServerColumns): void {
+export function restoreServers(
+  handed: readonly HandedServer[],
+  directory: Directory,
+  shared: ServerColumns,
+): void {
   const known = new Map(handed.map((server) => [keyOf(server), server]));
   for (const number of directory.current.servers) {
     const entry = directory.servers.get(number), server = entry && known.get(keyOf(entry));

@@ -3,6 +3,7 @@
 // on, whatever becomes of the other.
 import process from "node:process";
 import { openLibrary, sys } from "../../sys/sys.ts";
+import { addressText } from "../config/address.ts";
 import { counted } from "../config/units.ts";
 import type { Directory } from "../directory.ts";
 import { Inherited, inheritedOf, type InheritedSocket } from "../inherited.ts";
@@ -61,7 +62,9 @@ export class Succession {
     const fd = /^[1-9][0-9]{0,5}$/.test(named) ? Number(named) : 0;
     const taken = fd > 2 ? sys.handover_take(fd) : -1;
     if (taken < 0) {
-      throw new ChannelError(`${UPGRADE_VARIABLE} is set, and leads to no Sluice: upgrades alone set it; unset it`);
+      throw new ChannelError(
+        `${UPGRADE_VARIABLE} is set, and leads to no Sluice: upgrades alone set it; unset it`,
+      );
     }
     const channel = new Channel(fd), untilMs = performance.now() + STATE_DEADLINE_MS;
     const about = { version: VERSION, pid: process.pid, oldest: FORMAT_OLDEST, newest: FORMAT };
@@ -81,11 +84,12 @@ export class Succession {
   /** The listening sockets, to be taken by listeners. The control plane's room is entered. @throws ChannelError */
   get inherited(): Inherited {
     return this.#inherited ??= new Inherited(this.#fds.map((fd, at): InheritedSocket => {
-      const socket = inheritedOf(fd), { bind, anyPort, ownsPath } = this.state.sockets[at];
+      const socket = inheritedOf(fd), { listener, bind, anyPort, ownsPath } = this.state.sockets[at];
       if (typeof socket === "string") throw new ChannelError(`the listening socket of ${bind} is ${socket}`);
       const { address } = socket;
       const asked = anyPort && address.kind === "ip" ? { ...address, port: 0 } : undefined;
-      return { ...socket, asked, ownsPath };
+      const set = [listener, bind, addressText(address)].join("\n");
+      return { ...socket, asked, ownsPath, set };
     }));
   }
 
@@ -116,7 +120,9 @@ export class Succession {
     const sessions = taken.came === 0 ? "" : ` and ${counted(taken.here, "session")}`;
     log.info(
       "upgrade",
-      `took over ${counted(this.#fds.length, "listening socket")}${sessions} from process ${pid}, version ${version}${gone}`,
+      `took over ${
+        counted(this.#fds.length, "listening socket")
+      }${sessions} from process ${pid}, version ${version}${gone}`,
       { pid, version, sessions: taken.here, lost },
     );
     await this.#released(log);
@@ -149,7 +155,9 @@ export class Succession {
     return { came: came.length, here: reactors.flows };
   }
 
-  async #expectSwitch(untilMs: number): Promise<{ message: Extract<Message, { kind: "switch" }>; fds: readonly number[] }> {
+  async #expectSwitch(
+    untilMs: number,
+  ): Promise<{ message: Extract<Message, { kind: "switch" }>; fds: readonly number[] }> {
     const { message, fds }: Received = await this.#channel.receive(untilMs);
     if (message.kind !== "switch") throw new ChannelError(`the process before this one says ${message.kind}`);
     return { message, fds };

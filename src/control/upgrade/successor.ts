@@ -21,7 +21,9 @@ export class Successor {
   static start({ path, words }: Program): Successor {
     const [channel, theirs] = Channel.pair();
     const env = { ...process.env, [UPGRADE_VARIABLE]: String(CHANNEL_FD) };
-    const texts = Object.entries(env).flatMap(([name, value]) => value === undefined ? [] : `${name}=${value}`);
+    const texts = Object.entries(env).flatMap(([name, value]) =>
+      value === undefined ? [] : `${name}=${value}`
+    );
     const all = zeroEnded([path, ...words]), environment = zeroEnded(texts);
     const pid = sys.spawn(all, all.length, environment, environment.length, theirs);
     sys.handover_close(theirs);

@@ -11,6 +11,7 @@ import type { Log } from "../log.ts";
 import type { Reactors } from "../reactors.ts";
 import type { Phase } from "../sight.ts";
 import { VERSION } from "../version.ts";
+import type { UpgradeAnswer } from "./answer.ts";
 import { ChannelError } from "./channel.ts";
 import { FORMAT, Section } from "./format.ts";
 import { jsonBytes, makeState } from "./memory.ts";
@@ -39,33 +40,18 @@ export interface Estate {
   readonly config: () => Config;
   /** Those that listen now. */
   readonly sockets: () => readonly Socket[];
-  /** Our own keys of session tickets; see TicketKeys. */
+  /** Our own keys of session tickets. */
   readonly tickets: () => ControlState["tickets"];
   /** What an operator said. */
   readonly overrides: () => unknown;
-  /** Upgrades that led to this process. */
-  readonly upgrades: number;
+  /** What the process before this one said of itself; undefined: there was none. */
+  readonly before: ControlState | undefined;
   /** Closes the listening sockets, which another process has, and nothing else about them. */
   readonly letGo: () => void;
   /** Lets the address of the admin API be opened by another process. Requests that are open are still answered. */
   readonly releaseAdmin: () => void;
   /** `pid` is the process to be looked after from here on; this one drains and ends. */
   readonly succeeded: (pid: number) => void;
-}
-
-/** What became of it. */
-export interface UpgradeAnswer {
-  readonly upgraded: boolean;
-  /** Of the new process. */
-  readonly pid: number | null;
-  readonly version: string | null;
-  /** Sessions of datagrams that go on in it, and those that do not. */
-  readonly sessions: number;
-  readonly sessions_lost: number;
-  readonly took_ms: number;
-  /** Why not, and what else the new process said about it. */
-  readonly why: string | null;
-  readonly lines: readonly string[];
 }
 
 export class Upgrading {
@@ -82,6 +68,17 @@ export class Upgrading {
     return this.#underWay;
   }
 
+  /** Upgrades that led to this process. */
+  get count(): number {
+    const { before } = this.#estate;
+    return before === undefined ? 0 : before.upgrades + 1;
+  }
+
+  /** The version that this process follows; undefined: it follows none. */
+  get fromVersion(): string | undefined {
+    return this.#estate.before?.version;
+  }
+
   /** Upgrades to the executable at `path`, or to the one this was started as, as it is now. Does not throw: if it comes
    * to nothing, all is as before. */
   async upgrade(path: string | undefined): Promise<UpgradeAnswer> {
@@ -94,7 +91,8 @@ export class Upgrading {
     } catch (error) {
       const isTold = [ChannelError, FailedError, ProgramError].some((kind) => error instanceof kind);
       if (!isTold) this.#estate.log.error("upgrade", `${(error as Error).stack ?? error}`);
-      const said = this.#cancelled ?? (isTold ? (error as Error).message : "an error of Sluice; the log says more");
+      const said = this.#cancelled ??
+        (isTold ? (error as Error).message : "an error of Sluice; the log says more");
       return this.#failed(begunMs, said, error instanceof FailedError ? error.lines.slice(1) : []);
     } finally {
       this.#underWay = false;
@@ -140,11 +138,11 @@ export class Upgrading {
           `writes ${FORMAT}: restart instead`,
       );
     }
-    const { directory, reactors, config, sockets, tickets, overrides, upgrades } = this.#estate;
+    const { directory, reactors, config, sockets, tickets, overrides } = this.#estate;
     const state: ControlState = {
       version: VERSION,
       pid: process.pid,
-      upgrades,
+      upgrades: this.count,
       sockets: handedSockets(sockets(), config()),
       servers: handedServers(directory, reactors().shared),
       tickets: tickets(),
@@ -166,7 +164,9 @@ export class Upgrading {
     const { directory, overrides, sockets } = this.#estate, reactors = this.#estate.reactors();
     const { channel } = successor;
     try {
-      if (!await reactors.freeze(FREEZE_DEADLINE_MS)) throw new ChannelError("a reactor of this process did not halt");
+      if (!await reactors.freeze(FREEZE_DEADLINE_MS)) {
+        throw new ChannelError("a reactor of this process did not halt");
+      }
       const untilMs = performance.now() + SWITCH_DEADLINE_MS;
       const { sections, fds } = handedSessions(reactors.traffic, sockets(), directory);
       const control = jsonBytes({ overrides: overrides() });
@@ -206,8 +206,10 @@ export class Upgrading {
     }
     successor.channel.close();
     const took = Math.round(performance.now() - begunMs);
-    const text = `process ${pid}, version ${version}, has taken over${sent === 0 ? "" : `, with ${taken} of ` +
-      counted(sent, "session")}${admin}; this one drains`;
+    const text = `process ${pid}, version ${version}, has taken over${
+      sent === 0 ? "" : `, with ${taken} of ` +
+        counted(sent, "session")
+    }${admin}; this one drains`;
     log.info("upgrade", text, { pid, version, sessions: taken, took_ms: took });
     succeeded(pid);
     return {
