@@ -36,8 +36,8 @@ export interface AdminOptions {
   /** Asked of clients; undefined for none. */
   readonly token: string | undefined;
   readonly sight: Sight;
-  /** The process that has the address lets it go, for this one to open it. */
-  readonly takesOver?: boolean;
+  /** Another process has the address and lets it go, for this one to open it: the port that it has there, or 0. */
+  readonly takesOver?: number;
 }
 
 /** The admin address could not be opened: one line with the remedy. */
@@ -83,6 +83,11 @@ export class Admin {
     this.#file = file;
   }
 
+  /** 0: it is no port. */
+  get port(): number {
+    return Number(/^http:.*:([0-9]+)$/.exec(this.where)?.[1] ?? 0);
+  }
+
   /** Takes no new connections: the address is another process's. Open requests are answered. */
   release(): void {
     if (!this.#released) this.#server.close();
@@ -103,7 +108,7 @@ export class Admin {
 }
 
 async function open(
-  { token, sight, takesOver = false }: AdminOptions,
+  { token, sight, takesOver }: AdminOptions,
   admin: Exclude<AdminAddress, { kind: "off" }>,
 ): Promise<Admin> {
   const checkHost = admin.kind === "http" && isLoopback(admin.address);
@@ -122,7 +127,7 @@ async function open(
   const sockets = bound(server);
   if (admin.kind === "unix") {
     const { path } = admin.address, aside = asideOf(path);
-    if (!takesOver) await replaceStale(path);
+    if (takesOver === undefined) await replaceStale(path);
     else if (aside === path) remove(path);
     const umask = process.umask(0o177);
     try {
@@ -135,9 +140,10 @@ async function open(
     if (aside !== path) renameSync(aside, path);
     return new Admin(`unix:${path}`, server, sockets, { path, inode: inodeOf(path) });
   }
-  const { ip, scope, port } = admin.address, name = `http://${addressText(admin.address)}`;
+  const { ip, scope } = admin.address, name = `http://${addressText(admin.address)}`;
+  const port = admin.address.port === 0 ? takesOver ?? 0 : admin.address.port;
   const where = { host: scope === "" ? ip : `${ip}%${scope}`, port };
-  for (const untilMs = performance.now() + (takesOver ? TAKE_OVER_MS : 0);;) {
+  for (const untilMs = performance.now() + (takesOver === undefined ? 0 : TAKE_OVER_MS);;) {
     try {
       await listen(server, where, name);
       break;

@@ -302,7 +302,7 @@ export class App {
     this.#drains = new Drains(this.#directory, this.#reactors.shared);
     this.#upgrading = this.#makeUpgrading(succession);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
-    if (succession === undefined) await this.#openAdmin(false);
+    if (succession === undefined) await this.#openAdmin();
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
     const plan = this.#compile();
     if (succession !== undefined) {
@@ -334,9 +334,9 @@ export class App {
   }
 
   /** @throws AdminError */
-  async #openAdmin(takesOver: boolean): Promise<void> {
+  async #openAdmin(before?: Succession): Promise<void> {
     const { admin, "admin-token": token } = this.#config;
-    this.#admin = await Admin.open({ admin, token, sight: this.#sight, takesOver });
+    this.#admin = await Admin.open({ admin, token, sight: this.#sight, takesOver: before?.state.adminPort });
   }
 
   async #takeOver(succession: Succession): Promise<void> {
@@ -349,7 +349,7 @@ export class App {
       restore: () => {},
       openAdmin: async () => {
         try {
-          await this.#openAdmin(true);
+          await this.#openAdmin(succession);
         } catch (error) {
           this.#log.error("admin", `no admin API: ${(error as Error).message}`);
         }
@@ -369,6 +369,7 @@ export class App {
       tickets: () => this.#certificates.ownKeys,
       overrides: () => undefined,
       before: succession?.state,
+      adminPort: () => this.#admin?.port ?? 0,
       letGo: () => {
         ownPaths(this.#sockets, false);
         closeListeners(this.#sockets);

@@ -125,21 +125,25 @@ function versionOf(program: string, script: readonly string[]): Promise<string> 
       maxBuffer: VERSION_BYTES_MAX,
     } as const;
     const no = (why: string) => fail(new ProgramError(`${shown(program)} is no Sluice: ${why}`));
-    const child = execFile(program, [...script, "--version"], options, (error, stdout, stderr) => {
-      const version = /^sluice (\S+)\s*$/.exec(stdout)?.[1];
-      if (error === null && version !== undefined) return done(version);
-      if (child.killed) {
-        return no(`asked for its --version it said nothing within ${VERSION_DEADLINE_MS / 1_000} s`);
-      }
-      const said = shown((stderr || stdout).trim().split("\n")[0], 200);
-      const { code } = (error ?? {}) as { code?: string | number };
-      if (said !== "") return no(`asked for its --version it says ${said}`);
-      return no(
-        error === null
-          ? "asked for its --version it says nothing"
-          : `--version ends with ${code ?? "a signal"}`,
-      );
-    });
-    child.stdin?.end();
+    try {
+      const child = execFile(program, [...script, "--version"], options, (error, stdout, stderr) => {
+        const version = /^sluice (\S+)\s*$/.exec(stdout)?.[1];
+        if (error === null && version !== undefined) return done(version);
+        no(error?.killed === true ? SILENT : flawOf(error, stderr || stdout));
+      });
+      child.stdin?.end();
+    } catch (error) {
+      no(`it cannot be started: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`);
+    }
   });
+}
+
+const SILENT = `asked for its --version it says nothing within ${VERSION_DEADLINE_MS / 1_000} s`;
+
+function flawOf(error: { readonly code?: unknown } | null, text: string): string {
+  const said = shown(text.trim().split("\n")[0], 200);
+  if (said !== "") return `asked for its --version it says ${said}`;
+  return error === null
+    ? "asked for its --version it says nothing"
+    : `--version ends with ${error.code ?? "a signal"}`;
 }

@@ -34,6 +34,8 @@ export interface ControlState {
   readonly pid: number;
   /** Upgrades that led to it. */
   readonly upgrades: number;
+  /** Where the admin API was: where the configuration leaves the port to the kernel, it is to stay. 0: no port. */
+  readonly adminPort: number;
   readonly sockets: readonly HandedSocket[];
   readonly servers: readonly HandedServer[];
   readonly tickets?: OwnKeys;
@@ -47,6 +49,7 @@ export function readControlState(state: Known): ControlState {
     version: textOf(state.version),
     pid: numberOf(state.pid),
     upgrades: numberOf(state.upgrades),
+    adminPort: numberOf(state.adminPort),
     sockets: listOf(state.sockets).map((socket) => ({
       listener: textOf(socket.listener),
       bind: textOf(socket.bind),

@@ -46,6 +46,8 @@ export interface Estate {
   readonly overrides: () => unknown;
   /** What the process before this one said of itself; undefined: there was none. */
   readonly before: ControlState | undefined;
+  /** Of the admin API; 0: it has none. */
+  readonly adminPort: () => number;
   /** Closes the listening sockets, which another process has, and nothing else about them. */
   readonly letGo: () => void;
   /** Lets the address of the admin API be opened by another process. Requests that are open are still answered. */
@@ -143,6 +145,7 @@ export class Upgrading {
       version: VERSION,
       pid: process.pid,
       upgrades: this.count,
+      adminPort: this.#estate.adminPort(),
       sockets: handedSockets(sockets(), config()),
       servers: handedServers(directory, reactors().shared),
       tickets: tickets(),
