@@ -13,6 +13,7 @@ import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
 import { sourcesRest } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
+import { activated, closeUnwanted } from "./activation.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
 import { compile } from "./config/compile.ts";
@@ -39,6 +40,7 @@ import {
   type Socket,
   stopListeners,
 } from "./listeners.ts";
+import { Inherited } from "./inherited.ts";
 import { Lists } from "./lists.ts";
 import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
@@ -249,7 +251,7 @@ export class App {
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
     this.#openSettings(config, tell);
-    this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
+    this.#sockets = this.#openListeners(config, reactors);
     const capacity = this.#capacity(fds, reactors);
     const logState = this.#accessLog.stateMemory;
     const parts = { worker, library: path, logState };
@@ -355,6 +357,17 @@ export class App {
       log: this.#log,
       accessLog,
     };
+  }
+
+  /** What a service manager has opened for us is not opened again; what it has opened for nobody is told. */
+  #openListeners(config: Config, reactors: number): Socket[] {
+    const warn = (line: string) => this.#log.warn("sockets", line);
+    const inherited = new Inherited(activated(process.env, process.pid, warn));
+    try {
+      return openListeners(config, reactors, this.#discovery.resolve, { inherited, warn });
+    } finally {
+      closeUnwanted(inherited.left, warn);
+    }
   }
 
   /** What sockets are made with; what of it does not work here ends a start, or is told. */

@@ -14,9 +14,11 @@ export interface InheritedSocket {
   readonly datagrams: boolean;
   /** Where it was to be bound, if that is not the same: on any port (0). */
   readonly asked?: LiteralAddress;
-  /** Its unix path is Sluice's, to be removed with the socket once we are the last who listen (`ownPaths`). Without
-   * it, it is somebody else's. */
-  readonly ownsPath?: boolean;
+  /** Whoever gave it goes on having it, as a service manager does: it listens on when we stop, and what waits in its
+   * queue then is for whom is started next. Without it, it is a Sluice's own. */
+  readonly isLent?: boolean;
+  /** What whoever gave it calls it. */
+  readonly name?: string;
 }
 
 /** Those that are to be had; each is given once. */
