@@ -65,6 +65,7 @@ async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promi
     const started = app = await App.start({ ...parts, ...parsed });
     process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
     process.on("SIGINT", (signal) => started.endBy(signal));
+    started.tellReady();
     return await started.done;
   } catch (error) {
     if (!(error instanceof StartError)) throw error;

@@ -52,6 +52,7 @@ import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
+import { ServiceManager } from "./service_manager.ts";
 import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
@@ -108,6 +109,7 @@ export class App {
   readonly #directory = new Directory();
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
+  readonly #service: ServiceManager;
   readonly #certificates: Certificates;
   readonly #lists: Lists;
   #issuing: Issuing | undefined;
@@ -143,8 +145,10 @@ export class App {
     try {
       await app.#start(options);
     } catch (error) {
+      const told = startError(error);
+      app.#service.status(`cannot start: ${told instanceof Error ? told.message : String(told)}`);
       await app.#release();
-      throw startError(error);
+      throw told;
     }
     return app;
   }
@@ -156,6 +160,7 @@ export class App {
     this.#log = Log.open(config.log);
     this.#certificates = new Certificates(this.#log);
     this.#lists = new Lists(config, this.#log);
+    this.#service = new ServiceManager(process.env, process.pid, (line) => this.#log.warn("service", line));
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
@@ -165,6 +170,14 @@ export class App {
         this.#log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
       },
     });
+  }
+
+  /** Tells a service manager that clients are served, and from then on that we are alive. For who hears signals by then:
+   * it may send one at once. */
+  tellReady(): void {
+    if (this.#phase !== "ready") return;
+    this.#service.ready(`serving ${counted(this.listeners.length, "listener")}`);
+    this.#service.watch(() => this.#reactors!.pulses);
   }
 
   get draining(): boolean {
@@ -202,11 +215,9 @@ export class App {
     if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
     const have = `${counted(open, "connection")} ${open === 1 ? "has" : "have"}`;
-    this.#log.info(
-      "drain",
-      `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`,
-      { open },
-    );
+    const stopped = `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`;
+    this.#service.stopping(stopped, timeoutMs);
+    this.#log.info("drain", stopped, { open });
     const end = performance.now() + timeoutMs;
     while (this.draining && reactors.connections > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
@@ -228,6 +239,7 @@ export class App {
     this.#phase = "stopped";
     const left = this.#reactors?.connections ?? 0;
     if (left > 0) this.#log.warn("drain", `closing ${counted(left, "connection")}`, { left });
+    this.#service.stopping(left > 0 ? `closing ${counted(left, "connection")}` : "ending");
     await this.#release();
     this.#finish(status);
   }
@@ -527,6 +539,7 @@ export class App {
     this.#records?.drainNow();
     this.#admin?.close();
     await this.#accessLog?.close(FLUSH_DEADLINE_MS);
+    this.#service.close();
     await this.#log.close(FLUSH_DEADLINE_MS);
   }
 }

@@ -20,6 +20,7 @@ import {
 } from "../shared/servers.ts";
 import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
 import {
+  Count,
   LISTENER_STATS,
   makeStats,
   openStats,
@@ -153,6 +154,14 @@ export class Reactors {
       () => this.traffic.every(({ room }) => Atomics.load(this.shared.reactorAccepting, room) === 0),
       deadlineMs,
     );
+  }
+
+  /** What shows that each of them turns. */
+  get pulses(): { readonly turns: number; readonly wake: () => void }[] {
+    return this.all.map(({ room, stats }) => ({
+      turns: stats.count[Count.Turns],
+      wake: () => sys.wake(room),
+    }));
   }
 
   /** Connections of the process now. */

@@ -46,6 +46,7 @@ import {
   type Provider,
   QUEUE_MOST,
   QUEUE_WAITING,
+  SERVICE_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   type SymbolName,
   TLS_STORE_SYMBOLS,
@@ -140,6 +141,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
       ...DATAGRAM_SYMBOLS,
       ...SOCKET_STORE_SYMBOLS,
       ...INHERITED_SYMBOLS,
+      ...SERVICE_SYMBOLS,
     ]
   ) {
     guarded[name] = () => {
@@ -203,6 +205,7 @@ type Fake = Omit<
     | typeof DATAGRAM_SYMBOLS
     | typeof SOCKET_STORE_SYMBOLS
     | typeof INHERITED_SYMBOLS
+    | typeof SERVICE_SYMBOLS
   )[number]
 >;
 

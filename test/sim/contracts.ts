@@ -9,6 +9,7 @@ import {
   DATAGRAM_SYMBOLS,
   INHERITED_SYMBOLS,
   LOG_SYMBOLS,
+  SERVICE_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   SYMBOLS,
   TLS_STORE_SYMBOLS,
@@ -33,6 +34,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...DATAGRAM_SYMBOLS,
   ...SOCKET_STORE_SYMBOLS,
   ...INHERITED_SYMBOLS,
+  ...SERVICE_SYMBOLS,
 ]);
 
 /** Nothing goes wrong. */
