@@ -87,6 +87,9 @@ SL_API int32_t sl_inherited_close(int32_t fd);
 SL_API int32_t sl_listener_adopt(int32_t listener, int32_t fd);
 SL_API int32_t sl_listener_tune(int32_t listener, int32_t backlog, int32_t socket);
 
+/* ---- service managers (service.c) ---- */
+SL_API int32_t sl_notify(const uint8_t *path, int32_t path_bytes, const uint8_t *text, int32_t bytes);
+
 /* ---- sockets of slots (sock.c) ---- */
 SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t how);
 SL_API int32_t sl_outcome(int32_t slot);

@@ -83,6 +83,7 @@ async function start(parse: () => ReturnType<typeof parseFlags>, parts: Parts): 
     const started = app = await App.start({ ...parts, ...parsed, succession });
     process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
     process.on("SIGINT", (signal) => started.endBy(signal));
+    started.tellReady();
     return await started.done;
   } catch (error) {
     const known = error instanceof ChannelError ? new StartError([error.message], 1) : error;

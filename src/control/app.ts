@@ -13,6 +13,7 @@ import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
 import { sourcesRest } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
+import { activated, closeUnwanted } from "./activation.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
 import { compile } from "./config/compile.ts";
@@ -40,6 +41,7 @@ import {
   type Socket,
   stopListeners,
 } from "./listeners.ts";
+import { Inherited } from "./inherited.ts";
 import { Lists } from "./lists.ts";
 import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
@@ -51,6 +53,7 @@ import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
+import { ServiceManager } from "./service_manager.ts";
 import { ChannelError } from "./upgrade/channel.ts";
 import type { Succession } from "./upgrade/succession.ts";
 import { restoreServers } from "./upgrade/state.ts";
@@ -113,6 +116,7 @@ export class App {
   readonly #directory = new Directory();
   readonly #health = new HealthHistory();
   readonly #discovery: Discovery;
+  readonly #service: ServiceManager;
   readonly #certificates: Certificates;
   readonly #lists: Lists;
   #issuing: Issuing | undefined;
@@ -149,8 +153,10 @@ export class App {
     try {
       await app.#start(options);
     } catch (error) {
+      const told = startError(error);
+      app.#service.status(`cannot start: ${told instanceof Error ? told.message : String(told)}`);
       await app.#release();
-      throw startError(error);
+      throw told;
     }
     return app;
   }
@@ -162,6 +168,7 @@ export class App {
     this.#log = Log.open(config.log);
     this.#certificates = new Certificates(this.#log);
     this.#lists = new Lists(config, this.#log);
+    this.#service = new ServiceManager(process.env, process.pid, (line) => this.#log.warn("service", line));
     this.#discovery = new Discovery({
       changed: (name, ips) => this.#nameChanged(name, ips),
       failed: (name, why, keeping) => {
@@ -171,6 +178,14 @@ export class App {
         this.#log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
       },
     });
+  }
+
+  /** Tells a service manager that clients are served, and from then on that we are alive. For who hears signals by then:
+   * it may send one at once. */
+  tellReady(): void {
+    if (this.#phase !== "ready") return;
+    this.#service.ready(`serving ${counted(this.listeners.length, "listener")}`);
+    this.#service.watch(() => this.#reactors!.pulses);
   }
 
   get draining(): boolean {
@@ -209,11 +224,9 @@ export class App {
     if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
     const have = `${counted(open, "connection")} ${open === 1 ? "has" : "have"}`;
-    this.#log.info(
-      "drain",
-      `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`,
-      { open },
-    );
+    const stopped = `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`;
+    this.#service.stopping(stopped, timeoutMs);
+    this.#log.info("drain", stopped, { open });
     const end = performance.now() + timeoutMs;
     while (this.draining && reactors.connections > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
@@ -235,6 +248,7 @@ export class App {
     this.#phase = "stopped";
     const left = this.#reactors?.connections ?? 0;
     if (left > 0) this.#log.warn("drain", `closing ${counted(left, "connection")}`, { left });
+    this.#service.stopping(left > 0 ? `closing ${counted(left, "connection")}` : "ending");
     await this.#release();
     this.#finish(status);
   }
@@ -259,15 +273,7 @@ export class App {
       ? Math.min(availableParallelism(), REACTORS_MAX)
       : config.reactors;
     this.#openSettings(config, tell);
-    this.#sockets = openListeners(
-      config,
-      reactors,
-      this.#discovery.resolve,
-      succession && {
-        inherited: succession.inherited,
-        warn: (line) => this.#log.warn("listen", line),
-      },
-    );
+    this.#sockets = this.#openListeners(config, reactors, succession);
     const capacity = this.#capacity(fds, reactors);
     const logState = this.#accessLog.stateMemory;
     const parts = { worker, library: path, logState };
@@ -376,6 +382,7 @@ export class App {
         this.#sockets = [];
       },
       releaseAdmin: () => this.#admin?.release(),
+      speaksForUs: (pid) => this.#service.mainPid(pid),
       succeeded: () => void this.drain(),
     });
   }
@@ -427,6 +434,21 @@ export class App {
       log: this.#log,
       accessLog,
     };
+  }
+
+  /** What a service manager has opened for us is not opened again; what it has opened for nobody is told. */
+  #openListeners(config: Config, reactors: number, succession: Succession | undefined): Socket[] {
+    const warn = (line: string) => this.#log.warn("sockets", line);
+    if (succession !== undefined) {
+      const { inherited } = succession; // of what is left the other process hears
+      return openListeners(config, reactors, this.#discovery.resolve, { inherited, warn });
+    }
+    const inherited = new Inherited(activated(process.env, process.pid, warn));
+    try {
+      return openListeners(config, reactors, this.#discovery.resolve, { inherited, warn });
+    } finally {
+      closeUnwanted(inherited.left, warn);
+    }
   }
 
   /** What sockets are made with; what of it does not work here ends a start, or is told. */
@@ -586,6 +608,7 @@ export class App {
     this.#records?.drainNow();
     await this.#admin?.close();
     await this.#accessLog?.close(FLUSH_DEADLINE_MS);
+    this.#service.close();
     await this.#log.close(FLUSH_DEADLINE_MS);
   }
 }

@@ -17,9 +17,11 @@ export interface InheritedSocket {
   /** Those of one set, which an earlier Sluice opened, are taken together, and no other with them: the kernel has shared
    * clients out among them, and would do it anew with one more. */
   readonly set?: string;
-  /** Its unix path is Sluice's, to be removed with the socket once we are the last who listen (`ownPaths`). Without
-   * it, it is somebody else's. */
-  readonly ownsPath?: boolean;
+  /** Whoever gave it goes on having it, as a service manager does: it listens on when we stop, and what waits in its
+   * queue then is for whom is started next. Without it, it is a Sluice's own. */
+  readonly isLent?: boolean;
+  /** What whoever gave it calls it. */
+  readonly name?: string;
 }
 
 /** Those that are to be had; each is given once. */

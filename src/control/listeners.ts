@@ -42,8 +42,8 @@ export interface Socket extends OpenSocket {
   readonly reactor: number;
   /** Its clients send datagrams. */
   readonly datagrams: boolean;
-  /** Its unix path is ours to remove: nobody gave it to us who keeps it. */
-  readonly ownsPath: boolean;
+  /** A service manager has it too: it listens on when we stop. */
+  readonly isLent: boolean;
 }
 
 /** A listener that could not be opened: one line with the remedy. */
@@ -97,20 +97,21 @@ export function openListeners(
   return open;
 }
 
-/** Lets nobody further into the queues; those who are in can still be taken. */
+/** Lets nobody further into the queues; those who are in can still be taken. The queue of a socket that is lent goes
+ * on: who comes late is served by whom the service manager starts next. */
 export function stopListeners(sockets: readonly Socket[]): void {
-  for (const { socket } of sockets) sys.listener_stop(socket);
+  for (const { socket, isLent } of sockets) if (!isLent) sys.listener_stop(socket);
 }
 
 export function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
-/** Whether unix paths that are ours go when their sockets are closed: no, once another process listens there as well;
- * and yes, once it is we who have taken that over. */
+/** Whether unix paths go when their sockets are closed: no, once another Sluice listens there as well; and yes, once it
+ * is we who have taken that over. Those of sockets that are lent stay. */
 export function ownPaths(sockets: readonly Socket[], ours: boolean): void {
-  for (const { socket, ownsPath } of sockets) {
-    if (ownsPath) sys.listener_path(socket, ours ? 1 : 0);
+  for (const { socket, isLent } of sockets) {
+    if (!isLent) sys.listener_path(socket, ours ? 1 : 0);
   }
 }
 
@@ -254,7 +255,7 @@ function adoptCopies(
 ): number {
   const taken = inherited.take(address, datagrams, Infinity);
   let isShared = true;
-  for (const [copy, { fd, ownsPath = false }] of taken.entries()) {
+  for (const [copy, { fd, isLent = false }] of taken.entries()) {
     const socket = nextSocket(open, bind), kind = sys.inherited(fd, ARENA_SCRATCH);
     const result = kind < 0 ? kind : sys.listener_adopt(socket, fd);
     if (result < 0) throw new ListenError(`${bind}: the inherited fd ${fd} is ${notToListenWith(-result)}`);
@@ -265,7 +266,7 @@ function adoptCopies(
       ...boundOf(socket, bind),
       reactor: copy % copies,
       datagrams,
-      ownsPath,
+      isLent,
     });
     isShared &&= (kind & INHERITED_SHARED) !== 0;
     const tuned = datagrams ? 0 : sys.listener_tune(socket, backlog, number);
@@ -320,7 +321,7 @@ function openCopies(
       throw new ListenError(`${bind}: ${why}`);
     }
     const where = boundOf(socket, bind);
-    open.push({ socket, listener, bind, ...where, reactor, datagrams, ownsPath: address.kind === "unix" });
+    open.push({ socket, listener, bind, ...where, reactor, datagrams, isLent: false });
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record, where.port);
   }

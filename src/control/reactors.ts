@@ -20,6 +20,7 @@ import {
 } from "../shared/servers.ts";
 import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
 import {
+  Count,
   LISTENER_STATS,
   makeStats,
   openStats,
@@ -211,6 +212,14 @@ export class Reactors {
       (sum, { room }) => sum + Atomics.load(this.shared.reactorFlows, room * PER_LINE),
       0,
     );
+  }
+
+  /** What shows that each of them turns. */
+  get pulses(): { readonly turns: number; readonly wake: () => void }[] {
+    return this.all.map(({ room, stats }) => ({
+      turns: stats.count[Count.Turns],
+      wake: () => sys.wake(room),
+    }));
   }
 
   /** Connections of the process now. */

@@ -47,6 +47,8 @@ export const SYMBOLS = {
   listener_adopt: [["i32", "i32"], "i32"], // listener, fd
   listener_tune: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
 
+  notify: [["bytes", "i32", "bytes", "i32"], "i32"], // path, its length, text, its length
+
   connect: [["i32", "u32", "u32", "i32"], "i32"], // slot, generation, address offset, how
   outcome: [["i32"], "i32"],
   recv: [["i32", "u32", "i32"], "i32"], // slot, offset, bytes
@@ -223,6 +225,9 @@ export const INHERITED_SYMBOLS = [
   "listener_tune",
   "listener_path",
 ] as const;
+
+/** What the control plane says to a service manager, and does for the process as a whole, likewise. */
+export const SERVICE_SYMBOLS = ["notify"] as const;
 
 /** Behind the number of settings in `connect`'s how, as ffi/sluice.h has them. */
 export const HOW_SOCKET = 0x7fff;

@@ -47,6 +47,7 @@ import {
   type Provider,
   QUEUE_MOST,
   QUEUE_WAITING,
+  SERVICE_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   type SymbolName,
   TLS_STORE_SYMBOLS,
@@ -141,6 +142,7 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ...SOCKET_STORE_SYMBOLS,
     ...INHERITED_SYMBOLS,
     ...HANDOVER_SYMBOLS,
+    ...SERVICE_SYMBOLS,
   ];
   for (const name of foreign) {
     guarded[name] = () => {
@@ -205,6 +207,7 @@ type Fake = Omit<
     | typeof SOCKET_STORE_SYMBOLS
     | typeof HANDOVER_SYMBOLS
     | typeof INHERITED_SYMBOLS
+    | typeof SERVICE_SYMBOLS
   )[number]
 >;
 

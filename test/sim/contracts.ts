@@ -10,6 +10,7 @@ import {
   HANDOVER_SYMBOLS,
   INHERITED_SYMBOLS,
   LOG_SYMBOLS,
+  SERVICE_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   SYMBOLS,
   TLS_STORE_SYMBOLS,
@@ -35,6 +36,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...SOCKET_STORE_SYMBOLS,
   ...HANDOVER_SYMBOLS,
   ...INHERITED_SYMBOLS,
+  ...SERVICE_SYMBOLS,
 ]);
 
 /** Nothing goes wrong. */

@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSyn
 import { after, before, describe, it } from "node:test";
 import { ARENA_BYTES, ARENA_SCRATCH } from "../../src/base/limits.ts";
 import { encodeAddress, type LiteralAddress } from "../../src/control/config/address.ts";
+import { activated, fdsGiven } from "../../src/control/activation.ts";
 import { Inherited, inheritedOf, type InheritedSocket } from "../../src/control/inherited.ts";
 import { EAGAIN, EBADF, EBUG, EINVAL, EISCONN, ENOTSOCK } from "../../src/sys/errno.ts";
 import { libraryPath } from "../../src/sys/library.ts";
@@ -230,6 +231,33 @@ describe("Inherited", () => {
     deepEqual(fds(inherited.take(ip("127.0.0.1", 0), false, 9)), [4]);
   });
 });
+
+describe("activated", () => {
+  const given = { LISTEN_FDS: "2", LISTEN_FDNAMES: "web", LISTEN_PIDFDID: "7", PATH: "/bin" };
+
+  it("takes its variables away, whoever they are for", () => {
+    for (const pid of ["12", "13"]) {
+      const env: Record<string, string | undefined> = { ...given, LISTEN_PID: pid, LISTEN_FDS: "0" };
+      deepEqual(activated(env, 12, unexpected), []);
+      deepEqual(env, { PATH: "/bin" });
+    }
+  });
+
+  it("counts what is meant for this process", () => {
+    deepEqual(fdsGiven({ ...given, LISTEN_PID: "12" }, 12, unexpected), { count: 2, names: ["web"] });
+    deepEqual(fdsGiven({ ...given, LISTEN_PID: "13" }, 12, unexpected).count, 0);
+    deepEqual(fdsGiven({}, 12, unexpected).count, 0);
+    const warned: string[] = [], warn = (line: string) => warned.push(line);
+    deepEqual(fdsGiven({ LISTEN_PID: "12", LISTEN_FDS: "two" }, 12, warn).count, 0);
+    deepEqual(fdsGiven({ LISTEN_PID: "12", LISTEN_FDS: "5000" }, 12, warn).count, 4_096);
+    match(warned[0], /^LISTEN_FDS=two is no number of sockets/);
+    match(warned[1], /^LISTEN_FDS=5000: only the first 4096/);
+  });
+});
+
+function unexpected(line: string): void {
+  throw new Error(line);
+}
 
 function portOf(listener: number): number {
   strictEqual(sys.listener_address(listener, ARENA_SCRATCH), 0);

@@ -14,7 +14,7 @@ export interface HandedSocket {
   /** The configuration leaves the port to the kernel. */
   readonly anyPort: boolean;
   readonly datagrams: boolean;
-  readonly ownsPath: boolean;
+  readonly isLent: boolean;
 }
 
 /** What is known of a server: its verdict, since when it is up, how fast it was; times by CLOCK_MONOTONIC in
@@ -55,7 +55,7 @@ export function readControlState(state: Known): ControlState {
       bind: textOf(socket.bind),
       anyPort: socket.anyPort === true,
       datagrams: socket.datagrams === true,
-      ownsPath: socket.ownsPath === true,
+      isLent: socket.isLent === true,
     })),
     servers: listOf(state.servers).map((server) => ({
       upstream: textOf(server.upstream),
@@ -89,10 +89,10 @@ function listOf(value: unknown): Known[] {
 }
 
 export function handedSockets(sockets: readonly Socket[], { listeners }: Config): HandedSocket[] {
-  return sockets.map(({ listener, bind, datagrams, ownsPath }) => {
+  return sockets.map(({ listener, bind, datagrams, isLent }) => {
     const address = listeners[listener]?.bind.find(({ text }) => text === bind)?.address;
     const anyPort = address !== undefined && address.kind !== "unix" && address.port === 0;
-    return { listener, bind, anyPort, datagrams, ownsPath };
+    return { listener, bind, anyPort, datagrams, isLent };
   });
 }
 

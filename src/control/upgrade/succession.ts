@@ -84,12 +84,12 @@ export class Succession {
   /** The listening sockets, to be taken by listeners. The control plane's room is entered. @throws ChannelError */
   get inherited(): Inherited {
     return this.#inherited ??= new Inherited(this.#fds.map((fd, at): InheritedSocket => {
-      const socket = inheritedOf(fd), { listener, bind, anyPort, ownsPath } = this.state.sockets[at];
+      const socket = inheritedOf(fd), { listener, bind, anyPort, isLent } = this.state.sockets[at];
       if (typeof socket === "string") throw new ChannelError(`the listening socket of ${bind} is ${socket}`);
       const { address } = socket;
       const asked = anyPort && address.kind === "ip" ? { ...address, port: 0 } : undefined;
       const set = [listener, bind, addressText(address)].join("\n");
-      return { ...socket, asked, ownsPath, set };
+      return { ...socket, asked, isLent, set };
     }));
   }
 

@@ -52,8 +52,10 @@ export interface Estate {
   readonly letGo: () => void;
   /** Lets the address of the admin API be opened by another process. Requests that are open are still answered. */
   readonly releaseAdmin: () => void;
-  /** `pid` is the process to be looked after from here on; this one drains and ends. */
-  readonly succeeded: (pid: number) => void;
+  /** `pid` is the process that a service manager is to look after from here on. */
+  readonly speaksForUs: (pid: number) => void;
+  /** The other process has everything: this one drains and ends. */
+  readonly succeeded: () => void;
 }
 
 export class Upgrading {
@@ -195,10 +197,11 @@ export class Upgrading {
     { sent, taken }: { readonly sent: number; readonly taken: number },
     begunMs: number,
   ): Promise<UpgradeAnswer> {
-    const { log, reactors, letGo, releaseAdmin, succeeded } = this.#estate, { pid } = successor;
+    const { log, reactors, letGo, releaseAdmin, speaksForUs, succeeded } = this.#estate, { pid } = successor;
     await reactors().yield(YIELD_DEADLINE_MS);
     letGo();
     releaseAdmin();
+    speaksForUs(pid); // before it says anything itself: who is not known is not heard
     let admin = "";
     try {
       const untilMs = performance.now() + COMPLETE_DEADLINE_MS;
@@ -214,7 +217,7 @@ export class Upgrading {
         counted(sent, "session")
     }${admin}; this one drains`;
     log.info("upgrade", text, { pid, version, sessions: taken, took_ms: took });
-    succeeded(pid);
+    succeeded();
     return {
       upgraded: true,
       pid,
