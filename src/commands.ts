@@ -16,10 +16,10 @@ import { VERSION } from "./control/version.ts";
 /** The load balancer that runs, once it does. */
 let app: App | undefined;
 
-export async function command(argv: readonly string[], given: Parts): Promise<number> {
+export async function command(argv: readonly string[], own: Parts): Promise<number> {
   noteOrigin();
   let library: string | undefined;
-  const parts = { ...given, library: () => library ??= given.library() };
+  const parts = { ...own, library: () => library ??= own.library() };
   // From the first moment on: these two would end the process where nobody listens for them.
   process.on("SIGUSR1", () => app?.reopenLogs());
   process.on("SIGHUP", () => app?.hangUp());
@@ -35,34 +35,41 @@ export async function command(argv: readonly string[], given: Parts): Promise<nu
   }
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(() => parseFlags(argv, process.env), parts);
-  const words = readVerb(verb, argv.slice(1));
-  if ("problems" in words) return await tell(refused(words.problems));
+  const given = readVerb(verb, argv.slice(1));
+  if ("problems" in given) return await tell(refused(given.problems));
   switch (verb.name) {
     // Each verb gets its line here: its work is in control/verbs/NAME.ts, loaded when it is asked for.
     case "check":
-      return await tell(await (await import("./control/verbs/check.ts")).check(words, parts.library));
+      return await tell(await (await import("./control/verbs/check.ts")).check(given, parts.library));
     case "print":
-      return await tell((await import("./control/verbs/print.ts")).print(words));
+      return await tell((await import("./control/verbs/print.ts")).print(given));
     case "explain":
-      return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(words, parts));
+      return await tell(await (await import("./control/verbs/explain.ts")).explainVerb(given, parts));
     case "status":
-      return await tell(await (await import("./control/verbs/status.ts")).status(words));
+      return await tell(await (await import("./control/verbs/status.ts")).status(given));
     case "connections":
-      return await tell(await (await import("./control/verbs/connections.ts")).connections(words));
+      return await tell(await (await import("./control/verbs/connections.ts")).connections(given));
     case "servers":
-      return await tell(await (await import("./control/verbs/servers.ts")).servers(words));
-    case "drain":
-      return await tell(await (await import("./control/verbs/drain.ts")).drain(words));
+      return await tell(await (await import("./control/verbs/servers.ts")).servers(given));
     case "upgrade":
-      return await tell(await (await import("./control/verbs/upgrade.ts")).upgrade(words));
+      return await tell(await (await import("./control/verbs/upgrade.ts")).upgrade(given));
+    case "drain":
+    case "disable":
+    case "enable":
+    case "weight":
+      return await tell(await (await import("./control/verbs/change.ts")).changeServer(verb.name, given));
+    case "close":
+      return await tell(await (await import("./control/verbs/close.ts")).close(given));
+    case "log-level":
+      return await tell(await (await import("./control/verbs/log_level.ts")).logLevel(given));
     case "why":
-      return await tell((await import("./control/verbs/why.ts")).why(words));
+      return await tell((await import("./control/verbs/why.ts")).why(given));
     case "doctor":
-      return await tell(await (await import("./control/verbs/doctor.ts")).doctor(words, parts.library));
+      return await tell(await (await import("./control/verbs/doctor.ts")).doctor(given, parts.library));
     case "schema":
-      return await tell((await import("./control/verbs/schema.ts")).schema(words));
+      return await tell((await import("./control/verbs/schema.ts")).schema(given));
     case "completion":
-      return await tell((await import("./control/verbs/completion.ts")).completion(words));
+      return await tell((await import("./control/verbs/completion.ts")).completion(given));
     default:
       throw new Error(`commands: no such verb as ${verb.name}`);
   }

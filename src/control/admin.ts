@@ -2,7 +2,7 @@
 // clients may hold, and who may open it. What it answers is in admin_app.ts. It shares the main thread
 // with the rest of the control plane; traffic does not pass here.
 import { chmodSync, lstatSync, renameSync, unlinkSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { createAdaptorServer } from "@hono/node-server";
@@ -12,7 +12,7 @@ import { shown } from "./config/errors.ts";
 import type { Admin as AdminAddress } from "./config/schema.ts";
 import type { Sight } from "./sight.ts";
 
-/** Connections at once; one more is closed as it comes. */
+/** Connections at once; for one more the oldest gives way that has not said what it wants, else the oldest. */
 const CONNECTIONS_MAX = 64;
 const HEADER_BYTES_MAX = 8_192;
 const UNIX_PATH_BYTES_MAX = 107;
@@ -161,14 +161,19 @@ async function open(
   );
 }
 
-/** Keeps the connections of a server to their number and time; returns those that are open. */
+/** Keeps the connections of a server to their number and time; returns those that are open. Whoever opens many and
+ * says nothing loses them, and an operator, who says at once what he wants, finds room. */
 function bound(server: Server): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>();
+  const sockets = new Set<Socket>(), asking = new WeakSet<Socket>();
+  const giveWay = (): void => {
+    const silent = [...sockets].find((socket) => !asking.has(socket));
+    const [oldest] = sockets, socket = silent ?? oldest;
+    sockets.delete(socket);
+    socket.destroy();
+  };
+  server.on("request", ({ socket }: IncomingMessage) => asking.add(socket));
   server.on("connection", (socket: Socket) => {
-    if (sockets.size >= CONNECTIONS_MAX) {
-      socket.destroy();
-      return;
-    }
+    if (sockets.size >= CONNECTIONS_MAX) giveWay();
     sockets.add(socket);
     const timer = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS + ANSWER_TIMEOUT_MS);
     socket.on("error", () => {}); // of that client alone

@@ -1,8 +1,10 @@
 // Asks the process behind an admin API, for the verbs that are about one that runs.
 import { request } from "node:http";
+import process from "node:process";
 import { addressText } from "./config/address.ts";
 import { shown } from "./config/errors.ts";
 import type { Admin } from "./config/schema.ts";
+import { VERSION } from "./version.ts";
 
 /** For the whole answer. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -71,6 +73,13 @@ function answerIn<T>(body: string, where: string, isAnswer: (answer: Partial<T>)
   throw new LiveError(`${where} answers, but not as an admin API does; is it a listener of Sluice's?`);
 }
 
+/** What the running process tells its log of who changed something. */
+function whoAsks(): string {
+  const behind = (process.env.SUDO_USER ?? "").replace(/[^A-Za-z0-9._-]/g, "");
+  const uid = process.getuid?.() ?? 0;
+  return `sluice/${VERSION} (uid ${uid}${behind === "" ? "" : ` for ${behind}`}, pid ${process.pid})`;
+}
+
 function send(
   { admin, token }: Door,
   where: string,
@@ -85,6 +94,7 @@ function send(
   const method = text === undefined ? "GET" : "POST";
   const headers = {
     Host: "localhost",
+    "User-Agent": whoAsks(),
     ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
     ...(text === undefined
       ? {}

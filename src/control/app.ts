@@ -27,7 +27,6 @@ import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Drains } from "./drains.ts";
 import { Discovery, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
@@ -46,6 +45,7 @@ import { Lists } from "./lists.ts";
 import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
+import { Overrides } from "./overrides.ts";
 import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { monotonicMs, peerOf } from "./control_room.ts";
@@ -125,7 +125,7 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
-  #drains: Drains | undefined;
+  #overrides: Overrides | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
   #upgrading: Upgrading | undefined;
@@ -305,7 +305,14 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
-    this.#drains = new Drains(this.#directory, this.#reactors.shared);
+    this.#overrides = new Overrides({
+      directory: this.#directory,
+      shared: this.#reactors.shared,
+      log: this.#log,
+      clockMs: monotonicMs,
+      changed: () => this.#recompile(),
+    });
+    if (succession !== undefined) this.#overrides.restore(succession.state.overrides);
     this.#upgrading = this.#makeUpgrading(succession);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
     if (succession === undefined) await this.#openAdmin();
@@ -352,7 +359,10 @@ export class App {
       directory: this.#directory,
       sockets: this.#sockets,
       watched: watchedBy(this.#sockets),
-      restore: () => {},
+      restore: (overrides) => {
+        this.#overrides!.restore(overrides);
+        this.#recompile();
+      },
       openAdmin: async () => {
         try {
           await this.#openAdmin(succession);
@@ -373,7 +383,7 @@ export class App {
       config: () => this.#config,
       sockets: () => this.#sockets,
       tickets: () => this.#certificates.ownKeys,
-      overrides: () => undefined,
+      overrides: () => this.#overrides!.saved(),
       before: succession?.state,
       adminPort: () => this.#admin?.port ?? 0,
       letGo: () => {
@@ -415,11 +425,12 @@ export class App {
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
+      close: (room, rows) => reactors.close(room, rows),
       acceptQueues: () => acceptQueuesOf(this.#sockets, this.#plan),
       datagramsLost: () => datagramsLost(this.#sockets),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
-      drains: this.#drains!,
+      overrides: this.#overrides!,
       upgrading: this.#upgrading!,
       sources: reactors.sources,
       lists: () => this.#lists.status(),
@@ -478,19 +489,25 @@ export class App {
         patternOf: patternNumber,
         acmeThumbprint: this.#issuing?.thumbprint,
         listFiles: this.#lists.files,
+        overrides: this.#overrides,
       },
       this.#identities,
       this.#directory,
     );
     for (const warning of warnings) this.#log.warn("config", warning);
     this.#plan = plan;
-    this.#drains?.apply();
+    this.#overrides?.apply();
     return plan;
   }
 
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
     this.#accessLog?.resolve(this.#discovery.resolve);
+    this.#recompile();
+  }
+
+  /** Something that a generation is made of has changed. */
+  #recompile(): void {
     if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
     else this.#stale = true;
   }

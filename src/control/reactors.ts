@@ -7,6 +7,7 @@ import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../b
 import type { Plan } from "../plan/plan.ts";
 import { type Layout, makeTable } from "../shared/columns.ts";
 import { type Asks, makeAsks, openAsks } from "../shared/asks.ts";
+import { type ClosingRow, makeClosing, openClosing, Outcome } from "../shared/closing.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import {
@@ -38,6 +39,8 @@ import { type LostConnection, settle } from "./settle.ts";
  * for good, and a service manager must see it. */
 const DEATHS_PER_MINUTE_MAX = 10;
 const BIRTH_DEADLINE_MS = 10_000;
+/** For connections that an operator wants closed. */
+const CLOSE_DEADLINE_MS = 5_000;
 
 /** The Workers could not be started: one line. */
 export class ReactorError extends Error {
@@ -141,6 +144,21 @@ export class Reactors {
   publish(plan: Plan): void {
     this.#plan = plan;
     this.#tell(this.all, { kind: "plan", plan: plan.memory });
+  }
+
+  /**
+   * Has a reactor close connections of its own.
+   * @param rows at most CLOSING_MAX
+   * @returns outcomes in their order: Gone of all if it died meanwhile, Asked where it did not say in time
+   */
+  async close(room: number, rows: readonly ClosingRow[]): Promise<Uint8Array> {
+    const reactor = this.all.find((reactor) => reactor.room === room)!, { tables } = reactor;
+    const closing = makeClosing(rows), { closingDone, closingOutcome } = openClosing(closing, rows.length);
+    this.#tell([reactor], { kind: "close", rows: rows.length, closing });
+    const isLost = () => reactor.tables !== tables || reactor.worker === undefined;
+    await until(() => Atomics.load(closingDone, 0) === 1 || isLost(), CLOSE_DEADLINE_MS);
+    if (Atomics.load(closingDone, 0) === 0 && isLost()) closingOutcome.fill(Outcome.Gone);
+    return closingOutcome;
   }
 
   /** Stops accepting: takes what waits in the queues, then watches none. Resolves when all have. */

@@ -1,5 +1,6 @@
 // What status, metrics and the admin API look at: the running process, seen by a reader. Counters are
 // per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
+import type { ClosingRow } from "../shared/closing.ts";
 import type { Shared } from "../shared/servers.ts";
 import type { Sources } from "../shared/sources.ts";
 import type { Count, Stats } from "../shared/stats.ts";
@@ -12,12 +13,12 @@ import type { CertificateStatus } from "./certificates/store.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
-import type { Drains } from "./drains.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { AcceptQueue } from "./listeners.ts";
 import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
+import type { Overrides } from "./overrides.ts";
 import type { Upgrades } from "./upgrade/answer.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
@@ -73,6 +74,8 @@ export interface Sight {
   readonly clockMs: () => number;
   /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
   readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
+  /** Has a reactor close connections; outcomes in the order of the rows (reactors.ts). */
+  readonly close: (room: number, rows: readonly ClosingRow[]) => Promise<Uint8Array>;
   /** By listener, connections that the kernel has and no reactor yet; none of those of which it does not tell. */
   readonly acceptQueues: () => ReadonlyMap<number, AcceptQueue>;
   /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
@@ -81,8 +84,8 @@ export interface Sight {
   readonly deaths: () => number;
   readonly shared: Shared;
   readonly upgrading: Upgrades;
-  /** Who gets nothing new. */
-  readonly drains: Drains;
+  /** What an operator says of servers. */
+  readonly overrides: Overrides;
   readonly sources: Sources;
   /** The files of lists. */
   readonly lists: () => readonly ListStatus[];

@@ -11,15 +11,16 @@ import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
 import { delaysAdvance, delaysOpen, delaysSleepMs } from "../net/delays.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, Ready, readyOpen } from "../net/ready.ts";
-import { slotEx, slotGen, slotReady, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
+import { slotEx, slotFlags, slotGen, slotReady, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
 import { printOpen } from "../proto/http1_print.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
+import { openClosing, Outcome } from "../shared/closing.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { ExState, SlotState } from "../shared/tables.ts";
+import { ExState, SlotFlag, SlotState } from "../shared/tables.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
@@ -49,15 +50,22 @@ import {
 } from "./datagram.ts";
 import { exchangeEnd } from "./end.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
-import { flowBug, flowGivesWay, flowsEndAll, flowTimeout } from "./flow_end.ts";
+import { flowBug, flowEnd, flowGivesWay, flowsEndAll, flowTimeout } from "./flow_end.ts";
 import { flowsAdopt, flowsHalt, flowsResume, flowsYield } from "./flow_handover.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
-import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
+import { exchangesEnd, exchangesOpen, exDown, exState } from "./exchanges.ts";
 import { paceUnpark } from "./pace.ts";
 import { requestsDrain, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
-import { probeLate, probeOfTimer, probesOpen, probesSchedule, serversJoined } from "./probe.ts";
+import {
+  probeLate,
+  probeOfTimer,
+  probesOpen,
+  probesSchedule,
+  serversJoined,
+  serversUnchecked,
+} from "./probe.ts";
 
 /** Wakes up at least this often, to look after what has no event. */
 const SLEEP_MS_MAX = 10_000;
@@ -224,6 +232,7 @@ function swap(memory: SharedArrayBuffer): void {
   poolKeepOnly(plan);
   if (!health) return;
   serversJoined(before);
+  serversUnchecked(before);
   probesSchedule();
 }
 
@@ -247,6 +256,8 @@ function obey(message: Message): void {
       return requestsDrain();
     case "adopt":
       return flowsAdopt(message.flows);
+    case "close":
+      return closeAsked(message.closing, message.rows);
     case "end-all":
       return endAll();
     case "exit":
@@ -255,6 +266,36 @@ function obey(message: Message): void {
       return;
     default:
       return unreachable("reactor: a message of no kind");
+  }
+}
+
+/** Ends what an operator wants ended, and says which of it was still there. */
+function closeAsked(memory: SharedArrayBuffer, rows: number): void {
+  const { closingSlot, closingGen, closingOutcome, closingDone } = openClosing(memory, rows);
+  for (let row = 0; row < rows; row++) {
+    const slot = closingSlot[row], isThere = slotGen[slot] === closingGen[row] && isClients(slot);
+    closingOutcome[row] = isThere ? Outcome.Closed : Outcome.Gone;
+    if (isThere) closeOne(slot);
+  }
+  Atomics.store(closingDone, 0, 1);
+}
+
+/** Whether a slot is a client's connection, or session, that has not ended. */
+function isClients(slot: number): boolean {
+  if (!(slotFlags[slot] & SlotFlag.Down)) return false;
+  if (slotState[slot] === SlotState.Flow) return true;
+  const ex = slotEx[slot],
+    isOpen = slotState[slot] === SlotState.Open || slotState[slot] === SlotState.Handshake;
+  return isOpen && ex !== NONE && exDown[ex] === slot && exState[ex] !== ExState.Done;
+}
+
+function closeOne(slot: number): void {
+  const ex = slotEx[slot];
+  try {
+    if (slotState[slot] === SlotState.Flow) flowEnd(slot, Reason.ClosedByOperator, 0);
+    else exchangeEnd(ex, Reason.ClosedByOperator, 0);
+  } catch (error) {
+    contain(slot, ex, error);
   }
 }
 

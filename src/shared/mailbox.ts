@@ -51,6 +51,8 @@ export type Message =
   | { readonly kind: "yield"; readonly listeners: readonly number[] }
   /** Go on with these flows of another process (shared/handed_flows.ts), whose sockets are watched next. */
   | { readonly kind: "adopt"; readonly flows: SharedArrayBuffer }
+  /** Close these connections, where they are still there (closing.ts), and say so in the same memory. */
+  | { readonly kind: "close"; readonly rows: number; readonly closing: SharedArrayBuffer }
   /** End every connection that is left, with this Reason. */
   | { readonly kind: "end-all" }
   /** Leave the room and return. */

@@ -72,6 +72,7 @@ export const enum Reason {
   ListenerLimit,
   ListenerRate,
   SessionMoved,
+  ClosedByOperator,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -129,7 +130,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "no_server",
     type: "destination_unavailable",
-    text: "there is no server to ask: each is down, drained or of weight 0",
+    text: "there is no server to ask: each is down, drained, disabled or of weight 0",
     reset: true,
     status: 503,
   },
@@ -546,6 +547,13 @@ export const REASONS: readonly ReasonText[] = [
     type: null,
     text: "the server is down or gone: the client's next datagram went to another",
     reset: false,
+    status: 0,
+  },
+  {
+    name: "closed_by_operator",
+    type: "connection_terminated",
+    text: "an operator closed the connection",
+    reset: true,
     status: 0,
   },
 ];

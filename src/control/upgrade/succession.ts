@@ -36,7 +36,7 @@ export interface Heir {
   readonly sockets: readonly Socket[];
   /** Listening sockets by the room that is to watch them. */
   readonly watched: ReadonlyMap<number, readonly number[]>;
-  /** Takes what an operator said to the other one until now. */
+  /** Takes what an operator said to the other one since it wrote its state. */
   readonly restore: (overrides: unknown) => void;
   /** Opens the admin API where the other one had it. @returns where it is, or null */
   readonly openAdmin: () => Promise<string | null>;
@@ -72,7 +72,11 @@ export class Succession {
     const { message, fds } = await channel.receive(untilMs);
     if (message.kind !== "state") throw new ChannelError(`the process before this one says ${message.kind}`);
     const state = readControlState(jsonOf(readState(fds[0]).get(Section.Control)));
-    return new Succession(channel, state, await channel.receiveFds(message.sockets, untilMs));
+    const sockets = await channel.receiveFds(message.sockets, untilMs);
+    if (sockets.length !== state.sockets.length) {
+      throw new ChannelError("the state tells of other listening sockets");
+    }
+    return new Succession(channel, state, sockets);
   }
 
   private constructor(channel: Channel, state: ControlState, fds: readonly number[]) {
@@ -148,7 +152,8 @@ export class Succession {
     const { byRoom, strays } = adoptedSessions(sections, came, inUse, directory);
     closeAll(strays);
     const { overrides } = jsonOf(sections.get(Section.Control));
-    if (overrides !== undefined) restore(overrides);
+    const isNew = JSON.stringify(overrides) !== JSON.stringify(this.state.overrides);
+    if (overrides !== undefined && isNew) restore(overrides);
     if (!await reactors.takeOver(byRoom, watched, WATCH_DEADLINE_MS)) {
       throw new ChannelError("a reactor does not watch its sockets");
     }
