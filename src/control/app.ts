@@ -129,6 +129,8 @@ export class App {
   #admin: Admin | undefined;
   #sight!: Sight;
   #upgrading: Upgrading | undefined;
+  /** Another process listens at our sockets: whatever is done to one is done to its as well. */
+  #sharesSockets = false;
   #recent: Recent | undefined;
   #sockets: Socket[] = [];
   /** What they and those to servers are made with. */
@@ -216,9 +218,10 @@ export class App {
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
-    this.#upgrading?.cancel("this process was told to end");
-    this.#phase = "draining";
     this.#drainedAtMs = performance.now();
+    await this.#upgrading?.cancel("this process was told to end");
+    if (this.#phase !== "ready") return;
+    this.#phase = "draining";
     const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
@@ -244,6 +247,7 @@ export class App {
 
   /** Ends now: connections that are left are closed, each with its reason. */
   async end(status = 0): Promise<void> {
+    await this.#upgrading?.cancel("this process was told to end");
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
     const left = this.#reactors?.connections ?? 0;
@@ -372,6 +376,7 @@ export class App {
         return this.#admin?.where ?? null;
       },
     });
+    this.#sharesSockets = false;
   }
 
   #makeUpgrading(succession: Succession | undefined): Upgrading {
@@ -451,7 +456,8 @@ export class App {
   #openListeners(config: Config, reactors: number, succession: Succession | undefined): Socket[] {
     const warn = (line: string) => this.#log.warn("sockets", line);
     if (succession !== undefined) {
-      const { inherited } = succession; // of what is left the other process hears
+      const { inherited } = succession;
+      this.#sharesSockets = true;
       return openListeners(config, reactors, this.#discovery.resolve, { inherited, warn });
     }
     const inherited = new Inherited(activated(process.env, process.pid, warn));
@@ -597,7 +603,7 @@ export class App {
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
     const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
-    stopListeners(streams);
+    if (!this.#sharesSockets) stopListeners(streams);
     await reactors.unwatch(UNWATCH_DEADLINE_MS);
     closeListeners(streams);
     this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them

@@ -1,21 +1,29 @@
 // `sluice upgrade`: the process that runs goes on in a new one. Nothing is cut: what is open goes on in the old one until
 // it ends, what is new is the new one's, and what both must know goes along.
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { existsSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import {
+  copyFileSync,
+  existsSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { after, describe, it } from "node:test";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
+import { AS_NOBODY, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
 import { Datagrams } from "../support/datagrams.ts";
-import { EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
 import { HttpPeer, statusOf, valuesOf } from "../support/http_peer.ts";
+import { Notified } from "../support/notified.ts";
 import { Peer } from "../support/peer.ts";
 import { sClient } from "../support/s_client.ts";
 import { echo, Server } from "../support/servers.ts";
 import { openFds } from "../support/status.ts";
-import { PATIENCE_MS, until } from "../support/waiting.ts";
+import { until } from "../support/waiting.ts";
 import { echo as echoTalk, Talk, WebSocketOrigin } from "../support/web_sockets.ts";
 
 const ALONE = ["--reactors", "2", "--health", "off"];
@@ -32,28 +40,8 @@ function web(...servers: readonly string[]): object {
 }
 
 const GET = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
-/** Of connect, request, close; and how many upgrades pass meanwhile. */
-const REQUESTS = Number(process.env.SLUICE_SOAK_UPGRADED ?? 5_000);
-const UPGRADES = Number(process.env.SLUICE_SOAK_UPGRADES ?? 3);
 const certificates = new Certificates();
 after(() => certificates[Symbol.dispose]());
-
-const ASK_ONCE = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
-
-/** What becomes of a client that connects, asks, and reads to the end: "served", or what else. */
-function requestOnce(port: number): Promise<string> {
-  return new Promise((resolve) => {
-    let text = "", broken = "";
-    const socket = connect(port, "127.0.0.1", () => socket.write(ASK_ONCE));
-    socket.setEncoding("latin1").on("data", (more: string) => text += more);
-    socket.on("error", (error: NodeJS.ErrnoException) => broken = error.code ?? error.message);
-    socket.on("close", () => {
-      const served = broken === "" && text.startsWith("HTTP/1.1 200 ") && text.endsWith("\r\n\r\nhello");
-      resolve(served ? "served" : `${broken} ${JSON.stringify(text.slice(0, 60))}`);
-    });
-    socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error("silence")));
-  });
-}
 
 /** Whether a process is there. */
 function lives(pid: number): boolean {
@@ -120,82 +108,6 @@ describe("sluice upgrade", () => {
     });
   });
 
-  it("who waits in a queue, or is about to ask, is served: connect, request, close while upgrades pass", async () => {
-    await using origin = await HttpOrigin.listen(() => answered("hello"));
-    const deadlineMs = 60_000 + 20 * REQUESTS;
-    await withConfig(web(origin.address), async (sluice) => {
-      const port = sluice.port(), outcomes = new Map<string, number>();
-      let done = 0, passed = 0;
-      const client = async () => {
-        while (done < REQUESTS || passed < UPGRADES) {
-          const outcome = await requestOnce(port);
-          outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-          done++;
-        }
-      };
-      const clients = Array.from({ length: 16 }, client);
-      for (; passed < UPGRADES; passed++) {
-        const enough = () => Promise.resolve(done >= passed * REQUESTS / UPGRADES ? true : undefined);
-        await until("some requests", enough, deadlineMs);
-        strictEqual((await sluice.upgrade()).why, null);
-      }
-      await Promise.all(clients);
-      deepStrictEqual([...outcomes.keys()], ["served"], `${[...outcomes].join("; ")}, of ${done}`);
-      strictEqual((await sluice.status()).upgrades.count, UPGRADES);
-    }, { deadlineMs });
-  });
-
-  it("a session keeps its socket to the server, and its record tells of all of it", async () => {
-    await using server = { [Symbol.asyncDispose]: async () => {}, it: await Datagrams.echo() };
-    await withSluice(
-      [...ALONE, "--udp-idle", "3s", `udp://127.0.0.1:0=${server.it.address}`],
-      async (sluice) => {
-        const port = sluice.port(), clients: Datagrams[] = [];
-        for (let nth = 0; nth < 40; nth++) clients.push(await Datagrams.open());
-        for (const client of clients) strictEqual(await client.ask("before", port), "before");
-        const before = (await server.it.take(40)).map(({ from }) => from.port);
-        const answer = await sluice.upgrade();
-        deepStrictEqual([answer.why, answer.sessions, answer.sessions_lost], [null, 40, 0]);
-        strictEqual((await sluice.status()).totals.connections.now, 40);
-        for (const client of clients) strictEqual(await client.ask("after", port), "after");
-        deepStrictEqual((await server.it.take(40)).map(({ from }) => from.port), before);
-        const records = await sluice.ended(40);
-        strictEqual(records.length, 40);
-        for (const { up_datagrams, down_bytes, reason } of records) {
-          deepStrictEqual([up_datagrams, down_bytes, reason], [2, 11, "session_idle"]);
-        }
-        for (const client of clients) client[Symbol.dispose]();
-        server.it[Symbol.dispose]();
-      },
-    );
-  });
-
-  it("datagrams that come while nobody reads are answered: a client that never pauses loses none", async () => {
-    using server = await Datagrams.echo();
-    await withSluice(
-      [...ALONE, "--udp-idle", "1s", `udp://127.0.0.1:0=${server.address}`],
-      async (sluice) => {
-        using client = await Datagrams.open();
-        let sent = 0, over = false;
-        const sending = (async () => {
-          while (!over) {
-            client.send(`${sent++}`, sluice.port());
-            await new Promise((resolve) => setTimeout(resolve, 1));
-          }
-        })();
-        for (let nth = 0; nth < 2; nth++) strictEqual((await sluice.upgrade()).why, null);
-        over = true;
-        await sending;
-        const answers = (await client.take(sent)).map(({ bytes }) => Number(bytes.toString()));
-        deepStrictEqual(
-          answers.sort((one, other) => one - other),
-          Array.from({ length: sent }, (_, nth) => nth),
-        );
-        strictEqual(new Set((await server.take(sent)).map(({ from }) => from.port)).size, 1);
-      },
-    );
-  });
-
   it("unix listeners, sets of sockets, and the admin API by its path stay where they are", async () => {
     using folder = new Folder();
     await using server = await Server.listen(echo);
@@ -246,26 +158,133 @@ describe("sluice upgrade", () => {
     });
   }
 
-  it("a server that is down stays down, one that is drained drained", async () => {
-    await using up = await Server.listen(echo), drained = await Server.listen(echo);
+  it("a server that is down stays down, one that is drained drained, a weight what it was set to", async () => {
+    await using one = await Server.listen(echo), two = await Server.listen(echo);
     const gone = await Server.listen(echo), { address } = gone;
     await gone[Symbol.asyncDispose]();
-    const servers = [up.address, address, drained.address];
-    const health = { interval: "1h", fall: 1 };
     const config = {
       listeners: { it: { bind: "tcp://127.0.0.1:0", to: "app" } },
-      upstreams: { app: { servers, health } },
+      upstreams: {
+        app: { servers: [one.address, address, two.address], health: { interval: "1h", fall: 1 } },
+      },
     };
     await withConfig(config, async (sluice) => {
       const standing = async () => {
         const { upstreams: [{ servers }] } = await sluice.status();
-        return servers.map(({ health }) => health);
+        return servers.map(({ health, drained, weight }) => `${health} ${drained} ${weight}`);
       };
-      await until("verdicts", async () => (await standing()).join() === "up,down,up" ? true : undefined);
-      strictEqual((await sluice.upgrade()).why, null);
-      deepStrictEqual(await standing(), ["up", "down", "up"]);
+      for (const words of [["drain", two.address], ["weight", one.address, "7"]]) {
+        strictEqual((await run([...words, "--admin", sluice.admin])).status, 0);
+      }
+      const wanted = ["up false 7", "down false 1", "up true 1"];
+      await until("verdicts", async () => (await standing()).join() === wanted.join() ? true : undefined);
+      for (let nth = 0; nth < 2; nth++) {
+        strictEqual((await sluice.upgrade()).why, null);
+        deepStrictEqual(await standing(), wanted);
+      }
+      using client = await Peer.connect(sluice.port());
+      strictEqual(await client.ask("hello"), "hello");
+      client.end();
+      strictEqual(await client.ending(), "fin");
     });
   });
+
+  it("sessions and sets of sockets are kept whole, whatever the number of reactors becomes", async () => {
+    using folder = new Folder(), server = await Datagrams.echo();
+    const config = folder.at("sluice.yaml");
+    const write = (reactors: number) =>
+      writeFileSync(
+        config,
+        JSON.stringify({
+          reactors,
+          accept: "reuseport",
+          listeners: {
+            datagrams: { bind: "udp://127.0.0.1:0", to: "app", udp: { idle: "2s" } },
+            others: { bind: "udp://127.0.0.1:0", to: "app", udp: { idle: "2s" } },
+            streams: { bind: "tcp://127.0.0.1:0", to: "none" },
+          },
+          upstreams: {
+            app: { servers: [server.address], health: "off" },
+            none: { servers: ["127.0.0.1:1"], health: "off" },
+          },
+        }),
+      );
+    write(3);
+    using sluice = await Sluice.start([], { command: [EXECUTABLE, "run", "-c", config] });
+    const clients: Datagrams[] = [];
+    try {
+      for (let nth = 0; nth < 24; nth++) clients.push(await Datagrams.open());
+      const ports = [sluice.port(0), sluice.port(1)], froms = new Map<number, number>();
+      for (const reactors of [3, 1, 4, 2]) {
+        write(reactors);
+        const { why, sessions } = await sluice.upgrade();
+        deepStrictEqual([why, sessions], [null, froms.size]);
+        for (const [nth, client] of clients.entries()) {
+          strictEqual(await client.ask(`${nth}`, ports[nth % 2]), `${nth}`);
+        }
+        for (const { bytes, from } of await server.take(clients.length)) {
+          const nth = Number(bytes.toString());
+          strictEqual(froms.get(nth) ?? from.port, from.port, `client ${nth} after ${reactors} reactors`);
+          froms.set(nth, from.port);
+        }
+      }
+    } finally {
+      for (const client of clients) client[Symbol.dispose]();
+    }
+    sluice.signal("SIGTERM");
+    strictEqual(await sluice.exit(), 0);
+  });
+
+  it("by default to what is there now under the path that it was started by", async () => {
+    using folder = new Folder();
+    await using server = await Server.listen(echo);
+    const link = folder.at("sluice"), next = folder.at("next");
+    symlinkSync(EXECUTABLE, link);
+    const config = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
+    await withSluice(config, async (sluice) => {
+      copyFileSync(EXECUTABLE, next);
+      renameSync(next, link);
+      strictEqual((await sluice.upgrade()).why, null);
+      strictEqual(readlinkSync(`/proc/${sluice.pid}/exe`), link);
+      strictEqual((await sluice.upgrade(EXECUTABLE)).why, null);
+      strictEqual(readlinkSync(`/proc/${sluice.pid}/exe`), EXECUTABLE);
+    }, { command: [link] });
+  });
+
+  it("a service manager is told who it is now, before that one says that it is ready", async () => {
+    await using server = await Server.listen(echo);
+    using manager = await Notified.listen();
+    const env = { NOTIFY_SOCKET: manager.path, WATCHDOG_USEC: "30000000" };
+    await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      const old = sluice.pid;
+      strictEqual((await manager.next(/^READY=1/)).pid, old);
+      const { pid } = await sluice.upgrade();
+      deepStrictEqual(await manager.next(/^MAINPID=/).then(({ pid, text }) => [pid, text]), [
+        old,
+        `MAINPID=${pid}`,
+      ]);
+      strictEqual((await manager.next(/^READY=1/)).pid, pid);
+      strictEqual((await manager.next(/^WATCHDOG=1/)).pid, pid);
+      await ended(old);
+      ok(!manager.all.some(({ text }) => text.includes("STOPPING")), "the service goes on");
+    }, { env });
+  });
+
+  it(
+    "as a user without any privilege",
+    { skip: process.getuid?.() !== 0 ? "takes root" : false },
+    async () => {
+      await using server = await Server.listen(echo);
+      const command = [...AS_NOBODY, EXECUTABLE];
+      await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+        strictEqual((await sluice.upgrade()).why, null);
+        using client = await Peer.connect(sluice.port());
+        strictEqual(await client.ask("hello"), "hello");
+        client.end();
+        strictEqual(await client.ending(), "fin");
+      }, { command });
+    },
+  );
 
   it("nothing of the old process is open in the new one", async () => {
     await using server = await Server.listen(echo);
@@ -285,44 +304,3 @@ describe("sluice upgrade", () => {
     });
   });
 });
-
-describe("an upgrade that fails", () => {
-  it("leaves everything as it was, and says why", async () => {
-    using folder = new Folder();
-    await using server = await Server.listen(echo);
-    using datagrams = await Datagrams.echo();
-    const words = [`tcp://127.0.0.1:0=${server.address}`, `udp://127.0.0.1:0=${datagrams.address}`];
-    await withSluice([...ALONE, "--udp-idle", "2s", ...words], async (sluice) => {
-      const old = sluice.pid;
-      using held = await Peer.connect(sluice.port(0)), client = await Datagrams.open();
-      strictEqual(await client.ask("before", sluice.port(1)), "before");
-      const write = (name: string, text: string, mode = 0o755) => {
-        const path = folder.at(name);
-        writeFileSync(path, text, { mode });
-        return path;
-      };
-      const version = 'if [ "$1" = --version ]; then echo sluice 9.9.9; exit 0; fi\n';
-      const cases: [path: string, why: RegExp][] = [
-        [folder.at("nowhere"), /^there is no file /],
-        [folder.path, / is no file$/],
-        [write("unreadable", "", 0o644), / cannot be executed by this user \(EACCES\)/],
-        [write("garbage", "\0\0\0\0garbage"), / is no Sluice: /],
-        ["/bin/true", / is no Sluice: /],
-        [write("exits", `#!/bin/sh\n${version}exit 7\n`), /^it ended with status 7$/],
-        [write("killed", `#!/bin/sh\n${version}kill -9 $$\n`), /^it ended with signal 9$/],
-      ];
-      for (const [path, why] of cases) {
-        const answer = await sluice.upgrade(path);
-        strictEqual(answer.upgraded, false, path);
-        match(answer.why!, why);
-        strictEqual(await held.ask("still"), "still");
-        strictEqual(await client.ask("still", sluice.port(1)), "still");
-      }
-      deepStrictEqual([(await sluice.status()).pid, sluice.log("upgrade").length > 0], [old, true]);
-      strictEqual((await datagrams.take(cases.length + 1)).length, cases.length + 1);
-      held.end();
-      strictEqual(await held.ending(), "fin");
-    });
-  });
-});
-void [EXECUTABLE, run, Sluice, symlinkSync, unlinkSync];

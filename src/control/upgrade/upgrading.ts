@@ -61,7 +61,7 @@ export interface Estate {
 export class Upgrading {
   readonly #estate: Estate;
   #successor: Successor | undefined;
-  #underWay = false;
+  #underWay: Promise<unknown> | undefined;
   #cancelled: string | undefined;
 
   constructor(estate: Estate) {
@@ -69,7 +69,7 @@ export class Upgrading {
   }
 
   get underWay(): boolean {
-    return this.#underWay;
+    return this.#underWay !== undefined;
   }
 
   /** Upgrades that led to this process. */
@@ -88,8 +88,13 @@ export class Upgrading {
   async upgrade(path: string | undefined): Promise<UpgradeAnswer> {
     const begunMs = performance.now(), why = this.#refusal();
     if (why !== undefined) return this.#failed(begunMs, why);
-    this.#underWay = true;
     this.#cancelled = undefined;
+    const attempt = this.#attempt(path, begunMs);
+    this.#underWay = attempt;
+    return await attempt;
+  }
+
+  async #attempt(path: string | undefined, begunMs: number): Promise<UpgradeAnswer> {
     try {
       return await this.#replace(await findProgram(path), begunMs);
     } catch (error) {
@@ -99,20 +104,21 @@ export class Upgrading {
         (isTold ? (error as Error).message : "an error of Sluice; the log says more");
       return this.#failed(begunMs, said, error instanceof FailedError ? error.lines.slice(1) : []);
     } finally {
-      this.#underWay = false;
+      this.#underWay = undefined;
       this.#successor = undefined;
     }
   }
 
-  /** The process is to end, or whatever else speaks against going on: until the new process serves, it is ended. */
-  cancel(why: string): void {
-    if (this.#successor === undefined) return;
+  /** The process is to end, or whatever else speaks against going on: until the new process serves, it is ended. Resolves
+   * once the upgrade under way has come to its end, whichever that is. */
+  async cancel(why: string): Promise<void> {
     this.#cancelled = why;
-    this.#successor.channel.close();
+    this.#successor?.channel.close();
+    await this.#underWay;
   }
 
   #refusal(): string | undefined {
-    if (this.#underWay) return "another upgrade is under way";
+    if (this.underWay) return "another upgrade is under way";
     const phase = this.#estate.phase();
     if (phase !== "ready") return `this process is ${phase}`;
     return refusal();
@@ -121,6 +127,7 @@ export class Upgrading {
   async #replace(program: Program, begunMs: number): Promise<UpgradeAnswer> {
     const { log } = this.#estate;
     log.info("upgrade", `starting ${program.path}, version ${program.version}`, { version: program.version });
+    if (this.#cancelled !== undefined) throw new ChannelError(this.#cancelled);
     const successor = this.#successor = Successor.start(program);
     let sessions: { sent: number; taken: number };
     try {
