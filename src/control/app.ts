@@ -1,11 +1,7 @@
 // The control plane's life, in order: start (everything that can fail does so before anything runs),
-// what DNS changes, drain, end. Ordinary async TypeScript on the main thread.
-import { availableParallelism } from "node:os";
-import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
-import { Certificates } from "./certificates/store.ts";
-import { Issuing } from "./certificates/issuing.ts";
+// what DNS changes, reloads, drain, end. Ordinary async TypeScript on the main thread.
+import { CONTROL_ARENA_BYTES, CONTROL_ROOM } from "../base/limits.ts";
 import { CertificateError } from "./certificates/profiles.ts";
-import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
@@ -15,40 +11,23 @@ import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import { compile } from "./config/compile.ts";
-import { Identities } from "./config/parts.ts";
-import type { SocketNumbers } from "./config/compile_sockets.ts";
+import { Configured, type GivenConfig, lineOf, StartError } from "./configured.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
-import type { ConfigProblem } from "./config/errors.ts";
-import { pathText } from "./config/file.ts";
-import type { Tell } from "./config/finding.ts";
-import type { Config } from "./config/schema.ts";
-import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Discovery, namesOf } from "./discovery.ts";
-import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
-import {
-  acceptQueuesOf,
-  closeListeners,
-  datagramsLost,
-  ListenError,
-  openListeners,
-  type Socket,
-  stopListeners,
-} from "./listeners.ts";
-import { Lists } from "./lists.ts";
-import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
+import { acceptQueuesOf, datagramsLost, ListenError, Listeners } from "./listeners.ts";
+import { settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { Overrides } from "./overrides.ts";
-import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
+import { reactorsOf, Reloading, type Reread, watchedBy } from "./reload.ts";
+import type { ReloadAnswer } from "./reload_answer.ts";
 import { monotonicMs, peerOf } from "./control_room.ts";
 import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
-import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
+import { type Phase, type Sight, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
 import type { Status } from "./status_view.ts";
 
@@ -73,42 +52,18 @@ export interface Parts {
   readonly logWorker: URL;
 }
 
-export interface AppOptions extends Parts {
-  readonly config: Config;
-  /** The values that it was made of: which of them were given. */
-  readonly raw?: unknown;
-  readonly warnings?: readonly ConfigProblem[];
-  /** Puts references in place of secrets. */
-  readonly hide?: Hide;
-  /** Says where the configuration has what is wrong with it. */
-  readonly tell?: Tell;
+export interface AppOptions extends Parts, GivenConfig {
+  /** Reads the same configuration again; none where there is no file. */
+  readonly reread?: Reread;
 }
 
-/** It could not start: what to tell, and the exit status (1 run time, 2 configuration). */
-export class StartError extends Error {
-  override name = "StartError";
-  readonly lines: readonly string[];
-  readonly status: 1 | 2;
-
-  constructor(lines: readonly string[], status: 1 | 2) {
-    super(lines.join("; "));
-    this.lines = lines;
-    this.status = status;
-  }
-}
+export { StartError } from "./configured.ts";
 
 export class App {
-  readonly #config: Config;
-  readonly #written: ReadonlySet<string>;
-  readonly #hide: Hide;
   readonly #log: Log;
-  readonly #identities = new Identities();
   readonly #directory = new Directory();
   readonly #health = new HealthHistory();
-  readonly #discovery: Discovery;
-  readonly #certificates: Certificates;
-  readonly #lists: Lists;
-  #issuing: Issuing | undefined;
+  readonly #configured: Configured;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
   #accessLog: AccessLog | undefined;
@@ -118,11 +73,7 @@ export class App {
   #admin: Admin | undefined;
   #sight!: Sight;
   #recent: Recent | undefined;
-  #sockets: Socket[] = [];
-  /** What they and those to servers are made with. */
-  #settings!: SocketNumbers;
-  #generation = 0;
-  #plan: Plan | undefined;
+  #reloading: Reloading | undefined;
   #phase: Phase = "starting";
   #stale = false;
   #toldDropped = 0;
@@ -142,25 +93,25 @@ export class App {
       await app.#start(options);
     } catch (error) {
       await app.#release();
-      throw startError(error);
+      throw startError(error) ?? error;
     }
     return app;
   }
 
-  private constructor({ config, raw, hide = (text) => text }: AppOptions) {
-    this.#config = config;
-    this.#written = timeoutsWritten(raw);
-    this.#hide = hide;
-    this.#log = Log.open(config.log);
-    this.#certificates = new Certificates(this.#log);
-    this.#lists = new Lists(config, this.#log);
-    this.#discovery = new Discovery({
-      changed: (name, ips) => this.#nameChanged(name, ips),
-      failed: (name, why, keeping) => {
-        const then = keeping.length > 0
-          ? `keeping ${keeping.join(", ")}`
-          : "its servers are missing until it resolves";
-        this.#log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
+  private constructor(given: AppOptions) {
+    const { config } = given, log = this.#log = Log.open(config.log);
+    this.#configured = new Configured(given, {
+      log,
+      directory: this.#directory,
+      listeners: new Listeners(reactorsOf(config), config.accept),
+      names: {
+        changed: (name, ips) => this.#nameChanged(name, ips),
+        failed: (name, why, keeping) => {
+          const then = keeping.length > 0
+            ? `keeping ${keeping.join(", ")}`
+            : "its servers are missing until it resolves";
+          log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
+        },
       },
     });
   }
@@ -182,12 +133,10 @@ export class App {
     this.#accessLog?.reopen();
   }
 
-  /** SIGHUP: there is nothing to reload, and a terminal that closes is no reason to end. */
-  hangUp(): void {
-    this.#log.info(
-      "signals",
-      "SIGHUP changes nothing: this version has no reload; SIGUSR1 reopens the access log",
-    );
+  /** Goes by the file as it is now. `by`: who wants it, for the log. Never rejects: what is wrong changes nothing. */
+  async reload(by: string): Promise<ReloadAnswer> {
+    const refused: ReloadAnswer = { reloaded: false, problems: ["it is still starting; try again"] };
+    return await this.#reloading?.reload(by) ?? refused;
   }
 
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
@@ -195,7 +144,8 @@ export class App {
     if (this.#phase !== "ready") return;
     this.#phase = "draining";
     this.#drainedAtMs = performance.now();
-    const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
+    const reactors = this.#reactors!, timeoutMs = this.#configured.config["drain-timeout"];
+    reactors.drain();
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
@@ -230,29 +180,26 @@ export class App {
     this.#finish(status);
   }
 
-  async #start({ library, worker, logWorker, warnings = [], tell = tellKeys }: AppOptions): Promise<void> {
-    const config = this.#config, path = library();
+  async #start(given: AppOptions): Promise<void> {
+    const { library, worker, logWorker, config, warnings = [], reread } = given, path = library();
+    const configured = this.#configured;
     await openLibrary(path);
     const fds = sys.setup();
     if (fds < 0) throw new StartError([`cannot set up the process: ${errnoName(-fds)}`], 1);
     sys.room_open(CONTROL_ROOM, 1, 1, CONTROL_ARENA_BYTES);
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
-    checkPatterns(config, tell);
-    this.#certificates.open(config);
-    this.#issuing = await Issuing.open(config, this.#certificates, this.#log);
-    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log, tls: toldOfTls(config) });
-
-    await this.#discovery.start(namesOf(config));
-    this.#accessLog.resolve(this.#discovery.resolve);
-    const reactors = config.reactors === "auto"
-      ? Math.min(availableParallelism(), REACTORS_MAX)
-      : config.reactors;
-    this.#openSettings(config, tell);
-    this.#sockets = openListeners(config, reactors, this.#discovery.resolve);
-    const capacity = this.#capacity(fds, reactors);
-    const logState = this.#accessLog.stateMemory;
-    const parts = { worker, library: path, logState };
+    const accessLog = this.#accessLog = new AccessLog({
+      ...config.log.access,
+      log: this.#log,
+      tls: toldOfTls(config),
+    });
+    const prepared = await configured.prepare(given, accessLog);
+    const { plan, watched } = configured.commit(prepared, accessLog);
+    accessLog.resolve(configured.discovery.resolve);
+    const capacity = this.#capacity(fds);
+    const parts = { worker, library: path, logState: accessLog.stateMemory };
+    const reactors = reactorsOf(config);
     this.#reactors = new Reactors({ ...parts, reactors, accept: config.accept, ...capacity }, {
       died: (room, role, error, lost) => {
         this.#log.error(
@@ -276,12 +223,12 @@ export class App {
       rings: this.#reactors.all,
       directory: this.#directory,
       health: this.#health,
-      accessLog: this.#accessLog,
+      accessLog,
       log: this.#log,
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
-    this.#overrides = new Overrides({
+    this.#overrides = configured.overrides = new Overrides({
       directory: this.#directory,
       shared: this.#reactors.shared,
       log: this.#log,
@@ -289,23 +236,37 @@ export class App {
       changed: () => this.#recompile(),
       opened: () => this.#reactors!.wakeWaiting(),
     });
-    this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
-    this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
-    await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
-    await this.#reactors.start(this.#compile(), watchedBy(this.#sockets));
+    this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
+    this.#admin = await Admin.open({
+      admin: config.admin,
+      token: () => configured.config["admin-token"],
+      sight: this.#sight,
+    });
+    await configured.inForce.issuing?.start(); // who looks whether a name is ours already waits in our queues
+    await this.#reactors.start(plan, watchedBy(watched));
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
-    this.#accessLog.start({ worker: logWorker, library: path, rings });
+    accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
-    this.#certificates.watch();
+    configured.certificates.watch();
     this.#releaseTimer = setInterval(() => {
       this.#releaseNumbers();
       this.#tellDropped();
       this.#tellUncounted();
     }, RELEASE_EVERY_MS);
     this.#recent!.start();
+    this.#reloading = new Reloading({
+      configured,
+      directory: this.#directory,
+      reactors: this.#reactors,
+      accessLog,
+      log: this.#log,
+      reread,
+      problemOf: startError,
+      isReady: () => this.#phase === "ready",
+    });
     this.#phase = "ready";
-    if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
-    this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
+    if (this.#stale) this.#recompile(); // DNS answered while we were starting
+    configured.lists.watch(() => this.#recompile());
     this.#restTimer = setInterval(
       () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
       BUCKET_REST_MS,
@@ -324,109 +285,68 @@ export class App {
       question.answer(yes);
       if (this.#phase !== "stopped") sys.wake(room);
     };
-    if (this.#issuing === undefined) return answer(false);
-    void this.#issuing.ask(question.text).then(answer);
+    const { issuing } = this.#configured.inForce;
+    if (issuing === undefined) return answer(false);
+    void issuing.ask(question.text).then(answer);
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
-    const recent = this.#recent = new Recent(reactors.all);
+    const recent = this.#recent = new Recent(reactors.all), configured = this.#configured;
     return {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
-      generation: () => this.#generation,
+      generation: () => configured.generations.number,
       published: () => {
-        const plan = this.#plan;
-        return plan === undefined
-          ? undefined
-          : { plan, config: this.#config, written: this.#written, hide: this.#hide };
+        const { plan } = configured.generations;
+        return plan === undefined ? undefined : { plan, ...configured.inForce };
       },
       maxConnections,
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
       close: (room, rows) => reactors.close(room, rows),
-      acceptQueues: () => acceptQueuesOf(this.#sockets, this.#plan),
-      datagramsLost: () => datagramsLost(this.#sockets),
+      acceptQueues: () => acceptQueuesOf(configured.listeners.all, configured.generations.plan),
+      datagramsLost: () => datagramsLost(configured.listeners.all),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       overrides: this.#overrides!,
       sources: reactors.sources,
-      lists: () => this.#lists.status(),
-      settingProblems: () => settingProblems(this.#config, this.#settings),
+      lists: () => configured.lists.status(),
+      settingProblems: () => settingProblems(configured.config, configured.inForce.settings),
       directory: this.#directory,
       health: this.#health,
-      names: this.#discovery.names,
-      certificates: () => this.#certificates.status(),
-      presented: (listener) => this.#certificates.presented(listener),
-      acme: () => this.#issuing?.status(),
+      names: configured.discovery.names,
+      certificates: () => configured.certificates.status(),
+      presented: (listener) => configured.certificates.presented(listener),
+      acme: () => configured.inForce.issuing?.status(),
       recent: () => recent.view(),
+      reload: (by) => this.reload(by),
       log: this.#log,
       accessLog,
     };
   }
 
-  /** What sockets are made with; what of it does not work here ends a start, or is told. */
-  #openSettings(config: Config, tell: Tell): void {
-    try {
-      this.#settings = openSettings(config);
-    } catch (error) {
-      if (error instanceof OwnerError) {
-        throw new ListenError(`${error.message}; write one of those, or a number`);
-      }
-      throw error;
-    }
-    const findings = settingFindings(config, this.#settings);
-    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
-    const errors = lines("error");
-    if (errors.length > 0) throw new StartError(errors, 1);
-    for (const line of lines("warning")) this.#log.warn("sockets", line);
-  }
-
-  #compile(): Plan {
-    const { plan, warnings } = compile(
-      {
-        config: this.#config,
-        generation: ++this.#generation,
-        sockets: this.#sockets,
-        resolve: this.#discovery.resolve,
-        patternOf: patternNumber,
-        acmeThumbprint: this.#issuing?.thumbprint,
-        listFiles: this.#lists.files,
-        overrides: this.#overrides,
-      },
-      this.#identities,
-      this.#directory,
-    );
-    for (const warning of warnings) this.#log.warn("config", warning);
-    this.#plan = plan;
-    this.#overrides?.apply();
-    return plan;
-  }
-
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
-    this.#accessLog?.resolve(this.#discovery.resolve);
+    this.#accessLog?.resolve(this.#configured.discovery.resolve);
     this.#recompile();
   }
 
   /** Something that a generation is made of has changed. */
   #recompile(): void {
-    if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
+    if (this.#phase === "ready") this.#reactors!.publish(this.#configured.compile());
     else this.#stale = true;
   }
 
   /** How many connections the limit on fds carries. Fewer than asked is a warning; fewer than the default,
    * which nobody asked for, is only said. */
-  #capacity(fds: number, reactors: number): Capacity {
-    const { most: asked, byDefault } = this.#config["max-connections"];
-    const servers = Object.values(this.#config.upstreams).reduce(
-      (sum, { servers }) => sum + servers.length,
-      0,
-    );
+  #capacity(fds: number): Capacity {
+    const { config, listeners } = this.#configured, { most: asked, byDefault } = config["max-connections"];
+    const servers = Object.values(config.upstreams).reduce((sum, { servers }) => sum + servers.length, 0);
     const capacity = capacityOf(fds, {
       connections: asked,
-      reactors,
-      listeners: this.#sockets.length,
+      reactors: reactorsOf(config),
+      listeners: listeners.all.length,
       servers,
     });
     if (capacity.connections < 1) {
@@ -445,31 +365,9 @@ export class App {
     return capacity;
   }
 
-  /** Numbers of what is gone are given again once nobody works by them and nothing hangs on them. */
   #releaseNumbers(): void {
-    const reactors = this.#reactors!, oldest = reactors.oldestGeneration;
-    const { listeners, upstreams, servers, probes, limiters } = this.#identities;
-    const idle = (column: "listenerCurrent" | "serverCurrent") => (number: number) =>
-      sum(reactors.all, column, number) === 0;
-    for (const number of listeners.release(oldest, idle("listenerCurrent"))) {
-      this.#directory.listeners.delete(number);
-      reactors.clearListener(number);
-    }
-    for (const number of servers.release(oldest, idle("serverCurrent"))) {
-      this.#directory.servers.delete(number);
-      reactors.clearServer(number);
-    }
-    const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
-    const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
-    for (const number of upstreams.release(oldest, deserted)) {
-      this.#directory.upstreams.delete(number);
-      reactors.clearUpstream(number);
-    }
-    for (const number of limiters.release(oldest, (limiter) => reactors.isIdleLimiter(limiter))) {
-      reactors.clearLimiter(number);
-    }
-    for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
-    this.#health.retain(new Set(this.#directory.probes.keys()));
+    const { settings, certificates, generations } = this.#configured;
+    generations.release({ reactors: this.#reactors!, settings, certificates, health: this.#health });
   }
 
   /** Lines of the access log that found no room: who reads it does not keep up. */
@@ -499,31 +397,28 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
-    const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
-    stopListeners(streams);
-    await reactors.unwatch(UNWATCH_DEADLINE_MS);
-    closeListeners(streams);
-    this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them
+    const { listeners } = this.#configured, streams = listeners.all.filter(({ datagrams }) => !datagrams);
+    listeners.stop(streams);
+    await reactors.unwatch(watchedBy(listeners.all), UNWATCH_DEADLINE_MS);
+    listeners.close(streams); // sessions answer through the others
   }
 
   /** Gives everything back, as far as it was taken. */
   async #release(): Promise<void> {
-    this.#discovery.stop();
-    this.#certificates.close();
-    await this.#issuing?.stop();
+    const { discovery, certificates, inForce, lists, listeners } = this.#configured;
+    this.#reloading?.stop();
+    discovery.stop();
+    certificates.close();
+    await inForce.issuing?.stop();
     clearInterval(this.#releaseTimer);
     this.#recent?.stop();
     clearInterval(this.#restTimer);
-    this.#lists.close();
+    lists.close();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);
-      closeListeners(this.#sockets);
-      this.#sockets = [];
-    } else if (this.#sockets.length > 0) {
-      closeListeners(this.#sockets);
-      this.#sockets = [];
     }
+    listeners.close(listeners.all);
     this.#stopping.abort();
     this.#records?.drainNow();
     this.#admin?.close();
@@ -532,37 +427,10 @@ export class App {
   }
 }
 
-/** What the user can mend has its line and status; anything else is a bug and stays what it is. */
-function startError(error: unknown): unknown {
-  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError].some((kind) =>
-    error instanceof kind
-  );
-  if (error instanceof Error && told) {
-    return new StartError([error.message], 1);
-  }
-  return error;
-}
-
-/** Every regular expression compiles, or Sluice does not start. */
-function checkPatterns(config: Config, tell: Tell): void {
-  const findings = patternFindings(config);
-  if (findings.length > 0) throw new StartError(tell(findings).map(lineOf), 2);
-}
-
-/** By key alone: nobody knows where it was written. */
-const tellKeys: Tell = (findings) =>
-  findings.map(({ path, what, remedy, severity }) => ({ where: pathText(path), what, remedy, severity }));
-
-function lineOf({ where, what, remedy }: ConfigProblem): string {
-  return `${where === "" ? "" : `${where}: `}${what}; ${remedy}`;
-}
-
-/** Listening sockets by the room that watches them. */
-function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
-  const watched = new Map<number, number[]>();
-  for (const { socket, reactor } of sockets) {
-    const room = reactor + 1;
-    watched.set(room, [...(watched.get(room) ?? []), socket]);
-  }
-  return watched;
+/** What the user can mend, as the lines that say so; undefined: it is a bug. */
+function startError(error: unknown): StartError | undefined {
+  if (error instanceof StartError) return error;
+  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError];
+  const isTold = error instanceof Error && told.some((kind) => error instanceof kind);
+  return isTold ? new StartError([error.message], 1) : undefined;
 }

@@ -15,11 +15,18 @@ import {
   UDP_JOIN,
   UDP_SHARE,
 } from "../sys/symbols.ts";
-import { type Address, encodeAddress, formatAddress, type LiteralAddress } from "./config/address.ts";
-import { socketNumbers } from "./config/compile_sockets.ts";
+import {
+  type Address,
+  addressText,
+  encodeAddress,
+  formatAddress,
+  type LiteralAddress,
+} from "./config/address.ts";
+import type { SocketNumbers } from "./config/compile_sockets.ts";
 import { shown } from "./config/errors.ts";
 import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
+import type { ListenerSocket } from "./config/socket_schema.ts";
 import { settingFlaw } from "./sockets.ts";
 
 /** The kernel cuts it to net.core.somaxconn. */
@@ -30,6 +37,10 @@ export interface Socket extends OpenSocket {
   readonly reactor: number;
   /** Its clients send datagrams. */
   readonly datagrams: boolean;
+  /** What it is kept by when the configuration changes. */
+  readonly key: string;
+  /** What it was made with. */
+  readonly made: ListenerSocket;
 }
 
 /** A listener that could not be opened: one line with the remedy. */
@@ -37,46 +48,169 @@ export class ListenError extends Error {
   override name = "ListenError";
 }
 
-/** Opens every listener of a configuration, or none: on the first failure those already open are
- * closed again. The settings of their sockets are open. @throws ListenError */
-export function openListeners(
-  config: Config,
-  reactors: number,
-  resolve: (address: Address) => readonly LiteralAddress[],
-): Socket[] {
-  const open: Socket[] = [], numbers = socketNumbers(config);
-  try {
-    for (const [name, listener] of Object.entries(config.listeners)) {
-      const how = {
-        number: numbers.listeners.get(name) ?? NONE,
-        backlog: listener.socket.backlog ?? BACKLOG,
-        mptcp: listener.socket.mptcp === true,
-      };
-      for (const bind of listener.bind) {
-        const addresses = resolve(bind.address);
-        if (addresses.length === 0) {
-          throw new ListenError(`${bind.text}: the name does not resolve; write an address of this machine`);
-        }
-        for (const address of addresses) {
-          const datagrams = bind.protocol === "udp";
-          const isSet = datagrams || (config.accept === "reuseport" && address.kind === "ip");
-          openCopies(open, name, bind.text, address, isSet ? reactors : 1, { ...how, datagrams });
+/** What a configuration listens on, all of it open, and not yet in force. */
+export interface Opening {
+  readonly sockets: readonly Socket[];
+  /** Those among them that were not open before. */
+  readonly opened: readonly Socket[];
+  /** Those that were, and are to be other than they are: by which settings. */
+  readonly changed: readonly { readonly socket: number; readonly backlog: number; readonly number: number }[];
+}
+
+/** The listening sockets of the process. One that is there stays open while the configuration listens on its address,
+ * whatever else it says about it: nobody who waits in its queue is lost. */
+export class Listeners {
+  readonly #reactors: number;
+  readonly #isSet: boolean;
+  #open: readonly Socket[] = [];
+  #leaving: readonly Socket[] = [];
+
+  /** `accept`: "reuseport" gives each reactor a TCP socket of its own. */
+  constructor(reactors: number, accept: Config["accept"]) {
+    this.#reactors = reactors;
+    this.#isSet = accept === "reuseport";
+  }
+
+  /** Those of the configuration in force. */
+  get open(): readonly Socket[] {
+    return this.#open;
+  }
+
+  /** Those that it has no more, as long as they are not closed. */
+  get leaving(): readonly Socket[] {
+    return this.#leaving;
+  }
+
+  get all(): readonly Socket[] {
+    return [...this.#open, ...this.#leaving];
+  }
+
+  /** Opens what a configuration listens on, as far as it is not open yet, or nothing. The settings of its sockets are
+   * open. @throws ListenError */
+  prepare(
+    config: Config,
+    numbers: SocketNumbers,
+    resolve: (address: Address) => readonly LiteralAddress[],
+  ): Opening {
+    const sockets: Socket[] = [], opened: Socket[] = [], changed: Opening["changed"][number][] = [];
+    const there = Map.groupBy(this.all, ({ key }) => key);
+    const taken = new Set(this.all.map(({ socket }) => socket));
+    try {
+      for (const [name, listener] of Object.entries(config.listeners)) {
+        const number = numbers.listeners.get(name) ?? NONE, backlog = listener.socket.backlog ?? BACKLOG;
+        for (const bind of listener.bind) {
+          for (const { key, address } of this.#addressesOf(name, bind, resolve)) {
+            const kept = there.get(key);
+            if (kept !== undefined) {
+              for (const socket of kept) {
+                sockets.push({ ...socket, listener: name, bind: bind.text, made: listener.socket });
+                if (!isChanged(name, socket, listener.socket)) continue;
+                changed.push({ socket: socket.socket, backlog, number });
+              }
+              continue;
+            }
+            const datagrams = bind.protocol === "udp";
+            const isSet = datagrams || (this.#isSet && address.kind === "ip");
+            const how = { key, made: listener.socket, number, backlog, datagrams };
+            const first = opened.length;
+            openCopies(opened, taken, name, bind.text, address, isSet ? this.#reactors : 1, how);
+            sockets.push(...opened.slice(first));
+          }
         }
       }
+    } catch (error) {
+      closeListeners(opened);
+      throw error;
     }
-  } catch (error) {
-    closeListeners(open);
-    throw error;
+    return { sockets, opened, changed };
   }
-  return open;
+
+  /** What was prepared is not wanted. */
+  abandon({ opened }: Opening): void {
+    closeListeners(opened);
+  }
+
+  /** What was prepared is in force. @returns those to be watched, and those that are wanted no more: to be closed once
+   * reactors look at them no more */
+  commit(
+    { sockets, changed }: Opening,
+  ): { readonly watched: readonly Socket[]; readonly gone: readonly Socket[] } {
+    const kept = new Set(sockets.map(({ socket }) => socket));
+    const before = new Set(this.#open.map(({ socket }) => socket));
+    const gone = this.#open.filter(({ socket }) => !kept.has(socket));
+    this.#leaving = [...this.#leaving.filter(({ socket }) => !kept.has(socket)), ...gone];
+    this.#open = sockets;
+    for (const { socket, backlog, number } of changed) sys.listener_set(socket, backlog, number);
+    return { watched: sockets.filter(({ socket }) => !before.has(socket)), gone };
+  }
+
+  /** Lets nobody further into the queues of these; those who are in can still be taken. */
+  stop(sockets: readonly Socket[]): void {
+    for (const { socket } of sockets) sys.listener_stop(socket);
+  }
+
+  /** Closes these. */
+  close(sockets: readonly Socket[]): void {
+    const gone = new Set(sockets.map(({ socket }) => socket));
+    closeListeners(sockets);
+    this.#leaving = this.#leaving.filter(({ socket }) => !gone.has(socket));
+    this.#open = this.#open.filter(({ socket }) => !gone.has(socket));
+  }
+
+  /** Where a bind is to be, with the key of each place. A name stays where it was opened. A port that the kernel is to
+   * choose is the listener's own. */
+  #addressesOf(
+    listener: string,
+    { text, address, protocol }: Config["listeners"][string]["bind"][number],
+    resolve: (address: Address) => readonly LiteralAddress[],
+  ): { readonly key: string; readonly address: LiteralAddress }[] {
+    const kind = protocol === "udp" ? "udp" : "stream";
+    const keyOf = (at: LiteralAddress): string =>
+      at.kind === "ip" && at.port === 0 ? `${kind} ${listener} ${text}` : `${kind} ${addressText(at)}`;
+    const known = address.kind === "name" ? this.all.filter(({ bind }) => bind === text) : [];
+    if (known.length > 0) {
+      return [...new Set(known.map(({ key }) => key))].map((key) => ({ key, address: NOWHERE }));
+    }
+    const addresses = resolve(address);
+    if (addresses.length > 0) return addresses.map((address) => ({ key: keyOf(address), address }));
+    throw new ListenError(`${text}: the name does not resolve; write an address of this machine`);
+  }
 }
 
-/** Lets nobody further into the queues; those who are in can still be taken. */
-export function stopListeners(sockets: readonly Socket[]): void {
-  for (const { socket } of sockets) sys.listener_stop(socket);
+/** Of a socket that is open already, which nobody asks for. */
+const NOWHERE: LiteralAddress = { kind: "unix", path: "" };
+
+/** Keys of `socket` that a socket takes on while it listens. */
+const LIVE: ReadonlySet<string> = new Set([
+  "nodelay",
+  "keep-alive",
+  "user-timeout",
+  "receive-buffer",
+  "send-buffer",
+  "defer-accept",
+  "fast-open",
+  "backlog",
+]);
+
+/** Whether a socket that is open is to be made with something else. @throws ListenError: it cannot be */
+function isChanged(listener: string, { bind, made }: Socket, wanted: ListenerSocket): boolean {
+  const before: Readonly<Record<string, unknown>> = made, after: Readonly<Record<string, unknown>> = wanted;
+  let changed = false;
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    if (JSON.stringify(before[key]) === JSON.stringify(after[key])) continue;
+    changed = true;
+    if (LIVE.has(key) && (after[key] !== undefined || key === "backlog")) continue;
+    throw new ListenError(
+      `listeners.${
+        shown(listener)
+      }.socket.${key}: ${bind} is open, and sockets keep that for as long as they are; ` +
+        `restart Sluice, or listen on another address`,
+    );
+  }
+  return changed;
 }
 
-export function closeListeners(sockets: readonly Socket[]): void {
+function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
@@ -195,20 +329,23 @@ function pathFlaw(path: string): AddressFlaw | undefined {
 /** One socket, or one for each reactor on the very same port. */
 function openCopies(
   open: Socket[],
+  taken: Set<number>,
   listener: string,
   bind: string,
   address: LiteralAddress,
   copies: number,
-  { number, backlog, datagrams, mptcp }: {
+  { key, made, number, backlog, datagrams }: {
+    readonly key: string;
+    readonly made: ListenerSocket;
     readonly number: number;
     readonly backlog: number;
-    readonly mptcp: boolean;
     readonly datagrams: boolean;
   },
 ): void {
   let record = addressRecord(bind, address);
   for (let reactor = 0; reactor < copies; reactor++) {
-    const socket = open.length;
+    let socket = 0;
+    while (taken.has(socket)) socket++;
     if (socket >= LISTENERS_MAX) {
       throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
     }
@@ -217,7 +354,7 @@ function openCopies(
       ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
       : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
     if (result < 0) {
-      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result, mptcp);
+      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result, made.mptcp === true);
       const why = flaw === undefined
         ? listenProblem(-result, address, datagrams)
         : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
@@ -228,7 +365,8 @@ function openCopies(
     const port = address.kind === "ip"
       ? arenaBytes[ARENA_SCRATCH + 2] << 8 | arenaBytes[ARENA_SCRATCH + 3]
       : 0;
-    open.push({ socket, listener, bind, bound, port, reactor, datagrams });
+    taken.add(socket);
+    open.push({ socket, listener, bind, bound, port, reactor, datagrams, key, made });
     if (told < 0) throw new ListenError(`${bind}: ${errnoName(-told)}`);
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record);

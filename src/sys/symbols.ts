@@ -28,6 +28,7 @@ export const SYMBOLS = {
 
   listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
+  listener_set: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
   listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
   listener_close: [["i32"], "i32"],
@@ -101,6 +102,7 @@ export const SYMBOLS = {
   profile_open: [["i32", "i32", "i32", "i32", "i32"], "i32"], // profile, kind, policy, verify, flags
   profile_set: [["i32", "i32", "bytes", "i32"], "i32"], // profile, what, bytes, length
   profile_own: [["i32", "i32"], "i32"], // profile, certificate
+  profile_close: [["i32"], "i32"],
   tls_error: [["u32", "i32"], "i32"],
 
   tls_accept: [["i32", "i32", "u32"], "i32"], // slot, profile, bits
@@ -162,6 +164,7 @@ export const TLS_STORE_SYMBOLS = [
   "profile_open",
   "profile_set",
   "profile_own",
+  "profile_close",
   "tls_error",
 ] as const;
 

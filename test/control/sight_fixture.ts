@@ -165,6 +165,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       close: (room, rows) => Promise.resolve(fixture.close(room, rows)),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
+      reload: () => Promise.resolve({ reloaded: false, problems: ["there is no file"] }),
       settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),
