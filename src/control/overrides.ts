@@ -133,12 +133,14 @@ export class Overrides implements OverridesView {
     return { servers: [...this.#kept.values()], log: this.#options.log.override ?? null };
   }
 
-  /** Takes over what a process before this one saved; what it does not know it leaves out. Before the first generation
-   * is compiled. */
+  /** Takes over what a process before this one saved; what it does not know it leaves out. */
   restore(saved: unknown): void {
     const { servers, log } = readSaved(saved);
     for (const kept of servers.slice(0, OVERRIDES_MAX)) this.#kept.set(keyOf(kept), kept);
     if (log !== null) this.#options.log.restore(log);
+    if (servers.length === 0) return;
+    this.apply();
+    this.#options.changed();
   }
 
   #keep(entry: ServerEntry, after: Standing, meant: readonly ServerEntry[]): void {
