@@ -34,6 +34,14 @@ static int stale(const struct sockaddr_storage *address, socklen_t length)
     return refused && unlink(path) == 0;
 }
 
+/* Remembers the file that is at its path. */
+static void own(int32_t listener, const struct sockaddr_storage *address)
+{
+    struct stat status;
+    if (lstat(((const struct sockaddr_un *)address)->sun_path, &status) == 0)
+        made[listener].device = status.st_dev, made[listener].inode = status.st_ino;
+}
+
 /* Opens listening socket <listener> on the address record at <address_off>: socket(2), bind(2),
  * listen(2). An IPv6 wildcard is dual-stack. TCP_NODELAY is set here, once: accepted sockets inherit
  * it. <flags> 1: SO_REUSEPORT; 2: only tries, and closes again. <socket>: its settings (0: none), which accepted
@@ -81,10 +89,8 @@ int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t
         goto failed;
     if (listen(fd, backlog) == -1)
         goto failed;
-    struct stat status;
-    made[listener].inode = 0;
-    if (family == AF_UNIX && lstat(((struct sockaddr_un *)&address)->sun_path, &status) == 0)
-        made[listener].device = status.st_dev, made[listener].inode = status.st_ino;
+    if (made_path)
+        own(listener, &address);
     atomic_store(&sl_listeners[listener], fd + 1);
     return 0;
 failed:;
@@ -108,18 +114,6 @@ int32_t sl_listener_address(int32_t listener, uint32_t off)
     return 0;
 }
 
-/* Gives a socket that listens already another backlog, and other settings as far as they can be had after bind(2); what
- * they do not name stays as it is. Returns 0, or what an option fails by (see sl_socket_flaw). */
-int32_t sl_listener_set(int32_t listener, int32_t backlog, int32_t socket)
-{
-    const struct sl_socket *of = sl_socket_get(socket);
-    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
-    CHECK((of != NULL || socket == 0) && backlog > 0 && sl_udp_family[listener] == 0);
-    int fd = atomic_load(&sl_listeners[listener]) - 1;
-    int result = of == NULL || made[listener].inode != 0 ? 0 : sl_socket_relisten(of, fd);
-    return result != 0 ? result : listen(fd, backlog) == -1 ? -errno : 0;
-}
-
 /* Connections that wait in a listening socket's queue to be accepted (<which> 0), or how many may (1; the kernel takes
  * one more): TCP_INFO, tcp(7), which tells them of listening sockets as tcpi_unacked and tcpi_sacked. -EOPNOTSUPP of
  * unix sockets and those of datagrams: the kernel tells no such thing. */
@@ -129,7 +123,7 @@ int32_t sl_listener_queue(int32_t listener, int32_t which)
     CHECK(which == 0 || which == 1);
     struct tcp_info info;
     socklen_t length = sizeof info;
-    if (sl_udp_family[listener] != 0 || made[listener].inode != 0)
+    if (sl_udp_family[listener] != 0)
         return -EOPNOTSUPP;
     if (getsockopt(atomic_load(&sl_listeners[listener]) - 1, IPPROTO_TCP, TCP_INFO, &info, &length) == -1)
         return -errno;
@@ -142,12 +136,31 @@ int32_t sl_listener_queue(int32_t listener, int32_t which)
 int32_t sl_listener_stop(int32_t listener)
 {
     CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
-    if (made[listener].inode != 0)
+    int family = AF_UNSPEC;
+    socklen_t length = sizeof family;
+    int fd = atomic_load(&sl_listeners[listener]) - 1;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) == 0 && family == AF_UNIX)
         return 0;
     struct sock_filter drop = { .code = BPF_RET | BPF_K, .k = 0 };
     struct sock_fprog program = { .len = 1, .filter = &drop };
-    int fd = atomic_load(&sl_listeners[listener]) - 1;
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == -1 ? -errno : 0;
+}
+
+/* Whether the path of a listening socket is unlinked when it is closed: <ours> 1 it is, as long as it is the file that
+ * is there now; 0 it stays, since another process listens there as well. 0 for sockets without one. */
+int32_t sl_listener_path(int32_t listener, int32_t ours)
+{
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    struct sockaddr_storage address = { 0 };
+    socklen_t length = sizeof address;
+    made[listener].inode = 0;
+    if (!ours)
+        return 0;
+    if (getsockname(atomic_load(&sl_listeners[listener]) - 1, (struct sockaddr *)&address, &length) == -1)
+        return -errno;
+    if (address.ss_family == AF_UNIX && ((struct sockaddr_un *)&address)->sun_path[0] != '\0')
+        own(listener, &address);
+    return 0;
 }
 
 /* Closes a listening socket; a unix path that it made is unlinked. Reactors must have stopped watching. */
@@ -163,6 +176,7 @@ int32_t sl_listener_close(int32_t listener)
         status.st_dev == made[listener].device && status.st_ino == made[listener].inode)
         unlink(((struct sockaddr_un *)&address)->sun_path);
     atomic_store(&sl_listeners[listener], 0);
+    made[listener].inode = 0;
     sl_udp_family[listener] = 0;
     return close(fd) == -1 ? -errno : 0;
 }

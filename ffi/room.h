@@ -121,6 +121,9 @@ void sl_address_write(const struct sockaddr_storage *address, socklen_t length, 
 /* introduction.c */
 const uint8_t *sl_preface(int32_t slot, int32_t *bytes);
 void sl_introduction_forget(struct sl_room *room, int32_t slot);
+/* udp.c */
+int sl_udp_prepare(int fd, int family);
+void sl_udp_grow(int fd);
 /* pattern.c */
 void sl_pattern_leave(void);
 

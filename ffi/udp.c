@@ -54,6 +54,24 @@ static uint8_t *datagram_at(uint32_t off, int32_t index)
     CHECK(me != NULL && (listener) >= 0 && (listener) < SL_LISTENERS_MAX && sl_udp_family[listener] != 0 && \
           atomic_load(&sl_listeners[listener]) != 0)
 
+/* Has each datagram tell which of our addresses it came to. Returns 0, or -1 and errno. */
+int sl_udp_prepare(int fd, int family)
+{
+    int on = 1;
+    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) == -1)
+        return -1;
+    return setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+}
+
+/* Has the kernel keep more for a listening socket, and join what belongs together, as far as it grants that. */
+void sl_udp_grow(int fd)
+{
+    int on = 1, bytes = RECEIVE_BUFFER_BYTES;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) == -1)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); /* as much as net.core.rmem_max grants */
+    setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
+}
+
 /* Opens listening socket <listener> for datagrams to the address record at <address_off>: socket(2), bind(2). An IPv6
  * wildcard is dual-stack. Each datagram tells which of our addresses it came to, so that the answer leaves from there
  * (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO, ipv6(7)). <flags> 1: sockets may follow that share its port, with flag 4; the
@@ -68,13 +86,12 @@ int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags)
     socklen_t length = sl_address_read(me->arena + address_off, &address);
     CHECK(length > 0);
 
-    int family = address.ss_family, on = 1, off = 0, bytes = RECEIVE_BUFFER_BYTES;
+    int family = address.ss_family, on = 1, off = 0;
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd == -1)
         return -errno;
-    if ((family == AF_INET6 && (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1 ||
-                                setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) == -1)) ||
-        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) == -1 ||
+    if ((family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1) ||
+        sl_udp_prepare(fd, family) == -1 ||
         ((flags & UDP_JOIN) && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == -1) ||
         bind(fd, (struct sockaddr *)&address, length) == -1 ||
         ((flags & UDP_SHARE) && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == -1)) {
@@ -86,9 +103,7 @@ int32_t sl_udp_listen(int32_t listener, uint32_t address_off, int32_t flags)
         close(fd);
         return 0;
     }
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) == -1)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); /* as much as net.core.rmem_max grants */
-    setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof on);
+    sl_udp_grow(fd);
     sl_udp_family[listener] = family;
     atomic_store(&sl_listeners[listener], fd + 1);
     return 0;

@@ -15,6 +15,8 @@ import { readQuery } from "./connections/query.ts";
 import type { Level } from "./log.ts";
 import type { Changed, Standing } from "./overrides.ts";
 import { type Sight, sum } from "./sight.ts";
+import type { UpgradeAnswer } from "./upgrade/answer.ts";
+import { readUpgradeQuestion } from "./upgrade/question.ts";
 
 export const CHANGES: Readonly<Record<string, string>> = {
   "/drain":
@@ -27,6 +29,8 @@ export const CHANGES: Readonly<Record<string, string>> = {
   "/close":
     'connections are closed; POST of { "connections": [ID, ...] }, of filters as /connections has them, or of { "all": true }; JSON',
   "/log-level": 'the log has another level; POST of { "level": "debug" }, null for the configured one; JSON',
+  "/upgrade":
+    'the process goes on in a new one; POST of { "path": EXECUTABLE }, or {} for the one it was started as; JSON',
 };
 
 const BODY_BYTES_MAX = 64 << 10;
@@ -89,6 +93,7 @@ export function addChanges(
     });
   }
   answers("/close", (text, asker) => close(sight, audit, asker, text));
+  answers("/upgrade", (text, asker) => upgrade(sight, audit, asker, text));
   answers("/log-level", (text, asker) => changeLevel(sight, audit, asker, text));
 }
 
@@ -193,6 +198,25 @@ async function close(
       closed,
       gone,
       unanswered,
+    });
+  }
+  return answer;
+}
+
+async function upgrade(
+  { upgrading }: Sight,
+  audit: Audit,
+  asker: Asker,
+  text: string,
+): Promise<UpgradeAnswer | Problems> {
+  const question = readUpgradeQuestion(text);
+  if ("problems" in question) return question;
+  const answer = await upgrading.upgrade(question.path), { upgraded, pid, version } = answer;
+  if (upgraded) {
+    audit.changed(asker, `upgraded to process ${pid}, version ${version}`, {
+      change: "upgrade",
+      pid,
+      version,
     });
   }
   return answer;

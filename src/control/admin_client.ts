@@ -39,10 +39,11 @@ export async function askJson<T>(
   path: string,
   isAnswer: (answer: Partial<T>) => boolean,
   body?: object,
+  timeoutMs = ANSWER_TIMEOUT_MS,
 ): Promise<T> {
   const { admin, token } = door;
   const where = admin.kind === "unix" ? addressText(admin.address) : `http://${addressText(admin.address)}`;
-  const { status, body: answer } = await send(door, where, path, body);
+  const { status, body: answer } = await send(door, where, path, body, timeoutMs);
   if (status === 200) return answerIn(answer, where, isAnswer);
   const said = shown(answer.trim().split("\n")[0], REFUSAL_CHARACTERS_MAX);
   switch (status) {
@@ -84,6 +85,7 @@ function send(
   where: string,
   path: string,
   body: object | undefined,
+  timeoutMs: number,
 ): Promise<{ status: number; body: string }> {
   const to = admin.kind === "unix"
     ? { socketPath: admin.address.path }
@@ -119,9 +121,8 @@ function send(
         resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString("utf8") });
       });
     });
-    const late = () =>
-      fail(`${where} does not answer within ${ANSWER_TIMEOUT_MS / 1_000} s; is it a Sluice?`);
-    const timer = setTimeout(late, ANSWER_TIMEOUT_MS);
+    const late = () => fail(`${where} does not answer within ${timeoutMs / 1_000} s; is it a Sluice?`);
+    const timer = setTimeout(late, timeoutMs);
     sent.on("error", (error: NodeJS.ErrnoException) => {
       fail(
         `nobody answers on ${where} (${

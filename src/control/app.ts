@@ -9,14 +9,18 @@ import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
 import { sourcesRest } from "../shared/sources.ts";
 import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
+import { activated, closeUnwanted } from "./activation.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import { Configured, type GivenConfig, lineOf, StartError } from "./configured.ts";
+import { Configured, type GivenConfig, lineOf, StartError, type Step } from "./configured.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
 import { HealthHistory } from "./health_history.ts";
-import { acceptQueuesOf, datagramsLost, ListenError, Listeners } from "./listeners.ts";
+import { Inherited } from "./inherited.ts";
+import { ListenError } from "./listen_flaw.ts";
+import { type Inheritance, ownPaths } from "./listen_sockets.ts";
+import { acceptQueuesOf, datagramsLost, Listeners } from "./listeners.ts";
 import { settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
@@ -29,6 +33,11 @@ import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
+import { ServiceManager } from "./service_manager.ts";
+import { ChannelError } from "./upgrade/channel.ts";
+import type { Succession } from "./upgrade/succession.ts";
+import { restoreServers } from "./upgrade/state.ts";
+import { Upgrading } from "./upgrade/upgrading.ts";
 import type { Status } from "./status_view.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
@@ -55,6 +64,8 @@ export interface Parts {
 export interface AppOptions extends Parts, GivenConfig {
   /** Reads the same configuration again; none where there is no file. */
   readonly reread?: Reread;
+  /** The process before this one, which this one is to follow. */
+  readonly succession?: Succession;
 }
 
 export { StartError } from "./configured.ts";
@@ -64,6 +75,7 @@ export class App {
   readonly #directory = new Directory();
   readonly #health = new HealthHistory();
   readonly #configured: Configured;
+  readonly #service: ServiceManager;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
   #accessLog: AccessLog | undefined;
@@ -72,6 +84,9 @@ export class App {
   #overrides: Overrides | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #upgrading: Upgrading | undefined;
+  /** Another process listens at our sockets: whatever is done to one is done to its as well. */
+  #sharesSockets = false;
   #recent: Recent | undefined;
   #reloading: Reloading | undefined;
   #phase: Phase = "starting";
@@ -92,14 +107,17 @@ export class App {
     try {
       await app.#start(options);
     } catch (error) {
+      const told = startError(error) ?? error;
+      app.#service.status(`cannot start: ${told instanceof Error ? told.message : String(told)}`);
       await app.#release();
-      throw startError(error) ?? error;
+      throw told;
     }
     return app;
   }
 
   private constructor(given: AppOptions) {
     const { config } = given, log = this.#log = Log.open(config.log);
+    this.#service = new ServiceManager(process.env, process.pid, (line) => log.warn("service", line));
     this.#configured = new Configured(given, {
       log,
       directory: this.#directory,
@@ -114,6 +132,14 @@ export class App {
         },
       },
     });
+  }
+
+  /** Tells a service manager that clients are served, and from then on that we are alive. For who hears signals by then:
+   * it may send one at once. */
+  tellReady(): void {
+    if (this.#phase !== "ready") return;
+    this.#service.ready(`serving ${counted(this.listeners.length, "listener")}`);
+    this.#service.watch(() => this.#reactors!.pulses);
   }
 
   get draining(): boolean {
@@ -135,26 +161,26 @@ export class App {
 
   /** Goes by the file as it is now. `by`: who wants it, for the log. Never rejects: what is wrong changes nothing. */
   async reload(by: string): Promise<ReloadAnswer> {
-    const refused: ReloadAnswer = { reloaded: false, problems: ["it is still starting; try again"] };
+    const refused: ReloadAnswer = { reloaded: false, status: 1, why: ["it is still starting; try again"] };
     return await this.#reloading?.reload(by) ?? refused;
   }
 
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
-    this.#phase = "draining";
     this.#drainedAtMs = performance.now();
+    await this.#upgrading?.cancel("this process was told to end");
+    if (this.#phase !== "ready") return;
+    this.#phase = "draining";
     const reactors = this.#reactors!, timeoutMs = this.#configured.config["drain-timeout"];
     reactors.drain();
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
     const have = `${counted(open, "connection")} ${open === 1 ? "has" : "have"}`;
-    this.#log.info(
-      "drain",
-      `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`,
-      { open },
-    );
+    const stopped = `stopped accepting; ${have} ${formatDuration(timeoutMs)} to finish`;
+    this.#service.stopping(stopped, timeoutMs);
+    this.#log.info("drain", stopped, { open });
     const end = performance.now() + timeoutMs;
     while (this.draining && reactors.connections > 0 && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
@@ -172,16 +198,18 @@ export class App {
 
   /** Ends now: connections that are left are closed, each with its reason. */
   async end(status = 0): Promise<void> {
+    await this.#upgrading?.cancel("this process was told to end");
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
     const left = this.#reactors?.connections ?? 0;
     if (left > 0) this.#log.warn("drain", `closing ${counted(left, "connection")}`, { left });
+    this.#service.stopping(left > 0 ? `closing ${counted(left, "connection")}` : "ending");
     await this.#release();
     this.#finish(status);
   }
 
   async #start(given: AppOptions): Promise<void> {
-    const { library, worker, logWorker, config, warnings = [], reread } = given, path = library();
+    const { library, worker, logWorker, config, warnings = [], succession } = given, path = library();
     const configured = this.#configured;
     await openLibrary(path);
     const fds = sys.setup();
@@ -194,9 +222,7 @@ export class App {
       log: this.#log,
       tls: toldOfTls(config),
     });
-    const prepared = await configured.prepare(given, accessLog);
-    const { plan, watched } = configured.commit(prepared, accessLog);
-    accessLog.resolve(configured.discovery.resolve);
+    const { watched } = await this.#configure(given, accessLog);
     const capacity = this.#capacity(fds);
     const parts = { worker, library: path, logState: accessLog.stateMemory };
     const reactors = reactorsOf(config);
@@ -236,14 +262,17 @@ export class App {
       changed: () => this.#recompile(),
       opened: () => this.#reactors!.wakeWaiting(),
     });
+    if (succession !== undefined) this.#overrides.restore(succession.state.overrides);
+    this.#upgrading = this.#makeUpgrading(succession);
+    this.#reloading = this.#makeReloading(given, accessLog);
     this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
-    this.#admin = await Admin.open({
-      admin: config.admin,
-      token: () => configured.config["admin-token"],
-      sight: this.#sight,
-    });
+    if (succession === undefined) await this.#openAdmin();
     await configured.inForce.issuing?.start(); // who looks whether a name is ours already waits in our queues
-    await this.#reactors.start(plan, watchedBy(watched));
+    const plan = configured.compile();
+    if (succession !== undefined) {
+      restoreServers(succession.state.servers, this.#directory, this.#reactors.shared);
+    }
+    await this.#reactors.start(plan, succession === undefined ? watchedBy(watched) : new Map());
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
     accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
@@ -254,16 +283,7 @@ export class App {
       this.#tellUncounted();
     }, RELEASE_EVERY_MS);
     this.#recent!.start();
-    this.#reloading = new Reloading({
-      configured,
-      directory: this.#directory,
-      reactors: this.#reactors,
-      accessLog,
-      log: this.#log,
-      reread,
-      problemOf: startError,
-      isReady: () => this.#phase === "ready",
-    });
+    if (succession !== undefined) await this.#takeOver(succession);
     this.#phase = "ready";
     if (this.#stale) this.#recompile(); // DNS answered while we were starting
     configured.lists.watch(() => this.#recompile());
@@ -275,6 +295,63 @@ export class App {
       this.#log.info("listen", `listening on ${bind}`, { bind, upstream });
     }
     if (this.#admin !== undefined) this.#log.info("admin", `admin API on ${this.#admin.where}`);
+  }
+
+  /** @throws AdminError */
+  async #openAdmin(before?: Succession): Promise<void> {
+    const configured = this.#configured;
+    this.#admin = await Admin.open({
+      admin: configured.config.admin,
+      token: () => configured.config["admin-token"],
+      sight: this.#sight,
+      takesOver: before?.state.adminPort,
+    });
+  }
+
+  async #takeOver(succession: Succession): Promise<void> {
+    await succession.takeOver({
+      log: this.#log,
+      reactors: this.#reactors!,
+      directory: this.#directory,
+      sockets: this.#configured.listeners.open,
+      watched: watchedBy(this.#configured.listeners.open),
+      restore: (overrides) => {
+        this.#overrides!.restore(overrides);
+        this.#recompile();
+      },
+      openAdmin: async () => {
+        try {
+          await this.#openAdmin(succession);
+        } catch (error) {
+          this.#log.error("admin", `no admin API: ${(error as Error).message}`);
+        }
+        return this.#admin?.where ?? null;
+      },
+    });
+    this.#sharesSockets = false;
+  }
+
+  #makeUpgrading(succession: Succession | undefined): Upgrading {
+    return new Upgrading({
+      log: this.#log,
+      phase: () => this.#phase,
+      reactors: () => this.#reactors!,
+      directory: this.#directory,
+      config: () => this.#configured.config,
+      sockets: () => this.#configured.listeners.open,
+      tickets: () => this.#configured.certificates.ownKeys,
+      overrides: () => this.#overrides!.saved(),
+      before: succession?.state,
+      adminPort: () => this.#admin?.port ?? 0,
+      letGo: () => {
+        const { listeners } = this.#configured;
+        ownPaths(listeners.all, false);
+        listeners.close(listeners.all);
+      },
+      releaseAdmin: () => this.#admin?.release(),
+      speaksForUs: (pid) => this.#service.mainPid(pid),
+      succeeded: () => void this.drain(),
+    });
   }
 
   /** A handshake waits for a certificate. */
@@ -310,6 +387,7 @@ export class App {
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       overrides: this.#overrides!,
+      upgrading: this.#upgrading!,
       sources: reactors.sources,
       lists: () => configured.lists.status(),
       settingProblems: () => settingProblems(configured.config, configured.inForce.settings),
@@ -324,6 +402,40 @@ export class App {
       log: this.#log,
       accessLog,
     };
+  }
+
+  /** Puts the first configuration in force. What a service manager, or the process before this one, has opened for us is
+   * not opened again; what is open for nobody is told. */
+  async #configure(given: AppOptions, accessLog: AccessLog): Promise<Step> {
+    const { succession } = given, warn = (line: string) => this.#log.warn("sockets", line);
+    this.#sharesSockets = succession !== undefined;
+    const inherited = succession?.inherited ?? new Inherited(activated(process.env, process.pid, warn));
+    const inheritance: Inheritance = { inherited, warn }, tickets = succession?.state.tickets;
+    try {
+      const prepared = await this.#configured.prepare(given, accessLog, { inheritance, tickets });
+      const step = this.#configured.commit(prepared, accessLog);
+      accessLog.resolve(this.#configured.discovery.resolve);
+      return step;
+    } finally {
+      if (succession === undefined) closeUnwanted(inherited.left, warn);
+    }
+  }
+
+  #makeReloading({ reread }: AppOptions, accessLog: AccessLog): Reloading {
+    return new Reloading({
+      configured: this.#configured,
+      directory: this.#directory,
+      reactors: this.#reactors!,
+      accessLog,
+      log: this.#log,
+      service: this.#service,
+      reread,
+      problemOf: startError,
+      refusal: () => {
+        if (this.#upgrading?.underWay) return "an upgrade is under way: the next process reads the file";
+        return this.#phase === "ready" ? undefined : `this process is ${this.#phase}`;
+      },
+    });
   }
 
   #nameChanged(name: string, ips: readonly string[]): void {
@@ -398,7 +510,7 @@ export class App {
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
     const { listeners } = this.#configured, streams = listeners.all.filter(({ datagrams }) => !datagrams);
-    listeners.stop(streams);
+    if (!this.#sharesSockets) listeners.stop(streams);
     await reactors.unwatch(watchedBy(listeners.all), UNWATCH_DEADLINE_MS);
     listeners.close(streams); // sessions answer through the others
   }
@@ -421,8 +533,9 @@ export class App {
     listeners.close(listeners.all);
     this.#stopping.abort();
     this.#records?.drainNow();
-    this.#admin?.close();
+    await this.#admin?.close();
     await this.#accessLog?.close(FLUSH_DEADLINE_MS);
+    this.#service.close();
     await this.#log.close(FLUSH_DEADLINE_MS);
   }
 }
@@ -430,7 +543,7 @@ export class App {
 /** What the user can mend, as the lines that say so; undefined: it is a bug. */
 function startError(error: unknown): StartError | undefined {
   if (error instanceof StartError) return error;
-  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError];
+  const told = [ListenError, AdminError, ChannelError, LogTargetError, ReactorError, CertificateError];
   const isTold = error instanceof Error && told.some((kind) => error instanceof kind);
   return isTold ? new StartError([error.message], 1) : undefined;
 }

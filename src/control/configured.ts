@@ -2,6 +2,7 @@
 // and nothing is touched before all of it is there. Then one step, which cannot fail, puts it in force.
 import { Certificates, type PreparedCertificates } from "./certificates/store.ts";
 import { Issuing } from "./certificates/issuing.ts";
+import type { OwnKeys } from "./certificates/tickets.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog, PreparedTarget } from "./access_log.ts";
 import { type SocketNumbers, socketNumbers } from "./config/compile_sockets.ts";
@@ -17,7 +18,9 @@ import type { Directory } from "./directory.ts";
 import { Discovery, type DiscoveryEvents, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { Generations } from "./generations.ts";
-import { ListenError, Listeners, type Opening, type Socket } from "./listeners.ts";
+import { ListenError } from "./listen_flaw.ts";
+import type { Inheritance, Socket } from "./listen_sockets.ts";
+import { type Listeners, type Opening } from "./listeners.ts";
 import { Lists } from "./lists.ts";
 import type { Log } from "./log.ts";
 import type { Overrides } from "./overrides.ts";
@@ -70,9 +73,15 @@ export interface Prepared extends InForce {
   readonly warnings: readonly string[];
 }
 
+/** What is there already when a process starts. */
+export interface Inherited {
+  readonly inheritance?: Inheritance;
+  /** Keys of session tickets from the process before this one. */
+  readonly tickets?: OwnKeys;
+}
+
 /** What came of a step to another configuration. */
 export interface Step {
-  readonly plan: Plan;
   /** Sockets that nobody watched before, and those that are wanted no more. */
   readonly watched: readonly Socket[];
   readonly gone: readonly Socket[];
@@ -127,6 +136,7 @@ export class Configured {
   async prepare(
     { config, raw, hide = (text) => text, tell = tellKeys }: GivenConfig,
     accessLog: AccessLog,
+    { inheritance, tickets }: Inherited = {},
   ): Promise<Prepared> {
     checkPatterns(config, tell);
     await this.discovery.start(namesOf(config));
@@ -134,11 +144,11 @@ export class Configured {
     const settings = socketNumbers(config, (key) => identities.sockets.take(key));
     const warnings = this.#openSettings(config, settings, tell);
     const profiles = profileNumbers(config, (key) => identities.profiles.take(key));
-    const certificates = this.certificates.prepare(config, profiles);
+    const certificates = this.certificates.prepare(config, profiles, tickets);
     let issuing: Issuing | undefined, opening: Opening | undefined;
     try {
       issuing = await this.#issuingOf(config, certificates);
-      opening = this.listeners.prepare(config, settings, this.discovery.resolve);
+      opening = this.listeners.prepare(config, settings, this.discovery.resolve, inheritance);
       const target = accessLog.prepare(config.log.access);
       const written = timeoutsWritten(raw);
       return { config, written, hide, settings, issuing, certificates, opening, target, warnings };
@@ -158,7 +168,7 @@ export class Configured {
     this.#lookAfterNames();
   }
 
-  /** Puts what was prepared in force. The Plan is to be published at once. */
+  /** Puts what was prepared in force. The Plan of it is to be compiled and published at once. */
   commit(prepared: Prepared, accessLog: AccessLog): Step {
     const { config, opening, certificates, target } = prepared, before = this.#inForce;
     const { listeners: numbers } = this.generations.identities;
@@ -170,7 +180,7 @@ export class Configured {
     accessLog.adopt({ ...config.log.access, tls: toldOfTls(config) }, target);
     this.#lookAfterNames();
     for (const warning of prepared.warnings) this.#log.warn("sockets", warning);
-    return { plan: this.compile(), watched, gone, lists };
+    return { watched, gone, lists };
   }
 
   /** Compiles what is in force, as names, files and operators say now. */

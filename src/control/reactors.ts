@@ -21,6 +21,7 @@ import {
 } from "../shared/servers.ts";
 import { makeSources, openSources, type Sources, type SourcesMemory } from "../shared/sources.ts";
 import {
+  Count,
   LISTENER_STATS,
   makeStats,
   openStats,
@@ -225,6 +226,72 @@ export class Reactors {
         reactor.births !== births || Atomics.load(this.shared.reactorObeyed, reactor.room) >= told
       );
     return await until(done, deadlineMs);
+  }
+
+  /** Has every reactor stand still with its datagrams, for an upgrade, until `thaw` or `yield`. @returns whether all do;
+   * a replacement of one that died meanwhile would not. */
+  async freeze(deadlineMs: number): Promise<boolean> {
+    const { deaths, traffic } = this, { reactorDatagrams } = this.shared;
+    this.#tell(traffic, { kind: "freeze" });
+    const all = () => traffic.every(({ room }) => Atomics.load(reactorDatagrams, room) === 0);
+    return await until(all, deadlineMs) && this.deaths === deaths;
+  }
+
+  thaw(): void {
+    this.#tell(this.traffic, { kind: "thaw" });
+  }
+
+  /** Lets go of all listening sockets and sessions: another process has them. Resolves when every reactor has. */
+  async yield(deadlineMs: number): Promise<void> {
+    const watched = this.#listeners, { reactorAccepting, reactorDatagrams } = this.shared;
+    this.#listeners = new Map();
+    for (const reactor of this.traffic) {
+      this.#tell([reactor], { kind: "yield", listeners: watched.get(reactor.room) ?? [] });
+    }
+    const none = (column: Int32Array, room: number) => Atomics.load(column, room) === 0;
+    await until(
+      () =>
+        this.flows === 0 &&
+        this.traffic.every(({ room }) => none(reactorAccepting, room) && none(reactorDatagrams, room)),
+      deadlineMs,
+    );
+  }
+
+  /** Goes on with the sessions of another process, then watches, where nothing was watched before. @returns whether
+   * all is watched */
+  async takeOver(
+    flows: ReadonlyMap<number, SharedArrayBuffer>,
+    listeners: ReadonlyMap<number, readonly number[]>,
+    deadlineMs: number,
+  ): Promise<boolean> {
+    const { reactorAccepting, reactorDatagrams } = this.shared;
+    this.#listeners = new Map(listeners);
+    for (const reactor of this.traffic) {
+      const memory = flows.get(reactor.room), own = listeners.get(reactor.room) ?? [];
+      if (memory !== undefined) this.#tell([reactor], { kind: "adopt", flows: memory });
+      if (own.length > 0) this.#tell([reactor], { kind: "watch", listeners: own });
+    }
+    const watches = ({ room }: Reactor) =>
+      Atomics.load(reactorAccepting, room) + Atomics.load(reactorDatagrams, room);
+    const all = () =>
+      this.traffic.every((reactor) => watches(reactor) === (listeners.get(reactor.room) ?? []).length);
+    return await until(all, deadlineMs);
+  }
+
+  /** Sessions of datagrams now. */
+  get flows(): number {
+    return this.traffic.reduce(
+      (sum, { room }) => sum + Atomics.load(this.shared.reactorFlows, room * PER_LINE),
+      0,
+    );
+  }
+
+  /** What shows that each of them turns. */
+  get pulses(): { readonly turns: number; readonly wake: () => void }[] {
+    return this.all.map(({ room, stats }) => ({
+      turns: stats.count[Count.Turns],
+      wake: () => sys.wake(room),
+    }));
   }
 
   /** Connections of the process now. */

@@ -11,9 +11,10 @@ import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
+import { counted } from "./config/units.ts";
 import { type Gone, goneBetween, presentOf } from "./departures.ts";
 import type { Directory } from "./directory.ts";
-import type { Socket } from "./listeners.ts";
+import type { Socket } from "./listen_sockets.ts";
 import type { Log } from "./log.ts";
 import type { Reactors } from "./reactors.ts";
 import {
@@ -24,6 +25,7 @@ import {
   type Reloaded,
   summaryOf,
 } from "./reload_answer.ts";
+import type { ServiceManager } from "./service_manager.ts";
 import { sum } from "./sight.ts";
 
 /** For reactors to take what waits in the queues of a socket, and to look at it no more. */
@@ -46,8 +48,9 @@ export interface ReloadingParts {
   readonly reread: Reread | undefined;
   /** What ends a start, as lines; undefined: it is a bug. */
   readonly problemOf: (error: unknown) => StartError | undefined;
-  /** Whether there may be reloads. */
-  readonly isReady: () => boolean;
+  readonly service: ServiceManager;
+  /** Why there may be no reload now; undefined: there may. */
+  readonly refusal: () => string | undefined;
 }
 
 export class Reloading {
@@ -73,6 +76,16 @@ export class Reloading {
   }
 
   async #reload(by: string): Promise<ReloadAnswer> {
+    const { service, directory, refusal } = this.#parts;
+    if (refusal() !== undefined) return await this.#attempt(by);
+    service.reloading();
+    const answer = await this.#attempt(by), listeners = counted(directory.current.listeners.size, "listener");
+    const how = answer.reloaded ? "" : `; the last reload was refused: ${answer.why[0]}`;
+    if (refusal() === undefined) service.ready(`serving ${listeners}${how}`);
+    return answer;
+  }
+
+  async #attempt(by: string): Promise<ReloadAnswer> {
     const { log } = this.#parts;
     try {
       const answer = await this.#step();
@@ -85,19 +98,20 @@ export class Reloading {
       return answer;
     } catch (error) {
       const problem = this.#parts.problemOf(error);
-      const problems = problem?.lines ?? ["an error of Sluice; its log says more"];
+      const why = problem?.lines ?? ["an error of Sluice; its log says more"];
       log.error("reload", `${by}: not reloaded, what runs goes on as before`);
       if (problem === undefined) {
         log.error("reload", error instanceof Error ? error.stack ?? error.message : String(error));
       }
-      for (const line of problems) log.error("reload", line);
-      return { reloaded: false, problems };
+      for (const line of why) log.error("reload", line);
+      return { reloaded: false, status: problem?.status ?? 1, why };
     }
   }
 
   /** @throws StartError, and what is like it: nothing has changed */
   async #step(): Promise<Reloaded> {
-    const { configured, directory, accessLog, reread, reactors } = this.#parts, begun = performance.now();
+    const { configured, directory, accessLog, reread, reactors } = this.#parts,
+      begun = performance.now();
     this.#mustBeReady();
     if (reread === undefined) {
       const remedy =
@@ -109,7 +123,7 @@ export class Reloading {
     const was = configured.config, is = given.config;
     refuse(was, is);
     const prepared = await configured.prepare(given, accessLog);
-    if (!this.#parts.isReady()) {
+    if (this.#parts.refusal() !== undefined) {
       configured.abandon(prepared, accessLog);
       this.#mustBeReady();
     }
@@ -117,7 +131,8 @@ export class Reloading {
       before = presentOf(directory),
       issued = configured.inForce.issuing;
     const step = configured.commit(prepared, accessLog);
-    reactors.publish(step.plan);
+    const plan = configured.compile();
+    reactors.publish(plan);
     this.#tellLog(was, is);
     reactors.watch(watchedBy(step.watched));
     const gone = goneBetween(before, presentOf(directory), was, is);
@@ -133,7 +148,7 @@ export class Reloading {
     this.#look();
     return {
       reloaded: true,
-      generation: step.plan.generation,
+      generation: plan.generation,
       took_ms: performance.now() - begun,
       changed: !isNothing(changes) || step.lists.length > 0,
       listeners: namedChanges(changes.listeners),
@@ -147,7 +162,8 @@ export class Reloading {
   }
 
   #mustBeReady(): void {
-    if (!this.#parts.isReady()) throw new StartError(["it is about to end: nothing is reloaded any more"], 1);
+    const refusal = this.#parts.refusal();
+    if (refusal !== undefined) throw new StartError([refusal], 1);
   }
 
   #tellLog(was: Config, is: Config): void {

@@ -21,6 +21,7 @@ import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
 import type { ReloadAnswer } from "./reload_answer.ts";
 import type { Overrides } from "./overrides.ts";
+import type { Upgrades } from "./upgrade/answer.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
 
@@ -85,6 +86,7 @@ export interface Sight {
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
+  readonly upgrading: Upgrades;
   /** What an operator says of servers. */
   readonly overrides: Overrides;
   readonly sources: Sources;

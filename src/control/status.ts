@@ -46,6 +46,7 @@ function toldOf(sight: Sight): Told {
     phase: sight.phase(),
     started: time(sight.startedAtMs),
     uptime_seconds: Math.round(performance.now() / 100) / 10, // the wall clock may have been set since
+    upgrades: { count: sight.upgrading.count, from: sight.upgrading.fromVersion ?? null },
     runtime: runtime(),
     log_level: { now: sight.log.level, configured: sight.log.configuredLevel },
     generation: sight.generation(),

@@ -11,6 +11,8 @@ export interface Status {
   readonly phase: Phase;
   readonly started: string;
   readonly uptime_seconds: number;
+  /** Upgrades that led to this process, and the version that was before the last one. */
+  readonly upgrades: { readonly count: number; readonly from: string | null };
   readonly runtime: { readonly name: "bun" | "deno"; readonly version: string };
   /** The least severe lines of the log that are written, and what the configuration says of it. */
   readonly log_level: { readonly now: Level; readonly configured: Level };

@@ -29,6 +29,7 @@ import {
   acceptResume,
   acceptUnwatch,
   acceptWatch,
+  acceptYield,
   newcomerSlot,
 } from "./accept.ts";
 import { unchargeLost } from "./admission.ts";
@@ -49,6 +50,7 @@ import {
 import { endAll, endAsked, endRemoved } from "./ending.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
 import { flowBug, flowGivesWay, flowTimeout } from "./flow_end.ts";
+import { flowsAdopt, flowsHalt, flowsResume, flowsYield } from "./flow_handover.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
 import { exchangesEnd, exchangesOpen } from "./exchanges.ts";
@@ -254,6 +256,16 @@ function obey(message: Message): void {
       return datagramsForget(message.listeners);
     case "remove":
       return endRemoved(message, contain);
+    case "freeze":
+      return flowsHalt();
+    case "thaw":
+      return flowsResume();
+    case "yield":
+      acceptYield(message.listeners.filter((socket) => !isOfDatagrams(socket)));
+      flowsYield();
+      return requestsDrain();
+    case "adopt":
+      return flowsAdopt(message.flows);
     case "close":
       return endAsked(message.closing, message.rows, contain);
     case "end-all":

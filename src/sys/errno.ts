@@ -25,6 +25,7 @@ export const EPIPE = 32;
 export const ENOSYS = 38;
 export const ELOOP = 40;
 export const EPROTO = 71;
+export const ENOTSOCK = 88;
 export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
 export const EPROTOTYPE = 91;
@@ -40,6 +41,7 @@ export const ECONNRESET = 104;
 export const ENOBUFS = 105;
 export const EISCONN = 106;
 export const ENOTCONN = 107;
+export const ETOOMANYREFS = 109;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTDOWN = 112;
@@ -78,6 +80,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     EPROTO,
     EDESTADDRREQ,
     EMSGSIZE,
+    ENOTSOCK,
     EPROTOTYPE,
     ENOPROTOOPT,
     EOPNOTSUPP,
@@ -91,6 +94,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     ENOBUFS,
     EISCONN,
     ENOTCONN,
+    ETOOMANYREFS,
     ETIMEDOUT,
     ECONNREFUSED,
     EHOSTDOWN,

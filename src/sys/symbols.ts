@@ -6,7 +6,7 @@
 type CType = "i32" | "u32" | "ptr" | "bytes";
 
 /** Raised together with SL_ABI in ffi/sluice.h. */
-export const ABI = 6;
+export const ABI = 7;
 
 export const SYMBOLS = {
   abi: [[], "i32"],
@@ -28,9 +28,9 @@ export const SYMBOLS = {
 
   listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
-  listener_set: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
   listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
+  listener_path: [["i32", "i32"], "i32"], // listener, whether it is unlinked
   listener_close: [["i32"], "i32"],
   watch: [["i32", "i32"], "i32"], // listener, on
   accept: [["i32"], "i32"], // listener -> token
@@ -41,6 +41,13 @@ export const SYMBOLS = {
   newcomer: [["i32"], "i32"], // token -> listener
   adopt: [["i32", "i32", "u32"], "i32"], // token, slot, generation
   refuse: [["i32", "i32"], "i32"], // token, reset
+
+  inherited: [["i32", "u32"], "i32"], // fd, offset of its address -> bits of INHERITED_
+  inherited_close: [["i32"], "i32"], // fd
+  listener_adopt: [["i32", "i32"], "i32"], // listener, fd
+  listener_tune: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
+
+  notify: [["bytes", "i32", "bytes", "i32"], "i32"], // path, its length, text, its length
 
   connect: [["i32", "u32", "u32", "i32"], "i32"], // slot, generation, address offset, how
   outcome: [["i32"], "i32"],
@@ -66,6 +73,21 @@ export const SYMBOLS = {
   udp_preface: [["i32", "u32", "i32"], "i32"], // slot, what its datagrams begin with, its length
   udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
+
+  handover_pair: [["bytes"], "i32"], // fds
+  handover_take: [["i32"], "i32"], // fd
+  handover_send: [["i32", "bytes", "i32", "bytes", "i32"], "i32"], // fd, message, its length, fds, how many
+  handover_recv: [["i32", "bytes", "i32", "bytes"], "i32"], // fd, message, room for it, fds
+  handover_close: [["i32"], "i32"],
+  memfd_make: [["bytes", "i32"], "i32"], // content, its length -> fd
+  memfd_bytes: [["i32"], "i32"],
+  memfd_read: [["i32", "bytes", "i32", "i32"], "i32"], // fd, into, bytes, from
+  spawn: [["bytes", "i32", "bytes", "i32", "i32"], "i32"], // words, their length, environment, its length, fd -> process
+  spawned: [["i32"], "i32"], // process -> status
+  listener_fd: [["i32"], "i32"],
+  slot_fd: [["i32", "i32"], "i32"], // room, slot
+  udp_adopt: [["i32", "u32", "i32", "i32", "u32"], "i32"], // slot, generation, fd, listener, client offset
+  udp_yield: [["i32"], "i32"], // slot
 
   socket_open: [["i32"], "i32"], // settings
   socket_set: [["i32", "i32", "i32"], "i32"], // settings, option, value
@@ -148,6 +170,24 @@ export const DATAGRAM_SYMBOLS = [
   "udp_preface",
   "udp_send",
   "udp_answer",
+  "udp_adopt",
+  "udp_yield",
+] as const;
+
+/** What upgrades ask of the kernel: reactors only close what they have no room for, and a fake kernel refuses them. */
+export const HANDOVER_SYMBOLS = [
+  "handover_pair",
+  "handover_take",
+  "handover_send",
+  "handover_recv",
+  "handover_close",
+  "memfd_make",
+  "memfd_bytes",
+  "memfd_read",
+  "spawn",
+  "spawned",
+  "listener_fd",
+  "slot_fd",
 ] as const;
 
 /** What the control plane gives to TLS: no reactor makes these calls, and a fake kernel refuses them. */
@@ -177,6 +217,19 @@ export const SOCKET_STORE_SYMBOLS = [
   "socket_try",
   "socket_flaw",
 ] as const;
+
+/** The calls about sockets that were open before: only the control plane makes them, and a fake kernel, which has no
+ * such sockets, refuses them. */
+export const INHERITED_SYMBOLS = [
+  "inherited",
+  "inherited_close",
+  "listener_adopt",
+  "listener_tune",
+  "listener_path",
+] as const;
+
+/** What the control plane says to a service manager, and does for the process as a whole, likewise. */
+export const SERVICE_SYMBOLS = ["notify"] as const;
 
 /** Behind the number of settings in `connect`'s how, as ffi/sluice.h has them. */
 export const HOW_SOCKET = 0x7fff;
@@ -309,6 +362,11 @@ export const LISTEN_DRY = 2;
 export const UDP_SHARE = 1;
 export const UDP_DRY = 2;
 export const UDP_JOIN = 4;
+
+/** Bits of `inherited`: it takes datagrams; others may share its port; it is of IPv6 alone. */
+export const INHERITED_DATAGRAMS = 1;
+export const INHERITED_SHARED = 2;
+export const INHERITED_V6ONLY = 4;
 
 /** What `listener_queue` tells. */
 export const QUEUE_WAITING = 0;

@@ -142,6 +142,11 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     sight: {
       startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
       phase: () => fixture.phase,
+      upgrading: {
+        count: 0,
+        fromVersion: undefined,
+        upgrade: () => Promise.reject(new Error("nothing runs here")),
+      },
       generation: () => 5,
       published: () => undefined,
       maxConnections: 1000,
@@ -165,7 +170,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       close: (room, rows) => Promise.resolve(fixture.close(room, rows)),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
-      reload: () => Promise.resolve({ reloaded: false, problems: ["there is no file"] }),
+      reload: () => Promise.resolve({ reloaded: false, status: 1, why: ["there is no file"] }),
       settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),

@@ -7,7 +7,10 @@ import { ARENA_BYTES, ARENA_SCRATCH } from "../../src/base/limits.ts";
 import { EINPROGRESS } from "../../src/sys/errno.ts";
 import {
   DATAGRAM_SYMBOLS,
+  HANDOVER_SYMBOLS,
+  INHERITED_SYMBOLS,
   LOG_SYMBOLS,
+  SERVICE_SYMBOLS,
   SOCKET_STORE_SYMBOLS,
   SYMBOLS,
   TLS_STORE_SYMBOLS,
@@ -31,6 +34,9 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...TLS_STORE_SYMBOLS,
   ...DATAGRAM_SYMBOLS,
   ...SOCKET_STORE_SYMBOLS,
+  ...HANDOVER_SYMBOLS,
+  ...INHERITED_SYMBOLS,
+  ...SERVICE_SYMBOLS,
 ]);
 
 /** Nothing goes wrong. */

@@ -303,6 +303,28 @@ export function encodeAddress(address: LiteralAddress): Uint8Array {
   return bytes;
 }
 
+/** The address of the record at `from`; undefined where it names none that could be listened at: a unix socket
+ * without a path, or with one that is no UTF-8. A scope is the interface's number. */
+export function decodeAddress(bytes: Uint8Array, from: number): LiteralAddress | undefined {
+  const family = bytes[from];
+  if (family === FAMILY_UNIX) {
+    const path = bytes.slice(from + 4, from + 4 + bytes[from + 1]);
+    try {
+      return path.length === 0
+        ? undefined
+        : { kind: "unix", path: new TextDecoder("utf-8", { fatal: true }).decode(path) };
+    } catch {
+      return undefined;
+    }
+  }
+  if (family !== 4 && family !== 6) return undefined;
+  const port = (bytes[from + 2] << 8) | bytes[from + 3];
+  if (family === 4) return { kind: "ip", family, ip: decimals(bytes, from + 4), scope: "", port };
+  const ip = new ipaddr.IPv6(Array.from(bytes.subarray(from + 4, from + 20))).toRFC5952String();
+  const scope = new DataView(bytes.buffer, bytes.byteOffset + from + 20, 4).getUint32(0, true);
+  return { kind: "ip", family, ip, scope: scope === 0 ? "" : String(scope), port };
+}
+
 /**
  * The text of the binary address at `from`: `10.0.0.1:80`, `[::1]:80`, `[fe80::1%2]:80` (scopes as
  * numbers), `unix:/path` (bytes that are not printable as `\xHH`), `unknown` for family 0. IPv4-mapped

@@ -296,6 +296,13 @@ export const VERBS: readonly Verb[] = [
     examples: ["sluice drain 10.0.0.1:8080", "sluice drain 10.0.0.1 --undo"],
   },
   {
+    name: "upgrade",
+    summary: "the running Sluice goes on in a new process, of the executable as it is now; nothing is cut",
+    usage: ["[PATH]"],
+    flags: [...LIVE],
+    examples: ["sluice upgrade", "sluice upgrade /opt/sluice-2/sluice"],
+  },
+  {
     name: "disable",
     summary: "a server of the running Sluice gets nothing new and is not checked any more",
     usage: ["ADDRESS|TARGET|HOST [--upstream NAME]"],
@@ -386,7 +393,6 @@ export const VERBS: readonly Verb[] = [
 /** Verbs that are designed but not supported in this version. */
 export const VERBS_LATER: readonly string[] = [
   "reload",
-  "upgrade",
   "top",
   "trace",
   "diff",
