@@ -222,6 +222,11 @@ test("what was saved is restored in the next process, as far as its configuratio
   equal(after.directory.servers.get(OTHER)!.disabled, true);
   equal(after.log.override?.level, "debug");
   deepEqual(after.overrides.saved(), before.overrides.saved());
+  before.change("10.0.0.1:80", ENABLE, "db");
+  before.log.set(undefined);
+  after.overrides.restore(before.overrides.saved());
+  deepEqual(after.closed(), [TWO], "undone meanwhile");
+  equal(after.log.override, undefined);
   const other = make({ configured: 3 });
   other.overrides.restore(saved);
   deepEqual(other.weights(), [3, 3, 3]);
