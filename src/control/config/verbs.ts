@@ -300,7 +300,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "upgrade",
-    summary: "the running Sluice goes on in a new process, of the executable as it is now, uncut",
+    summary: "the running Sluice goes on in a new process, of the executable as it is now",
     usage: ["[PATH]"],
     flags: [...LIVE],
     examples: ["sluice upgrade", "sluice upgrade /opt/sluice-2/sluice"],
