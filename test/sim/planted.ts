@@ -35,12 +35,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: "whoever has the place now is closed",
-    file: "src/proxy/reactor.ts",
+    file: "src/proxy/ending.ts",
     edits: [["slotGen[slot] === closingGen[row] && isClients(slot)", "isClients(slot)"]],
   },
   {
     name: "closed without looking whether somebody is there",
-    file: "src/proxy/reactor.ts",
+    file: "src/proxy/ending.ts",
     edits: [["slotGen[slot] === closingGen[row] && isClients(slot)", "slotGen[slot] === closingGen[row]"]],
   },
   {
