@@ -52,6 +52,7 @@ import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
 import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
+import { becomeUser, prepareRunDirectory, UserError, userFindings } from "./user.ts";
 import { ServiceManager } from "./service_manager.ts";
 import type { Status } from "./status_view.ts";
 
@@ -81,6 +82,8 @@ export interface AppOptions extends Parts {
   /** The values that it was made of: which of them were given. */
   readonly raw?: unknown;
   readonly warnings?: readonly ConfigProblem[];
+  /** Files that it was read from, and that it names. */
+  readonly files?: ReadonlySet<string>;
   /** Puts references in place of secrets. */
   readonly hide?: Hide;
   /** Says where the configuration has what is wrong with it. */
@@ -244,7 +247,9 @@ export class App {
     this.#finish(status);
   }
 
-  async #start({ library, worker, logWorker, warnings = [], tell = tellKeys }: AppOptions): Promise<void> {
+  async #start(
+    { library, worker, logWorker, warnings = [], files, tell = tellKeys }: AppOptions,
+  ): Promise<void> {
     const config = this.#config, path = library();
     await openLibrary(path);
     const fds = sys.setup();
@@ -253,6 +258,7 @@ export class App {
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
     checkPatterns(config, tell);
+    this.#told("user", tell(userFindings(config, process.getuid?.() ?? 0, files)));
     this.#certificates.open(config);
     this.#issuing = await Issuing.open(config, this.#certificates, this.#log);
     this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log, tls: toldOfTls(config) });
@@ -297,7 +303,10 @@ export class App {
     });
     this.#drains = new Drains(this.#directory, this.#reactors.shared);
     this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
+    prepareRunDirectory(config);
     this.#admin = await Admin.open({ admin: config.admin, token: config["admin-token"], sight: this.#sight });
+    const became = becomeUser(config, this.#admin?.where);
+    if (became !== undefined) this.#log.info("user", became);
     await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
     await this.#reactors.start(this.#compile(), watchedBy(this.#sockets));
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
@@ -392,11 +401,15 @@ export class App {
       }
       throw error;
     }
-    const findings = settingFindings(config, this.#settings);
-    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
+    this.#told("sockets", tell(settingFindings(config, this.#settings)));
+  }
+
+  /** What does not work here ends a start, or is told. */
+  #told(topic: string, problems: readonly ConfigProblem[]): void {
+    const lines = (of: string) => problems.filter(({ severity }) => severity === of).map(lineOf);
     const errors = lines("error");
     if (errors.length > 0) throw new StartError(errors, 1);
-    for (const line of lines("warning")) this.#log.warn("sockets", line);
+    for (const line of lines("warning")) this.#log.warn(topic, line);
   }
 
   #compile(): Plan {
@@ -546,9 +559,9 @@ export class App {
 
 /** What the user can mend has its line and status; anything else is a bug and stays what it is. */
 function startError(error: unknown): unknown {
-  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError].some((kind) =>
-    error instanceof kind
-  );
+  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError, UserError].some((
+    kind,
+  ) => error instanceof kind);
   if (error instanceof Error && told) {
     return new StartError([error.message], 1);
   }
