@@ -67,6 +67,7 @@ SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 /* ---- listening sockets and newcomers (accept.c) ---- */
 SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
+SL_API int32_t sl_listener_set(int32_t listener, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_queue(int32_t listener, int32_t which);
 SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_path(int32_t listener, int32_t ours);
@@ -85,7 +86,6 @@ SL_API int32_t sl_refuse(int32_t token, int32_t reset);
 SL_API int32_t sl_inherited(int32_t fd, uint32_t off);
 SL_API int32_t sl_inherited_close(int32_t fd);
 SL_API int32_t sl_listener_adopt(int32_t listener, int32_t fd);
-SL_API int32_t sl_listener_tune(int32_t listener, int32_t backlog, int32_t socket);
 
 /* ---- service managers (service.c) ---- */
 SL_API int32_t sl_notify(const uint8_t *path, int32_t path_bytes, const uint8_t *text, int32_t bytes);
@@ -168,6 +168,7 @@ SL_API int32_t sl_ticket_keys(const uint8_t *keys, int32_t count);
 SL_API int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t verify, int32_t flags);
 SL_API int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int32_t bytes);
 SL_API int32_t sl_profile_own(int32_t profile, int32_t cert);
+SL_API int32_t sl_profile_close(int32_t profile);
 SL_API int32_t sl_tls_error(uint32_t off, int32_t bytes);
 
 /* ---- TLS: sessions of slots (tls.c, tls_fact.c) ---- */

@@ -1,6 +1,6 @@
 // The command line's verbs, one small function each. Every one returns the process's exit status:
 // 0 well, 1 run time, 2 usage or configuration.
-import { App, type Parts, StartError } from "./control/app.ts";
+import { App, type AppOptions, type Parts, StartError } from "./control/app.ts";
 import { asksFor } from "./control/config/command_line.ts";
 import { didYouMean, shown } from "./control/config/errors.ts";
 import { parseFlags } from "./control/config/flags.ts";
@@ -16,14 +16,17 @@ let app: App | undefined;
 export async function command(argv: readonly string[], parts: Parts): Promise<number> {
   // From the first moment on: these two would end the process where nobody listens for them.
   process.on("SIGUSR1", () => app?.reopenLogs());
-  process.on("SIGHUP", () => app?.hangUp());
+  process.on("SIGHUP", () => void app?.reload("SIGHUP"));
   const asked = verbOf(argv[0] === "help" ? argv[1] ?? "" : argv[0] ?? "");
   const question = argv[0] === "help" ? "help" : asksFor(argv);
   if (argv[0] === "help" && argv.length > 1 && asked === undefined) return await tell(noVerb(argv[1]));
   if (question === "help") return await tell(said(asked === undefined ? helpText() : verbHelp(asked)));
   if (question === "version") return await tell(said(`sluice ${VERSION}\n`));
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
-  if (argv[0] === "run") return await start((await import("./control/config/run.ts")).parseRun(argv), parts);
+  if (argv[0] === "run") {
+    const { parseRun } = await import("./control/config/run.ts");
+    return await start(parseRun(argv), parts, () => parseRun(argv));
+  }
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(parseFlags(argv, process.env), parts);
   const given = readVerb(verb, argv.slice(1));
@@ -58,11 +61,15 @@ export async function command(argv: readonly string[], parts: Parts): Promise<nu
 }
 
 /** The quick mode has everything from flags, run from a file. SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1
- * reopens the access log's file, SIGHUP changes nothing and says so. */
-async function start(parsed: ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
+ * reopens the access log's file, SIGHUP reads the configuration's. */
+async function start(
+  parsed: ReturnType<typeof parseFlags>,
+  parts: Parts,
+  reread?: AppOptions["reread"],
+): Promise<number> {
   if ("problems" in parsed) return await tell(refused(parsed.problems));
   try {
-    const started = app = await App.start({ ...parts, ...parsed });
+    const started = app = await App.start({ ...parts, ...parsed, reread });
     process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
     process.on("SIGINT", (signal) => started.endBy(signal));
     started.tellReady();

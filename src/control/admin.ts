@@ -27,8 +27,8 @@ const ALIVE_TIMEOUT_MS = 1_000;
 
 export interface AdminOptions {
   readonly admin: AdminAddress;
-  /** Asked of clients; undefined for none. */
-  readonly token: string | undefined;
+  /** Asked of clients, as it is now; undefined for none. */
+  readonly token: () => string | undefined;
   readonly sight: Sight;
 }
 

@@ -19,15 +19,17 @@ import {
 } from "../sys/symbols.ts";
 import {
   type Address,
+  addressText,
   encodeAddress,
   formatAddress,
   isWildcard,
   type LiteralAddress,
 } from "./config/address.ts";
-import { socketNumbers } from "./config/compile_sockets.ts";
+import type { SocketNumbers } from "./config/compile_sockets.ts";
 import { shown } from "./config/errors.ts";
 import type { OpenSocket } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
+import type { ListenerSocket } from "./config/socket_schema.ts";
 import { type Inherited, notToListenWith } from "./inherited.ts";
 import { settingFlaw } from "./sockets.ts";
 
@@ -42,6 +44,10 @@ export interface Socket extends OpenSocket {
   readonly reactor: number;
   /** Its clients send datagrams. */
   readonly datagrams: boolean;
+  /** What it is kept by when the configuration changes. */
+  readonly key: string;
+  /** What it was made with. */
+  readonly made: ListenerSocket;
   /** A service manager has it too: it listens on when we stop. */
   readonly isLent: boolean;
 }
@@ -57,53 +63,171 @@ export interface Inheritance {
   readonly warn: (line: string) => void;
 }
 
-/** Opens every listener of a configuration, or none: on the first failure those already open are
- * closed again. The settings of their sockets are open. What is inherited is not opened. @throws ListenError */
-export function openListeners(
-  config: Config,
-  reactors: number,
-  resolve: (address: Address) => readonly LiteralAddress[],
-  inheritance?: Inheritance,
-): Socket[] {
-  const open: Socket[] = [], numbers = socketNumbers(config);
-  try {
-    for (const [name, listener] of Object.entries(config.listeners)) {
-      const how = {
-        number: numbers.listeners.get(name) ?? NONE,
-        backlog: listener.socket.backlog ?? BACKLOG,
-        mptcp: listener.socket.mptcp === true,
-        v6only: listener.socket.v6only === true,
-      };
-      for (const bind of listener.bind) {
-        const addresses = resolve(bind.address);
-        if (addresses.length === 0) {
-          throw new ListenError(`${bind.text}: the name does not resolve; write an address of this machine`);
-        }
-        for (const address of addresses) {
-          const datagrams = bind.protocol === "udp";
-          const isSet = datagrams || (config.accept === "reuseport" && address.kind === "ip");
-          const copies = isSet ? reactors : 1, kind = { ...how, datagrams };
-          const adopted = inheritance === undefined
-            ? 0
-            : adoptCopies(open, name, bind.text, address, copies, kind, inheritance);
-          openCopies(open, name, bind.text, address, copies, kind, adopted, inheritance?.warn ?? (() => {}));
+/** What a configuration listens on, all of it open, and not yet in force. */
+export interface Opening {
+  readonly sockets: readonly Socket[];
+  /** Those among them that were not open before. */
+  readonly opened: readonly Socket[];
+  /** Those that were, and are to be other than they are: by which settings. */
+  readonly changed: readonly { readonly socket: number; readonly backlog: number; readonly number: number }[];
+}
+
+/** The listening sockets of the process. One that is there stays open while the configuration listens on its address,
+ * whatever else it says about it: nobody who waits in its queue is lost. */
+export class Listeners {
+  readonly #reactors: number;
+  readonly #isSet: boolean;
+  #open: readonly Socket[] = [];
+  #leaving: readonly Socket[] = [];
+
+  /** `accept`: "reuseport" gives each reactor a TCP socket of its own. */
+  constructor(reactors: number, accept: Config["accept"]) {
+    this.#reactors = reactors;
+    this.#isSet = accept === "reuseport";
+  }
+
+  /** Those of the configuration in force. */
+  get open(): readonly Socket[] {
+    return this.#open;
+  }
+
+  /** Those that it has no more, as long as they are not closed. */
+  get leaving(): readonly Socket[] {
+    return this.#leaving;
+  }
+
+  get all(): readonly Socket[] {
+    return [...this.#open, ...this.#leaving];
+  }
+
+  /** Opens what a configuration listens on, as far as it is not open yet, or nothing. The settings of its sockets are
+   * open. What is inherited is not opened. @throws ListenError */
+  prepare(
+    config: Config,
+    numbers: SocketNumbers,
+    resolve: (address: Address) => readonly LiteralAddress[],
+    inheritance?: Inheritance,
+  ): Opening {
+    const sockets: Socket[] = [], opened: Socket[] = [], changed: Opening["changed"][number][] = [];
+    const there = Map.groupBy(this.all, ({ key }) => key);
+    const taken = new Set(this.all.map(({ socket }) => socket));
+    try {
+      for (const [name, listener] of Object.entries(config.listeners)) {
+        const number = numbers.listeners.get(name) ?? NONE, backlog = listener.socket.backlog ?? BACKLOG;
+        for (const bind of listener.bind) {
+          for (const { key, address } of this.#addressesOf(name, bind, resolve)) {
+            const kept = there.get(key);
+            if (kept !== undefined) {
+              for (const socket of kept) {
+                sockets.push({ ...socket, listener: name, bind: bind.text, made: listener.socket });
+                if (!isChanged(name, socket, listener.socket)) continue;
+                changed.push({ socket: socket.socket, backlog, number });
+              }
+              continue;
+            }
+            const datagrams = bind.protocol === "udp";
+            const isSet = datagrams || (this.#isSet && address.kind === "ip");
+            const how = { key, made: listener.socket, number, backlog, datagrams };
+            const first = opened.length, place = { listener: name, bind: bind.text, address };
+            openCopies(opened, taken, place, isSet ? this.#reactors : 1, how, inheritance);
+            sockets.push(...opened.slice(first));
+          }
         }
       }
+    } catch (error) {
+      closeListeners(opened);
+      throw error;
     }
-  } catch (error) {
-    closeListeners(open);
-    throw error;
+    return { sockets, opened, changed };
   }
-  return open;
+
+  /** What was prepared is not wanted. */
+  abandon({ opened }: Opening): void {
+    closeListeners(opened);
+  }
+
+  /** What was prepared is in force. @returns those to be watched, and those that are wanted no more: to be closed once
+   * reactors look at them no more */
+  commit(
+    { sockets, changed }: Opening,
+  ): { readonly watched: readonly Socket[]; readonly gone: readonly Socket[] } {
+    const kept = new Set(sockets.map(({ socket }) => socket));
+    const before = new Set(this.#open.map(({ socket }) => socket));
+    const gone = this.#open.filter(({ socket }) => !kept.has(socket));
+    this.#leaving = [...this.#leaving.filter(({ socket }) => !kept.has(socket)), ...gone];
+    this.#open = sockets;
+    for (const { socket, backlog, number } of changed) sys.listener_set(socket, backlog, number);
+    return { watched: sockets.filter(({ socket }) => !before.has(socket)), gone };
+  }
+
+  /** Lets nobody further into the queues of these; those who are in can still be taken. The queue of a socket that is
+   * lent goes on: who comes late is served by whom the service manager starts next. */
+  stop(sockets: readonly Socket[]): void {
+    for (const { socket, isLent } of sockets) if (!isLent) sys.listener_stop(socket);
+  }
+
+  /** Closes these. */
+  close(sockets: readonly Socket[]): void {
+    const gone = new Set(sockets.map(({ socket }) => socket));
+    closeListeners(sockets);
+    this.#leaving = this.#leaving.filter(({ socket }) => !gone.has(socket));
+    this.#open = this.#open.filter(({ socket }) => !gone.has(socket));
+  }
+
+  /** Where a bind is to be, with the key of each place. A name stays where it was opened. A port that the kernel is to
+   * choose is the listener's own. */
+  #addressesOf(
+    listener: string,
+    { text, address, protocol }: Config["listeners"][string]["bind"][number],
+    resolve: (address: Address) => readonly LiteralAddress[],
+  ): { readonly key: string; readonly address: LiteralAddress }[] {
+    const kind = protocol === "udp" ? "udp" : "stream";
+    const keyOf = (at: LiteralAddress): string =>
+      at.kind === "ip" && at.port === 0 ? `${kind} ${listener} ${text}` : `${kind} ${addressText(at)}`;
+    const known = address.kind === "name" ? this.all.filter(({ bind }) => bind === text) : [];
+    if (known.length > 0) {
+      return [...new Set(known.map(({ key }) => key))].map((key) => ({ key, address: NOWHERE }));
+    }
+    const addresses = resolve(address);
+    if (addresses.length > 0) return addresses.map((address) => ({ key: keyOf(address), address }));
+    throw new ListenError(`${text}: the name does not resolve; write an address of this machine`);
+  }
 }
 
-/** Lets nobody further into the queues; those who are in can still be taken. The queue of a socket that is lent goes
- * on: who comes late is served by whom the service manager starts next. */
-export function stopListeners(sockets: readonly Socket[]): void {
-  for (const { socket, isLent } of sockets) if (!isLent) sys.listener_stop(socket);
+/** Of a socket that is open already, which nobody asks for. */
+const NOWHERE: LiteralAddress = { kind: "unix", path: "" };
+
+/** Keys of `socket` that a socket takes on while it listens. */
+const LIVE: ReadonlySet<string> = new Set([
+  "nodelay",
+  "keep-alive",
+  "user-timeout",
+  "receive-buffer",
+  "send-buffer",
+  "defer-accept",
+  "fast-open",
+  "backlog",
+]);
+
+/** Whether a socket that is open is to be made with something else. @throws ListenError: it cannot be */
+function isChanged(listener: string, { bind, made }: Socket, wanted: ListenerSocket): boolean {
+  const before: Readonly<Record<string, unknown>> = made, after: Readonly<Record<string, unknown>> = wanted;
+  let changed = false;
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    if (JSON.stringify(before[key]) === JSON.stringify(after[key])) continue;
+    changed = true;
+    if (LIVE.has(key) && (after[key] !== undefined || key === "backlog")) continue;
+    throw new ListenError(
+      `listeners.${
+        shown(listener)
+      }.socket.${key}: ${bind} is open, and sockets keep that for as long as they are; ` +
+        `restart Sluice, or listen on another address`,
+    );
+  }
+  return changed;
 }
 
-export function closeListeners(sockets: readonly Socket[]): void {
+function closeListeners(sockets: readonly Socket[]): void {
   for (const { socket } of sockets) sys.listener_close(socket);
 }
 
@@ -227,63 +351,82 @@ function pathFlaw(path: string): AddressFlaw | undefined {
     };
 }
 
+/** Where a listener is bound. */
+interface Place {
+  readonly listener: string;
+  readonly bind: string;
+  readonly address: LiteralAddress;
+}
+
 interface Kind {
+  readonly key: string;
+  readonly made: ListenerSocket;
   /** Of its settings. */
   readonly number: number;
   readonly backlog: number;
-  readonly mptcp: boolean;
-  readonly v6only: boolean;
   readonly datagrams: boolean;
 }
 
-/** The index in C for one more. */
-function nextSocket(open: readonly Socket[], bind: string): number {
-  if (open.length < LISTENERS_MAX) return open.length;
-  throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
+/** The index in C for one more, which is taken. */
+function takeSocket(taken: Set<number>, bind: string): number {
+  let socket = 0;
+  while (taken.has(socket)) socket++;
+  if (socket >= LISTENERS_MAX) throw new ListenError(`${bind}: more than ${LISTENERS_MAX} listening sockets`);
+  taken.add(socket);
+  return socket;
 }
 
-/** Takes what is open already at that address: all of it, since the kernel has shared clients out among them, spread
- * over the reactors that watch `copies`. @returns how many of the copies need no opening */
+/** Takes what is open already at that place: all of it, since the kernel has shared clients out among them, spread over
+ * the reactors that watch `copies`. @returns how many of the copies need no opening */
 function adoptCopies(
   open: Socket[],
-  listener: string,
-  bind: string,
-  address: LiteralAddress,
+  taken: Set<number>,
+  { listener, bind, address }: Place,
   copies: number,
-  { number, backlog, datagrams, v6only }: Kind,
+  { key, made, number, backlog, datagrams }: Kind,
   { inherited, warn }: Inheritance,
 ): number {
-  const taken = inherited.take(address, datagrams, Infinity);
+  const given = inherited.take(address, datagrams, Infinity);
   let isShared = true;
-  for (const [copy, { fd, isLent = false }] of taken.entries()) {
-    const socket = nextSocket(open, bind), kind = sys.inherited(fd, ARENA_SCRATCH);
+  for (const [copy, { fd, isLent = false }] of given.entries()) {
+    const socket = takeSocket(taken, bind), kind = sys.inherited(fd, ARENA_SCRATCH);
     const result = kind < 0 ? kind : sys.listener_adopt(socket, fd);
     if (result < 0) throw new ListenError(`${bind}: the inherited fd ${fd} is ${notToListenWith(-result)}`);
-    open.push({
-      socket,
-      listener,
-      bind,
-      ...boundOf(socket, bind),
-      reactor: copy % copies,
-      datagrams,
-      isLent,
-    });
+    const where = boundOf(socket, bind), reactor = copy % copies;
+    open.push({ socket, listener, bind, ...where, reactor, datagrams, key, made, isLent });
     isShared &&= (kind & INHERITED_SHARED) !== 0;
-    const tuned = datagrams ? 0 : sys.listener_tune(socket, backlog, number);
-    const flaw = tuned < 0 && number !== NONE ? settingFlaw(-tuned, false) : undefined;
-    if (flaw !== undefined) {
-      const key = `listeners.${shown(listener)}.socket.${flaw.key}`;
-      warn(`${bind}: ${key} does not hold for the socket that was inherited: ${flaw.what}`);
+    const set = `${bind}: listeners.${shown(listener)}.socket`;
+    if (!datagrams && sys.listener_set(socket, backlog, number) < 0) {
+      warn(`${set}: the kernel refuses a part of it for the socket that was inherited`);
     }
-    if (flaw === undefined && (kind & INHERITED_V6ONLY) !== 0 && isWildcard(address) && !v6only) {
-      warn(
-        `${bind}: the socket that was inherited takes IPv6 alone; BindIPv6Only=both in the socket unit has both`,
-      );
-    }
+    if (copy === 0 && isLent) { for (const key of unitsKeys(made, address, kind)) warn(`${set}.${key}`); }
   }
-  if (taken.length === 0 || taken.length >= copies || isShared) return Math.min(taken.length, copies);
-  warn(tooFew(bind, taken.length, copies));
+  if (given.length === 0 || given.length >= copies || isShared) return Math.min(given.length, copies);
+  warn(tooFew(bind, given.length, copies));
   return copies;
+}
+
+/** What a socket is made with that a socket unit has to say, and who opens it. */
+const UNIT: readonly (readonly [key: keyof ListenerSocket, directive: string])[] = [
+  ["interface", "BindToDevice="],
+  ["transparent", "Transparent=yes"],
+  ["mptcp", "SocketProtocol=mptcp"],
+  ["mode", "SocketMode="],
+  ["user", "SocketUser="],
+  ["group", "SocketGroup="],
+];
+
+/** Keys that the service manager's socket is not made with, each with what is to be done. */
+function unitsKeys(made: ListenerSocket, address: LiteralAddress, kind: number): string[] {
+  const isV6Only = (kind & INHERITED_V6ONLY) !== 0, asked = made.v6only === true;
+  const both = isWildcard(address) && address.kind === "ip" && address.family === 6 && isV6Only !== asked;
+  return [
+    ...UNIT.filter(([key]) => made[key] !== undefined && made[key] !== false)
+      .map(([key, directive]) => `${key} is for the socket unit to say (${directive}), which has opened it`),
+    ...(both
+      ? [`v6only is ${isV6Only}, as the socket unit has it (BindIPv6Only=${asked ? "ipv6-only" : "both"})`]
+      : []),
+  ];
 }
 
 function tooFew(bind: string, sockets: number, reactors: number): string {
@@ -292,35 +435,38 @@ function tooFew(bind: string, sockets: number, reactors: number): string {
     `write its line ${reactors} times in the socket unit, with ReusePort=yes`;
 }
 
-/** One socket, or one for each reactor on the very same port; the first `adopted` are there already. */
+/** One socket, or one for each reactor on the very same port; those that are inherited are there already. */
 function openCopies(
   open: Socket[],
-  listener: string,
-  bind: string,
-  address: LiteralAddress,
+  taken: Set<number>,
+  place: Place,
   copies: number,
-  { number, backlog, datagrams, mptcp }: Kind,
-  adopted: number,
-  warn: (line: string) => void,
+  kind: Kind,
+  inheritance: Inheritance | undefined,
 ): void {
+  const { listener, bind, address } = place, { key, made, number, backlog, datagrams } = kind;
+  const adopted = inheritance === undefined ? 0 : adoptCopies(open, taken, place, copies, kind, inheritance);
   let record = addressRecord(bind, address);
   if (adopted > 0 && address.kind === "ip") record = rememberPort(record, open.at(-1)!.port);
   for (let reactor = adopted; reactor < copies; reactor++) {
-    const socket = nextSocket(open, bind);
+    const socket = takeSocket(taken, bind);
     arenaBytes.set(record, ARENA_SCRATCH);
     const result = datagrams
       ? sys.udp_listen(socket, ARENA_SCRATCH, reactor > 0 ? UDP_JOIN : copies > 1 ? UDP_SHARE : 0)
       : sys.listen(socket, ARENA_SCRATCH, copies > 1 ? LISTEN_REUSEPORT : 0, backlog, number);
-    if (result === -EADDRINUSE && adopted > 0) return warn(tooFew(bind, reactor, copies)); // another user's port
+    if (result === -EADDRINUSE && adopted > 0) { // another user's port
+      inheritance!.warn(tooFew(bind, reactor, copies));
+      return;
+    }
     if (result < 0) {
-      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result, mptcp);
+      const flaw = number === NONE || datagrams ? undefined : settingFlaw(-result, made.mptcp === true);
       const why = flaw === undefined
         ? listenProblem(-result, address, datagrams)
         : `listeners.${shown(listener)}.socket.${flaw.key}: ${flaw.what}; ${flaw.remedy}`;
       throw new ListenError(`${bind}: ${why}`);
     }
     const where = boundOf(socket, bind);
-    open.push({ socket, listener, bind, ...where, reactor, datagrams, isLent: false });
+    open.push({ socket, listener, bind, ...where, reactor, datagrams, key, made, isLent: false });
     // Port 0: the others share the port that the kernel chose for the first.
     if (address.kind === "ip" && address.port === 0) record = rememberPort(record, where.port);
   }

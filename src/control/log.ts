@@ -28,17 +28,22 @@ export class Log {
 
   static open(options: LogOptions): Log {
     const log = new Log(options.output ?? Output.standard("stderr"));
-    const colour = options.colour ?? (log.output.isTerminal && (process.env.NO_COLOR ?? "") === "");
+    log.configure(options);
+    return log;
+  }
+
+  /** Writes lines from here on as these options say. */
+  configure(options: Pick<LogOptions, "level" | "format" | "colour">): void {
+    const colour = options.colour ?? (this.output.isTerminal && (process.env.NO_COLOR ?? "") === "");
     const line = options.format === "json" ? jsonLine : (record: LogRecord) => textLine(record, colour);
     configureSync({
       reset: true,
-      sinks: { output: (record) => log.output.put(line(record), 1) },
+      sinks: { output: (record) => this.output.put(line(record), 1) },
       loggers: [
         { category: "sluice", lowestLevel: LIBRARY_LEVEL[options.level], sinks: ["output"] },
         { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["output"] },
       ],
     });
-    return log;
   }
 
   constructor(output: Output) {

@@ -83,6 +83,9 @@ export interface Reactor {
   mailbox: MessagePort | undefined;
   /** Set when it was told to leave, or the process is ending. */
   leaving: boolean;
+  /** Workers that there were here, and what the present one was told: shared.reactorObeyed says what it has obeyed. */
+  births: number;
+  told: number;
 }
 
 export class Reactors {
@@ -137,23 +140,74 @@ export class Reactors {
     }
   }
 
+  /** Resolves when all have obeyed what they were told so far, at the latest after `deadlineMs`. @returns whether they
+   * have */
+  async settled(deadlineMs: number): Promise<boolean> {
+    return await this.#obeyed(this.all, deadlineMs);
+  }
+
   /** Publishes a new generation. */
   publish(plan: Plan): void {
     this.#plan = plan;
     this.#tell(this.all, { kind: "plan", plan: plan.memory });
   }
 
-  /** Stops accepting: takes what waits in the queues, then watches none. Resolves when all have. */
-  async unwatch(deadlineMs: number): Promise<void> {
-    const watched = this.#listeners;
-    this.#listeners = new Map();
+  /** From here on these listening sockets, by room, are watched besides. */
+  watch(sockets: ReadonlyMap<number, readonly number[]>): void {
     for (const reactor of this.traffic) {
-      this.#tell([reactor], { kind: "unwatch", listeners: watched.get(reactor.room) ?? [] });
+      const listeners = sockets.get(reactor.room) ?? [];
+      if (listeners.length === 0) continue;
+      this.#listeners.set(reactor.room, [
+        ...new Set([...this.#listeners.get(reactor.room) ?? [], ...listeners]),
+      ]);
+      this.#tell([reactor], { kind: "watch", listeners });
     }
-    await until(
-      () => this.traffic.every(({ room }) => Atomics.load(this.shared.reactorAccepting, room) === 0),
-      deadlineMs,
-    );
+  }
+
+  /** Takes what waits in the queues of these sockets and watches them no more, but for those of datagrams, whose
+   * sessions go on. Resolves when that is so, at the latest after `deadlineMs`. @returns whether it is */
+  async unwatch(sockets: ReadonlyMap<number, readonly number[]>, deadlineMs: number): Promise<boolean> {
+    return await this.#leave("unwatch", sockets, deadlineMs);
+  }
+
+  /** Watches these sockets of datagrams no more, likewise. */
+  async forget(sockets: ReadonlyMap<number, readonly number[]>, deadlineMs: number): Promise<boolean> {
+    return await this.#leave("forget", sockets, deadlineMs);
+  }
+
+  async #leave(
+    kind: "unwatch" | "forget",
+    sockets: ReadonlyMap<number, readonly number[]>,
+    deadlineMs: number,
+  ): Promise<boolean> {
+    const asked = this.traffic.filter(({ room }) => (sockets.get(room) ?? []).length > 0);
+    for (const reactor of asked) {
+      const listeners = sockets.get(reactor.room)!;
+      const others = this.#listeners.get(reactor.room)?.filter((socket) => !listeners.includes(socket));
+      this.#listeners.set(reactor.room, others ?? []);
+      this.#tell([reactor], { kind, listeners });
+    }
+    return await this.#obeyed(asked, deadlineMs);
+  }
+
+  /** No request is awaited any more. */
+  drain(): void {
+    this.#tell(this.traffic, { kind: "drain" });
+  }
+
+  /** Ends what came by these listeners, goes to these servers, or took these routes. */
+  remove(gone: Omit<Extract<Message, { kind: "remove" }>, "kind">): void {
+    this.#tell(this.traffic, { kind: "remove", ...gone });
+  }
+
+  /** Resolves when these have obeyed all that they were told so far; who died meanwhile was born by it. */
+  async #obeyed(reactors: readonly Reactor[], deadlineMs: number): Promise<boolean> {
+    const asked = reactors.map((reactor) => ({ reactor, births: reactor.births, told: reactor.told }));
+    const done = () =>
+      asked.every(({ reactor, births, told }) =>
+        reactor.births !== births || Atomics.load(this.shared.reactorObeyed, reactor.room) >= told
+      );
+    return await until(done, deadlineMs);
   }
 
   /** What shows that each of them turns. */
@@ -214,9 +268,11 @@ export class Reactors {
   }
 
   #tell(reactors: readonly Reactor[], message: Message): void {
-    for (const { mailbox, room } of reactors) {
-      mailbox?.postMessage(message);
-      sys.wake(room);
+    for (const reactor of reactors) {
+      if (reactor.mailbox === undefined) continue; // its next Worker is born by what holds then
+      reactor.told++;
+      reactor.mailbox.postMessage(message);
+      sys.wake(reactor.room);
     }
   }
 
@@ -249,6 +305,9 @@ export class Reactors {
       seed: anySeed(),
       listeners: this.#listeners.get(room) ?? [],
     };
+    reactor.births++;
+    reactor.told = 0;
+    Atomics.store(this.shared.reactorObeyed, room, 0);
     const { port1, port2 } = new MessageChannel();
     port1.unref();
     const worker = new Worker(this.#options.worker, {
@@ -348,6 +407,8 @@ function makeReactor(room: number, role: Reactor["role"], options: ReactorOption
     worker: undefined,
     mailbox: undefined,
     leaving: false,
+    births: 0,
+    told: 0,
   };
 }
 

@@ -6,7 +6,7 @@ import { assert, BugError, unreachable } from "../base/assert.ts";
 import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
-import { flowsOpen } from "../net/flows.ts";
+import { flowListener, flowServer, flowsOpen } from "../net/flows.ts";
 import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
 import { delaysAdvance, delaysOpen, delaysSleepMs } from "../net/delays.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
@@ -19,7 +19,7 @@ import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { ExState, SlotState } from "../shared/tables.ts";
+import { ExFlag, ExState, SlotState } from "../shared/tables.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
@@ -35,10 +35,11 @@ import {
 import { unchargeLost } from "./admission.ts";
 import { askingOpen, askingServe } from "./asking.ts";
 import { closeOpen, closeSweep } from "./close.ts";
-import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
+import { contextOpen, count, log, plan, planSwap, room, shared, stats } from "./context.ts";
 import {
   datagramsDrain,
   datagramsFlush,
+  datagramsForget,
   datagramsFrom,
   datagramsGiveUp,
   datagramsOpen,
@@ -47,13 +48,30 @@ import {
   servedFlow,
 } from "./datagram.ts";
 import { exchangeEnd } from "./end.ts";
-import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
-import { flowBug, flowGivesWay, flowsEndAll, flowTimeout } from "./flow_end.ts";
+import {
+  exchangeAnswered,
+  exchangeBug,
+  exchangeEvent,
+  exchangeProbe,
+  exchangeRemove,
+  exchangeTimeout,
+} from "./exchange.ts";
+import { flowBug, flowGivesWay, flowsEnd, flowTimeout } from "./flow_end.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
-import { exchangesEnd, exchangesOpen, exState } from "./exchanges.ts";
+import {
+  exchangesEnd,
+  exchangesOpen,
+  exDown,
+  exFlags,
+  exListener,
+  exRoute,
+  exServer,
+  exState,
+  exUp,
+} from "./exchanges.ts";
 import { paceUnpark } from "./pace.ts";
-import { requestsDrain, requestsReset } from "./request_end.ts";
+import { requestsDrain, requestsLeave, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
 import { probeLate, probeOfTimer, probesOpen, probesSchedule, serversJoined } from "./probe.ts";
 
@@ -125,7 +143,12 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   acceptResume();
   if (woken) queueRetry();
   if (woken) askingServe(answered);
-  if (woken) { for (let message = receive(); message !== undefined; message = receive()) obey(message); }
+  if (woken) {
+    for (let message = receive(); message !== undefined; message = receive()) {
+      obey(message);
+      Atomics.add(shared.reactorObeyed, room, 1);
+    }
+  }
   datagramsFlush();
   closeSweep();
   gauges();
@@ -220,6 +243,7 @@ function swap(memory: SharedArrayBuffer): void {
   const before = plan;
   planSwap(memory);
   poolKeepOnly(plan);
+  requestsLeave();
   if (!health) return;
   serversJoined(before);
   probesSchedule();
@@ -233,8 +257,13 @@ function obey(message: Message): void {
       return watch(message.listeners);
     case "unwatch":
       acceptUnwatch(message.listeners.filter((socket) => !isOfDatagrams(socket)));
-      datagramsDrain(message.listeners.filter(isOfDatagrams));
+      return datagramsDrain(message.listeners.filter(isOfDatagrams));
+    case "drain":
       return requestsDrain();
+    case "forget":
+      return datagramsForget(message.listeners);
+    case "remove":
+      return remove(message);
     case "end-all":
       return endAll();
     case "exit":
@@ -246,11 +275,24 @@ function obey(message: Message): void {
   }
 }
 
+/** Ends what is left of what is there no more. */
+function remove({ listeners, servers, routes }: Extract<Message, { kind: "remove" }>): void {
+  for (let ex = 1; ex < exchangesEnd(); ex++) {
+    if (exState[ex] === ExState.Free || exState[ex] === ExState.Done || exDown[ex] === NONE) continue;
+    const isHttp = (exFlags[ex] & ExFlag.Http) !== 0;
+    if (
+      listeners.has(exListener[ex]) || (exUp[ex] !== NONE && servers.has(exServer[ex])) ||
+      (isHttp && exState[ex] !== ExState.Head && routes.has(exRoute[ex]))
+    ) exchangeRemove(ex);
+  }
+  flowsEnd((slot) => listeners.has(flowListener[slot]) || servers.has(flowServer[slot]), Reason.Removed);
+}
+
 function endAll(): void {
   for (let ex = 1; ex < exchangesEnd(); ex++) {
     if (exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Drained, 0);
   }
-  flowsEndAll(Reason.Drained);
+  flowsEnd(() => true, Reason.Drained);
   poolDropAll();
 }
 

@@ -72,6 +72,7 @@ export const enum Reason {
   ListenerLimit,
   ListenerRate,
   SessionMoved,
+  Removed,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -547,6 +548,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "the server is down or gone: the client's next datagram went to another",
     reset: false,
     status: 0,
+  },
+  {
+    name: "removed",
+    type: "connection_terminated",
+    text: "a reload had taken away its listener, its route or its server",
+    reset: true,
+    status: 503,
   },
 ];
 

@@ -56,6 +56,7 @@ const REACTORS = {
   reactorCharging: [Int32Array, PER_LINE], // whom it counts a connection for that nobody else has yet; and its slot
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
+  reactorObeyed: [Int32Array, 1], // messages of the control plane that it has obeyed since it was born
 } as const satisfies Layout;
 
 /** One row. */

@@ -28,6 +28,7 @@ export const SYMBOLS = {
 
   listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
+  listener_set: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
   listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
   listener_path: [["i32", "i32"], "i32"], // listener, whether it is unlinked
@@ -45,7 +46,6 @@ export const SYMBOLS = {
   inherited: [["i32", "u32"], "i32"], // fd, offset of its address -> bits of INHERITED_
   inherited_close: [["i32"], "i32"], // fd
   listener_adopt: [["i32", "i32"], "i32"], // listener, fd
-  listener_tune: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
 
   notify: [["bytes", "i32", "bytes", "i32"], "i32"], // path, its length, text, its length
   become: [["u32", "u32", "bytes", "i32", "u32"], "i32"], // uid, gid, groups, how many, capabilities to keep
@@ -111,6 +111,7 @@ export const SYMBOLS = {
   profile_open: [["i32", "i32", "i32", "i32", "i32"], "i32"], // profile, kind, policy, verify, flags
   profile_set: [["i32", "i32", "bytes", "i32"], "i32"], // profile, what, bytes, length
   profile_own: [["i32", "i32"], "i32"], // profile, certificate
+  profile_close: [["i32"], "i32"],
   tls_error: [["u32", "i32"], "i32"],
 
   tls_accept: [["i32", "i32", "u32"], "i32"], // slot, profile, bits
@@ -172,6 +173,7 @@ export const TLS_STORE_SYMBOLS = [
   "profile_open",
   "profile_set",
   "profile_own",
+  "profile_close",
   "tls_error",
 ] as const;
 
@@ -191,7 +193,6 @@ export const INHERITED_SYMBOLS = [
   "inherited",
   "inherited_close",
   "listener_adopt",
-  "listener_tune",
   "listener_path",
 ] as const;
 

@@ -150,6 +150,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       drains: new Drains(directory, shared),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
+      reload: () => Promise.resolve({ reloaded: false, problems: ["there is no file"] }),
       settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),

@@ -408,6 +408,11 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
       arena.set(kernel.listener(index).address, off);
       return 0;
     },
+    listener_set(index, backlog) {
+      kernel.check(backlog > 0, "no backlog");
+      kernel.listener(index); // which is open
+      return 0;
+    },
     listener_queue(index, which) {
       kernel.check(which === QUEUE_WAITING || which === QUEUE_MOST, "no such fact of a queue");
       const { address, backlog, queue } = kernel.listener(index);

@@ -129,6 +129,18 @@ describe("sockets that a service manager opened", () => {
     }, { config });
   });
 
+  it("are told of what only who opens them can set", async () => {
+    const port = await freePort(), bind = `tcp://127.0.0.1:${port}`;
+    const socket = { transparent: true, "keep-alive": "30s", interface: "lo" };
+    const config = { listeners: { l0: { bind, to: "echo", socket } } };
+    await withSockets([`tcp:${port}`], [bind], (sluice) => {
+      deepStrictEqual(warnings(sluice), [
+        `${bind}: listeners.l0.socket.interface is for the socket unit to say (BindToDevice=), which has opened it`,
+        `${bind}: listeners.l0.socket.transparent is for the socket unit to say (Transparent=yes), which has opened it`,
+      ]);
+    }, { config: { ...config, upstreams: { echo: { servers: ["127.0.0.1:1"], health: "off" } } } });
+  });
+
   it("serve alone, with a warning, where the port may not be shared", async () => {
     const port = await freePort();
     const config = { reactors: 2, accept: "reuseport" };

@@ -15,12 +15,24 @@ const KEPT = 3;
 export class TicketKeys {
   #keys: Buffer[] = [];
   readonly #path: string | undefined;
+  /** Whether sessions are sealed with them. */
+  #inUse = false;
 
   /** @throws Error with a line for people when the file is none of keys */
   constructor(path: string | undefined) {
     this.#path = path;
     if (path === undefined) this.rotate();
     else this.read();
+  }
+
+  get path(): string | undefined {
+    return this.#path;
+  }
+
+  /** From here on tickets are sealed and opened with these. */
+  use(): void {
+    this.#inUse = true;
+    this.#set(this.#keys);
   }
 
   get paths(): readonly string[] {
@@ -54,8 +66,9 @@ export class TicketKeys {
   }
 
   #set(keys: Buffer[]): void {
+    this.#keys = keys;
+    if (!this.#inUse) return;
     const set = sys.ticket_keys(Buffer.concat(keys), keys.length);
     if (set < 0) throw new Error(`ticket keys: ${errnoName(-set)}`);
-    this.#keys = keys;
   }
 }
