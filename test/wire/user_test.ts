@@ -15,7 +15,7 @@ import {
 import { describe, it } from "node:test";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
-import { AS_NOBODY, command, ROOT, run, type Sluice } from "../support/executable.ts";
+import { AS_NOBODY, command, ROOT, run, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
@@ -98,6 +98,40 @@ describe("a Sluice that root started, with user:", { skip }, () => {
       root: -1, // there is no way back
       child: { Uid: Array(4).fill(NOBODY).join("\t"), CapEff: CAP_NET_BIND_SERVICE },
     });
+  });
+
+  it("opens another port of root's with a reload, and stays who it is", async () => {
+    await using server = await Server.listen(echo);
+    using folder = openFolder(NOBODY);
+    const file = folder.at("sluice.yaml");
+    const write = (user: string, ...ports: number[]) =>
+      writeFileSync(
+        file,
+        JSON.stringify({
+          user,
+          reactors: 2,
+          listeners: { it: { bind: ports.map((port) => `tcp://127.0.0.1:${port}`), to: "echo" } },
+          upstreams: { echo: { servers: [server.address], health: "off" } },
+        }),
+      );
+    const inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$0" "$@"'];
+    write("nobody", 80);
+    using sluice = await Sluice.start(["--admin", `unix:${folder.at("admin.sock")}`], {
+      command: [...inside, ...command("executable"), "run", "-c", file],
+    });
+    const listens = (port: number) =>
+      new RegExp(`0100007F:00${port.toString(16)} 00000000:0000 0A`, "i")
+        .test(readFileSync(`/proc/${sluice.pid}/net/tcp`, "utf8"));
+    deepStrictEqual([listens(80), listens(81)], [true, false]);
+    write("nobody", 80, 81);
+    process.kill(sluice.pid, "SIGHUP");
+    await until("the port to be listened on", () => listens(81));
+    write("daemon", 80);
+    process.kill(sluice.pid, "SIGHUP");
+    await sluice.line("reload", /^user: it has changed, and Sluice is for good who it is; restart Sluice$/);
+    deepStrictEqual([listens(80), listens(81)], [true, true]);
+    sluice.signal("SIGTERM");
+    strictEqual(await sluice.exit(), 0);
   });
 
   it("keeps CAP_NET_RAW as well where sockets have a client's address", async () => {
