@@ -34,13 +34,6 @@ static int stale(const struct sockaddr_storage *address, socklen_t length)
     return refused && unlink(path) == 0;
 }
 
-static int is_unix(int fd)
-{
-    int family = AF_UNSPEC;
-    socklen_t length = sizeof family;
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) == 0 && family == AF_UNIX;
-}
-
 /* Remembers the file that is at its path. */
 static void own(int32_t listener, const struct sockaddr_storage *address)
 {
@@ -121,18 +114,6 @@ int32_t sl_listener_address(int32_t listener, uint32_t off)
     return 0;
 }
 
-/* Gives a socket that listens already another backlog, and other settings as far as they can be had after bind(2); what
- * they do not name stays as it is. Returns 0, or what an option fails by (see sl_socket_flaw). */
-int32_t sl_listener_set(int32_t listener, int32_t backlog, int32_t socket)
-{
-    const struct sl_socket *of = sl_socket_get(socket);
-    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
-    CHECK((of != NULL || socket == 0) && backlog > 0 && sl_udp_family[listener] == 0);
-    int fd = atomic_load(&sl_listeners[listener]) - 1;
-    int result = of == NULL || is_unix(fd) ? 0 : sl_socket_relisten(of, fd);
-    return result != 0 ? result : listen(fd, backlog) == -1 ? -errno : 0;
-}
-
 /* Connections that wait in a listening socket's queue to be accepted (<which> 0), or how many may (1; the kernel takes
  * one more): TCP_INFO, tcp(7), which tells them of listening sockets as tcpi_unacked and tcpi_sacked. -EOPNOTSUPP of
  * unix sockets and those of datagrams: the kernel tells no such thing. */
@@ -155,8 +136,10 @@ int32_t sl_listener_queue(int32_t listener, int32_t which)
 int32_t sl_listener_stop(int32_t listener)
 {
     CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0);
+    int family = AF_UNSPEC;
+    socklen_t length = sizeof family;
     int fd = atomic_load(&sl_listeners[listener]) - 1;
-    if (is_unix(fd))
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) == 0 && family == AF_UNIX)
         return 0;
     struct sock_filter drop = { .code = BPF_RET | BPF_K, .k = 0 };
     struct sock_fprog program = { .len = 1, .filter = &drop };

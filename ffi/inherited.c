@@ -97,3 +97,17 @@ int32_t sl_listener_adopt(int32_t listener, int32_t fd)
     atomic_store(&sl_listeners[listener], fd + 1);
     return 0;
 }
+
+/* Gives a listening socket that is open another <backlog>, and the settings <socket> (0: none). Returns 0, or what an
+ * option fails by (see sl_socket_flaw): IPV6_V6ONLY is what it was when it was bound. */
+int32_t sl_listener_tune(int32_t listener, int32_t backlog, int32_t socket)
+{
+    const struct sl_socket *of = sl_socket_get(socket);
+    CHECK(of != NULL || socket == 0);
+    CHECK(listener >= 0 && listener < SL_LISTENERS_MAX && atomic_load(&sl_listeners[listener]) != 0 && backlog > 0);
+    CHECK(sl_udp_family[listener] == 0);
+    int fd = atomic_load(&sl_listeners[listener]) - 1;
+    if (listen(fd, backlog) == -1)
+        return -errno;
+    return of == NULL ? 0 : sl_socket_listens(of, fd, fact(fd, SOL_SOCKET, SO_DOMAIN));
+}

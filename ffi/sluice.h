@@ -67,7 +67,6 @@ SL_API int32_t sl_poll(uint32_t off, int32_t max, int32_t timeout_ms);
 /* ---- listening sockets and newcomers (accept.c) ---- */
 SL_API int32_t sl_listen(int32_t listener, uint32_t address_off, int32_t flags, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_address(int32_t listener, uint32_t off);
-SL_API int32_t sl_listener_set(int32_t listener, int32_t backlog, int32_t socket);
 SL_API int32_t sl_listener_queue(int32_t listener, int32_t which);
 SL_API int32_t sl_listener_stop(int32_t listener);
 SL_API int32_t sl_listener_path(int32_t listener, int32_t ours);
@@ -86,6 +85,7 @@ SL_API int32_t sl_refuse(int32_t token, int32_t reset);
 SL_API int32_t sl_inherited(int32_t fd, uint32_t off);
 SL_API int32_t sl_inherited_close(int32_t fd);
 SL_API int32_t sl_listener_adopt(int32_t listener, int32_t fd);
+SL_API int32_t sl_listener_tune(int32_t listener, int32_t backlog, int32_t socket);
 
 /* ---- service managers (service.c) ---- */
 SL_API int32_t sl_notify(const uint8_t *path, int32_t path_bytes, const uint8_t *text, int32_t bytes);
@@ -120,6 +120,22 @@ SL_API int32_t sl_udp_read(int32_t slot, uint32_t off, int32_t first, int32_t ma
 SL_API int32_t sl_udp_preface(int32_t slot, uint32_t off, int32_t bytes);
 SL_API int32_t sl_udp_send(int32_t slot, uint32_t off, int32_t first, int32_t count);
 SL_API int32_t sl_udp_answer(int32_t listener, uint32_t off, int32_t first, int32_t count);
+
+/* ---- upgrades (handover.c): pointers are to memory that TypeScript made ---- */
+SL_API int32_t sl_handover_pair(uint8_t *fds);
+SL_API int32_t sl_handover_take(int32_t fd);
+SL_API int32_t sl_handover_send(int32_t fd, const uint8_t *message, int32_t bytes, const uint8_t *fds, int32_t count);
+SL_API int32_t sl_handover_recv(int32_t fd, uint8_t *into, int32_t most, uint8_t *fds);
+SL_API int32_t sl_handover_close(int32_t fd);
+SL_API int32_t sl_memfd_make(const uint8_t *from, int32_t bytes);
+SL_API int32_t sl_memfd_bytes(int32_t fd);
+SL_API int32_t sl_memfd_read(int32_t fd, uint8_t *into, int32_t bytes, int32_t at);
+SL_API int32_t sl_spawn(const uint8_t *words, int32_t bytes, const uint8_t *env, int32_t env_bytes, int32_t kept);
+SL_API int32_t sl_spawned(int32_t pid);
+SL_API int32_t sl_listener_fd(int32_t listener);
+SL_API int32_t sl_slot_fd(int32_t room, int32_t slot);
+SL_API int32_t sl_udp_adopt(int32_t slot, uint32_t gen, int32_t fd, int32_t listener, uint32_t client_off);
+SL_API int32_t sl_udp_yield(int32_t slot);
 
 /* ---- what sockets are made with (socket.c) ---- */
 /* In <how> of sl_connect, behind the number of the settings: what is to be sent comes at once; the client's address

@@ -25,7 +25,6 @@ struct sl_socket {
 const struct sl_socket *sl_socket_get(int32_t socket);
 int sl_socket_make(const struct sl_socket *of, int family);
 int sl_socket_listens(const struct sl_socket *of, int fd, int family);
-int sl_socket_relisten(const struct sl_socket *of, int fd);
 int sl_socket_owns(const struct sl_socket *of, const char *path);
 int sl_socket_sends(const struct sl_socket *of, int fd, int family, const uint8_t *client);
 int sl_socket_connects(const struct sl_socket *of, int fd, int family, const uint8_t *client, int speaks);

@@ -1,8 +1,8 @@
 // Where the admin API listens, and what keeps it from hurting: limits on size, time and number of what
 // clients may hold, and who may open it. What it answers is in admin_app.ts. It shares the main thread
 // with the rest of the control plane; traffic does not pass here.
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { chmodSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { createAdaptorServer } from "@hono/node-server";
@@ -12,9 +12,10 @@ import { shown } from "./config/errors.ts";
 import type { Admin as AdminAddress } from "./config/schema.ts";
 import type { Sight } from "./sight.ts";
 
-/** Connections at once; one more is closed as it comes. */
+/** Connections at once; for one more the oldest gives way that has not said what it wants, else the oldest. */
 const CONNECTIONS_MAX = 64;
 const HEADER_BYTES_MAX = 8_192;
+const UNIX_PATH_BYTES_MAX = 107;
 /** A request's head, and the whole request, must be there by then. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -22,6 +23,11 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const CHECK_EVERY_MS = 500;
 /** An answer that the client does not take by then is given up. */
 const ANSWER_TIMEOUT_MS = 20_000;
+/** For answers that are under way when the address is another process's already. */
+const RELEASED_MS = 2_000;
+/** For the process before this one to let go of the address. */
+const TAKE_OVER_MS = 3_000;
+const LOOK_MS = 10;
 /** For the process behind an existing socket file to answer. */
 const ALIVE_TIMEOUT_MS = 1_000;
 
@@ -30,6 +36,8 @@ export interface AdminOptions {
   /** Asked of clients, as it is now; undefined for none. */
   readonly token: () => string | undefined;
   readonly sight: Sight;
+  /** Another process has the address and lets it go, for this one to open it: the port that it has there, or 0. */
+  readonly takesOver?: number;
 }
 
 /** The admin address could not be opened: one line with the remedy. */
@@ -44,6 +52,7 @@ export class Admin {
   /** The socket file and its inode: one that another process has put in its place is not ours. */
   readonly #file: { readonly path: string; readonly inode: number } | undefined;
   readonly #sockets: ReadonlySet<Socket>;
+  #released = false;
 
   /**
    * Opens the API.
@@ -74,16 +83,32 @@ export class Admin {
     this.#file = file;
   }
 
-  /** Ends at once, open requests included; takes its socket file away. */
-  close(): void {
-    this.#server.close();
+  /** 0: it is no port. */
+  get port(): number {
+    return Number(/^http:.*:([0-9]+)$/.exec(this.where)?.[1] ?? 0);
+  }
+
+  /** Takes no new connections: the address is another process's. Open requests are answered. */
+  release(): void {
+    if (!this.#released) this.#server.close();
+    this.#released = true;
+  }
+
+  /** Ends: open requests get a moment for their answer if the address was released, and none otherwise; takes its socket
+   * file away. */
+  async close(): Promise<void> {
+    const untilMs = performance.now() + (this.#released ? RELEASED_MS : 0);
+    while (this.#sockets.size > 0 && performance.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+    this.release();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#file !== undefined && inodeOf(this.#file.path) === this.#file.inode) remove(this.#file.path);
   }
 }
 
 async function open(
-  { token, sight }: AdminOptions,
+  { token, sight, takesOver }: AdminOptions,
   admin: Exclude<AdminAddress, { kind: "off" }>,
 ): Promise<Admin> {
   const checkHost = admin.kind === "http" && isLoopback(admin.address);
@@ -101,23 +126,32 @@ async function open(
   }) as Server;
   const sockets = bound(server);
   if (admin.kind === "unix") {
-    const { path } = admin.address;
-    await replaceStale(path);
+    const { path } = admin.address, aside = asideOf(path);
+    if (takesOver === undefined) await replaceStale(path);
+    else if (aside === path) remove(path);
     const umask = process.umask(0o177);
     try {
-      await listen(server, { path }, `unix:${path}`);
+      await listen(server, { path: aside }, `unix:${path}`);
     } finally {
       process.umask(umask);
     }
-    chmodSync(path, 0o600);
+    chmodSync(aside, 0o600);
+    // Nobody finds the path without a socket, and whatever takes its name away at the end takes ours alone.
+    if (aside !== path) renameSync(aside, path);
     return new Admin(`unix:${path}`, server, sockets, { path, inode: inodeOf(path) });
   }
-  const { ip, scope, port } = admin.address;
-  await listen(
-    server,
-    { host: scope === "" ? ip : `${ip}%${scope}`, port },
-    `http://${addressText(admin.address)}`,
-  );
+  const { ip, scope } = admin.address, name = `http://${addressText(admin.address)}`;
+  const port = admin.address.port === 0 ? takesOver ?? 0 : admin.address.port;
+  const where = { host: scope === "" ? ip : `${ip}%${scope}`, port };
+  for (const untilMs = performance.now() + (takesOver === undefined ? 0 : TAKE_OVER_MS);;) {
+    try {
+      await listen(server, where, name);
+      break;
+    } catch (error) {
+      if (performance.now() >= untilMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
   const chosen = (server.address() as { port: number }).port;
   return new Admin(
     `http://${addressText({ ...admin.address, port: chosen } as IpAddress)}`,
@@ -127,14 +161,19 @@ async function open(
   );
 }
 
-/** Keeps the connections of a server to their number and time; returns those that are open. */
+/** Keeps the connections of a server to their number and time; returns those that are open. Whoever opens many and
+ * says nothing loses them, and an operator, who says at once what he wants, finds room. */
 function bound(server: Server): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>();
+  const sockets = new Set<Socket>(), asking = new WeakSet<Socket>();
+  const giveWay = (): void => {
+    const silent = [...sockets].find((socket) => !asking.has(socket));
+    const [oldest] = sockets, socket = silent ?? oldest;
+    sockets.delete(socket);
+    socket.destroy();
+  };
+  server.on("request", ({ socket }: IncomingMessage) => asking.add(socket));
   server.on("connection", (socket: Socket) => {
-    if (sockets.size >= CONNECTIONS_MAX) {
-      socket.destroy();
-      return;
-    }
+    if (sockets.size >= CONNECTIONS_MAX) giveWay();
     sockets.add(socket);
     const timer = setTimeout(() => socket.destroy(), REQUEST_TIMEOUT_MS + ANSWER_TIMEOUT_MS);
     socket.on("error", () => {}); // of that client alone
@@ -215,6 +254,13 @@ function isAlive(path: string): Promise<boolean> {
       (error: Error & { code?: string }) => end(error.code !== "ECONNREFUSED" && error.code !== "ENOENT"),
     );
   });
+}
+
+/** A name beside `path` that nobody has, for a socket to be made under; the path itself where that is too long
+ * (sun_path, unix(7)). */
+function asideOf(path: string): string {
+  const aside = `${path}.${process.pid}`;
+  return Buffer.byteLength(aside) <= UNIX_PATH_BYTES_MAX ? aside : path;
 }
 
 function inodeOf(path: string): number {

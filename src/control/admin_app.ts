@@ -1,19 +1,21 @@
-// What the admin API answers. To GET and HEAD, which change nothing; what changes something is a POST of JSON, which
-// no page in a browser can send here: it would ask first, and is answered nothing that lets it. Who may ask: with a token, whoever has it
-// (/healthz needs none); on a loopback port also nobody whose Host names another machine, or a page in
-// the user's browser could ask by DNS rebinding. No CORS.
+// What the admin API answers. To GET and HEAD, which change nothing; what changes something is a POST (admin_changes.ts).
+// Who may ask: with a token, whoever has it (/healthz needs none); on a loopback port also nobody whose Host names
+// another machine, or a page in the user's browser could ask by DNS rebinding. No CORS: nobody's page is let.
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { addChanges, CHANGES } from "./admin_changes.ts";
+import { type Asker, Audit } from "./audit.ts";
 import { Connections } from "./connections/answer.ts";
 import { readQuery } from "./connections/query.ts";
-import { type ConfigProblem, formatProblems, shown } from "./config/errors.ts";
+import { formatProblems } from "./config/errors.ts";
 import { unready } from "./directory.ts";
-import { type DrainAnswer, type DrainQuestion, readDrainQuestion } from "./drains.ts";
 import { askedOf, explainLive } from "./explain/live.ts";
 import { explanationText } from "./explain/text.ts";
 import { metricsText } from "./metrics.ts";
 import { PROMETHEUS_TYPE } from "./prometheus.ts";
-import { type Sight, sum } from "./sight.ts";
+import type { Sight } from "./sight.ts";
 import { answerServers, readServersQuery } from "./servers.ts";
 import { statusOf } from "./status.ts";
 
@@ -32,27 +34,32 @@ const PATHS: Readonly<Record<string, string>> = {
     "connections as they are: ?listener=&upstream=&server=&client=IP[/BITS][:PORT]&state=&min-age=30s&sort=COLUMN[:desc]&limit=N&rates=on, or &by=source counted; JSON",
   "/explain":
     "what becomes of ?to=URL&method=&from=&proxied=&sni=&header=...: the answer of sluice explain; JSON, or &format=text",
-  "/drain":
-    'a server gets nothing new, or does again; POST of { "server": ADDRESS, "upstream": NAME, "undo": true }; JSON',
+  ...CHANGES,
   "/healthz": "200 while the process works",
   "/readyz": "200 while connections are taken and every listener has a server; else 503 with the reason",
 };
 /** Answered without a token: what probes of service managers can ask. */
 const OPEN_PATH = "/healthz";
-/** What changes something. */
-const POST_PATH = "/drain";
-const BODY_BYTES_MAX = 4_096;
 
 export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
-  const app = new Hono(), connections = new Connections(sight);
+  const app = new Hono(), connections = new Connections(sight), audit = new Audit(sight.log);
   app.use(async (context, next) => {
     await next();
     context.header("Connection", "close");
     context.header("Cache-Control", "no-store");
     context.header("X-Content-Type-Options", "nosniff");
   });
+  app.use(onlyTheFirst());
+  app.use(async (context, next) => {
+    await next();
+    const { status } = context.res;
+    if (status !== 401 && status !== 403) return;
+    const { method, path } = context.req, why = await context.res.clone().text();
+    audit.refused(askerOf(context), `${method} ${path}`, status, why.trim());
+  });
   if (checkHost) app.use(refuseForeignHost);
   app.use(askToken(token));
+  app.use(refusePages);
 
   app.get(
     "/metrics",
@@ -77,20 +84,7 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     if (query.get("format") === "text") return context.text(explanationText(answer));
     return json(context, answer);
   });
-  app.post("/drain", async (context) => {
-    if (!/^application\/json *(;|$)/i.test(context.req.header("content-type") ?? "")) {
-      return context.text("send JSON: Content-Type: application/json\n", 415);
-    }
-    const bytes = Number(context.req.header("content-length") ?? NaN);
-    if (!(bytes <= BODY_BYTES_MAX)) {
-      return context.text(`a Content-Length of at most ${BODY_BYTES_MAX} is asked for\n`, 413);
-    }
-    const question = readDrainQuestion(await context.req.text());
-    if ("problems" in question) return context.text(formatProblems(question.problems), 400);
-    const answer = drain(sight, question);
-    if ("problems" in answer) return context.text(formatProblems(answer.problems), 400);
-    return json(context, answer);
-  });
+  addChanges(app, sight, audit, askerOf);
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
     const reasons = unready(sight);
@@ -112,37 +106,46 @@ function parametersOf(context: Context): URLSearchParams {
   return new URL(context.req.url).searchParams;
 }
 
-/** Drains, or undoes it, and says so in the log. */
-function drain(sight: Sight, question: DrainQuestion): DrainAnswer | { problems: ConfigProblem[] } {
-  const done = sight.drains.set(question);
-  if ("problems" in done) return done;
-  const drained = question.undo !== true;
-  const servers = done.map(({ entry: { number, upstream, address }, changed }) => ({
-    upstream,
-    address,
-    drained,
-    changed,
-    connections: sum(sight.reactors, "serverCurrent", number),
-  }));
-  for (const { upstream, address, changed, connections } of servers) {
-    if (!changed) continue;
-    const text = drained
-      ? `is drained: it gets nothing new, ${connections} of its connections go on`
-      : "is not drained any more";
-    sight.log.info("drain", `${address} of upstream ${shown(upstream)} ${text}`, {
-      upstream,
-      server: address,
-    });
-  }
-  return { servers };
+/** Who asks: by unix socket whoever may open it, which is its owner and root. */
+function askerOf(context: Context): Asker {
+  const { remoteAddress: ip, remotePort: port } = socketOf(context) ?? {};
+  const says = context.req.header("user-agent") ?? "";
+  if (ip === undefined) return { from: "the unix socket", says };
+  return { from: ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`, says };
 }
+
+function socketOf(context: Context): Socket | undefined {
+  return (context.env as { incoming?: IncomingMessage } | undefined)?.incoming?.socket;
+}
+
+/** A connection is for one request: what a client sends behind it, before it has heard that, is not done. */
+function onlyTheFirst(): MiddlewareHandler {
+  const served = new WeakSet<Socket>();
+  return async (context, next) => {
+    const socket = socketOf(context);
+    if (socket !== undefined && served.has(socket)) {
+      return context.text("one request for each connection\n", 400);
+    }
+    if (socket !== undefined) served.add(socket);
+    return await next();
+  };
+}
+
+/** Pages in a browser say where they are from whenever they send what may change something. */
+const refusePages: MiddlewareHandler = async (context, next) => {
+  const { method } = context.req;
+  if (method === "POST" && context.req.header("origin") !== undefined) {
+    return context.text("a page of a website may change nothing here: no Origin\n", 403);
+  }
+  return await next();
+};
 
 function isKnown(context: Context): boolean {
   return Object.hasOwn(PATHS, context.req.path);
 }
 
 function refuseMethod(context: Context): Response {
-  if (context.req.path === POST_PATH) return context.text("only POST\n", 405, { Allow: "POST" });
+  if (Object.hasOwn(CHANGES, context.req.path)) return context.text("only POST\n", 405, { Allow: "POST" });
   return context.text("only GET and HEAD\n", 405, { Allow: "GET, HEAD" });
 }
 

@@ -1,8 +1,10 @@
 // Asks the process behind an admin API, for the verbs that are about one that runs.
 import { request } from "node:http";
+import process from "node:process";
 import { addressText } from "./config/address.ts";
 import { shown } from "./config/errors.ts";
 import type { Admin } from "./config/schema.ts";
+import { VERSION } from "./version.ts";
 
 /** For the whole answer. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -37,10 +39,11 @@ export async function askJson<T>(
   path: string,
   isAnswer: (answer: Partial<T>) => boolean,
   body?: object,
+  timeoutMs = ANSWER_TIMEOUT_MS,
 ): Promise<T> {
   const { admin, token } = door;
   const where = admin.kind === "unix" ? addressText(admin.address) : `http://${addressText(admin.address)}`;
-  const { status, body: answer } = await send(door, where, path, body);
+  const { status, body: answer } = await send(door, where, path, body, timeoutMs);
   if (status === 200) return answerIn(answer, where, isAnswer);
   const said = shown(answer.trim().split("\n")[0], REFUSAL_CHARACTERS_MAX);
   switch (status) {
@@ -70,11 +73,19 @@ function answerIn<T>(body: string, where: string, isAnswer: (answer: Partial<T>)
   throw new LiveError(`${where} answers, but not as an admin API does; is it a listener of Sluice's?`);
 }
 
+/** What the running process tells its log of who changed something. */
+function whoAsks(): string {
+  const behind = (process.env.SUDO_USER ?? "").replace(/[^A-Za-z0-9._-]/g, "");
+  const uid = process.getuid?.() ?? 0;
+  return `sluice/${VERSION} (uid ${uid}${behind === "" ? "" : ` for ${behind}`}, pid ${process.pid})`;
+}
+
 function send(
   { admin, token }: Door,
   where: string,
   path: string,
   body: object | undefined,
+  timeoutMs: number,
 ): Promise<{ status: number; body: string }> {
   const to = admin.kind === "unix"
     ? { socketPath: admin.address.path }
@@ -83,6 +94,7 @@ function send(
   const method = text === undefined ? "GET" : "POST";
   const headers = {
     Host: "localhost",
+    "User-Agent": whoAsks(),
     ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
     ...(text === undefined
       ? {}
@@ -109,9 +121,8 @@ function send(
         resolve({ status: answer.statusCode ?? 0, body: Buffer.concat(parts).toString("utf8") });
       });
     });
-    const late = () =>
-      fail(`${where} does not answer within ${ANSWER_TIMEOUT_MS / 1_000} s; is it a Sluice?`);
-    const timer = setTimeout(late, ANSWER_TIMEOUT_MS);
+    const late = () => fail(`${where} does not answer within ${timeoutMs / 1_000} s; is it a Sluice?`);
+    const timer = setTimeout(late, timeoutMs);
     sent.on("error", (error: NodeJS.ErrnoException) => {
       fail(
         `nobody answers on ${where} (${

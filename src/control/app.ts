@@ -16,21 +16,23 @@ import {
   Configured,
   type GivenConfig,
   lineOf,
-  type Prepared,
   StartError,
+  type Step,
   tellKeys,
   warningsOf,
 } from "./configured.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Drains } from "./drains.ts";
 import { HealthHistory } from "./health_history.ts";
 import { Inherited } from "./inherited.ts";
-import { acceptQueuesOf, datagramsLost, ListenError, Listeners } from "./listeners.ts";
+import { ListenError } from "./listen_flaw.ts";
+import { type Inheritance, ownPaths } from "./listen_sockets.ts";
+import { acceptQueuesOf, datagramsLost, Listeners } from "./listeners.ts";
 import { settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
+import { Overrides } from "./overrides.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { reactorsOf, Reloading, type Reread, watchedBy } from "./reload.ts";
 import type { ReloadAnswer } from "./reload_answer.ts";
@@ -40,6 +42,10 @@ import { Records } from "./records.ts";
 import { type Phase, type Sight, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
 import { ServiceManager } from "./service_manager.ts";
+import { ChannelError } from "./upgrade/channel.ts";
+import type { Succession } from "./upgrade/succession.ts";
+import { restoreServers } from "./upgrade/state.ts";
+import { Upgrading } from "./upgrade/upgrading.ts";
 import type { Status } from "./status_view.ts";
 import { becomeUser, prepareRunDirectory, UserError, userFindings } from "./user.ts";
 
@@ -67,6 +73,10 @@ export interface Parts {
 export interface AppOptions extends Parts, GivenConfig {
   /** Reads the same configuration again; none where there is no file. */
   readonly reread?: Reread;
+  /** It is read again by itself when it changes. */
+  readonly watch?: boolean;
+  /** The process before this one, which this one is to follow. */
+  readonly succession?: Succession;
 }
 
 export { StartError } from "./configured.ts";
@@ -82,9 +92,12 @@ export class App {
   #accessLog: AccessLog | undefined;
   #reactors: Reactors | undefined;
   #records: Records | undefined;
-  #drains: Drains | undefined;
+  #overrides: Overrides | undefined;
   #admin: Admin | undefined;
   #sight!: Sight;
+  #upgrading: Upgrading | undefined;
+  /** Another process listens at our sockets: whatever is done to one is done to its as well. */
+  #sharesSockets = false;
   #recent: Recent | undefined;
   #reloading: Reloading | undefined;
   #phase: Phase = "starting";
@@ -159,22 +172,17 @@ export class App {
 
   /** Goes by the file as it is now. `by`: who wants it, for the log. Never rejects: what is wrong changes nothing. */
   async reload(by: string): Promise<ReloadAnswer> {
-    const refused: ReloadAnswer = { reloaded: false, problems: ["it is still starting; try again"] };
-    if (this.#reloading === undefined) return refused;
-    this.#service.reloading();
-    const answer = await this.#reloading.reload(by);
-    const is = answer.reloaded ? `generation ${answer.generation}` : "a reload was refused, see the log";
-    if (this.#phase === "ready") {
-      this.#service.ready(`serving ${counted(this.listeners.length, "listener")}; ${is}`);
-    }
-    return answer;
+    const refused: ReloadAnswer = { reloaded: false, status: 1, why: ["it is still starting; try again"] };
+    return await this.#reloading?.reload(by) ?? refused;
   }
 
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
-    this.#phase = "draining";
     this.#drainedAtMs = performance.now();
+    await this.#upgrading?.cancel("this process was told to end");
+    if (this.#phase !== "ready") return;
+    this.#phase = "draining";
     const reactors = this.#reactors!, timeoutMs = this.#configured.config["drain-timeout"];
     reactors.drain();
     await this.#stopAccepting(reactors);
@@ -201,6 +209,7 @@ export class App {
 
   /** Ends now: connections that are left are closed, each with its reason. */
   async end(status = 0): Promise<void> {
+    await this.#upgrading?.cancel("this process was told to end");
     if (this.#phase === "stopped") return;
     this.#phase = "stopped";
     const left = this.#reactors?.connections ?? 0;
@@ -211,7 +220,7 @@ export class App {
   }
 
   async #start(given: AppOptions): Promise<void> {
-    const { library, worker, logWorker, config, warnings = [], reread } = given, path = library();
+    const { library, worker, logWorker, config, warnings = [], succession } = given, path = library();
     const configured = this.#configured;
     await openLibrary(path);
     const fds = sys.setup();
@@ -219,17 +228,13 @@ export class App {
     sys.room_open(CONTROL_ROOM, 1, 1, CONTROL_ARENA_BYTES);
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
-    const { files, tell = tellKeys } = given;
-    const unfit = warningsOf(tell(userFindings(config, process.getuid?.() ?? 0, files)));
-    for (const warning of unfit) this.#log.warn("user", warning);
+    this.#checkUser(given);
     const accessLog = this.#accessLog = new AccessLog({
       ...config.log.access,
       log: this.#log,
       tls: toldOfTls(config),
     });
-    const prepared = await this.#prepare(given, accessLog);
-    const { plan, watched } = configured.commit(prepared, accessLog);
-    accessLog.resolve(configured.discovery.resolve);
+    const { watched } = await this.#configure(given, accessLog);
     const capacity = this.#capacity(fds);
     const parts = { worker, library: path, logState: accessLog.stateMemory };
     const reactors = reactorsOf(config);
@@ -261,18 +266,26 @@ export class App {
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
-    this.#drains = new Drains(this.#directory, this.#reactors.shared);
-    this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
-    prepareRunDirectory(config);
-    this.#admin = await Admin.open({
-      admin: config.admin,
-      token: () => configured.config["admin-token"],
-      sight: this.#sight,
+    this.#overrides = configured.overrides = new Overrides({
+      directory: this.#directory,
+      shared: this.#reactors.shared,
+      log: this.#log,
+      clockMs: monotonicMs,
+      changed: () => this.#recompile(),
+      opened: () => this.#reactors!.wakeWaiting(),
     });
-    const became = becomeUser(config, this.#admin?.where);
-    if (became !== undefined) this.#log.info("user", became);
+    if (succession !== undefined) this.#overrides.restore(succession.state.overrides);
+    this.#upgrading = this.#makeUpgrading(succession);
+    this.#reloading = this.#makeReloading(given, accessLog);
+    this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
+    if (succession === undefined) await this.#openAdmin();
+    this.#becomeUser();
     await configured.inForce.issuing?.start(); // who looks whether a name is ours already waits in our queues
-    await this.#reactors.start(plan, watchedBy(watched));
+    const plan = configured.compile();
+    if (succession !== undefined) {
+      restoreServers(succession.state.servers, this.#directory, this.#reactors.shared);
+    }
+    await this.#reactors.start(plan, succession === undefined ? watchedBy(watched) : new Map());
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
     accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
@@ -283,19 +296,10 @@ export class App {
       this.#tellUncounted();
     }, RELEASE_EVERY_MS);
     this.#recent!.start();
-    this.#reloading = new Reloading({
-      configured,
-      directory: this.#directory,
-      reactors: this.#reactors,
-      accessLog,
-      log: this.#log,
-      reread,
-      problemOf: startError,
-      isReady: () => this.#phase === "ready",
-    });
+    if (succession !== undefined) await this.#takeOver(succession);
     this.#phase = "ready";
-    if (this.#stale) this.#publish(); // DNS answered while we were starting
-    configured.lists.watch(() => this.#publish());
+    if (this.#stale) this.#recompile(); // DNS answered while we were starting
+    configured.lists.watch(() => this.#recompile());
     this.#restTimer = setInterval(
       () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
       BUCKET_REST_MS,
@@ -306,15 +310,74 @@ export class App {
     if (this.#admin !== undefined) this.#log.info("admin", `admin API on ${this.#admin.where}`);
   }
 
-  /** What a service manager has opened for us is not opened again; what it has opened for nobody is told. */
-  async #prepare(given: GivenConfig, accessLog: AccessLog): Promise<Prepared> {
-    const warn = (line: string) => this.#log.warn("sockets", line);
-    const inherited = new Inherited(activated(process.env, process.pid, warn));
-    try {
-      return await this.#configured.prepare(given, accessLog, { inherited, warn });
-    } finally {
-      closeUnwanted(inherited.left, warn);
-    }
+  /** @throws AdminError */
+  async #openAdmin(before?: Succession): Promise<void> {
+    const configured = this.#configured;
+    this.#admin = await Admin.open({
+      admin: configured.config.admin,
+      token: () => configured.config["admin-token"],
+      sight: this.#sight,
+      takesOver: before?.state.adminPort,
+    });
+  }
+
+  async #takeOver(succession: Succession): Promise<void> {
+    await succession.takeOver({
+      log: this.#log,
+      reactors: this.#reactors!,
+      directory: this.#directory,
+      sockets: this.#configured.listeners.open,
+      watched: watchedBy(this.#configured.listeners.open),
+      restore: (overrides) => {
+        this.#overrides!.restore(overrides);
+        this.#recompile();
+      },
+      openAdmin: async () => {
+        try {
+          await this.#openAdmin(succession);
+        } catch (error) {
+          this.#log.error("admin", `no admin API: ${(error as Error).message}`);
+        }
+        return this.#admin?.where ?? null;
+      },
+    });
+    this.#sharesSockets = false;
+  }
+
+  #makeUpgrading(succession: Succession | undefined): Upgrading {
+    return new Upgrading({
+      log: this.#log,
+      phase: () => this.#phase,
+      reactors: () => this.#reactors!,
+      directory: this.#directory,
+      config: () => this.#configured.config,
+      sockets: () => this.#configured.listeners.open,
+      tickets: () => this.#configured.certificates.ownKeys,
+      overrides: () => this.#overrides!.saved(),
+      before: succession?.state,
+      adminPort: () => this.#admin?.port ?? 0,
+      letGo: () => {
+        const { listeners } = this.#configured;
+        ownPaths(listeners.all, false);
+        listeners.close(listeners.all);
+      },
+      releaseAdmin: () => this.#admin?.release(),
+      speaksForUs: (pid) => this.#service.mainPid(pid),
+      succeeded: () => void this.drain(),
+    });
+  }
+
+  /** @throws StartError: it cannot be that user */
+  #checkUser({ config, files, tell = tellKeys }: GivenConfig): void {
+    const problems = tell(userFindings(config, process.getuid?.() ?? 0, files));
+    for (const warning of warningsOf(problems)) this.#log.warn("user", warning);
+    prepareRunDirectory(config);
+  }
+
+  /** Everything that only root can get is there. @throws UserError */
+  #becomeUser(): void {
+    const became = becomeUser(this.#configured.config, this.#admin?.where);
+    if (became !== undefined) this.#log.info("user", became);
   }
 
   /** A handshake waits for a certificate. */
@@ -344,11 +407,13 @@ export class App {
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
+      close: (room, rows) => reactors.close(room, rows),
       acceptQueues: () => acceptQueuesOf(configured.listeners.all, configured.generations.plan),
       datagramsLost: () => datagramsLost(configured.listeners.all),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
-      drains: this.#drains!,
+      overrides: this.#overrides!,
+      upgrading: this.#upgrading!,
       sources: reactors.sources,
       lists: () => configured.lists.status(),
       settingProblems: () => settingProblems(configured.config, configured.inForce.settings),
@@ -365,17 +430,50 @@ export class App {
     };
   }
 
-  /** What has changed besides the configuration holds from here on. */
-  #publish(): void {
-    const plan = this.#configured.compile();
-    this.#drains?.apply();
-    this.#reactors!.publish(plan);
+  /** Puts the first configuration in force. What a service manager, or the process before this one, has opened for us is
+   * not opened again; what is open for nobody is told. */
+  async #configure(given: AppOptions, accessLog: AccessLog): Promise<Step> {
+    const { succession } = given, warn = (line: string) => this.#log.warn("sockets", line);
+    this.#sharesSockets = succession !== undefined;
+    const inherited = succession?.inherited ?? new Inherited(activated(process.env, process.pid, warn));
+    const inheritance: Inheritance = { inherited, warn }, tickets = succession?.state.tickets;
+    try {
+      const prepared = await this.#configured.prepare(given, accessLog, { inheritance, tickets });
+      const step = this.#configured.commit(prepared, accessLog);
+      accessLog.resolve(this.#configured.discovery.resolve);
+      return step;
+    } finally {
+      if (succession === undefined) closeUnwanted(inherited.left, warn);
+    }
+  }
+
+  #makeReloading({ reread, read, watch }: AppOptions, accessLog: AccessLog): Reloading {
+    return new Reloading({
+      configured: this.#configured,
+      directory: this.#directory,
+      reactors: this.#reactors!,
+      accessLog,
+      log: this.#log,
+      service: this.#service,
+      reread,
+      watched: watch ? read : undefined,
+      problemOf: startError,
+      refusal: () => {
+        if (this.#upgrading?.underWay) return "an upgrade is under way: the next process reads the file";
+        return this.#phase === "ready" ? undefined : `this process is ${this.#phase}`;
+      },
+    });
   }
 
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
     this.#accessLog?.resolve(this.#configured.discovery.resolve);
-    if (this.#phase === "ready") this.#publish();
+    this.#recompile();
+  }
+
+  /** Something that a generation is made of has changed. */
+  #recompile(): void {
+    if (this.#phase === "ready") this.#reactors!.publish(this.#configured.compile());
     else this.#stale = true;
   }
 
@@ -439,7 +537,7 @@ export class App {
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
     const { listeners } = this.#configured, streams = listeners.all.filter(({ datagrams }) => !datagrams);
-    listeners.stop(streams);
+    if (!this.#sharesSockets) listeners.stop(streams);
     await reactors.unwatch(watchedBy(listeners.all), UNWATCH_DEADLINE_MS);
     listeners.close(streams); // sessions answer through the others
   }
@@ -462,7 +560,7 @@ export class App {
     listeners.close(listeners.all);
     this.#stopping.abort();
     this.#records?.drainNow();
-    this.#admin?.close();
+    await this.#admin?.close();
     await this.#accessLog?.close(FLUSH_DEADLINE_MS);
     this.#service.close();
     await this.#log.close(FLUSH_DEADLINE_MS);
@@ -472,7 +570,15 @@ export class App {
 /** What the user can mend, as the lines that say so; undefined: it is a bug. */
 function startError(error: unknown): StartError | undefined {
   if (error instanceof StartError) return error;
-  const told = [ListenError, AdminError, LogTargetError, ReactorError, CertificateError, UserError];
+  const told = [
+    ListenError,
+    AdminError,
+    ChannelError,
+    LogTargetError,
+    ReactorError,
+    CertificateError,
+    UserError,
+  ];
   const isTold = error instanceof Error && told.some((kind) => error instanceof kind);
   return isTold ? new StartError([error.message], 1) : undefined;
 }

@@ -2,6 +2,7 @@
 // and nothing is touched before all of it is there. Then one step, which cannot fail, puts it in force.
 import { Certificates, type PreparedCertificates } from "./certificates/store.ts";
 import { Issuing } from "./certificates/issuing.ts";
+import type { OwnKeys } from "./certificates/tickets.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { AccessLog, PreparedTarget } from "./access_log.ts";
 import { type SocketNumbers, socketNumbers } from "./config/compile_sockets.ts";
@@ -9,6 +10,7 @@ import { profileNumbers, toldOfTls } from "./config/compile_tls.ts";
 import { type ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
 import type { Tell } from "./config/finding.ts";
+import type { Read } from "./config_watch.ts";
 import { withLeaving } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
@@ -17,9 +19,12 @@ import type { Directory } from "./directory.ts";
 import { Discovery, type DiscoveryEvents, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
 import { Generations } from "./generations.ts";
-import { type Inheritance, ListenError, Listeners, type Opening, type Socket } from "./listeners.ts";
+import { ListenError } from "./listen_flaw.ts";
+import type { Inheritance, Socket } from "./listen_sockets.ts";
+import { type Listeners, type Opening } from "./listeners.ts";
 import { Lists } from "./lists.ts";
 import type { Log } from "./log.ts";
+import type { Overrides } from "./overrides.ts";
 import { patternFindings } from "./patterns.ts";
 import { OwnerError, settingFindings, Settings } from "./sockets.ts";
 
@@ -35,6 +40,8 @@ export interface GivenConfig {
   readonly hide?: Hide;
   /** Says where the configuration has what is wrong with it. */
   readonly tell?: Tell;
+  /** What it was read from. */
+  readonly read?: Read;
 }
 
 /** It cannot be put in force: what to tell, and the exit status of a start (1 run time, 2 configuration). */
@@ -71,9 +78,15 @@ export interface Prepared extends InForce {
   readonly warnings: readonly string[];
 }
 
+/** What is there already when a process starts. */
+export interface Inherited {
+  readonly inheritance?: Inheritance;
+  /** Keys of session tickets from the process before this one. */
+  readonly tickets?: OwnKeys;
+}
+
 /** What came of a step to another configuration. */
 export interface Step {
-  readonly plan: Plan;
   /** Sockets that nobody watched before, and those that are wanted no more. */
   readonly watched: readonly Socket[];
   readonly gone: readonly Socket[];
@@ -98,6 +111,8 @@ export class Configured {
   readonly settings = new Settings();
   readonly generations: Generations;
   readonly departures = new Departures();
+  /** What an operator says of servers; set once there are reactors. */
+  overrides: Overrides | undefined;
   #inForce: InForce;
 
   /** @param config the first one, of which nothing is in force yet */
@@ -122,11 +137,11 @@ export class Configured {
     return this.#inForce.config;
   }
 
-  /** Makes what another configuration needs; what is inherited is there. @throws what `startError` understands; then nothing has been made */
+  /** Makes what another configuration needs. @throws what `startError` understands; then nothing has been made */
   async prepare(
     { config, raw, hide = (text) => text, tell = tellKeys }: GivenConfig,
     accessLog: AccessLog,
-    inheritance?: Inheritance,
+    { inheritance, tickets }: Inherited = {},
   ): Promise<Prepared> {
     checkPatterns(config, tell);
     await this.discovery.start(namesOf(config));
@@ -134,7 +149,7 @@ export class Configured {
     const settings = socketNumbers(config, (key) => identities.sockets.take(key));
     const warnings = this.#openSettings(config, settings, tell);
     const profiles = profileNumbers(config, (key) => identities.profiles.take(key));
-    const certificates = this.certificates.prepare(config, profiles);
+    const certificates = this.certificates.prepare(config, profiles, tickets);
     let issuing: Issuing | undefined, opening: Opening | undefined;
     try {
       issuing = await this.#issuingOf(config, certificates);
@@ -158,7 +173,7 @@ export class Configured {
     this.#lookAfterNames();
   }
 
-  /** Puts what was prepared in force. The Plan is to be published at once. */
+  /** Puts what was prepared in force. The Plan of it is to be compiled and published at once. */
   commit(prepared: Prepared, accessLog: AccessLog): Step {
     const { config, opening, certificates, target } = prepared, before = this.#inForce;
     const { listeners: numbers } = this.generations.identities;
@@ -170,20 +185,23 @@ export class Configured {
     accessLog.adopt({ ...config.log.access, tls: toldOfTls(config) }, target);
     this.#lookAfterNames();
     for (const warning of prepared.warnings) this.#log.warn("sockets", warning);
-    return { plan: this.compile(), watched, gone, lists };
+    return { watched, gone, lists };
   }
 
   /** Compiles what is in force, as names, files and operators say now. */
   compile(): Plan {
     const { config, issuing } = this.#inForce;
-    return this.generations.compile({
+    const plan = this.generations.compile({
       config,
       sockets: this.listeners.open,
       leaving: this.departures.leaving,
       resolve: this.discovery.resolve,
       acmeThumbprint: issuing?.thumbprint,
       listFiles: this.lists.files,
+      overrides: this.overrides,
     });
+    this.overrides?.apply();
+    return plan;
   }
 
   #lookAfterNames(): void {

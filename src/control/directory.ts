@@ -25,8 +25,12 @@ export interface ServerEntry {
   readonly address: string;
   /** The check that gives its verdict, or 0. */
   readonly probe: number;
-  /** As configured; 0: it gets nothing new. */
+  /** 0: it gets nothing new. */
   readonly weight: number;
+  /** The same but for what was said at run time (overrides.ts). */
+  readonly configuredWeight: number;
+  /** It gets nothing new and is not checked. */
+  readonly disabled: boolean;
   readonly backup: boolean;
 }
 
@@ -111,6 +115,7 @@ export function unready({ phase, directory, shared }: Readiness): string[] {
       const servers = serversOf.get(upstream) ?? [];
       const standing = servers.map((server) => ({
         isDown: shared.serverVerdict[server] === Verdict.Down,
+        isDisabled: directory.servers.get(server)?.disabled ?? false,
         isDrained: shared.serverDrained[server] !== 0,
         weight: directory.servers.get(server)?.weight ?? 1,
       }));

@@ -14,6 +14,9 @@ export interface InheritedSocket {
   readonly datagrams: boolean;
   /** Where it was to be bound, if that is not the same: on any port (0). */
   readonly asked?: LiteralAddress;
+  /** Those of one set, which an earlier Sluice opened, are taken together, and no other with them: the kernel has shared
+   * clients out among them, and would do it anew with one more. */
+  readonly set?: string;
   /** Whoever gave it goes on having it, as a service manager does: it listens on when we stop, and what waits in its
    * queue then is for whom is started next. Without it, it is a Sluice's own. */
   readonly isLent?: boolean;
@@ -33,6 +36,7 @@ export class Inherited {
   take(address: LiteralAddress, datagrams: boolean, most: number): readonly InheritedSocket[] {
     const wanted = keyOf(address), taken: InheritedSocket[] = [];
     for (const socket of [...this.#left]) {
+      if (taken.length > 0 && socket.set !== taken[0].set) continue;
       if (taken.length >= most || socket.datagrams !== datagrams) continue;
       if (keyOf(socket.address) !== wanted && (!socket.asked || keyOf(socket.asked) !== wanted)) continue;
       taken.push(socket);

@@ -5,7 +5,9 @@ import { configureSync, getLogger, type LogLevel, type LogRecord, resetSync } fr
 import { shown } from "./config/errors.ts";
 import { Output } from "./output.ts";
 
-export type Level = "debug" | "info" | "warn" | "error";
+/** The least severe first. */
+export const LEVELS = ["debug", "info", "warn", "error"] as const;
+export type Level = typeof LEVELS[number];
 export type Fields = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
 
 export interface LogOptions {
@@ -21,33 +23,81 @@ export interface LogOptions {
 /** The part of the process that a line is about: `health`, `accept`, `reactor`, `admin`, ... */
 export type Topic = string;
 
+/** A level that an operator has set, and the configured one in whose place it is. */
+export interface LevelOverride {
+  readonly level: Level;
+  readonly replaced: Level;
+}
+
 /** A log. One process has one: opening another takes the library from the one before. */
 export class Log {
   readonly output: Output;
   readonly #root = ["sluice"];
+  #configured: Level;
+  #set: Level | undefined;
 
   static open(options: LogOptions): Log {
-    const log = new Log(options.output ?? Output.standard("stderr"));
-    log.configure(options);
+    const log = new Log(options.output ?? Output.standard("stderr"), options.level);
+    log.form(options);
     return log;
   }
 
-  /** Writes lines from here on as these options say. */
-  configure(options: Pick<LogOptions, "level" | "format" | "colour">): void {
+  /** Writes lines of this form from here on. */
+  form(options: Pick<LogOptions, "format" | "colour">): void {
     const colour = options.colour ?? (this.output.isTerminal && (process.env.NO_COLOR ?? "") === "");
     const line = options.format === "json" ? jsonLine : (record: LogRecord) => textLine(record, colour);
     configureSync({
       reset: true,
       sinks: { output: (record) => this.output.put(line(record), 1) },
       loggers: [
-        { category: "sluice", lowestLevel: LIBRARY_LEVEL[options.level], sinks: ["output"] },
+        { category: "sluice", lowestLevel: "debug", sinks: ["output"] }, // `write` knows the level
         { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["output"] },
       ],
     });
   }
 
-  constructor(output: Output) {
+  constructor(output: Output, level: Level) {
     this.output = output;
+    this.#configured = level;
+  }
+
+  /** The least severe lines that are written now. */
+  get level(): Level {
+    return this.#set ?? this.#configured;
+  }
+
+  /** What the configuration says of it. */
+  get configuredLevel(): Level {
+    return this.#configured;
+  }
+
+  /** What an operator says of it; undefined: nothing. */
+  get override(): LevelOverride | undefined {
+    return this.#set === undefined ? undefined : { level: this.#set, replaced: this.#configured };
+  }
+
+  /** An operator wants another level, or again the configured one (undefined). */
+  set(level: Level | undefined): void {
+    this.#set = level;
+  }
+
+  /** A configuration is in force. What an operator has set stays, unless it is this very value that is another now:
+   * then that is told. */
+  configured(level: Level): void {
+    const before = this.#configured, set = this.#set;
+    this.#configured = level;
+    if (set === undefined || level === before) return;
+    this.#set = undefined;
+    this.audit("log", `the level is ${level}, as configured now: ${set}, set at run time, has ended`, {
+      level,
+      ended: set,
+    });
+  }
+
+  /** Takes over what an operator had set in a process before this one: it holds where the configured level is still
+   * the one that it replaced. */
+  restore({ level, replaced }: LevelOverride): void {
+    if (replaced === this.#configured) this.#set = level;
   }
 
   debug(topic: Topic, message: string, fields: Fields = {}): void {
@@ -66,8 +116,17 @@ export class Log {
     this.write("error", topic, message, fields);
   }
 
+  /** What an operator has changed: information that is written whatever the level. */
+  audit(topic: Topic, message: string, fields: Fields = {}): void {
+    this.#put("info", topic, message, fields, Date.now());
+  }
+
   /** @param atMs wall clock of what the line tells of; now if not given */
   write(level: Level, topic: Topic, message: string, fields: Fields, atMs: number = Date.now()): void {
+    if (LEVELS.indexOf(level) >= LEVELS.indexOf(this.level)) this.#put(level, topic, message, fields, atMs);
+  }
+
+  #put(level: Level, topic: Topic, message: string, fields: Fields, atMs: number): void {
     getLogger([...this.#root, topic]).emit({
       level: LIBRARY_LEVEL[level],
       message: [message],

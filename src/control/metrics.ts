@@ -178,17 +178,27 @@ function ofServers(sight: Sight): Family[] {
   const up = new Family(
     "least gauge",
     "sluice_server_up",
-    "0 while the server is taken out by its health check; 1 otherwise, also without one.",
+    "0 while the server is taken out by its health check, or disabled; 1 otherwise, also without a check.",
   );
   const weight = new Family(
     "gauge",
     "sluice_server_weight",
-    "What it counts in balancing now: less than configured in its slow start, 0 while it is drained.",
+    "What it counts in balancing now: less than its weight in its slow start, 0 while it is drained or disabled.",
   );
   const drained = new Family(
     "least gauge",
     "sluice_server_drained",
     "1 while the server is drained: it gets nothing new.",
+  );
+  const disabled = new Family(
+    "gauge",
+    "sluice_server_disabled",
+    "1 while the server is disabled: it gets nothing new and is not checked.",
+  );
+  const configured = new Family(
+    "gauge",
+    "sluice_server_weight_configured",
+    "Its weight as configured: another than that it has was set at run time.",
   );
   const latency = new Family(
     "gauge",
@@ -215,11 +225,13 @@ function ofServers(sight: Sight): Family[] {
   for (const { name, servers } of entries(directory.current.upstreams, directory.upstreams)) {
     for (const number of servers) {
       const labels = { upstream: name, server: directory.servers.get(number)?.address ?? "" };
-      up.set(labels, shared.serverVerdict[number] === Verdict.Down ? 0 : 1);
-      const isDrained = shared.serverDrained[number], [share, latencyMs] = standingOf(sight, number);
-      const full = directory.servers.get(number)?.weight ?? 1;
-      weight.set(labels, isDrained === 1 ? 0 : full * share);
-      drained.set(labels, isDrained);
+      const entry = directory.servers.get(number), isDisabled = entry?.disabled ?? false;
+      up.set(labels, shared.serverVerdict[number] === Verdict.Down || isDisabled ? 0 : 1);
+      const [share, latencyMs] = standingOf(sight, number), full = entry?.weight ?? 1;
+      weight.set(labels, shared.serverDrained[number] === 1 ? 0 : full * share);
+      drained.set(labels, entry !== undefined && sight.overrides.of(entry).drained ? 1 : 0);
+      disabled.set(labels, isDisabled ? 1 : 0);
+      configured.set(labels, entry?.configuredWeight ?? 1);
       if (latencyMs !== 0) latency.set(labels, latencyMs / 1_000);
       opened.set(labels, sum(reactors, "serverOpened", number));
       requests.set(labels, sum(reactors, "serverRequests", number));
@@ -231,7 +243,20 @@ function ofServers(sight: Sight): Family[] {
       if (known !== undefined) changed.set(labels, known.sinceMs / 1_000);
     }
   }
-  return [up, changed, opened, requests, failed, current, bytes, weight, drained, latency];
+  return [
+    up,
+    changed,
+    opened,
+    requests,
+    failed,
+    current,
+    bytes,
+    weight,
+    configured,
+    drained,
+    disabled,
+    latency,
+  ];
 }
 
 /** Numbers of listeners and upstreams that have histograms of their own; the rest have theirs together. */

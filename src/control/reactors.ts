@@ -7,6 +7,7 @@ import { ARENA_BYTES, PROBES_IN_FLIGHT_MAX, PROBES_MAX, SLOTS_SPARE } from "../b
 import type { Plan } from "../plan/plan.ts";
 import { type Layout, makeTable } from "../shared/columns.ts";
 import { type Asks, makeAsks, openAsks } from "../shared/asks.ts";
+import { type ClosingRow, makeClosing, openClosing, Outcome } from "../shared/closing.ts";
 import { LogRing } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import {
@@ -38,6 +39,8 @@ import { type LostConnection, settle } from "./settle.ts";
  * for good, and a service manager must see it. */
 const DEATHS_PER_MINUTE_MAX = 10;
 const BIRTH_DEADLINE_MS = 10_000;
+/** For connections that an operator wants closed. */
+const CLOSE_DEADLINE_MS = 5_000;
 
 /** The Workers could not be started: one line. */
 export class ReactorError extends Error {
@@ -152,6 +155,21 @@ export class Reactors {
     this.#tell(this.all, { kind: "plan", plan: plan.memory });
   }
 
+  /**
+   * Has a reactor close connections of its own.
+   * @param rows at most CLOSING_MAX
+   * @returns outcomes in their order: Gone of all if it died meanwhile, Asked where it did not say in time
+   */
+  async close(room: number, rows: readonly ClosingRow[]): Promise<Uint8Array> {
+    const reactor = this.all.find((reactor) => reactor.room === room)!, { tables } = reactor;
+    const closing = makeClosing(rows), { closingDone, closingOutcome } = openClosing(closing, rows.length);
+    this.#tell([reactor], { kind: "close", rows: rows.length, closing });
+    const isLost = () => reactor.tables !== tables || reactor.worker === undefined;
+    await until(() => Atomics.load(closingDone, 0) === 1 || isLost(), CLOSE_DEADLINE_MS);
+    if (Atomics.load(closingDone, 0) === 0 && isLost()) closingOutcome.fill(Outcome.Gone);
+    return closingOutcome;
+  }
+
   /** From here on these listening sockets, by room, are watched besides. */
   watch(sockets: ReadonlyMap<number, readonly number[]>): void {
     for (const reactor of this.traffic) {
@@ -208,6 +226,64 @@ export class Reactors {
         reactor.births !== births || Atomics.load(this.shared.reactorObeyed, reactor.room) >= told
       );
     return await until(done, deadlineMs);
+  }
+
+  /** Has every reactor stand still with its datagrams, for an upgrade, until `thaw` or `yield`. @returns whether all do;
+   * a replacement of one that died meanwhile would not. */
+  async freeze(deadlineMs: number): Promise<boolean> {
+    const { deaths, traffic } = this, { reactorDatagrams } = this.shared;
+    this.#tell(traffic, { kind: "freeze" });
+    const all = () => traffic.every(({ room }) => Atomics.load(reactorDatagrams, room) === 0);
+    return await until(all, deadlineMs) && this.deaths === deaths;
+  }
+
+  thaw(): void {
+    this.#tell(this.traffic, { kind: "thaw" });
+  }
+
+  /** Lets go of all listening sockets and sessions: another process has them. Resolves when every reactor has. */
+  async yield(deadlineMs: number): Promise<void> {
+    const watched = this.#listeners, { reactorAccepting, reactorDatagrams } = this.shared;
+    this.#listeners = new Map();
+    for (const reactor of this.traffic) {
+      this.#tell([reactor], { kind: "yield", listeners: watched.get(reactor.room) ?? [] });
+    }
+    const none = (column: Int32Array, room: number) => Atomics.load(column, room) === 0;
+    await until(
+      () =>
+        this.flows === 0 &&
+        this.traffic.every(({ room }) => none(reactorAccepting, room) && none(reactorDatagrams, room)),
+      deadlineMs,
+    );
+  }
+
+  /** Goes on with the sessions of another process, then watches, where nothing was watched before. @returns whether
+   * all is watched */
+  async takeOver(
+    flows: ReadonlyMap<number, SharedArrayBuffer>,
+    listeners: ReadonlyMap<number, readonly number[]>,
+    deadlineMs: number,
+  ): Promise<boolean> {
+    const { reactorAccepting, reactorDatagrams } = this.shared;
+    this.#listeners = new Map(listeners);
+    for (const reactor of this.traffic) {
+      const memory = flows.get(reactor.room), own = listeners.get(reactor.room) ?? [];
+      if (memory !== undefined) this.#tell([reactor], { kind: "adopt", flows: memory });
+      if (own.length > 0) this.#tell([reactor], { kind: "watch", listeners: own });
+    }
+    const watches = ({ room }: Reactor) =>
+      Atomics.load(reactorAccepting, room) + Atomics.load(reactorDatagrams, room);
+    const all = () =>
+      this.traffic.every((reactor) => watches(reactor) === (listeners.get(reactor.room) ?? []).length);
+    return await until(all, deadlineMs);
+  }
+
+  /** Sessions of datagrams now. */
+  get flows(): number {
+    return this.traffic.reduce(
+      (sum, { room }) => sum + Atomics.load(this.shared.reactorFlows, room * PER_LINE),
+      0,
+    );
   }
 
   /** What shows that each of them turns. */
@@ -337,7 +413,7 @@ export class Reactors {
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
     this.#events.died(room, reactor.role, error, lost);
-    this.#wakeWaiting(); // the places that it had at servers are free
+    this.wakeWaiting(); // the places that it had at servers are free
 
     this.deaths++;
     const now = performance.now();
@@ -351,7 +427,7 @@ export class Reactors {
   }
 
   /** Reactors where somebody waits for a place at a server look for one. */
-  #wakeWaiting(): void {
+  wakeWaiting(): void {
     for (const { room } of this.all) {
       if (Atomics.load(this.shared.reactorWaiting, room * PER_LINE) !== 0) sys.wake(room);
     }

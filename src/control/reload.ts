@@ -11,9 +11,11 @@ import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
+import { ConfigWatch, type Read } from "./config_watch.ts";
+import { counted } from "./config/units.ts";
 import { type Gone, goneBetween, presentOf } from "./departures.ts";
 import type { Directory } from "./directory.ts";
-import type { Socket } from "./listeners.ts";
+import type { Socket } from "./listen_sockets.ts";
 import type { Log } from "./log.ts";
 import type { Reactors } from "./reactors.ts";
 import {
@@ -24,6 +26,7 @@ import {
   type Reloaded,
   summaryOf,
 } from "./reload_answer.ts";
+import type { ServiceManager } from "./service_manager.ts";
 import { sum } from "./sight.ts";
 
 /** For reactors to take what waits in the queues of a socket, and to look at it no more. */
@@ -34,7 +37,10 @@ const ADOPT_DEADLINE_MS = 5_000;
 const LOOK_MS = 500;
 
 /** Reads the configuration anew, as it was given at the start. */
-export type Reread = () => GivenConfig | { readonly problems: readonly ConfigProblem[] };
+export type Reread = () => GivenConfig | {
+  readonly problems: readonly ConfigProblem[];
+  readonly read?: Read;
+};
 
 export interface ReloadingParts {
   readonly configured: Configured;
@@ -44,10 +50,13 @@ export interface ReloadingParts {
   readonly log: Log;
   /** Undefined: there is no file. */
   readonly reread: Reread | undefined;
+  /** What it was read from, to be looked after; undefined: nobody wants that. */
+  readonly watched: Read | undefined;
   /** What ends a start, as lines; undefined: it is a bug. */
   readonly problemOf: (error: unknown) => StartError | undefined;
-  /** Whether there may be reloads. */
-  readonly isReady: () => boolean;
+  readonly service: ServiceManager;
+  /** Why there may be no reload now; undefined: there may. */
+  readonly refusal: () => string | undefined;
 }
 
 export class Reloading {
@@ -55,9 +64,14 @@ export class Reloading {
   #last: Promise<unknown> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
+  #watch: ConfigWatch | undefined;
 
   constructor(parts: ReloadingParts) {
-    this.#parts = parts;
+    const { log, watched } = this.#parts = parts;
+    if (watched === undefined) return;
+    const untold = (why: string) => log.warn("reload", `${why}; changes are seen once a minute`);
+    this.#watch = new ConfigWatch(() => void this.reload("the file has changed"), untold);
+    this.#watch.follow(watched);
   }
 
   /** Reloads, after the one that is under way. `by`: who wants it. Never rejects. */
@@ -68,11 +82,22 @@ export class Reloading {
   }
 
   stop(): void {
+    this.#watch?.close();
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
   async #reload(by: string): Promise<ReloadAnswer> {
+    const { service, directory, refusal } = this.#parts;
+    if (refusal() !== undefined) return await this.#attempt(by);
+    service.reloading();
+    const answer = await this.#attempt(by), listeners = counted(directory.current.listeners.size, "listener");
+    const how = answer.reloaded ? "" : `; the last reload was refused: ${answer.why[0]}`;
+    if (refusal() === undefined) service.ready(`serving ${listeners}${how}`);
+    return answer;
+  }
+
+  async #attempt(by: string): Promise<ReloadAnswer> {
     const { log } = this.#parts;
     try {
       const answer = await this.#step();
@@ -85,19 +110,20 @@ export class Reloading {
       return answer;
     } catch (error) {
       const problem = this.#parts.problemOf(error);
-      const problems = problem?.lines ?? ["an error of Sluice; its log says more"];
+      const why = problem?.lines ?? ["an error of Sluice; its log says more"];
       log.error("reload", `${by}: not reloaded, what runs goes on as before`);
       if (problem === undefined) {
         log.error("reload", error instanceof Error ? error.stack ?? error.message : String(error));
       }
-      for (const line of problems) log.error("reload", line);
-      return { reloaded: false, problems };
+      for (const line of why) log.error("reload", line);
+      return { reloaded: false, status: problem?.status ?? 1, why };
     }
   }
 
   /** @throws StartError, and what is like it: nothing has changed */
   async #step(): Promise<Reloaded> {
-    const { configured, directory, accessLog, reread, reactors } = this.#parts, begun = performance.now();
+    const { configured, directory, accessLog, reread, reactors } = this.#parts,
+      begun = performance.now();
     this.#mustBeReady();
     if (reread === undefined) {
       const remedy =
@@ -105,11 +131,12 @@ export class Reloading {
       throw new StartError([`the configuration came from the command line; ${remedy}`], 2);
     }
     const given = reread();
+    if (given.read !== undefined) this.#watch?.follow(given.read);
     if ("problems" in given) throw new StartError(given.problems.map(lineOf), 2);
     const was = configured.config, is = given.config;
     refuse(was, is);
     const prepared = await configured.prepare(given, accessLog);
-    if (!this.#parts.isReady()) {
+    if (this.#parts.refusal() !== undefined) {
       configured.abandon(prepared, accessLog);
       this.#mustBeReady();
     }
@@ -117,7 +144,8 @@ export class Reloading {
       before = presentOf(directory),
       issued = configured.inForce.issuing;
     const step = configured.commit(prepared, accessLog);
-    reactors.publish(step.plan);
+    const plan = configured.compile();
+    reactors.publish(plan);
     this.#tellLog(was, is);
     reactors.watch(watchedBy(step.watched));
     const gone = goneBetween(before, presentOf(directory), was, is);
@@ -133,7 +161,7 @@ export class Reloading {
     this.#look();
     return {
       reloaded: true,
-      generation: step.plan.generation,
+      generation: plan.generation,
       took_ms: performance.now() - begun,
       changed: !isNothing(changes) || step.lists.length > 0,
       listeners: namedChanges(changes.listeners),
@@ -147,12 +175,14 @@ export class Reloading {
   }
 
   #mustBeReady(): void {
-    if (!this.#parts.isReady()) throw new StartError(["it is about to end: nothing is reloaded any more"], 1);
+    const refusal = this.#parts.refusal();
+    if (refusal !== undefined) throw new StartError([refusal], 1);
   }
 
   #tellLog(was: Config, is: Config): void {
-    const { level, format } = is.log;
-    if (was.log.level !== level || was.log.format !== format) this.#parts.log.configure({ level, format });
+    const { log } = this.#parts;
+    log.configured(is.log.level);
+    if (was.log.format !== is.log.format) log.form(is.log);
   }
 
   /** Closes sockets that nobody wants: who waits in their queues is taken first. Those of datagrams are read on for the

@@ -54,7 +54,9 @@ export interface Reloaded {
 /** What runs goes on as before. */
 export interface ReloadRefused {
   readonly reloaded: false;
-  readonly problems: readonly string[];
+  /** 1: it cannot be now; 2: the configuration is none. */
+  readonly status: 1 | 2;
+  readonly why: readonly string[];
 }
 
 export type ReloadAnswer = Reloaded | ReloadRefused;

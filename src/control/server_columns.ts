@@ -6,8 +6,8 @@ export const SERVERS_SHOWN_MAX = 10_000;
 /** What the checks say of a server. */
 export const HEALTH = ["up", "down", "unchecked"] as const;
 
-/** What keeps new connections from a server, whatever its health. */
-export const STATES = ["drained", "avoided", "slow-start", "full"] as const;
+/** What keeps new connections from a server, or gives it another share of them, whatever its health. */
+export const STATES = ["drained", "disabled", "reweighted", "avoided", "slow-start", "full"] as const;
 
 /** What servers can be sorted by, and whether the largest comes first unless it is said. */
 export const SERVER_COLUMNS: Readonly<Record<string, boolean>> = {

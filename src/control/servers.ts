@@ -90,9 +90,12 @@ export function answerServers(sight: Sight, query: ServersQuery): ServersAnswer 
   };
 }
 
-function statesOf({ drained, avoided_until, slow_start, full }: ServerStatus): (typeof STATES)[number][] {
+function statesOf(server: ServerStatus): (typeof STATES)[number][] {
+  const { drained, disabled, weight, configured_weight, avoided_until, slow_start, full } = server;
   return [
     ...(drained ? ["drained" as const] : []),
+    ...(disabled ? ["disabled" as const] : []),
+    ...(weight === configured_weight ? [] : ["reweighted" as const]),
     ...(avoided_until === null ? [] : ["avoided" as const]),
     ...(slow_start === null ? [] : ["slow-start" as const]),
     ...(full ? ["full" as const] : []),

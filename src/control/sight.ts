@@ -1,5 +1,6 @@
 // What status, metrics and the admin API look at: the running process, seen by a reader. Counters are
 // per reactor, in shared memory; here they are summed. Reading takes no lock and stops nobody.
+import type { ClosingRow } from "../shared/closing.ts";
 import type { Shared } from "../shared/servers.ts";
 import type { Sources } from "../shared/sources.ts";
 import type { Count, Stats } from "../shared/stats.ts";
@@ -13,13 +14,14 @@ import type { SocketNumbers } from "./config/compile_sockets.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
-import type { Drains } from "./drains.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { AcceptQueue } from "./listeners.ts";
 import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
 import type { ReloadAnswer } from "./reload_answer.ts";
+import type { Overrides } from "./overrides.ts";
+import type { Upgrades } from "./upgrade/answer.ts";
 
 export type Phase = "starting" | "ready" | "draining" | "stopped";
 
@@ -75,6 +77,8 @@ export interface Sight {
   readonly clockMs: () => number;
   /** Copies the peer record of a slot's client (see ffi/sluice.h); false when that slot has no socket. */
   readonly peerOf: (room: number, slot: number, into: Uint8Array) => boolean;
+  /** Has a reactor close connections; outcomes in the order of the rows (reactors.ts). */
+  readonly close: (room: number, rows: readonly ClosingRow[]) => Promise<Uint8Array>;
   /** By listener, connections that the kernel has and no reactor yet; none of those of which it does not tell. */
   readonly acceptQueues: () => ReadonlyMap<number, AcceptQueue>;
   /** Datagrams that the kernel dropped because the receive buffers of listening sockets were full. */
@@ -82,8 +86,9 @@ export interface Sight {
   /** Workers that died by a bug and were replaced. */
   readonly deaths: () => number;
   readonly shared: Shared;
-  /** Who gets nothing new. */
-  readonly drains: Drains;
+  readonly upgrading: Upgrades;
+  /** What an operator says of servers. */
+  readonly overrides: Overrides;
   readonly sources: Sources;
   /** The files of lists. */
   readonly lists: () => readonly ListStatus[];

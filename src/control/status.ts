@@ -46,7 +46,9 @@ function toldOf(sight: Sight): Told {
     phase: sight.phase(),
     started: time(sight.startedAtMs),
     uptime_seconds: Math.round(performance.now() / 100) / 10, // the wall clock may have been set since
+    upgrades: { count: sight.upgrading.count, from: sight.upgrading.fromVersion ?? null },
     runtime: runtime(),
+    log_level: { now: sight.log.level, configured: sight.log.configuredLevel },
     generation: sight.generation(),
     totals: totalsOf(sight),
     reactors: sight.reactors.map((reactor) => reactorOf(sight, reactor)),
@@ -222,7 +224,7 @@ export function standingOf(
 
 export function serverOf(sight: Sight, server: ServerEntry): ServerStatus {
   const { reactors, shared, health, directory } = sight,
-    { number, address, target, probe, weight, backup } = server;
+    { number, address, target, probe, weight, configuredWeight, disabled, backup } = server;
   const [share, latencyMs] = standingOf(sight, number);
   const { avoidedUntilMs, slowStartUntilMs, isFull } = heldBack(sight, number);
   const known = probe === 0 ? undefined : health.of(probe);
@@ -237,10 +239,12 @@ export function serverOf(sight: Sight, server: ServerEntry): ServerStatus {
     why: cause === undefined ? null : { at: time(cause.atMs), ...resultOf(cause, entry) },
     last_check: known === undefined ? null : { since: time(known.last.atMs), ...resultOf(known.last, entry) },
     weight,
+    configured_weight: configuredWeight,
     slow_start: share >= 1 ? null : Math.round(share * 100) / 100,
     slow_start_until: timeOrNull(slowStartUntilMs),
     backup,
-    drained: shared.serverDrained[number] === 1,
+    drained: sight.overrides.of(server).drained,
+    disabled,
     avoided_until: timeOrNull(avoidedUntilMs),
     full: isFull,
     latency_ms: latencyMs === 0 ? null : Math.round(latencyMs * 1_000) / 1_000,

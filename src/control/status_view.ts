@@ -2,6 +2,7 @@
 // log; times are RFC 3339, durations in seconds; "up" is what clients send, "down" what servers send.
 import type { Rule } from "./config/balance_schema.ts";
 import type { AcceptQueue } from "./listeners.ts";
+import type { Level } from "./log.ts";
 import type { Phase, RecentView } from "./sight.ts";
 
 export interface Status {
@@ -10,7 +11,11 @@ export interface Status {
   readonly phase: Phase;
   readonly started: string;
   readonly uptime_seconds: number;
+  /** Upgrades that led to this process, and the version that was before the last one. */
+  readonly upgrades: { readonly count: number; readonly from: string | null };
   readonly runtime: { readonly name: "bun" | "deno"; readonly version: string };
+  /** The least severe lines of the log that are written, and what the configuration says of it. */
+  readonly log_level: { readonly now: Level; readonly configured: Level };
   /** Of the Plan that was published last. */
   readonly generation: number;
   readonly totals: TotalsStatus;
@@ -209,12 +214,16 @@ export interface ServerStatus {
   readonly last_check: LastCheckStatus | null;
   /** 0: it gets nothing new. */
   readonly weight: number;
+  /** Without what was said of it at run time. */
+  readonly configured_weight: number;
   /** In slow start, what it has of its weight; null: all of it. */
   readonly slow_start: number | null;
   /** When it has all of it. */
   readonly slow_start_until: string | null;
   readonly backup: boolean;
+  /** It gets nothing new; disabled: and is not checked. */
   readonly drained: boolean;
+  readonly disabled: boolean;
   /** Datagrams to it met nobody: until then new sessions pass it over as long as there is another; null: they do not. */
   readonly avoided_until: string | null;
   /** It has as many connections in use as it may have. */

@@ -39,6 +39,9 @@ const TOLD_INTS = 6;
 /** Two keys of the hash for each half of a word: of the addresses, of the socket, and of whom a proxy introduced. */
 const HASH_KEYS = 4 * (KEY_INTS + 1 + TOLD_INTS);
 
+/** They are being handed to another process: none is read, made or ended. */
+export let flowsFrozen = false;
+
 let buckets: Uint32Array;
 let mask: number;
 const keys = new Uint32Array(HASH_KEYS);
@@ -78,6 +81,11 @@ export function flowsOpen(memory: SharedArrayBuffer, rows: number): void {
   for (let key = 0; key < HASH_KEYS; key++) keys[key] = randomBits();
   oldest = newest = NONE;
   taken = 0;
+  flowsFrozen = false;
+}
+
+export function flowsFreeze(frozen: boolean): void {
+  flowsFrozen = frozen;
 }
 
 /** Multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast", 2014), on halves of words: who
@@ -209,9 +217,9 @@ function unlink(slot: number): void {
   else flowBefore[next] = before;
 }
 
-/** The oldest flow that its server has not answered, or NONE. */
+/** The oldest flow that its server has not answered and that may give way, or NONE. */
 export function flowOldest(): number {
-  return oldest;
+  return flowsFrozen ? NONE : oldest;
 }
 
 export function flowsTaken(): number {

@@ -100,6 +100,13 @@ export function acceptUnwatch(sockets: readonly number[]): void {
   Atomics.store(shared.reactorAccepting, room, watched.length);
 }
 
+/** Watches these sockets no more; what waits in their queues is another process's to take, which has them too. */
+export function acceptYield(sockets: readonly number[]): void {
+  for (const socket of sockets) sys.watch(socket, 0);
+  watched = watched.filter((socket) => !sockets.includes(socket));
+  Atomics.store(shared.reactorAccepting, room, watched.length);
+}
+
 /** Connections wait in a listening socket's queue: takes a turn's worth; returns how many. */
 export function acceptFrom(socket: number): number {
   let taken = 0;

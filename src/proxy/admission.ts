@@ -54,6 +54,30 @@ export function admittedTold(listener: number, at: number): Reason {
   );
 }
 
+/**
+ * Counts a client that another process of ours has let in, at whichever limit: nobody is asked again.
+ *
+ * @param at its peer record in the arena
+ * @returns who it is counted for, or NONE; until somebody has it, reactorCharging does
+ */
+export function admittedBefore(listener: number, at: number): number {
+  const { guards } = plan, guard = guardOf(guards, listener);
+  if (guard === NONE || guards.guardTracks[guard] === Tracks.Nothing) return NONE;
+  const limiter = guards.guardLimiter[guard];
+  const { guardPrefix4: v4, guardPrefix6: v6 } = guards;
+  const isSource = guards.guardTracks[guard] === Tracks.Sources &&
+    sourceKey(sources, limiter, arenaBytes, at, v4[guard], v6[guard]);
+  const locked = isSource && sourceLock(sources, room);
+  const source = locked ? sourceTake(sources, ticksAt(clockMs())) : NONE;
+  sourceEnter(sources, limiter, 0);
+  if (source !== NONE) sourceEnter(sources, source, 0);
+  admittedSource = source === NONE ? limiter : source;
+  charging(admittedSource, NONE);
+  if (locked) sourceUnlock(sources);
+  if (isSource && source === NONE) count(Count.SourcesFull);
+  return admittedSource;
+}
+
 /** Counts whom the lists let in, if the limits do. */
 function counted(listener: number, at: number, listed: Reason, isProxy: boolean): Reason {
   const { guards } = plan, guard = guardOf(guards, listener);

@@ -29,6 +29,7 @@ import {
   flowPut,
   flowResponses,
   flowServer,
+  flowsFrozen,
   flowSocket,
   flowSource,
   flowStartMs,
@@ -107,6 +108,7 @@ export function datagramsOpen(): void {
   closing = new Uint8Array(LISTENERS_MAX);
   unwatched = [];
   answerFrom = answerEnd = answerSocket = 0;
+  Atomics.store(shared.reactorDatagrams, room, 0);
 }
 
 /** Watches listening sockets of datagrams, besides those it watches already. */
@@ -121,9 +123,26 @@ export function datagramsWatch(sockets: readonly number[]): void {
 function watchLeft(): void {
   unwatched = unwatched.filter((socket) => {
     const result = sys.watch(socket, 1);
-    if (result === 0) watched[socket] = 1;
+    if (result === 0 && watched[socket] === 0) {
+      watched[socket] = 1;
+      Atomics.add(shared.reactorDatagrams, room, 1);
+    }
     return result !== 0 && result !== -EBUG;
   });
+}
+
+/** Watches none of its listening sockets any more: what comes waits in the kernel. @returns which they were */
+export function datagramsUnwatch(): number[] {
+  const before = unwatched;
+  unwatched = [];
+  for (let socket = 0; socket < LISTENERS_MAX; socket++) {
+    if (watched[socket] === 0) continue;
+    sys.watch(socket, 0);
+    watched[socket] = 0;
+    before.push(socket);
+  }
+  Atomics.store(shared.reactorDatagrams, room, 0);
+  return before;
 }
 
 /** Takes no new clients from these sockets; those that have a flow keep it. */
@@ -365,6 +384,7 @@ function settleUp(slot: number, from: number, end: number): void {
 /** An event of a flow's socket, or its turn on the again-list (`bits` 0): its server's datagrams, or the word that
  * ours met nobody. */
 export function flowEvent(slot: number, bits: number): void {
+  if (flowsFrozen) return;
   let errno = bits & Ready.Err ? -sys.outcome(slot) : 0; // first, or a read would be told it
   for (let budget = BATCHES_PER_TURN, most = READ_FIRST;; most = DATAGRAMS_PER_CALL) {
     if (answerEnd === DATAGRAMS_PER_CALL || answerSocket !== flowSocket[slot]) {

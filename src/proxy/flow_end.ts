@@ -8,13 +8,14 @@ import {
   flowRemove,
   flowResponses,
   flowServer,
+  flowsFrozen,
   flowSource,
   flowsTaken,
   flowStartMs,
   flowUpstream,
 } from "../net/flows.ts";
 import { slotsEnd, slotState } from "../net/slots.ts";
-import { tickAt } from "../net/timers.ts";
+import { tickAt, timerSet } from "../net/timers.ts";
 import { Balance } from "../plan/plan.ts";
 import { latencySample } from "../policy/latency.ts";
 import { LIFE_BUCKETS, lifeBucket } from "../shared/histogram.ts";
@@ -22,14 +23,18 @@ import { Reason } from "../shared/reason.ts";
 import { PER_LINE } from "../shared/servers.ts";
 import { sourceGive } from "../shared/sources.ts";
 import { SlotState } from "../shared/tables.ts";
-import { clockMs } from "../sys/sys.ts";
+import { clockMs, sys } from "../sys/sys.ts";
 import { closeSlot } from "./close.ts";
 import { countEnded, plan, room, shared, sources, stats } from "./context.ts";
 import { recordFlow } from "./flow_record.ts";
 import { flowGivePlace, reasonOf } from "./flow_server.ts";
 
+/** A deadline that comes while flows are frozen is looked at again after this. */
+const FROZEN_MS = 1_000;
+
 /** Nothing came or went for the flow's idle time. */
 export function flowTimeout(slot: number): void {
+  if (flowsFrozen) return timerSet(slot, clockMs() + FROZEN_MS);
   const isAnswered = flowDownDatagrams[slot] > 0 || flowResponses[slot] <= 0;
   if (!isAnswered) {
     stats.serverFailed[flowServer[slot]]++;
@@ -56,6 +61,19 @@ export function flowFail(slot: number, errno: number): void {
 
 export function flowBug(slot: number): void {
   flowEnd(slot, Reason.Bug, 0);
+}
+
+/** Another process has the flow now: here it is gone, and was not ended. Its record is the other's to write. */
+export function flowLeave(slot: number): void {
+  flowRemove(slot);
+  tellFlows();
+  sourceGive(sources, flowSource[slot]);
+  flowSource[slot] = NONE;
+  flowGivePlace(slot, true);
+  sys.udp_yield(slot);
+  closeSlot(slot, false);
+  stats.listenerCurrent[flowListener[slot]]--;
+  stats.serverCurrent[flowServer[slot]]--;
 }
 
 /** The end of a flow, whatever came before: accounts, its slot marked, its record. */

@@ -118,6 +118,13 @@ function notePlace(slot: number, upstream: number, server: number): void {
   flowFlags[slot] |= FlowFlag.Placed;
 }
 
+/** A place at its server for a flow of another process, which had one there: if none is left here, it goes on without. */
+export function flowPlaceAgain(slot: number, upstream: number, server: number): void {
+  const most = plan.serverConnectionsMax[server];
+  if (most === 0 && plan.upstreamCounted[upstream] === 0) return;
+  if (takePlace(upstream, server, most)) notePlace(slot, upstream, server);
+}
+
 /** Gives a flow's place back, if it has one; `offer`: to whoever waits for one. */
 export function flowGivePlace(slot: number, offer: boolean): void {
   if (!(flowFlags[slot] & FlowFlag.Placed)) return;

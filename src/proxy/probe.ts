@@ -1,7 +1,7 @@
 // A health check: an exchange without client, on the very path of traffic. This file knows what a
 // check says and hears, and keeps the books of each check: verdict, streak, when it is due again.
 // Verdicts go to shared memory, where every reactor's picks read them.
-import { ARENA_SCRATCH, NONE, PROBE_TEXT_BYTES_MAX, PROBES_MAX } from "../base/limits.ts";
+import { ARENA_SCRATCH, NONE, PROBE_TEXT_BYTES_MAX, PROBES_MAX, SERVERS_MAX } from "../base/limits.ts";
 import { random } from "../base/random.ts";
 import { holdBlock } from "../net/holds.ts";
 import { Ready, readyClear } from "../net/ready.ts";
@@ -56,6 +56,26 @@ export function probesOpen(firstTimerRow: number): void {
 /** Servers that the Plan before did not have begin their slow start, where they have one. */
 export function serversJoined(before: Plan): void {
   if (markJoined(before, plan, shared.serverUpMs, clockMs())) Atomics.add(shared.verdictVersion, 0, 1);
+}
+
+/** Servers that the Plan before checked and this one does not count as unchecked: nobody looks after them now. */
+export function serversUnchecked(before: Plan): void {
+  const checked = new Uint8Array(SERVERS_MAX);
+  for (let probe = 1; probe < plan.probes; probe++) {
+    const first = plan.probeFirst[probe], end = first + plan.probeCount[probe];
+    for (let member = first; member < end; member++) checked[plan.probeMember[member]] = 1;
+  }
+  let changed = false;
+  for (let probe = 1; probe < before.probes; probe++) {
+    const first = before.probeFirst[probe], end = first + before.probeCount[probe];
+    for (let member = first; member < end; member++) {
+      const server = before.probeMember[member];
+      if (checked[server] === 1 || shared.serverVerdict[server] === Verdict.Unchecked) continue;
+      shared.serverVerdict[server] = Verdict.Unchecked;
+      changed = true;
+    }
+  }
+  if (changed) Atomics.add(shared.verdictVersion, 0, 1);
 }
 
 /** Takes up the checks of a new Plan and lets go of those it no longer has. */

@@ -6,8 +6,8 @@ import { assert, BugError, unreachable } from "../base/assert.ts";
 import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
-import { flowListener, flowServer, flowsOpen } from "../net/flows.ts";
-import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
+import { flowsOpen } from "../net/flows.ts";
+import { poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
 import { delaysAdvance, delaysOpen, delaysSleepMs } from "../net/delays.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, Ready, readyOpen } from "../net/ready.ts";
@@ -17,9 +17,8 @@ import { Protocol } from "../plan/plan.ts";
 import { printOpen } from "../proto/http1_print.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
-import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { ExFlag, ExState, SlotState } from "../shared/tables.ts";
+import { SlotState } from "../shared/tables.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
@@ -30,6 +29,7 @@ import {
   acceptResume,
   acceptUnwatch,
   acceptWatch,
+  acceptYield,
   newcomerSlot,
 } from "./accept.ts";
 import { unchargeLost } from "./admission.ts";
@@ -47,33 +47,24 @@ import {
   flowEvent,
   servedFlow,
 } from "./datagram.ts";
-import { exchangeEnd } from "./end.ts";
-import {
-  exchangeAnswered,
-  exchangeBug,
-  exchangeEvent,
-  exchangeProbe,
-  exchangeRemove,
-  exchangeTimeout,
-} from "./exchange.ts";
-import { flowBug, flowGivesWay, flowsEnd, flowTimeout } from "./flow_end.ts";
+import { endAll, endAsked, endRemoved } from "./ending.ts";
+import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
+import { flowBug, flowGivesWay, flowTimeout } from "./flow_end.ts";
+import { flowsAdopt, flowsHalt, flowsResume, flowsYield } from "./flow_handover.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
-import {
-  exchangesEnd,
-  exchangesOpen,
-  exDown,
-  exFlags,
-  exListener,
-  exRoute,
-  exServer,
-  exState,
-  exUp,
-} from "./exchanges.ts";
+import { exchangesEnd, exchangesOpen } from "./exchanges.ts";
 import { paceUnpark } from "./pace.ts";
 import { requestsDrain, requestsLeave, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
-import { probeLate, probeOfTimer, probesOpen, probesSchedule, serversJoined } from "./probe.ts";
+import {
+  probeLate,
+  probeOfTimer,
+  probesOpen,
+  probesSchedule,
+  serversJoined,
+  serversUnchecked,
+} from "./probe.ts";
 
 /** Wakes up at least this often, to look after what has no event. */
 const SLEEP_MS_MAX = 10_000;
@@ -246,6 +237,7 @@ function swap(memory: SharedArrayBuffer): void {
   requestsLeave();
   if (!health) return;
   serversJoined(before);
+  serversUnchecked(before);
   probesSchedule();
 }
 
@@ -263,7 +255,19 @@ function obey(message: Message): void {
     case "forget":
       return datagramsForget(message.listeners);
     case "remove":
-      return remove(message);
+      return endRemoved(message, contain);
+    case "freeze":
+      return flowsHalt();
+    case "thaw":
+      return flowsResume();
+    case "yield":
+      acceptYield(message.listeners.filter((socket) => !isOfDatagrams(socket)));
+      flowsYield();
+      return requestsDrain();
+    case "adopt":
+      return flowsAdopt(message.flows);
+    case "close":
+      return endAsked(message.closing, message.rows, contain);
     case "end-all":
       return endAll();
     case "exit":
@@ -273,27 +277,6 @@ function obey(message: Message): void {
     default:
       return unreachable("reactor: a message of no kind");
   }
-}
-
-/** Ends what is left of what is there no more. */
-function remove({ listeners, servers, routes }: Extract<Message, { kind: "remove" }>): void {
-  for (let ex = 1; ex < exchangesEnd(); ex++) {
-    if (exState[ex] === ExState.Free || exState[ex] === ExState.Done || exDown[ex] === NONE) continue;
-    const isHttp = (exFlags[ex] & ExFlag.Http) !== 0;
-    if (
-      listeners.has(exListener[ex]) || (exUp[ex] !== NONE && servers.has(exServer[ex])) ||
-      (isHttp && exState[ex] !== ExState.Head && routes.has(exRoute[ex]))
-    ) exchangeRemove(ex);
-  }
-  flowsEnd((slot) => listeners.has(flowListener[slot]) || servers.has(flowServer[slot]), Reason.Removed);
-}
-
-function endAll(): void {
-  for (let ex = 1; ex < exchangesEnd(); ex++) {
-    if (exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Drained, 0);
-  }
-  flowsEnd(() => true, Reason.Drained);
-  poolDropAll();
 }
 
 function watch(sockets: readonly number[]): void {

@@ -37,7 +37,9 @@ import {
   exGeneration,
   exKept,
   exListener,
+  exOpenedMs,
   exReason,
+  exRequests,
   exServer,
   exSetState,
   exStartMs,
@@ -57,6 +59,9 @@ import { freshEx, request, restAt, restBytes, setFresh } from "./wire_h1.ts";
 
 /** We are leaving: no request is awaited any more. */
 let draining = false;
+
+/** Who has been here for less, and has asked nothing yet, is about to: its first request is under way. */
+const FRESH_MS = 2_000;
 
 /** From here on every answer is its connection's last, and who has nothing under way is let go. */
 export function requestsDrain(): void {
@@ -80,6 +85,7 @@ function letGo(): void {
   for (let ex = 1; ex < exchangesEnd(); ex++) {
     if (exState[ex] !== ExState.Head || !isLeaving(ex)) continue;
     if (slotScanned[exDown[ex]] > 0 || readable(exDown[ex])) continue;
+    if (exRequests[ex] === 0 && clockMs() - exOpenedMs[ex] < FRESH_MS) continue;
     exchangeEnd(ex, Reason.Finished, 0);
   }
 }

@@ -57,6 +57,16 @@ export type Message =
     readonly servers: Numbers;
     readonly routes: Numbers;
   }
+  /** An upgrade is under way: read no datagram and change no flow, until the next word. */
+  | { readonly kind: "freeze" }
+  /** It came to nothing: go on. */
+  | { readonly kind: "thaw" }
+  /** Another process watches these queues from here on, and has the flows: let go of both. */
+  | { readonly kind: "yield"; readonly listeners: readonly number[] }
+  /** Go on with these flows of another process (shared/handed_flows.ts), whose sockets are watched next. */
+  | { readonly kind: "adopt"; readonly flows: SharedArrayBuffer }
+  /** Close these connections, where they are still there (closing.ts), and say so in the same memory. */
+  | { readonly kind: "close"; readonly rows: number; readonly closing: SharedArrayBuffer }
   /** End every connection that is left, with this Reason. */
   | { readonly kind: "end-all" }
   /** Leave the room and return. */

@@ -73,6 +73,7 @@ export const enum Reason {
   ListenerRate,
   SessionMoved,
   Removed,
+  ClosedByOperator,
 }
 
 /** Reasons behind which a detail is told (proto/detail.ts) in place of an errno. */
@@ -130,7 +131,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "no_server",
     type: "destination_unavailable",
-    text: "there is no server to ask: each is down, drained or of weight 0",
+    text: "there is no server to ask: each is down, drained, disabled or of weight 0",
     reset: true,
     status: 503,
   },
@@ -555,6 +556,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "a reload had taken away its listener, its route or its server",
     reset: true,
     status: 503,
+  },
+  {
+    name: "closed_by_operator",
+    type: "connection_terminated",
+    text: "an operator closed the connection",
+    reset: true,
+    status: 0,
   },
 ];
 

@@ -41,6 +41,7 @@ export const ECONNRESET = 104;
 export const ENOBUFS = 105;
 export const EISCONN = 106;
 export const ENOTCONN = 107;
+export const ETOOMANYREFS = 109;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTDOWN = 112;
@@ -93,6 +94,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
     ENOBUFS,
     EISCONN,
     ENOTCONN,
+    ETOOMANYREFS,
     ETIMEDOUT,
     ECONNREFUSED,
     EHOSTDOWN,

@@ -28,7 +28,6 @@ export const SYMBOLS = {
 
   listen: [["i32", "u32", "i32", "i32", "i32"], "i32"], // listener, address offset, flags, backlog, settings
   listener_address: [["i32", "u32"], "i32"],
-  listener_set: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
   listener_queue: [["i32", "i32"], "i32"], // listener, which: waiting, or how many may
   listener_stop: [["i32"], "i32"],
   listener_path: [["i32", "i32"], "i32"], // listener, whether it is unlinked
@@ -46,6 +45,7 @@ export const SYMBOLS = {
   inherited: [["i32", "u32"], "i32"], // fd, offset of its address -> bits of INHERITED_
   inherited_close: [["i32"], "i32"], // fd
   listener_adopt: [["i32", "i32"], "i32"], // listener, fd
+  listener_tune: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
 
   notify: [["bytes", "i32", "bytes", "i32"], "i32"], // path, its length, text, its length
   become: [["u32", "u32", "bytes", "i32", "u32"], "i32"], // uid, gid, groups, how many, capabilities to keep
@@ -75,6 +75,21 @@ export const SYMBOLS = {
   udp_preface: [["i32", "u32", "i32"], "i32"], // slot, what its datagrams begin with, its length
   udp_send: [["i32", "u32", "i32", "i32"], "i32"], // slot, batch offset, from which record on, how many
   udp_answer: [["i32", "u32", "i32", "i32"], "i32"], // listener, batch offset, from which record on, how many
+
+  handover_pair: [["bytes"], "i32"], // fds
+  handover_take: [["i32"], "i32"], // fd
+  handover_send: [["i32", "bytes", "i32", "bytes", "i32"], "i32"], // fd, message, its length, fds, how many
+  handover_recv: [["i32", "bytes", "i32", "bytes"], "i32"], // fd, message, room for it, fds
+  handover_close: [["i32"], "i32"],
+  memfd_make: [["bytes", "i32"], "i32"], // content, its length -> fd
+  memfd_bytes: [["i32"], "i32"],
+  memfd_read: [["i32", "bytes", "i32", "i32"], "i32"], // fd, into, bytes, from
+  spawn: [["bytes", "i32", "bytes", "i32", "i32"], "i32"], // words, their length, environment, its length, fd -> process
+  spawned: [["i32"], "i32"], // process -> status
+  listener_fd: [["i32"], "i32"],
+  slot_fd: [["i32", "i32"], "i32"], // room, slot
+  udp_adopt: [["i32", "u32", "i32", "i32", "u32"], "i32"], // slot, generation, fd, listener, client offset
+  udp_yield: [["i32"], "i32"], // slot
 
   socket_open: [["i32"], "i32"], // settings
   socket_set: [["i32", "i32", "i32"], "i32"], // settings, option, value
@@ -157,6 +172,24 @@ export const DATAGRAM_SYMBOLS = [
   "udp_preface",
   "udp_send",
   "udp_answer",
+  "udp_adopt",
+  "udp_yield",
+] as const;
+
+/** What upgrades ask of the kernel: reactors only close what they have no room for, and a fake kernel refuses them. */
+export const HANDOVER_SYMBOLS = [
+  "handover_pair",
+  "handover_take",
+  "handover_send",
+  "handover_recv",
+  "handover_close",
+  "memfd_make",
+  "memfd_bytes",
+  "memfd_read",
+  "spawn",
+  "spawned",
+  "listener_fd",
+  "slot_fd",
 ] as const;
 
 /** What the control plane gives to TLS: no reactor makes these calls, and a fake kernel refuses them. */
@@ -193,6 +226,7 @@ export const INHERITED_SYMBOLS = [
   "inherited",
   "inherited_close",
   "listener_adopt",
+  "listener_tune",
   "listener_path",
 ] as const;
 

@@ -69,3 +69,37 @@ test("a stuck output drops lines and counts them", () => {
   ok(log.droppedLines > 150_000, `${log.droppedLines} dropped`);
   ok(log.droppedLines < 199_000, `${log.droppedLines} dropped`);
 });
+
+test("a level set at run time holds until the configuration says another; audits are written at any", async () => {
+  const { log, kept } = keptLog({ level: "warn" });
+  log.info("x", "no");
+  log.set("debug");
+  log.debug("x", "yes");
+  deepEqual(log.override, { level: "debug", replaced: "warn" });
+  log.configured("warn");
+  equal(log.level, "debug", "the same configuration again");
+  log.set("error");
+  log.warn("x", "no");
+  log.audit("audit", "yes");
+  log.configured("info");
+  equal(log.level, "info");
+  equal(log.override, undefined);
+  log.info("x", "yes");
+  log.set("warn");
+  log.set(undefined);
+  log.configured("debug");
+  log.debug("x", "yes");
+  await log.output.flush(1_000);
+  const end = " log: the level is info, as configured now: error, set at run time, has ended";
+  deepEqual(kept.lines.map((line) => line.replace(/^.*? (debug|info|warn|error) +/, " ")), [
+    " x: yes",
+    " audit: yes",
+    end,
+    " x: yes",
+    " x: yes",
+  ]);
+  log.restore({ level: "error", replaced: "info" });
+  equal(log.level, "debug", "it was set in place of another");
+  log.restore({ level: "error", replaced: "debug" });
+  equal(log.level, "error");
+});

@@ -156,6 +156,8 @@ test("a server given twice is one label set: counts are added, up is the least",
       address: "10.0.0.1:9001",
       probe: 0,
       weight: 1,
+      configuredWeight: 1,
+      disabled: false,
       backup: false,
     });
     reactors[0].stats.serverOpened[number] = 10;

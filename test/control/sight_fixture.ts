@@ -5,12 +5,13 @@ import { Log, type LogOptions } from "../../src/control/log.ts";
 import { AccessLog } from "../../src/control/access_log.ts";
 import type { AcceptQueue } from "../../src/control/listeners.ts";
 import type { CertificateStatus } from "../../src/control/certificates/store.ts";
-import { Drains } from "../../src/control/drains.ts";
 import { Directory } from "../../src/control/directory.ts";
 import { HealthHistory } from "../../src/control/health_history.ts";
+import { Overrides } from "../../src/control/overrides.ts";
 import { Output } from "../../src/control/output.ts";
 import { Recent } from "../../src/control/recent.ts";
 import type { Phase, ReactorView, Sight } from "../../src/control/sight.ts";
+import { type ClosingRow, Outcome } from "../../src/shared/closing.ts";
 import { Field, LogRing } from "../../src/shared/log_ring.ts";
 import { makeShared, openShared } from "../../src/shared/servers.ts";
 import { makeTable } from "../../src/shared/columns.ts";
@@ -45,7 +46,7 @@ export function keptLog(options: Partial<LogOptions> = {}): { log: Log; kept: Ke
   return { log: Log.open({ level: "debug", format: "text", output: kept.output, ...options }), kept };
 }
 
-const PLAIN = { weight: 1, backup: false };
+const PLAIN = { weight: 1, configuredWeight: 1, disabled: false, backup: false };
 
 /** `host` as directory entries name it: server N of three has the address 10.0.0.N:9001. */
 export function fillDirectory(directory: Directory, upstream = "app"): void {
@@ -81,6 +82,10 @@ export interface Fixture {
   phase: Phase;
   /** The reactors' clock. */
   nowMs: number;
+  /** How often a new generation was asked for. */
+  compiled: number;
+  /** What becomes of connections that are to be closed: they are, unless a test says otherwise. */
+  close: (room: number, rows: readonly ClosingRow[]) => Uint8Array;
   /** Peer records by room and slot: `1 7`. */
   readonly peers: Map<string, Uint8Array>;
 }
@@ -129,12 +134,19 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
     set nowMs(ms) {
       nowMs = ms;
     },
+    compiled: 0,
+    close: (_, rows) => new Uint8Array(rows.length).fill(Outcome.Closed),
     peers: new Map(),
     reactors,
     kept,
     sight: {
       startedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
       phase: () => fixture.phase,
+      upgrading: {
+        count: 0,
+        fromVersion: undefined,
+        upgrade: () => Promise.reject(new Error("nothing runs here")),
+      },
       generation: () => 5,
       published: () => undefined,
       maxConnections: 1000,
@@ -147,10 +159,18 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       },
       deaths: () => 1,
       shared,
-      drains: new Drains(directory, shared),
+      overrides: new Overrides({
+        directory,
+        shared,
+        log,
+        clockMs: () => nowMs,
+        changed: () => fixture.compiled++,
+        opened: () => {},
+      }),
+      close: (room, rows) => Promise.resolve(fixture.close(room, rows)),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
-      reload: () => Promise.resolve({ reloaded: false, problems: ["there is no file"] }),
+      reload: () => Promise.resolve({ reloaded: false, status: 1, why: ["there is no file"] }),
       settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),

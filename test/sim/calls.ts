@@ -39,6 +39,7 @@ import {
 import {
   ABI,
   DATAGRAM_SYMBOLS,
+  HANDOVER_SYMBOLS,
   INHERITED_SYMBOLS,
   type Kernel,
   LIBRARY_SYMBOLS,
@@ -134,16 +135,16 @@ export function fakeProvider(kernel: FakeKernel, library: Provider, tally: Tally
     ) => [name, guard(kernel, name as SymbolName, call as Call, tally)]),
   );
   for (const name of kept) guarded[name] = library.kernel[name as keyof Kernel] as Call;
-  for (
-    const name of [
-      ...LOG_SYMBOLS,
-      ...TLS_STORE_SYMBOLS,
-      ...DATAGRAM_SYMBOLS,
-      ...SOCKET_STORE_SYMBOLS,
-      ...INHERITED_SYMBOLS,
-      ...SERVICE_SYMBOLS,
-    ]
-  ) {
+  const foreign = [
+    ...LOG_SYMBOLS,
+    ...TLS_STORE_SYMBOLS,
+    ...DATAGRAM_SYMBOLS,
+    ...SOCKET_STORE_SYMBOLS,
+    ...INHERITED_SYMBOLS,
+    ...HANDOVER_SYMBOLS,
+    ...SERVICE_SYMBOLS,
+  ];
+  for (const name of foreign) {
     guarded[name] = () => {
       throw new BrokenContract(`${name}: no reactor calls it`);
     };
@@ -204,6 +205,7 @@ type Fake = Omit<
     | typeof TLS_STORE_SYMBOLS
     | typeof DATAGRAM_SYMBOLS
     | typeof SOCKET_STORE_SYMBOLS
+    | typeof HANDOVER_SYMBOLS
     | typeof INHERITED_SYMBOLS
     | typeof SERVICE_SYMBOLS
   )[number]
@@ -406,11 +408,6 @@ function makeCalls(kernel: FakeKernel, arena: Uint8Array): Fake {
     listener_address(index, off) {
       checkArena(off, ADDRESS_BYTES);
       arena.set(kernel.listener(index).address, off);
-      return 0;
-    },
-    listener_set(index, backlog) {
-      kernel.check(backlog > 0, "no backlog");
-      kernel.listener(index); // which is open
       return 0;
     },
     listener_queue(index, which) {

@@ -7,6 +7,7 @@ import { ARENA_BYTES, ARENA_SCRATCH } from "../../src/base/limits.ts";
 import { EINPROGRESS } from "../../src/sys/errno.ts";
 import {
   DATAGRAM_SYMBOLS,
+  HANDOVER_SYMBOLS,
   INHERITED_SYMBOLS,
   LOG_SYMBOLS,
   SERVICE_SYMBOLS,
@@ -33,6 +34,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...TLS_STORE_SYMBOLS,
   ...DATAGRAM_SYMBOLS,
   ...SOCKET_STORE_SYMBOLS,
+  ...HANDOVER_SYMBOLS,
   ...INHERITED_SYMBOLS,
   ...SERVICE_SYMBOLS,
 ]);

@@ -2,9 +2,12 @@
 // signals and its exit status. Every process has a deadline, and none outlives its test.
 import { type ChildProcess, spawn } from "node:child_process";
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Explanation } from "../../src/control/explain/explanation.ts";
 import { PIPES_KEPT_MAX } from "../../src/base/limits.ts";
+import type { UpgradeAnswer } from "../../src/control/upgrade/answer.ts";
 import { type Answer, ask, openFds, parseMetrics, type Status } from "./status.ts";
 import { PATIENCE_MS, until, within } from "./waiting.ts";
 
@@ -43,9 +46,15 @@ export interface RunOptions {
 /** For one process. */
 const DEADLINE_MS = 90_000;
 
-/** A process that runs. */
+/** A process that runs, and those that followed it by upgrades: they share its output. */
 class Running {
   readonly child: ChildProcess;
+  /** Of those that followed. Nobody waits for them but whoever their parent's end left them to. */
+  readonly followers: number[] = [];
+  /** Nobody has its output any more: all of them have ended. */
+  over = false;
+  /** In the environment of each of them. */
+  readonly #mark = `SLUICE_TEST_RUN=${randomUUID()}`;
   stdout = "";
   stderr = "";
   /** Exit status, or the signal that ended it. */
@@ -56,12 +65,18 @@ class Running {
   constructor(words: readonly string[], options: RunOptions) {
     const [program, ...rest] = [...(options.command ?? command("executable")), ...words];
     const child = spawn(program, rest, {
-      env: { ...process.env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...options.env },
+      env: {
+        ...process.env,
+        NO_COLOR: "1",
+        DENO_NO_UPDATE_CHECK: "1",
+        ...options.env,
+        SLUICE_TEST_RUN: this.#mark.split("=")[1],
+      },
       cwd: options.cwd ?? ROOT,
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.child = child;
-    const end = () => child.kill("SIGKILL");
+    const end = () => this.kill();
     const timer = setTimeout(end, options.deadlineMs ?? DEADLINE_MS);
     process.on("exit", end);
     child.stdout!.setEncoding("utf8").on("data", (text: string) => {
@@ -73,8 +88,12 @@ class Running {
       this.changed();
     });
     this.ended = new Promise((resolve, reject) => {
-      child.on("error", reject);
+      child.on("error", (error) => {
+        this.over = true;
+        reject(error);
+      });
       child.on("close", (status, signal) => {
+        this.over = true;
         clearTimeout(timer);
         process.off("exit", end);
         resolve(status ?? signal ?? "no status");
@@ -84,8 +103,26 @@ class Running {
     this.ended.catch(() => {});
   }
 
-  get over(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
+  kill(): void {
+    this.child.kill("SIGKILL");
+    for (const pid of this.over ? [] : this.#marked()) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // it has ended
+      }
+    }
+  }
+
+  /** All that came of it, known or not. */
+  #marked(): number[] {
+    return readdirSync("/proc").map(Number).filter((pid) => {
+      try {
+        return pid > 1 && readFileSync(`/proc/${pid}/environ`, "utf8").includes(this.#mark);
+      } catch {
+        return false; // it has ended, or is nobody of ours
+      }
+    });
   }
 }
 
@@ -171,7 +208,7 @@ export class Sluice {
       await sluice.get("/healthz"); // whatever the first request opens for good is open now
       sluice.#before = await sluice.#settled();
     } catch (error) {
-      sluice.#running.child.kill("SIGKILL");
+      sluice.#running.kill();
       throw error;
     }
     return sluice;
@@ -185,8 +222,21 @@ export class Sluice {
     return sluice;
   }
 
+  /** Of the one that serves. */
   get pid(): number {
-    return this.#running.child.pid!;
+    return this.#running.followers.at(-1) ?? this.#running.child.pid!;
+  }
+
+  /** Asks for an upgrade, and goes on with the new process if it came to one. */
+  async upgrade(...words: string[]): Promise<UpgradeAnswer> {
+    const asked = await run(["upgrade", ...words, "--admin", this.admin, "--format", "json"]);
+    if (asked.stdout === "") throw new Error(asked.stderr);
+    const answer = JSON.parse(asked.stdout) as UpgradeAnswer;
+    strictEqual(asked.status, answer.upgraded ? 0 : 1, asked.stderr);
+    if (answer.pid === null) return answer;
+    this.#running.followers.push(answer.pid);
+    await this.until("the log Worker", ({ totals }) => totals.log_worker?.alive !== false);
+    return answer;
   }
 
   get stdout(): string {
@@ -270,10 +320,11 @@ export class Sluice {
   }
 
   signal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1" | "SIGHUP"): void {
-    this.#running.child.kill(signal);
+    if (this.pid === this.#running.child.pid) this.#running.child.kill(signal);
+    else process.kill(this.pid, signal);
   }
 
-  /** The exit status, once it has ended. */
+  /** The exit status of the process that was started, once it and all that followed it have ended. */
   exit(): Promise<number | string> {
     return within("Sluice to end", this.#running.ended);
   }
@@ -304,7 +355,7 @@ export class Sluice {
 
   /** At the end of a block: gone, if it is still there. */
   [Symbol.dispose](): void {
-    if (!this.#running.over) this.#running.child.kill("SIGKILL");
+    if (!this.#running.over) this.#running.kill();
   }
 
   /** Health checks come and go: fds are counted when none is under way, and once the log Worker has its own. */

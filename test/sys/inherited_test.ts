@@ -172,16 +172,24 @@ describe("listener_adopt", () => {
   });
 });
 
-describe("listener_set", () => {
-  it("changes the backlog and the options of a socket that was adopted", () => {
+describe("listener_tune", () => {
+  it("changes the backlog and the options of a socket that listens", () => {
     const listener = adopt(listening(ip("127.0.0.1")));
-    strictEqual(sys.listener_set(listener, 4, 0), 0);
+    strictEqual(sys.listener_tune(listener, 4, 0), 0);
     strictEqual(sys.listener_queue(listener, QUEUE_MOST), 4);
     strictEqual(sys.socket_open(SETTINGS), 0);
     strictEqual(sys.socket_set(SETTINGS, SocketOption.KeepAlive, 1), 0);
-    strictEqual(sys.listener_set(listener, 8, SETTINGS), 0);
-    const unixOne = adopt(listening(unix(folder.at("set.sock"))));
-    strictEqual(sys.listener_set(unixOne, 8, SETTINGS), 0); // which has no such options
+    strictEqual(sys.listener_tune(listener, 8, SETTINGS), 0);
+  });
+
+  it("leaves v6only as it was bound, and says that it is that", () => {
+    const listener = adopt(listening(ip("::")));
+    strictEqual(sys.socket_open(SETTINGS), 0);
+    strictEqual(sys.socket_set(SETTINGS, SocketOption.V6Only, 0), 0);
+    strictEqual(sys.listener_tune(listener, 8, SETTINGS), 0); // it is that already
+    strictEqual(sys.socket_set(SETTINGS, SocketOption.V6Only, 1), 0);
+    strictEqual(sys.listener_tune(listener, 8, SETTINGS), -EINVAL);
+    strictEqual(sys.socket_flaw(), SocketOption.V6Only);
   });
 });
 

@@ -41,7 +41,8 @@ describe("a row", () => {
       using client = await Peer.connect(sluice.port());
       strictEqual(await client.ask("x".repeat(70_000)), "x".repeat(70_000));
       const row = await rowOf(sluice, "all of it", ({ bytes }) => bytes.down === 70_000);
-      const { opened, age_seconds, idle_seconds, reactor, ...rest } = row;
+      const { id, opened, age_seconds, idle_seconds, reactor, ...rest } = row;
+      match(id, /^[0-9a-z]{4}-[0-9]+-[0-9]+$/);
       deepStrictEqual(rest, {
         client: client.address,
         listener: "tcp://127.0.0.1:0",
@@ -188,7 +189,7 @@ describe("a session of datagrams", () => {
         strictEqual(await client.ask("hello", sluice.port()), "hello");
         strictEqual(await other.ask("twelve bytes", sluice.port()), "twelve bytes");
         const row = await rowOf(sluice, "one of them", (row) => row.client === client.address);
-        const { opened, age_seconds, idle_seconds, reactor, ...rest } = row;
+        const { id: _, opened, age_seconds, idle_seconds, reactor, ...rest } = row;
         ok(Math.abs(Date.parse(opened) - Date.now()) < 5_000 && reactor >= 1);
         ok(age_seconds < 5 && idle_seconds <= age_seconds);
         deepStrictEqual(rest, {
@@ -228,7 +229,7 @@ describe("the verb", () => {
         return stdout;
       };
       const lines = (await verb("--sort", "up", "--limit", "2")).split("\n");
-      match(lines[0], /^CLIENT +LISTENER +UPSTREAM +SERVER +STATE +AGE +IDLE +UP +DOWN +UP\/S +DOWN\/S$/);
+      match(lines[0], /^ID +CLIENT +LISTENER +UPSTREAM +SERVER +STATE +AGE +IDLE +UP +DOWN +UP\/S +DOWN\/S$/);
       match(
         lines[1],
         /^127\.0\.0\.4:[0-9]+ +tcp:\S+ +tcp:\S+ +127\.0\.0\.1:[0-9]+ +open .* 3\.9 KiB +3\.9 KiB +0 B\/s +0 B\/s$/,

@@ -71,7 +71,11 @@ describe("sluice drain", () => {
       await trips(sluice, 6);
       deepStrictEqual([one.connections, two.connections], [4, 10]);
       for (const peer of held) peer.end();
-      ok(sluice.log("drain").some(({ message }) => message.includes("is drained: it gets nothing new")));
+      ok(
+        sluice.log("audit").some(({ message }) =>
+          message.includes(": in use -> drained, 1 connection at it; by")
+        ),
+      );
     });
   });
 

@@ -231,7 +231,9 @@ describe("servers and status", () => {
         "avoided_until",
         "backup",
         "bytes",
+        "configured_weight",
         "connections",
+        "disabled",
         "drained",
         "full",
         "health",
@@ -288,7 +290,7 @@ describe("servers and status", () => {
       const { status, stdout } = await run(["status", "--admin", sluice.admin]);
       strictEqual(status, 0);
       const said: RegExp[] = [
-        /^sluice [0-9.]+ \(bun [0-9.]+\), process [0-9]+: ready, up for \S+, configuration 1\n/,
+        /^sluice [0-9.]+ \(bun [0-9.]+\), process [0-9]+: ready, up for \S+, configuration 1, log level info\n/,
         /\nconnections {2}0 of [0-9,]+ now, 4 so far, [0-9.]+\/s\n/,
         /\nbytes {8}15 B from clients, 15 B to them\n/,
         /\nLISTENER +ON +TO +NOW +TOTAL +REFUSED +REQUESTS +UP +DOWN\n/,
@@ -296,7 +298,7 @@ describe("servers and status", () => {
         /\nUPSTREAM +SERVER +HEALTH +SINCE/,
         /\nREACTOR +NOW +TOTAL +QUEUED +SOCKETS +PIPES +BLOCKS +TURNS +EVENTS\n1 /,
         /\n *ENDED +REASON, in the last [0-9]+ s\n +3 +finished +both sides sent their end of stream\n/,
-        /\n +1 +no_server +there is no server to ask: each is down, drained or of weight 0\nsluice why REASON explains one\.\n/,
+        /\n +1 +no_server +there is no server to ask: each is down, drained, disabled or of weight 0\nsluice why REASON explains one\.\n/,
         /\nTrouble:\n {2}listener "tcp:[^\n]* takes nothing: its only server is down\n/,
         /\n {2}upstream "tcp:[^\n]*: 1 of 2 servers is down: 127\.0\.0\.1:[0-9]+ \(the server refused the connection\)\n/,
         /\n {2}upstream "tcp:[^\n]*: its only server is down: 127/,

@@ -22,7 +22,7 @@ import {
   readPem,
   type TrustFiles,
 } from "./profiles.ts";
-import { ROTATE_MS, TicketKeys } from "./tickets.ts";
+import { LOOK_MS, type OwnKeys, TicketKeys } from "./tickets.ts";
 import { Trust } from "./trust.ts";
 import { stampOf, WatchedFiles } from "./watched.ts";
 import { type Certificate, certificateOf, ocspAnswerOf } from "./x509.ts";
@@ -121,8 +121,9 @@ export class Certificates {
   }
 
   /** Makes what a configuration needs that is not there yet: profiles that nobody works by, and certificates that are
-   * shown to nobody. @throws CertificateError: then nothing has been made */
-  prepare(config: Config, numbers: ProfileNumbers): PreparedCertificates {
+   * shown to nobody. `handed`: keys of session tickets from the process before this one. @throws CertificateError: then
+   * nothing has been made */
+  prepare(config: Config, numbers: ProfileNumbers, handed?: OwnKeys): PreparedCertificates {
     const prepared: Preparing = {
       listeners: new Map(),
       own: new Map(),
@@ -135,7 +136,7 @@ export class Certificates {
     try {
       this.#prepareListeners(config, numbers, prepared);
       this.#prepareUpstreams(config, numbers, prepared);
-      if (prepared.listeners.size > 0) prepared.tickets = this.#ticketsOf(config["tls-ticket-keys"]);
+      if (prepared.listeners.size > 0) prepared.tickets = this.#ticketsOf(config["tls-ticket-keys"], handed);
     } catch (error) {
       this.abandon(prepared);
       throw error;
@@ -226,10 +227,10 @@ export class Certificates {
   }
 
   /** @throws CertificateError */
-  #ticketsOf(path: string | undefined): TicketKeys {
+  #ticketsOf(path: string | undefined, handed: OwnKeys | undefined): TicketKeys {
     if (this.#tickets !== undefined && this.#tickets.path === path) return this.#tickets;
     try {
-      return new TicketKeys(path);
+      return new TicketKeys(path, handed);
     } catch (error) {
       throw new CertificateError(`tls-ticket-keys: ${(error as Error).message}`);
     }
@@ -240,12 +241,17 @@ export class Certificates {
     return [...this.#trust.values(), ...(this.#tickets === undefined ? [] : [this.#tickets])];
   }
 
+  /** Keys of session tickets that the next process must know. */
+  get ownKeys(): OwnKeys | undefined {
+    return this.#tickets?.own;
+  }
+
   /** Looks after files and keys from here on, until `close`. */
   watch(): void {
     this.#watchFiles();
     this.#tellEnding(Date.now()); // what has ended was told with the configuration
     this.#every(DAY_MS, () => this.#tellEnding(-Infinity));
-    this.#every(ROTATE_MS, () => this.#tickets?.rotate());
+    this.#every(LOOK_MS, () => this.#tickets?.rotateIfDue());
   }
 
   #watchFiles(): void {

@@ -9,8 +9,16 @@ import { readPem } from "./profiles.ts";
 const KEY_BYTES = 80;
 const KEYS_MAX = 16;
 /** A ticket is good for a day: its key is known that long after the last ticket was sealed with it. */
-export const ROTATE_MS = 12 * 3_600_000;
+const ROTATE_MS = 12 * 3_600_000;
 const KEPT = 3;
+/** How often it is looked whether it is time. */
+export const LOOK_MS = 15 * 60_000;
+
+/** As the next process gets them: in base64, the one that seals first. */
+export interface OwnKeys {
+  readonly keys: readonly string[];
+  readonly rotatedAtMs: number;
+}
 
 export class TicketKeys {
   #keys: Buffer[] = [];
@@ -18,11 +26,37 @@ export class TicketKeys {
   /** Whether sessions are sealed with them. */
   #inUse = false;
 
-  /** @throws Error with a line for people when the file is none of keys */
-  constructor(path: string | undefined) {
+  /** When the key was made that seals, by the wall clock. */
+  #rotatedAtMs = 0;
+
+  /**
+   * @param handed what the process before this one told by `own`: its tickets are opened here
+   * @throws Error with a line for people when the file is none of keys
+   */
+  constructor(path: string | undefined, handed?: OwnKeys) {
     this.#path = path;
-    if (path === undefined) this.rotate();
-    else this.read();
+    if (path !== undefined) this.read();
+    else if (handed === undefined || !this.#restore(handed)) this.rotate();
+  }
+
+  /** Keys that are nobody else's; undefined: they are a file's. */
+  get own(): OwnKeys | undefined {
+    const keys = this.#keys.map((key) => key.toString("base64"));
+    return this.#path === undefined ? { keys, rotatedAtMs: this.#rotatedAtMs } : undefined;
+  }
+
+  #restore({ keys, rotatedAtMs }: OwnKeys): boolean {
+    const bytes = keys.map((key) => Buffer.from(key, "base64")).slice(0, KEPT);
+    if (bytes.length === 0 || bytes.some(({ length }) => length !== KEY_BYTES)) return false;
+    this.#set(bytes);
+    this.#rotatedAtMs = rotatedAtMs;
+    return true;
+  }
+
+  /** Rotates once the key that seals is old enough, whichever process made it. */
+  rotateIfDue(): void {
+    const ageMs = Date.now() - this.#rotatedAtMs;
+    if (ageMs >= ROTATE_MS || ageMs < 0) this.rotate();
   }
 
   get path(): string | undefined {
@@ -43,6 +77,7 @@ export class TicketKeys {
   rotate(): void {
     if (this.#path !== undefined) return;
     this.#set([randomBytes(KEY_BYTES), ...this.#keys].slice(0, KEPT));
+    this.#rotatedAtMs = Date.now();
   }
 
   /** Reads the file again; true if other keys stand in it. */

@@ -13,6 +13,7 @@ import {
 } from "../../base/limits.ts";
 import { SendProxy } from "../../plan/plan.ts";
 import type { Directory } from "../directory.ts";
+import type { OverridesView } from "../overrides.ts";
 import { beginProxy, finishProxy } from "../../proto/proxy_print.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
@@ -87,6 +88,8 @@ export interface CompileInput {
   readonly acmeThumbprint?: string;
   /** What the files of lists hold now; as they were when the configuration was read if not given. */
   readonly listFiles?: ListFiles;
+  /** What an operator says of servers; nothing if not given. */
+  readonly overrides?: OverridesView;
   /** What the configuration has no more, for those who came by it. */
   readonly leaving?: Leaving;
 }
@@ -226,25 +229,33 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       continue;
     }
     const members: number[] = [], isLeaving = Object.hasOwn(leaving.upstreams, name);
-    for (const { key, target, address } of resolvedServers(name, targets, input.resolve)) {
+    for (const { key, target: configuredTarget, address } of resolvedServers(name, targets, input.resolve)) {
       const server = numberServer(compiling, name, key, address, members.length);
       if (server === NONE) continue;
       members.push(server);
+      const own = {
+        upstream: name,
+        target: addressText(configuredTarget.address) + configuredTarget.base,
+        address: addressText(address),
+      };
+      const weight = input.overrides?.weightOf(own, configuredTarget.weight) ?? configuredTarget.weight;
+      const disabled = input.overrides?.isDisabled(own) ?? false;
+      const target = weight === configuredTarget.weight ? configuredTarget : { ...configuredTarget, weight };
       const session = sessionOf(profiles, name, configured, target);
       const socket = socketOf(sockets, name, configured);
       const placed = { number: server, upstream: number, address, configured: target, session, socket };
       servers.push(placed);
-      const probe = health === "off" ? NONE : addProbe(probes, numbers, health, placed, {
+      const probe = health === "off" || disabled ? NONE : addProbe(probes, numbers, health, placed, {
         sendsProxy: sendProxyBits(configured["send-proxy"]),
         datagrams: byDatagrams.has(name) && isText(health),
       });
       directory.add("servers", {
+        ...own,
         number: server,
-        upstream: name,
-        target: addressText(target.address) + target.base,
-        address: addressText(address),
         probe,
-        weight: target.weight,
+        weight,
+        configuredWeight: configuredTarget.weight,
+        disabled,
         backup: target.backup,
       }, isLeaving);
     }

@@ -83,13 +83,48 @@ const SERVER: VerbFlag = {
   many: true,
 };
 
+/** Of every verb that changes a server. */
+const OF_UPSTREAM: VerbFlag = {
+  ...UPSTREAM,
+  description: "only that of this upstream; else of all that have it",
+  many: undefined,
+};
+/** Which connections. */
+const FILTERS: readonly VerbFlag[] = [
+  {
+    name: "--listener",
+    placeholder: "NAME",
+    description: "only those of this listener",
+    many: true,
+  },
+  UPSTREAM,
+  SERVER,
+  {
+    name: "--client",
+    placeholder: "IP[/BITS][:PORT]",
+    description: "only clients of this address or prefix; unix for those of unix sockets",
+    many: true,
+  },
+  {
+    name: "--state",
+    placeholder: "STATE",
+    description: "only those in this state, such as connecting or open",
+    many: true,
+    values: DOINGS.map(([name]) => name),
+  },
+  { name: "--min-age", placeholder: "DURATION", description: "only those that are as old" },
+];
+
 export const VERBS: readonly Verb[] = [
   {
     name: "run",
     summary: "a configuration file: -c FILE, and flags for the process over it",
-    usage: ["-c FILE [FLAGS]"],
-    flags: [CONFIG],
-    examples: ["sluice run -c sluice.yaml --log-level debug"],
+    usage: ["-c FILE [--watch] [FLAGS]"],
+    flags: [CONFIG, {
+      name: "--watch",
+      description: "reload when the file, or what it is made of, changes",
+    }],
+    examples: ["sluice run -c sluice.yaml --log-level debug", "sluice run -c sluice.yaml --watch"],
     takesConfig: true,
   },
   {
@@ -180,28 +215,7 @@ export const VERBS: readonly Verb[] = [
       "--by source|listener|upstream|server|state [FILTERS]",
     ],
     flags: [
-      {
-        name: "--listener",
-        placeholder: "NAME",
-        description: "only those of this listener",
-        many: true,
-      },
-      UPSTREAM,
-      SERVER,
-      {
-        name: "--client",
-        placeholder: "IP[/BITS][:PORT]",
-        description: "only clients of this address or prefix; unix for those of unix sockets",
-        many: true,
-      },
-      {
-        name: "--state",
-        placeholder: "STATE",
-        description: "only those in this state, such as connecting or open",
-        many: true,
-        values: DOINGS.map(([name]) => name),
-      },
-      { name: "--min-age", placeholder: "DURATION", description: "only those that are as old" },
+      ...FILTERS,
       {
         name: "--by",
         placeholder: GROUPINGS.join("|"),
@@ -278,11 +292,72 @@ export const VERBS: readonly Verb[] = [
     summary: "a server of the running Sluice gets nothing new, what it has goes on; or --undo",
     usage: ["ADDRESS|TARGET|HOST [--upstream NAME] [--undo]"],
     flags: [
-      { ...UPSTREAM, description: "only that of this upstream; else of all that have it", many: undefined },
+      OF_UPSTREAM,
       { name: "--undo", description: "it gets connections again" },
       ...LIVE,
     ],
     examples: ["sluice drain 10.0.0.1:8080", "sluice drain 10.0.0.1 --undo"],
+  },
+  {
+    name: "upgrade",
+    summary: "the running Sluice goes on in a new process, of the executable as it is now; nothing is cut",
+    usage: ["[PATH]"],
+    flags: [...LIVE],
+    examples: ["sluice upgrade", "sluice upgrade /opt/sluice-2/sluice"],
+  },
+  {
+    name: "disable",
+    summary: "a server of the running Sluice gets nothing new and is not checked any more",
+    usage: ["ADDRESS|TARGET|HOST [--upstream NAME]"],
+    flags: [OF_UPSTREAM, ...LIVE],
+    examples: ["sluice disable 10.0.0.1:8080"],
+  },
+  {
+    name: "enable",
+    summary: "a server of the running Sluice is neither drained nor disabled any more",
+    usage: ["ADDRESS|TARGET|HOST [--upstream NAME]"],
+    flags: [OF_UPSTREAM, ...LIVE],
+    examples: ["sluice enable 10.0.0.1:8080"],
+  },
+  {
+    name: "weight",
+    summary: "a server of the running Sluice has another weight, or again the configured one",
+    usage: ["ADDRESS|TARGET|HOST N|reset [--upstream NAME]"],
+    flags: [
+      OF_UPSTREAM,
+      { name: "--undo", description: "the configured weight again, as reset" },
+      ...LIVE,
+    ],
+    examples: ["sluice weight 10.0.0.1:8080 10", "sluice weight 10.0.0.1:8080 reset"],
+  },
+  {
+    name: "close",
+    summary: "connections of the running Sluice end now: some of those that sluice connections lists",
+    usage: ["ID...", "FILTERS", "--all"],
+    flags: [
+      ...FILTERS,
+      { name: "--all", description: "every connection there is" },
+      ...LIVE,
+    ],
+    examples: [
+      "sluice close k3f9-17-3",
+      "sluice close --client 10.1.2.3",
+      "sluice close --server 10.0.0.1:8080 --min-age 1h",
+    ],
+  },
+  {
+    name: "reload",
+    summary: "the running Sluice reads its file again: what has changed, or why nothing has",
+    usage: [""],
+    flags: [...LIVE],
+    examples: ["sluice reload", "sluice reload --format json"],
+  },
+  {
+    name: "log-level",
+    summary: "the running Sluice's log has another level, or again the configured one",
+    usage: ["debug|info|warn|error|reset"],
+    flags: [{ name: "--undo", description: "the configured level again, as reset" }, ...LIVE],
+    examples: ["sluice log-level debug", "sluice log-level reset"],
   },
   {
     name: "why",
@@ -327,8 +402,6 @@ export const VERBS: readonly Verb[] = [
 
 /** Verbs that are designed but not supported in this version. */
 export const VERBS_LATER: readonly string[] = [
-  "reload",
-  "upgrade",
   "top",
   "trace",
   "diff",

@@ -8,6 +8,7 @@ import type { Column, GroupColumn } from "./columns.ts";
 import type { Query } from "./query.ts";
 import { Rates, type Sample } from "./rates.ts";
 import { copyOf, DOINGS, type Row, SPOKEN } from "./row.ts";
+import { idOf } from "./tags.ts";
 import { othersTurn, ROWS_PER_SLICE, scan, type Scanned } from "./scan.ts";
 import { Best, comparing, filterOf, type Keyed, keyOf } from "./select.ts";
 
@@ -18,6 +19,8 @@ interface BothWays {
 }
 
 export interface ConnectionView {
+  /** By which it can be closed; no other connection ever has the same. */
+  readonly id: string;
   readonly client: string | null;
   readonly listener: string | null;
   readonly upstream: string | null;
@@ -158,6 +161,7 @@ function viewOf(
   const up = sample?.since(row, nowMs, "upBytes") ?? NaN,
     down = sample?.since(row, nowMs, "downBytes") ?? NaN;
   return {
+    id: idOf(row),
     client: row.peer[0] === 0 ? null : formatAddress(row.peer, 0),
     listener: directory.listeners.get(row.listener)?.name ?? null,
     upstream: server?.upstream ?? directory.upstreams.get(row.upstream)?.name ?? null,

@@ -40,14 +40,12 @@ export const GROUP_COLUMNS = {
 } as const satisfies Record<string, boolean>;
 export type GroupColumn = keyof typeof GROUP_COLUMNS;
 
+/** What connections can be told from others by. */
+export const FILTERS: readonly string[] = ["listener", "upstream", "server", "client", "state", "min-age"];
+
 /** The parameters, as the API has them; a verb's flags are the same with dashes before them. */
 export const PARAMETERS: readonly string[] = [
-  "listener",
-  "upstream",
-  "server",
-  "client",
-  "state",
-  "min-age",
+  ...FILTERS,
   "by",
   "sort",
   "limit",

@@ -6,6 +6,7 @@ import { Count } from "../../shared/stats.ts";
 import { ExFlag, ExState, openExchanges, openSlots, SlotFlag, SlotState } from "../../shared/tables.ts";
 import type { ReactorView, Sight } from "../sight.ts";
 import { Doing, identityOf, LOOKS_MAX, type Row, Seen, type Source, Speaks } from "./row.ts";
+import { tagOf } from "./tags.ts";
 
 /** States in which bytes of a request are not yet among those of the requests before it. */
 const UNDER_WAY = 1 << ExState.Queue | 1 << ExState.Connect | 1 << ExState.Forward | 1 << ExState.Answer |
@@ -17,6 +18,7 @@ export function exchangesOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Sour
   const exchanges = openExchanges(tables.exchanges, sizes.exchanges);
   const slots = openSlots(tables.slots, sizes.slots);
   const peer = new Uint8Array(PEER_BYTES);
+  const tag = tagOf(tables);
   return {
     room,
     end: () => Math.min(sizes.exchanges, stats.count[Count.ExchangesEnd]),
@@ -37,6 +39,7 @@ export function exchangesOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Sour
         if (!peerOf(room, down, row.peer)) continue;
         fill(ex, state, down, up, row);
         row.room = room;
+        row.tag = tag;
         row.identity = identityOf(down, gen);
         // The same all along? Then nothing of it can be of another connection, or of another request.
         const isSame = peerOf(room, down, peer) && equal(peer, row.peer) && exchanges.exUp[ex] === up &&

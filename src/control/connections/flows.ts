@@ -6,12 +6,14 @@ import { Count } from "../../shared/stats.ts";
 import { openFlows, openSlots, SlotFlag, SlotState, TIMERS } from "../../shared/tables.ts";
 import type { ReactorView, Sight } from "../sight.ts";
 import { Doing, identityOf, LOOKS_MAX, Seen, type Source, Speaks } from "./row.ts";
+import { tagOf } from "./tags.ts";
 
 /** The sessions of a reactor. */
 export function flowsOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Source {
   const { room, sizes, tables, stats } = reactor;
   const flows = openFlows(tables.flows, sizes.slots), slots = openSlots(tables.slots, sizes.slots);
   const { timerTick } = openTable(TIMERS, tables.timers, sizes.timers);
+  const tag = tagOf(tables);
   return {
     room,
     end: () => Math.min(sizes.slots, stats.count[Count.FlowsEnd]),
@@ -24,6 +26,7 @@ export function flowsOf(reactor: ReactorView, peerOf: Sight["peerOf"]): Source {
         if (!(slots.slotFlags[slot] & SlotFlag.Down)) return Seen.Nobody;
         if (!peerOf(room, slot, row.peer)) continue;
         row.room = room;
+        row.tag = tag;
         row.at = slot;
         row.identity = identityOf(slot, gen);
         row.doing = Doing.Open;

@@ -1,6 +1,7 @@
 // A connection as it is listed: numbers, as the tables have them. What they mean is told for those alone that are
 // shown. Whoever keeps another table of connections is one more `Source`.
 import { PEER_BYTES } from "../../base/limits.ts";
+import type { ClosingRow } from "../../shared/closing.ts";
 
 /** What a connection is doing, for people. */
 export const enum Doing {
@@ -40,6 +41,11 @@ export function identityOf(slot: number, gen: number): number {
   return slot * 2 ** 32 + gen;
 }
 
+/** The slot and the generation again. */
+export function slotOf(identity: number): ClosingRow {
+  return { slot: Math.floor(identity / 2 ** 32), gen: identity % 2 ** 32 };
+}
+
 /** What is spoken. */
 export const enum Speaks {
   Tcp,
@@ -52,8 +58,9 @@ export const SPOKEN: readonly string[] = ["tcp", "http", "udp"];
 
 /** One connection. A source fills the same object for each; whoever keeps one copies it. */
 export interface Row {
-  /** Whose it is. */
+  /** Whose it is, and the tag of his tables (tags.ts). */
   room: number;
+  tag: string;
   /** Its place there, and what tells it from all others that had this place. */
   at: number;
   identity: number;
@@ -99,6 +106,7 @@ export interface Source {
 export function emptyRow(): Row {
   return {
     room: 0,
+    tag: "",
     at: 0,
     identity: 0,
     doing: Doing.Open,

@@ -287,10 +287,14 @@ export interface ServerView {
   readonly change: readonly string[];
   /** 0: it gets nothing new. */
   readonly weight: number;
+  /** Without what was said of it at run time. */
+  readonly configured_weight: number;
   /** In slow start, what it has of its weight; null: all of it. */
   readonly slow_start: number | null;
   readonly backup: boolean;
+  /** It gets nothing new; disabled: and is not checked, whether it is drained as well or not. */
   readonly drained: boolean;
+  readonly disabled: boolean;
   /** Connections and requests at it; null: they are not counted. */
   readonly in_use: number | null;
   /** Null: they are not limited. */

@@ -76,6 +76,7 @@ export function balance(
     full: order.length > 0 && chosen === undefined,
     none: noneLeft(numbers.map((server) => ({
       isDown: shared.serverVerdict[server] === Verdict.Down,
+      isDisabled: directory.servers.get(server)?.disabled ?? false,
       isDrained: shared.serverDrained[server] === 1,
       weight: weightOf(plan, server),
     }))),
@@ -137,9 +138,11 @@ function serverView(
     why,
     change: verdict === Verdict.Down ? changeOf(world, entry) : [],
     weight: weightOf(plan, number),
+    configured_weight: entry.configuredWeight,
     slow_start: roundShare(shareOf(plan, upstream, number, shared, nowMs)),
     backup: plan.serverBackup[number] === 1,
-    drained: isDrained,
+    drained: isDrained && !entry.disabled,
+    disabled: entry.disabled,
     in_use: isCounted ? Atomics.load(shared.serverInUse, number) : null,
     max_connections: most === 0 ? null : most,
     score: scoreOf(world, upstream, member, pick),
@@ -147,6 +150,8 @@ function serverView(
     chosen: member === pick.chosen,
     text: why !== null
       ? `not a candidate: ${why}`
+      : entry.disabled
+      ? "not a candidate: it is disabled"
       : isDrained
       ? "not a candidate: it is drained"
       : whyPicked(world, upstream, member, pick),

@@ -150,15 +150,15 @@ export const CONNECTION_HELP = {
   },
   [Reason.DestinationUnavailable]: {
     means:
-      "No server could be asked: at that moment every server of the upstream was down by its checks, drained, or " +
-      "of weight 0, or its names stand for no address. Nothing was tried (`tried=0`).",
+      "No server could be asked: at that moment every server of the upstream was down by its checks, drained, " +
+      "disabled, or of weight 0, or its names stand for no address. Nothing was tried (`tried=0`).",
     causes: [
       "all servers fail their health check, by a fault of theirs or of the check",
-      "all are drained, by `sluice drain`, or have `weight: 0`; backups, too",
+      "all are drained or disabled, by `sluice drain` or `sluice disable`, or have weight 0; backups, too",
       "no name in `upstreams.NAME.servers` has resolved since the start",
     ],
     look: [
-      "`sluice servers`: who is down, who is drained, whose weight is 0; `sluice explain tcp://HOST:PORT` says it as well",
+      "`sluice servers`: who is down, who is drained or disabled, whose weight is 0; `sluice explain tcp://HOST:PORT` says it as well",
       "`/status`: each server's health, what its last check heard, what its names resolve to",
       "`sluice_server_up` and `sluice_discovery_up`",
       "`/readyz`: 503 with the listeners concerned, for who stands before Sluice",
@@ -167,7 +167,8 @@ export const CONNECTION_HELP = {
       "what the check asks and expects: `upstreams.NAME.health.http`, `upstreams.NAME.health.expect`, " +
       "`upstreams.NAME.health.host`",
       "a check that is too strict: `upstreams.NAME.health.timeout`, `upstreams.NAME.health.fall`",
-      "`sluice drain --undo ADDRESS` for a drained one; `upstreams.NAME.servers[N].weight`",
+      "`sluice enable ADDRESS` for one that is drained or disabled; `sluice weight ADDRESS reset`, " +
+      "`upstreams.NAME.servers[N].weight`",
       "DNS: `sluice doctor -c FILE` asks for every name in the file",
     ],
   },
@@ -323,6 +324,16 @@ export const CONNECTION_HELP = {
       "`on-remove` of that listener, route or upstream, or in `defaults`: `keep`, or `drain` with a longer time",
       "put it back: what is there again before the time is over is touched by nobody",
     ],
+  },
+  [Reason.ClosedByOperator]: {
+    means:
+      "Somebody who may use the admin API closed the connection, or the session, with `sluice close`: both sides " +
+      "got a reset, and a request that was under way ended with it.",
+    causes: [
+      "an operator at work: a client that misbehaves, a server that is to be rid of its last connections",
+    ],
+    look: ["the log's line about `audit` at that time: which connections were meant, and who asked"],
+    change: ["nothing: clients may connect again; to keep one out, `listeners.NAME.deny`"],
   },
   [Reason.Bug]: {
     means: "Sluice broke a promise to itself about this one connection, which it ended. The others go on.",

@@ -10,6 +10,7 @@ import type { Said } from "./said.ts";
 import { ageText, bytesText, type Column, countText, rateText, tableLines } from "./table.ts";
 
 const CONNECTIONS: readonly Column<ConnectionView>[] = [
+  { title: "ID", of: ({ id }) => id },
   { title: "CLIENT", of: ({ client }) => client ?? "-" },
   { title: "LISTENER", of: ({ listener }) => listener ?? "-" },
   { title: "UPSTREAM", of: ({ upstream }) => upstream ?? "-" },

@@ -34,15 +34,19 @@ export function serverColumns(nowMs: number): readonly Column<ServerView>[] {
   ];
 }
 
-/** What it counts in balancing, and why not as configured: `3 20% for 25s`, `1 backup drained`, `1 avoided for 4s`. */
+/** What it counts in balancing, and why not as configured: `3 20% for 25s`, `1 backup drained`, `5 (not 1) avoided for
+ * 4s`. */
 function weightText(server: ServerView, nowMs: number): string {
-  const { weight, slow_start: share, slow_start_until, backup, drained, avoided_until, full } = server;
+  const { weight, slow_start: share, slow_start_until, backup, drained, disabled, avoided_until, full } =
+    server;
   const forLong = (until: string | null) =>
     until === null ? "" : ` for ${ageText(Math.max(0, Date.parse(until) - nowMs) / 1_000)}`;
   const words = [
+    ...(weight === server.configured_weight ? [] : [`(not ${server.configured_weight})`]),
     ...(share === null ? [] : [`${Math.round(share * 100)}%${forLong(slow_start_until)}`]),
     ...(backup ? ["backup"] : []),
     ...(drained ? ["drained"] : []),
+    ...(disabled ? ["disabled"] : []),
     ...(avoided_until === null ? [] : [`avoided${forLong(avoided_until)}`]),
     ...(full ? ["full"] : []),
   ];

@@ -84,13 +84,13 @@ export function statusText(status: Status): string {
 }
 
 function head(
-  { version, pid, phase, uptime_seconds, runtime, generation, totals, recent }: Status,
+  { version, pid, phase, uptime_seconds, runtime, generation, totals, recent, log_level }: Status,
 ): string[] {
   const { connections, bytes, requests } = totals;
   const perSecond = (count: number) => (count / Math.max(1, recent.seconds)).toFixed(1);
   return [
     `sluice ${version} (${runtime.name} ${runtime.version}), process ${pid}: ${phase}, up for ` +
-    `${ageText(uptime_seconds)}, configuration ${generation}`,
+    `${ageText(uptime_seconds)}, configuration ${generation}, log level ${levelText(log_level)}`,
     `connections  ${countText(connections.now)} of ${countText(connections.max)} now, ` +
     `${countText(connections.total)} so far, ${perSecond(recent.connections)}/s`,
     ...(requests === 0
@@ -98,6 +98,10 @@ function head(
       : [`requests     ${countText(requests)} so far, ${perSecond(recent.requests)}/s`]),
     `bytes        ${bytesText(bytes.up)} from clients, ${bytesText(bytes.down)} to them`,
   ];
+}
+
+function levelText({ now, configured }: Status["log_level"]): string {
+  return now === configured ? now : `${now} (not ${configured})`;
 }
 
 /** The servers that are down, then the others. */

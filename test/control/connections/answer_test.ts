@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { deepEqual, equal, match, ok } from "node:assert/strict";
 import { test } from "node:test";
 import { Connections, type ConnectionsAnswer } from "../../../src/control/connections/answer.ts";
 import { COLUMNS, GROUP_COLUMNS } from "../../../src/control/connections/columns.ts";
@@ -46,7 +46,8 @@ test("an answer has every field, and no other", async () => {
   const fixture = three();
   const { at, ...answer } = await ask(fixture, "limit=1");
   ok(Math.abs(Date.parse(at) - Date.now()) < 5_000);
-  const [{ opened, ...row }] = answer.connections!;
+  const [{ opened, id, ...row }] = answer.connections!;
+  match(id, /^[0-9a-z]{4}-2-1$/);
   ok(Math.abs(Date.parse(opened) - (Date.now() - 3_000)) < 5_000);
   deepEqual(row, {
     client: "10.0.0.1:40001",

@@ -28,6 +28,7 @@ test("a row says what the tables say", () => {
     { ...row, peer: [...row.peer.subarray(0, 8)] },
     {
       room: 1,
+      tag: row.tag,
       at: 1,
       identity: 2 * 2 ** 32 + 1,
       doing: Doing.Open,
