@@ -47,7 +47,7 @@ import type { Succession } from "./upgrade/succession.ts";
 import { restoreServers } from "./upgrade/state.ts";
 import { Upgrading } from "./upgrade/upgrading.ts";
 import type { Status } from "./status_view.ts";
-import { becomeUser, prepareRunDirectory, UserError, userFindings } from "./user.ts";
+import { becomeUser, prepareDirectories, UserError, userFindings } from "./user.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
 const LEAVE_DEADLINE_MS = 3_000;
@@ -371,7 +371,7 @@ export class App {
   #checkUser({ config, files, tell = tellKeys }: GivenConfig): void {
     const problems = tell(userFindings(config, process.getuid?.() ?? 0, files));
     for (const warning of warningsOf(problems)) this.#log.warn("user", warning);
-    prepareRunDirectory(config);
+    prepareDirectories(config);
   }
 
   /** Everything that only root can get is there. @throws UserError */

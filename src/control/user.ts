@@ -150,9 +150,7 @@ export function becomeUser(config: Config, admin: string | undefined): string | 
   if ("what" in who) throw new UserError(`${who.path.join(".")}: ${who.what}; ${who.remedy}`);
   if (who.uid === 0 && who.gid === 0) return undefined;
   if (admin?.startsWith("unix:")) giveSocket(admin.slice("unix:".length), who);
-  for (const { tls } of Object.values(config.listeners)) {
-    if (tls?.acme !== undefined && tls.acme.storage !== "") giveTree(tls.acme.storage, who, DEPTH_MAX);
-  }
+  for (const storage of storagesOf(config)) giveTree(storage, who, DEPTH_MAX);
   const { to } = config.log.access;
   if (to.kind === "file" && isRootsOwn(to.path)) lchownSync(to.path, who.uid, who.gid);
   const groups = Uint32Array.from(who.groups), asked = neededBy(config);
@@ -162,17 +160,28 @@ export function becomeUser(config: Config, admin: string | undefined): string | 
   return `is user ${quoted(who.name)} from here on${missing}`;
 }
 
-/** The directory of the default admin socket, where a user is to be able to make another one. As root. */
-export function prepareRunDirectory(config: Config): void {
+/** Makes directories that the user will need, as root: that of the default admin socket, where another one can be made
+ * later; and those above what ACME keeps, open to be walked through. */
+export function prepareDirectories(config: Config): void {
   const who = identityOf(config), { admin } = config;
   if (who === undefined || "what" in who || process.getuid?.() !== 0) return;
-  if (admin.kind !== "unix" || !admin.byDefault || dirname(admin.address.path) !== RUN_DIRECTORY) return;
   try {
-    mkdirSync(RUN_DIRECTORY, { recursive: true, mode: 0o755 });
-    if (lstatSync(RUN_DIRECTORY).isDirectory()) lchownSync(RUN_DIRECTORY, who.uid, who.gid);
+    if (admin.kind === "unix" && admin.byDefault && dirname(admin.address.path) === RUN_DIRECTORY) {
+      mkdirSync(RUN_DIRECTORY, { recursive: true, mode: 0o755 });
+      if (lstatSync(RUN_DIRECTORY).isDirectory()) lchownSync(RUN_DIRECTORY, who.uid, who.gid);
+    }
+    for (const storage of storagesOf(config)) mkdirSync(dirname(storage), { recursive: true, mode: 0o755 });
   } catch {
-    // whoever opens the socket says what is wrong there
+    // whoever opens the socket, or the storage, says what is wrong there
   }
+}
+
+/** Where ACME keeps what it has. */
+function storagesOf({ listeners }: Config): string[] {
+  const all = Object.values(listeners).flatMap(({ tls }) =>
+    tls?.acme === undefined ? [] : [tls.acme.storage]
+  );
+  return [...new Set(all.filter((storage) => storage !== "").map((storage) => resolve(storage)))];
 }
 
 /** Ports below 1024 always; and sockets with another's address, or bound to an interface, where they are asked for. */

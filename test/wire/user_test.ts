@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -134,6 +135,41 @@ describe("a Sluice that root started, with user:", { skip }, () => {
     strictEqual(await sluice.exit(), 0);
   });
 
+  it("goes on as that user after an upgrade, with the ports and the right to more of them", async () => {
+    await using server = await Server.listen(echo);
+    using folder = openFolder(NOBODY);
+    const file = folder.at("sluice.yaml");
+    const write = (...ports: number[]) =>
+      writeFileSync(
+        file,
+        JSON.stringify({
+          user: "nobody",
+          reactors: 2,
+          listeners: { it: { bind: ports.map((port) => `tcp://127.0.0.1:${port}`), to: "echo" } },
+          upstreams: { echo: { servers: [server.address], health: "off" } },
+        }),
+      );
+    const inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$0" "$@"'];
+    write(80);
+    using sluice = await Sluice.start(["--admin", `unix:${folder.at("admin.sock")}`], {
+      command: [...inside, ...command("executable"), "run", "-c", file],
+    });
+    const old = sluice.pid, answer = await sluice.upgrade();
+    deepStrictEqual([answer.upgraded, answer.why], [true, null]);
+    const next = answer.pid!;
+    for (const { Uid } of threads(next)) strictEqual(Uid, Array(4).fill(NOBODY).join("\t"));
+    strictEqual(threads(next)[0].CapEff, CAP_NET_BIND_SERVICE);
+    await until("the one before to be gone", () => !existsSync(`/proc/${old}`));
+    strictEqual(statSync(folder.at("admin.sock")).uid, NOBODY);
+    write(80, 81);
+    process.kill(next, "SIGHUP");
+    const table = () => readFileSync(`/proc/${next}/net/tcp`, "utf8");
+    await until("the port to be listened on", () => /0100007F:0051 00000000:0000 0A/.test(table()));
+    match(table(), /0100007F:0050 00000000:0000 0A/);
+    process.kill(next, "SIGTERM");
+    await until("it to end", () => !existsSync(`/proc/${next}`));
+  });
+
   it("keeps CAP_NET_RAW as well where sockets have a client's address", async () => {
     await withUser({
       listeners: { it: { bind: "tcp://127.0.0.1:0", to: "echo", socket: { transparent: true } } },
@@ -203,7 +239,7 @@ describe("a Sluice that root started, with user:", { skip }, () => {
 
   it("gives what ACME keeps to that user", async () => {
     using folder = openFolder();
-    const storage = folder.at("acme");
+    const storage = folder.at("lib/sluice/acme");
     const acme = { email: "ops@example.org", directory: "https://127.0.0.1:1/", storage };
     await withUser({
       listeners: {
@@ -217,6 +253,10 @@ describe("a Sluice that root started, with user:", { skip }, () => {
       const all = readdirSync(storage, { recursive: true }).map((name) => `${storage}/${name}`);
       ok(all.length > 0);
       for (const path of [storage, ...all]) strictEqual(statSync(path).uid, NOBODY, path);
+      for (const path of ["lib", "lib/sluice"]) {
+        const { uid, mode } = statSync(folder.at(path)); // root's, and to be walked through
+        deepStrictEqual([uid, mode & 0o777], [0, 0o755]);
+      }
     });
   });
 

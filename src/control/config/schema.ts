@@ -257,8 +257,7 @@ const file = key(
       placeholder: "unix:/PATH|http://HOST:PORT|off",
       flag: "--admin",
       example: "http://127.0.0.1:9900",
-      defaultText: "unix:/run/sluice.sock as root, with user unix:/run/sluice/sluice.sock, else in " +
-        "$RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR",
+      defaultText: "unix:/run/sluice.sock as root, else in $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR",
     }),
     "admin-token": key(text(readToken).optional(), {
       description: "asked of admin clients; needed beyond loopback",
