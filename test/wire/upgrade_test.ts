@@ -13,7 +13,7 @@ import {
 import { after, describe, it } from "node:test";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
-import { AS_NOBODY, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
+import { AS_NOBODY, command, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
 import { Datagrams } from "../support/datagrams.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
@@ -275,14 +275,13 @@ describe("sluice upgrade", () => {
     { skip: process.getuid?.() !== 0 ? "takes root" : false },
     async () => {
       await using server = await Server.listen(echo);
-      const command = [...AS_NOBODY, EXECUTABLE];
       await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
         strictEqual((await sluice.upgrade()).why, null);
         using client = await Peer.connect(sluice.port());
         strictEqual(await client.ask("hello"), "hello");
         client.end();
         strictEqual(await client.ending(), "fin");
-      }, { command });
+      }, { command: [...AS_NOBODY, EXECUTABLE] });
     },
   );
 
