@@ -181,6 +181,7 @@ SL_API int32_t sl_ticket_keys(const uint8_t *keys, int32_t count);
 SL_API int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t verify, int32_t flags);
 SL_API int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int32_t bytes);
 SL_API int32_t sl_profile_own(int32_t profile, int32_t cert);
+SL_API int32_t sl_profile_close(int32_t profile);
 SL_API int32_t sl_tls_error(uint32_t off, int32_t bytes);
 
 /* ---- TLS: sessions of slots (tls.c, tls_fact.c) ---- */

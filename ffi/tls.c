@@ -109,6 +109,7 @@ static struct sl_tls *begin(int32_t slot, int32_t profile, uint32_t bits)
         return NULL;
     }
     SSL_set_bio(tls->ssl, bio, bio);
+    atomic_fetch_add(&sl_profile_get(profile)->sessions, 1);
     me->tls[slot] = tls;
     me->slots[slot] |= SLOT_TLS;
     return tls;
@@ -393,6 +394,7 @@ void sl_tls_end(struct sl_room *room, int32_t slot, int32_t reset)
     SSL_free(tls->ssl);
     for (int i = 0; i < CERTS_OF_NAME_MAX; i++)
         sl_cert_release(tls->shown[i]);
+    atomic_fetch_sub(&sl_profile_get(tls->profile)->sessions, 1);
     free(tls);
     room->tls[slot] = NULL;
     room->slots[slot] &= ~SLOT_TLS;

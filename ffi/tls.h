@@ -47,7 +47,8 @@ struct sl_profile {
     uint8_t pins[PINS_MAX][PIN_BYTES];
     int32_t pin_count;
     struct sl_names *names;  /* under the store's lock */
-    _Atomic int32_t changes; /* how often that changed which is in contexts: the rest, and the names' fallback */
+    _Atomic int32_t changes; /* raised when that changes which is in contexts: the rest, and the names' fallback */
+    _Atomic int32_t sessions; /* that are of it, in all rooms */
     X509_STORE *trust;       /* this and the rest under the profiles' lock */
     STACK_OF(X509_NAME) *authorities; /* whom client certificates should be of */
     struct sl_cert *own;              /* what we show to servers */
@@ -91,8 +92,10 @@ struct sl_tls {
 /* tls_profile.c */
 struct sl_profile *sl_profile_get(int32_t profile);
 int32_t sl_profile_apply(struct sl_profile *profile, SSL_CTX *context);
+void sl_profile_changed(struct sl_profile *profile);
 /* tls_store.c */
 int32_t sl_names_has(struct sl_profile *profile, const char *name);
+void sl_names_drop(struct sl_profile *profile);
 int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_cert **found);
 int32_t sl_challenge_find(const char *name, struct sl_cert **found);
 int32_t sl_challenges(void);

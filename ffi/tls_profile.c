@@ -19,6 +19,13 @@ struct sl_profile *sl_profile_get(int32_t profile)
     return profile > 0 && profile < SL_PROFILES_MAX ? profiles[profile] : NULL;
 }
 
+/* Contexts that were made before are of before. A number that is given again begins where nobody has been. */
+void sl_profile_changed(struct sl_profile *profile)
+{
+    static _Atomic int32_t last;
+    atomic_store(&profile->changes, atomic_fetch_add(&last, 1) + 1);
+}
+
 /* Makes profile <profile>: <kind> 0 of a listener, 1 of an upstream; <policy> 0 modern, 1 compatible;
  * <verify> 0 the peer's certificate is not asked for (not looked at), 1 it may be missing, 2 it must hold;
  * <flags> 1: a name without certificate is asked for (sl_handshake answers -EINPROGRESS). */
@@ -31,6 +38,7 @@ int32_t sl_profile_open(int32_t profile, int32_t kind, int32_t policy, int32_t v
         return -ENOMEM;
     made->kind = kind, made->policy = policy, made->verify = verify, made->flags = flags;
     made->session_context[0] = (uint8_t)verify;
+    sl_profile_changed(made);
     profiles[profile] = made;
     return 0;
 }
@@ -82,7 +90,7 @@ static int32_t set_trust(struct sl_profile *profile, const uint8_t *pem, int32_t
         profile->trust = trust, profile->authorities = names;
         /* A session that was opened under another trust is not resumed under this one. */
         memcpy(profile->session_context + 1, digest, sizeof profile->session_context - 1);
-        atomic_fetch_add(&profile->changes, 1);
+        sl_profile_changed(profile);
         pthread_rwlock_unlock(&lock);
         trust = trust_before, names = names_before;
     }
@@ -119,17 +127,34 @@ int32_t sl_profile_set(int32_t profile, int32_t what, const uint8_t *given, int3
     }
 }
 
-/* What a profile of an upstream shows to servers that ask, instead of what it did before. */
+/* Gives a profile's number back: reactors work by no Plan any more that has it. -EBUSY while a session is of it. */
+int32_t sl_profile_close(int32_t profile)
+{
+    struct sl_profile *p = sl_profile_get(profile);
+    CHECK(p != NULL);
+    if (atomic_load(&p->sessions) != 0)
+        return -EBUSY;
+    profiles[profile] = NULL;
+    sl_names_drop(p);
+    X509_STORE_free(p->trust);
+    sk_X509_NAME_pop_free(p->authorities, X509_NAME_free);
+    sl_cert_release(p->own);
+    free(p);
+    return 0;
+}
+
+/* What a profile of an upstream shows to servers that ask, instead of what it did before; 0: nothing. */
 int32_t sl_profile_own(int32_t profile, int32_t cert)
 {
     struct sl_profile *p = sl_profile_get(profile);
     struct sl_cert *own = sl_cert_get(cert);
-    CHECK(p != NULL && own != NULL);
-    atomic_fetch_add(&own->refs, 1);
+    CHECK(p != NULL && (own != NULL || cert == 0));
+    if (own != NULL)
+        atomic_fetch_add(&own->refs, 1);
     pthread_rwlock_wrlock(&lock);
     struct sl_cert *before = p->own;
     p->own = own;
-    atomic_fetch_add(&p->changes, 1);
+    sl_profile_changed(p);
     pthread_rwlock_unlock(&lock);
     sl_cert_release(before);
     return 0;

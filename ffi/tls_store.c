@@ -391,12 +391,19 @@ int32_t sl_names_commit(void)
     struct sl_names *before = profile->names;
     /* Contexts have the fallback's certificates in them. */
     if (before == NULL || memcmp(before->fallback, growing->fallback, sizeof growing->fallback) != 0)
-        atomic_fetch_add(&profile->changes, 1);
+        sl_profile_changed(profile);
     profile->names = growing;
     pthread_rwlock_unlock(&lock);
     growing = NULL;
     names_free(before);
     return 0;
+}
+
+/* The names of a profile that nobody works by any more. */
+void sl_names_drop(struct sl_profile *profile)
+{
+    names_free(profile->names);
+    profile->names = NULL;
 }
 
 /* Shows a certificate to whoever asks for a TLS-ALPN-01 challenge of a name (RFC 8737); cert 0: no more. */

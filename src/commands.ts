@@ -22,7 +22,7 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
   const parts = { ...own, library: () => library ??= own.library() };
   // From the first moment on: these two would end the process where nobody listens for them.
   process.on("SIGUSR1", () => app?.reopenLogs());
-  process.on("SIGHUP", () => app?.hangUp());
+  process.on("SIGHUP", () => void app?.reload("SIGHUP"));
   const asked = verbOf(argv[0] === "help" ? argv[1] ?? "" : argv[0] ?? "");
   const question = argv[0] === "help" ? "help" : asksFor(argv);
   if (argv[0] === "help" && argv.length > 1 && asked === undefined) return await tell(noVerb(argv[1]));
@@ -31,7 +31,7 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
   if (argv[0] === "run") {
     const { parseRun } = await import("./control/config/run.ts");
-    return await start(() => parseRun(argv), parts);
+    return await start(() => parseRun(argv), parts, true);
   }
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(() => parseFlags(argv, process.env), parts);
@@ -76,8 +76,12 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
 }
 
 /** The quick mode has everything from flags, run from a file. SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1
- * reopens the access log's file, SIGHUP changes nothing and says so. */
-async function start(parse: () => ReturnType<typeof parseFlags>, parts: Parts): Promise<number> {
+ * reopens the access log's file, SIGHUP reads the configuration's, if there is one. */
+async function start(
+  parse: () => ReturnType<typeof parseFlags>,
+  parts: Parts,
+  isFile = false,
+): Promise<number> {
   let succession: Succession | undefined;
   try {
     succession = await Succession.begin(parts.library);
@@ -87,7 +91,8 @@ async function start(parse: () => ReturnType<typeof parseFlags>, parts: Parts): 
       await succession?.fail(said.stderr.trimEnd().split("\n"));
       return await tell(said);
     }
-    const started = app = await App.start({ ...parts, ...parsed, succession });
+    const reread = isFile ? parse : undefined;
+    const started = app = await App.start({ ...parts, ...parsed, succession, reread });
     process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
     process.on("SIGINT", (signal) => started.endBy(signal));
     started.tellReady();

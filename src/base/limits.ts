@@ -18,6 +18,10 @@ export const LISTENERS_MAX = 4096;
 export const UPSTREAMS_MAX = 16_384;
 export const SERVERS_MAX = 131_072;
 export const PROBES_MAX = 131_072;
+export const ROUTES_MAX = 1 << 20;
+/** Numbers of settings of sockets, and of TLS profiles: those that C has. */
+export const SOCKETS_MAX = 32_768;
+export const PROFILES_MAX = 8_192;
 /** Servers of one upstream: exchange columns count them in 16 bits. */
 export const SERVERS_PER_UPSTREAM_MAX = 65_535;
 

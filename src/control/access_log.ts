@@ -29,6 +29,13 @@ export interface LogThreadOptions {
   readonly rings: readonly SharedArrayBuffer[];
 }
 
+/** Where records are to go, open. */
+export interface PreparedTarget {
+  readonly to: AccessLogTarget;
+  /** Undefined: nowhere. */
+  readonly target: LogTarget | undefined;
+}
+
 /** Text gathered beyond this is handed on at once: a drain may hold many thousands of records. */
 const BATCH_CHARACTERS = 1 << 16;
 /** A failure is looked for at least so often, so that an ended log leaves nothing behind for longer. */
@@ -36,11 +43,12 @@ const WATCH_MS = 1_000;
 
 export class AccessLog {
   readonly #log: Log;
-  readonly #formats: AccessLines;
+  #formats: AccessLines;
   readonly #sampler: FailureSampler;
   readonly #encoder = new TextEncoder();
   /** Undefined when it is off. */
-  readonly #target: LogTarget | undefined;
+  #target: LogTarget | undefined;
+  #to: AccessLogTarget;
   /** What those who put lines, and the log Worker, share. */
   readonly stateMemory = LogState.make();
   readonly #state = new LogState(this.stateMemory);
@@ -49,6 +57,10 @@ export class AccessLog {
   readonly ring = new LogRing(this.#ringMemory, this.#state);
   #rings: readonly LogRing[] = [];
   #thread: LogThread | undefined;
+  #threadOptions: LogThreadOptions | undefined;
+  #deathsBefore = 0;
+  #swapping = Promise.resolve();
+  #resolve: Resolve = () => [];
   #batch = "";
   #lines = 0;
   /** Lines that found no room in the ring, and those that were left at the end. */
@@ -62,11 +74,57 @@ export class AccessLog {
     this.#log = log;
     this.#formats = accessLines(options, options.tls);
     this.#sampler = new FailureSampler(log);
+    this.#to = to;
     this.#target = to.kind === "off" ? undefined : new LogTarget(to, this.#state);
   }
 
+  /** Opens where records are to go by other options; undefined: where they go now. @throws LogTargetError */
+  prepare({ to }: Pick<AccessLogOptions, "to">): PreparedTarget | undefined {
+    if (JSON.stringify(to) === JSON.stringify(this.#to)) return undefined;
+    return { to, target: to.kind === "off" ? undefined : new LogTarget(to, this.#state) };
+  }
+
+  /** What was prepared is not wanted. */
+  abandon(prepared: PreparedTarget | undefined): void {
+    prepared?.target?.close();
+  }
+
+  /** Goes by other options. Records of before are written where they were to go, or dropped as they would have been; if
+   * nothing can be written there now, those that come wait, as far as there is room. */
+  adopt(options: Omit<AccessLogOptions, "log">, prepared: PreparedTarget | undefined): void {
+    this.flush();
+    this.#formats = accessLines(options, options.tls);
+    if (prepared === undefined) return;
+    this.#to = prepared.to;
+    this.#swapping = this.#swapping.then(() => this.#swap(prepared));
+  }
+
+  async #swap({ target }: PreparedTarget): Promise<void> {
+    const thread = this.#thread, before = this.#target;
+    if (this.#closed) return target?.close();
+    if (thread !== undefined) {
+      this.#deathsBefore += thread.deaths;
+      this.#state.leave();
+      await thread.gone();
+    }
+    before?.close();
+    this.#thread = undefined;
+    this.#target = target;
+    if (this.#closed) return;
+    this.#state.stay();
+    this.#state.failure = 0;
+    this.resolve(this.#resolve);
+    if (this.#threadOptions !== undefined) this.#startThread(this.#threadOptions);
+  }
+
   /** Starts the log Worker. What was put before is written too. */
-  start({ worker, library, rings }: LogThreadOptions): void {
+  start(options: LogThreadOptions): void {
+    this.#threadOptions = options;
+    this.#startThread(options);
+    void this.#watch();
+  }
+
+  #startThread({ worker, library, rings }: LogThreadOptions): void {
     if (this.#target === undefined) return;
     const all = [...rings, this.#ringMemory];
     this.#rings = all.map((memory) => new LogRing(memory, this.#state));
@@ -78,11 +136,11 @@ export class AccessLog {
         : "it is replaced";
       this.#log.error("access-log", `the log Worker died; ${next}: ${error}`);
     });
-    void this.#watch();
   }
 
   /** Takes where a syslog's name leads to now. @throws LogTargetError */
   resolve(resolve: Resolve): void {
+    this.#resolve = resolve;
     this.#target?.resolve(resolve);
   }
 
@@ -121,7 +179,7 @@ export class AccessLog {
   /** Of the log Worker; undefined when the log is off. */
   get writer(): { readonly alive: boolean; readonly deaths: number } | undefined {
     if (this.#target === undefined) return undefined;
-    return { alive: this.#state.running, deaths: this.#thread?.deaths ?? 0 };
+    return { alive: this.#state.running, deaths: this.#deathsBefore + (this.#thread?.deaths ?? 0) };
   }
 
   /** Writes what is left, for up to `deadlineMs`. */
@@ -155,8 +213,8 @@ export class AccessLog {
   }
 
   #tellFailure(errno: number): void {
-    const target = this.#target!;
-    if (target.isStderr) return;
+    const target = this.#target;
+    if (target === undefined || target.isStderr) return;
     if (errno !== 0) {
       this.#lostBefore = this.#state.lostLines;
       const fields = { errno: errnoName(errno) };

@@ -33,8 +33,8 @@ const ALIVE_TIMEOUT_MS = 1_000;
 
 export interface AdminOptions {
   readonly admin: AdminAddress;
-  /** Asked of clients; undefined for none. */
-  readonly token: string | undefined;
+  /** Asked of clients, as it is now; undefined for none. */
+  readonly token: () => string | undefined;
   readonly sight: Sight;
   /** Another process has the address and lets it go, for this one to open it: the port that it has there, or 0. */
   readonly takesOver?: number;

@@ -21,7 +21,7 @@ import { statusOf } from "./status.ts";
 
 export interface AdminAppOptions {
   readonly sight: Sight;
-  readonly token: string | undefined;
+  readonly token: () => string | undefined;
   /** Refuse a Host that is not this machine's loopback. */
   readonly checkHost: boolean;
 }
@@ -58,7 +58,7 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     audit.refused(askerOf(context), `${method} ${path}`, status, why.trim());
   });
   if (checkHost) app.use(refuseForeignHost);
-  if (token !== undefined) app.use(askToken(token));
+  app.use(askToken(token));
   app.use(refusePages);
 
   app.get(
@@ -170,10 +170,12 @@ function isLoopbackHost(host: string): boolean {
   return name === "localhost" || name === "[::1]" || /^127(\.[0-9]{1,3}){3}$/.test(name);
 }
 
-/** Asks for `Authorization: Bearer TOKEN`. Comparing takes the same time however much of it is right. */
-function askToken(token: string): MiddlewareHandler {
-  const expected = digest(token);
+/** Asks for `Authorization: Bearer TOKEN`, where there is one. Comparing takes the same time however much of it is right. */
+function askToken(tokenNow: () => string | undefined): MiddlewareHandler {
   return async (context, next) => {
+    const token = tokenNow();
+    if (token === undefined) return await next();
+    const expected = digest(token);
     const given = /^Bearer +([^ ]+) *$/i.exec(context.req.header("authorization") ?? "")?.[1];
     const right = timingSafeEqual(digest(given ?? ""), expected);
     if (context.req.path === OPEN_PATH || (right && given !== undefined)) return await next();

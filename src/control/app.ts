@@ -1,11 +1,7 @@
 // The control plane's life, in order: start (everything that can fail does so before anything runs),
-// what DNS changes, drain, end. Ordinary async TypeScript on the main thread.
-import { availableParallelism } from "node:os";
-import { CONTROL_ARENA_BYTES, CONTROL_ROOM, REACTORS_MAX } from "../base/limits.ts";
-import { Certificates } from "./certificates/store.ts";
-import { Issuing } from "./certificates/issuing.ts";
+// what DNS changes, reloads, drain, end. Ordinary async TypeScript on the main thread.
+import { CONTROL_ARENA_BYTES, CONTROL_ROOM } from "../base/limits.ts";
 import { CertificateError } from "./certificates/profiles.ts";
-import type { Plan } from "../plan/plan.ts";
 import { errnoName } from "../sys/errno.ts";
 import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
@@ -16,42 +12,26 @@ import { AccessLog } from "./access_log.ts";
 import { activated, closeUnwanted } from "./activation.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import { compile } from "./config/compile.ts";
-import { Identities } from "./config/parts.ts";
-import type { SocketNumbers } from "./config/compile_sockets.ts";
+import { Configured, type GivenConfig, lineOf, StartError, type Step } from "./configured.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
-import type { ConfigProblem } from "./config/errors.ts";
-import { pathText } from "./config/file.ts";
-import type { Tell } from "./config/finding.ts";
-import type { Config } from "./config/schema.ts";
-import type { Hide } from "./config/substitution.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
-import { Discovery, namesOf } from "./discovery.ts";
-import { timeoutsWritten } from "./explain/world.ts";
 import { HealthHistory } from "./health_history.ts";
-import {
-  acceptQueuesOf,
-  closeListeners,
-  datagramsLost,
-  ListenError,
-  openListeners,
-  ownPaths,
-  type Socket,
-  stopListeners,
-} from "./listeners.ts";
 import { Inherited } from "./inherited.ts";
-import { Lists } from "./lists.ts";
-import { openSettings, OwnerError, settingFindings, settingProblems } from "./sockets.ts";
+import { ListenError } from "./listen_flaw.ts";
+import { type Inheritance, ownPaths } from "./listen_sockets.ts";
+import { acceptQueuesOf, datagramsLost, Listeners } from "./listeners.ts";
+import { settingProblems } from "./sockets.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { Overrides } from "./overrides.ts";
-import { patternFindings, patternNumber } from "./patterns.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
+import { reactorsOf, Reloading, type Reread, watchedBy } from "./reload.ts";
+import type { ReloadAnswer } from "./reload_answer.ts";
 import { monotonicMs, peerOf } from "./control_room.ts";
 import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
-import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
+import { type Phase, type Sight, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { ChannelError } from "./upgrade/channel.ts";
@@ -81,45 +61,21 @@ export interface Parts {
   readonly logWorker: URL;
 }
 
-export interface AppOptions extends Parts {
-  readonly config: Config;
-  /** The values that it was made of: which of them were given. */
-  readonly raw?: unknown;
-  readonly warnings?: readonly ConfigProblem[];
-  /** Puts references in place of secrets. */
-  readonly hide?: Hide;
-  /** Says where the configuration has what is wrong with it. */
-  readonly tell?: Tell;
+export interface AppOptions extends Parts, GivenConfig {
+  /** Reads the same configuration again; none where there is no file. */
+  readonly reread?: Reread;
   /** The process before this one, which this one is to follow. */
   readonly succession?: Succession;
 }
 
-/** It could not start: what to tell, and the exit status (1 run time, 2 configuration). */
-export class StartError extends Error {
-  override name = "StartError";
-  readonly lines: readonly string[];
-  readonly status: 1 | 2;
-
-  constructor(lines: readonly string[], status: 1 | 2) {
-    super(lines.join("; "));
-    this.lines = lines;
-    this.status = status;
-  }
-}
+export { StartError } from "./configured.ts";
 
 export class App {
-  readonly #config: Config;
-  readonly #written: ReadonlySet<string>;
-  readonly #hide: Hide;
   readonly #log: Log;
-  readonly #identities = new Identities();
   readonly #directory = new Directory();
   readonly #health = new HealthHistory();
-  readonly #discovery: Discovery;
+  readonly #configured: Configured;
   readonly #service: ServiceManager;
-  readonly #certificates: Certificates;
-  readonly #lists: Lists;
-  #issuing: Issuing | undefined;
   readonly #stopping = new AbortController();
   readonly #startedAtMs = Date.now();
   #accessLog: AccessLog | undefined;
@@ -132,11 +88,7 @@ export class App {
   /** Another process listens at our sockets: whatever is done to one is done to its as well. */
   #sharesSockets = false;
   #recent: Recent | undefined;
-  #sockets: Socket[] = [];
-  /** What they and those to servers are made with. */
-  #settings!: SocketNumbers;
-  #generation = 0;
-  #plan: Plan | undefined;
+  #reloading: Reloading | undefined;
   #phase: Phase = "starting";
   #stale = false;
   #toldDropped = 0;
@@ -155,7 +107,7 @@ export class App {
     try {
       await app.#start(options);
     } catch (error) {
-      const told = startError(error);
+      const told = startError(error) ?? error;
       app.#service.status(`cannot start: ${told instanceof Error ? told.message : String(told)}`);
       await app.#release();
       throw told;
@@ -163,21 +115,21 @@ export class App {
     return app;
   }
 
-  private constructor({ config, raw, hide = (text) => text }: AppOptions) {
-    this.#config = config;
-    this.#written = timeoutsWritten(raw);
-    this.#hide = hide;
-    this.#log = Log.open(config.log);
-    this.#certificates = new Certificates(this.#log);
-    this.#lists = new Lists(config, this.#log);
-    this.#service = new ServiceManager(process.env, process.pid, (line) => this.#log.warn("service", line));
-    this.#discovery = new Discovery({
-      changed: (name, ips) => this.#nameChanged(name, ips),
-      failed: (name, why, keeping) => {
-        const then = keeping.length > 0
-          ? `keeping ${keeping.join(", ")}`
-          : "its servers are missing until it resolves";
-        this.#log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
+  private constructor(given: AppOptions) {
+    const { config } = given, log = this.#log = Log.open(config.log);
+    this.#service = new ServiceManager(process.env, process.pid, (line) => log.warn("service", line));
+    this.#configured = new Configured(given, {
+      log,
+      directory: this.#directory,
+      listeners: new Listeners(reactorsOf(config), config.accept),
+      names: {
+        changed: (name, ips) => this.#nameChanged(name, ips),
+        failed: (name, why, keeping) => {
+          const then = keeping.length > 0
+            ? `keeping ${keeping.join(", ")}`
+            : "its servers are missing until it resolves";
+          log.warn("discovery", `cannot resolve ${name}: ${why}; ${then}`, { name, why });
+        },
       },
     });
   }
@@ -207,12 +159,10 @@ export class App {
     this.#accessLog?.reopen();
   }
 
-  /** SIGHUP: there is nothing to reload, and a terminal that closes is no reason to end. */
-  hangUp(): void {
-    this.#log.info(
-      "signals",
-      "SIGHUP changes nothing: this version has no reload; SIGUSR1 reopens the access log",
-    );
+  /** Goes by the file as it is now. `by`: who wants it, for the log. Never rejects: what is wrong changes nothing. */
+  async reload(by: string): Promise<ReloadAnswer> {
+    const refused: ReloadAnswer = { reloaded: false, status: 1, why: ["it is still starting; try again"] };
+    return await this.#reloading?.reload(by) ?? refused;
   }
 
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
@@ -222,7 +172,8 @@ export class App {
     await this.#upgrading?.cancel("this process was told to end");
     if (this.#phase !== "ready") return;
     this.#phase = "draining";
-    const reactors = this.#reactors!, timeoutMs = this.#config["drain-timeout"];
+    const reactors = this.#reactors!, timeoutMs = this.#configured.config["drain-timeout"];
+    reactors.drain();
     await this.#stopAccepting(reactors);
     if (!this.draining) return; // a second signal came meanwhile
     const open = reactors.connections;
@@ -257,30 +208,24 @@ export class App {
     this.#finish(status);
   }
 
-  async #start(options: AppOptions): Promise<void> {
-    const { library, worker, logWorker, warnings = [], tell = tellKeys, succession } = options;
-    const config = this.#config, path = library();
+  async #start(given: AppOptions): Promise<void> {
+    const { library, worker, logWorker, config, warnings = [], succession } = given, path = library();
+    const configured = this.#configured;
     await openLibrary(path);
     const fds = sys.setup();
     if (fds < 0) throw new StartError([`cannot set up the process: ${errnoName(-fds)}`], 1);
     sys.room_open(CONTROL_ROOM, 1, 1, CONTROL_ARENA_BYTES);
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
-    checkPatterns(config, tell);
-    this.#certificates.open(config, succession?.state.tickets);
-    this.#issuing = await Issuing.open(config, this.#certificates, this.#log);
-    this.#accessLog = new AccessLog({ ...config.log.access, log: this.#log, tls: toldOfTls(config) });
-
-    await this.#discovery.start(namesOf(config));
-    this.#accessLog.resolve(this.#discovery.resolve);
-    const reactors = config.reactors === "auto"
-      ? Math.min(availableParallelism(), REACTORS_MAX)
-      : config.reactors;
-    this.#openSettings(config, tell);
-    this.#sockets = this.#openListeners(config, reactors, succession);
-    const capacity = this.#capacity(fds, reactors);
-    const logState = this.#accessLog.stateMemory;
-    const parts = { worker, library: path, logState };
+    const accessLog = this.#accessLog = new AccessLog({
+      ...config.log.access,
+      log: this.#log,
+      tls: toldOfTls(config),
+    });
+    const { watched } = await this.#configure(given, accessLog);
+    const capacity = this.#capacity(fds);
+    const parts = { worker, library: path, logState: accessLog.stateMemory };
+    const reactors = reactorsOf(config);
     this.#reactors = new Reactors({ ...parts, reactors, accept: config.accept, ...capacity }, {
       died: (room, role, error, lost) => {
         this.#log.error(
@@ -304,32 +249,34 @@ export class App {
       rings: this.#reactors.all,
       directory: this.#directory,
       health: this.#health,
-      accessLog: this.#accessLog,
+      accessLog,
       log: this.#log,
       maxConnections: capacity.connections,
       asked: (room, row) => this.#asked(room, row),
     });
-    this.#overrides = new Overrides({
+    this.#overrides = configured.overrides = new Overrides({
       directory: this.#directory,
       shared: this.#reactors.shared,
       log: this.#log,
       clockMs: monotonicMs,
       changed: () => this.#recompile(),
+      opened: () => this.#reactors!.wakeWaiting(),
     });
     if (succession !== undefined) this.#overrides.restore(succession.state.overrides);
     this.#upgrading = this.#makeUpgrading(succession);
-    this.#sight = this.#makeSight(this.#reactors, this.#accessLog, capacity.connections);
+    this.#reloading = this.#makeReloading(given, accessLog);
+    this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
     if (succession === undefined) await this.#openAdmin();
-    await this.#issuing?.start(); // who looks whether a name is ours already waits in our queues
-    const plan = this.#compile();
+    await configured.inForce.issuing?.start(); // who looks whether a name is ours already waits in our queues
+    const plan = configured.compile();
     if (succession !== undefined) {
       restoreServers(succession.state.servers, this.#directory, this.#reactors.shared);
     }
-    await this.#reactors.start(plan, succession === undefined ? watchedBy(this.#sockets) : new Map());
+    await this.#reactors.start(plan, succession === undefined ? watchedBy(watched) : new Map());
     const rings = this.#reactors.all.map(({ logMemory }) => logMemory);
-    this.#accessLog.start({ worker: logWorker, library: path, rings });
+    accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
-    this.#certificates.watch();
+    configured.certificates.watch();
     this.#releaseTimer = setInterval(() => {
       this.#releaseNumbers();
       this.#tellDropped();
@@ -338,8 +285,8 @@ export class App {
     this.#recent!.start();
     if (succession !== undefined) await this.#takeOver(succession);
     this.#phase = "ready";
-    if (this.#stale) this.#reactors.publish(this.#compile()); // DNS answered while we were starting
-    this.#lists.watch(() => this.#reactors!.publish(this.#compile()));
+    if (this.#stale) this.#recompile(); // DNS answered while we were starting
+    configured.lists.watch(() => this.#recompile());
     this.#restTimer = setInterval(
       () => sourcesRest(this.#reactors!.sources, ticksAt(monotonicMs())),
       BUCKET_REST_MS,
@@ -352,8 +299,13 @@ export class App {
 
   /** @throws AdminError */
   async #openAdmin(before?: Succession): Promise<void> {
-    const { admin, "admin-token": token } = this.#config;
-    this.#admin = await Admin.open({ admin, token, sight: this.#sight, takesOver: before?.state.adminPort });
+    const configured = this.#configured;
+    this.#admin = await Admin.open({
+      admin: configured.config.admin,
+      token: () => configured.config["admin-token"],
+      sight: this.#sight,
+      takesOver: before?.state.adminPort,
+    });
   }
 
   async #takeOver(succession: Succession): Promise<void> {
@@ -361,8 +313,8 @@ export class App {
       log: this.#log,
       reactors: this.#reactors!,
       directory: this.#directory,
-      sockets: this.#sockets,
-      watched: watchedBy(this.#sockets),
+      sockets: this.#configured.listeners.open,
+      watched: watchedBy(this.#configured.listeners.open),
       restore: (overrides) => {
         this.#overrides!.restore(overrides);
         this.#recompile();
@@ -385,16 +337,16 @@ export class App {
       phase: () => this.#phase,
       reactors: () => this.#reactors!,
       directory: this.#directory,
-      config: () => this.#config,
-      sockets: () => this.#sockets,
-      tickets: () => this.#certificates.ownKeys,
+      config: () => this.#configured.config,
+      sockets: () => this.#configured.listeners.open,
+      tickets: () => this.#configured.certificates.ownKeys,
       overrides: () => this.#overrides!.saved(),
       before: succession?.state,
       adminPort: () => this.#admin?.port ?? 0,
       letGo: () => {
-        ownPaths(this.#sockets, false);
-        closeListeners(this.#sockets);
-        this.#sockets = [];
+        const { listeners } = this.#configured;
+        ownPaths(listeners.all, false);
+        listeners.close(listeners.all);
       },
       releaseAdmin: () => this.#admin?.release(),
       speaksForUs: (pid) => this.#service.mainPid(pid),
@@ -410,126 +362,103 @@ export class App {
       question.answer(yes);
       if (this.#phase !== "stopped") sys.wake(room);
     };
-    if (this.#issuing === undefined) return answer(false);
-    void this.#issuing.ask(question.text).then(answer);
+    const { issuing } = this.#configured.inForce;
+    if (issuing === undefined) return answer(false);
+    void issuing.ask(question.text).then(answer);
   }
 
   #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
-    const recent = this.#recent = new Recent(reactors.all);
+    const recent = this.#recent = new Recent(reactors.all), configured = this.#configured;
     return {
       startedAtMs: this.#startedAtMs,
       phase: () => this.#phase,
-      generation: () => this.#generation,
+      generation: () => configured.generations.number,
       published: () => {
-        const plan = this.#plan;
-        return plan === undefined
-          ? undefined
-          : { plan, config: this.#config, written: this.#written, hide: this.#hide };
+        const { plan } = configured.generations;
+        return plan === undefined ? undefined : { plan, ...configured.inForce };
       },
       maxConnections,
       reactors: reactors.all,
       clockMs: monotonicMs,
       peerOf,
       close: (room, rows) => reactors.close(room, rows),
-      acceptQueues: () => acceptQueuesOf(this.#sockets, this.#plan),
-      datagramsLost: () => datagramsLost(this.#sockets),
+      acceptQueues: () => acceptQueuesOf(configured.listeners.all, configured.generations.plan),
+      datagramsLost: () => datagramsLost(configured.listeners.all),
       deaths: () => reactors.deaths,
       shared: reactors.shared,
       overrides: this.#overrides!,
       upgrading: this.#upgrading!,
       sources: reactors.sources,
-      lists: () => this.#lists.status(),
-      settingProblems: () => settingProblems(this.#config, this.#settings),
+      lists: () => configured.lists.status(),
+      settingProblems: () => settingProblems(configured.config, configured.inForce.settings),
       directory: this.#directory,
       health: this.#health,
-      names: this.#discovery.names,
-      certificates: () => this.#certificates.status(),
-      presented: (listener) => this.#certificates.presented(listener),
-      acme: () => this.#issuing?.status(),
+      names: configured.discovery.names,
+      certificates: () => configured.certificates.status(),
+      presented: (listener) => configured.certificates.presented(listener),
+      acme: () => configured.inForce.issuing?.status(),
       recent: () => recent.view(),
+      reload: (by) => this.reload(by),
       log: this.#log,
       accessLog,
     };
   }
 
-  /** What a service manager has opened for us is not opened again; what it has opened for nobody is told. */
-  #openListeners(config: Config, reactors: number, succession: Succession | undefined): Socket[] {
-    const warn = (line: string) => this.#log.warn("sockets", line);
-    if (succession !== undefined) {
-      const { inherited } = succession;
-      this.#sharesSockets = true;
-      return openListeners(config, reactors, this.#discovery.resolve, { inherited, warn });
-    }
-    const inherited = new Inherited(activated(process.env, process.pid, warn));
+  /** Puts the first configuration in force. What a service manager, or the process before this one, has opened for us is
+   * not opened again; what is open for nobody is told. */
+  async #configure(given: AppOptions, accessLog: AccessLog): Promise<Step> {
+    const { succession } = given, warn = (line: string) => this.#log.warn("sockets", line);
+    this.#sharesSockets = succession !== undefined;
+    const inherited = succession?.inherited ?? new Inherited(activated(process.env, process.pid, warn));
+    const inheritance: Inheritance = { inherited, warn }, tickets = succession?.state.tickets;
     try {
-      return openListeners(config, reactors, this.#discovery.resolve, { inherited, warn });
+      const prepared = await this.#configured.prepare(given, accessLog, { inheritance, tickets });
+      const step = this.#configured.commit(prepared, accessLog);
+      accessLog.resolve(this.#configured.discovery.resolve);
+      return step;
     } finally {
-      closeUnwanted(inherited.left, warn);
+      if (succession === undefined) closeUnwanted(inherited.left, warn);
     }
   }
 
-  /** What sockets are made with; what of it does not work here ends a start, or is told. */
-  #openSettings(config: Config, tell: Tell): void {
-    try {
-      this.#settings = openSettings(config);
-    } catch (error) {
-      if (error instanceof OwnerError) {
-        throw new ListenError(`${error.message}; write one of those, or a number`);
-      }
-      throw error;
-    }
-    const findings = settingFindings(config, this.#settings);
-    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
-    const errors = lines("error");
-    if (errors.length > 0) throw new StartError(errors, 1);
-    for (const line of lines("warning")) this.#log.warn("sockets", line);
-  }
-
-  #compile(): Plan {
-    const { plan, warnings } = compile(
-      {
-        config: this.#config,
-        generation: ++this.#generation,
-        sockets: this.#sockets,
-        resolve: this.#discovery.resolve,
-        patternOf: patternNumber,
-        acmeThumbprint: this.#issuing?.thumbprint,
-        listFiles: this.#lists.files,
-        overrides: this.#overrides,
+  #makeReloading({ reread }: AppOptions, accessLog: AccessLog): Reloading {
+    return new Reloading({
+      configured: this.#configured,
+      directory: this.#directory,
+      reactors: this.#reactors!,
+      accessLog,
+      log: this.#log,
+      service: this.#service,
+      reread,
+      problemOf: startError,
+      refusal: () => {
+        if (this.#upgrading?.underWay) return "an upgrade is under way: the next process reads the file";
+        return this.#phase === "ready" ? undefined : `this process is ${this.#phase}`;
       },
-      this.#identities,
-      this.#directory,
-    );
-    for (const warning of warnings) this.#log.warn("config", warning);
-    this.#plan = plan;
-    this.#overrides?.apply();
-    return plan;
+    });
   }
 
   #nameChanged(name: string, ips: readonly string[]): void {
     this.#log.info("discovery", `${name} is now ${ips.join(", ") || "nowhere"}`, { name });
-    this.#accessLog?.resolve(this.#discovery.resolve);
+    this.#accessLog?.resolve(this.#configured.discovery.resolve);
     this.#recompile();
   }
 
   /** Something that a generation is made of has changed. */
   #recompile(): void {
-    if (this.#phase === "ready") this.#reactors!.publish(this.#compile());
+    if (this.#phase === "ready") this.#reactors!.publish(this.#configured.compile());
     else this.#stale = true;
   }
 
   /** How many connections the limit on fds carries. Fewer than asked is a warning; fewer than the default,
    * which nobody asked for, is only said. */
-  #capacity(fds: number, reactors: number): Capacity {
-    const { most: asked, byDefault } = this.#config["max-connections"];
-    const servers = Object.values(this.#config.upstreams).reduce(
-      (sum, { servers }) => sum + servers.length,
-      0,
-    );
+  #capacity(fds: number): Capacity {
+    const { config, listeners } = this.#configured, { most: asked, byDefault } = config["max-connections"];
+    const servers = Object.values(config.upstreams).reduce((sum, { servers }) => sum + servers.length, 0);
     const capacity = capacityOf(fds, {
       connections: asked,
-      reactors,
-      listeners: this.#sockets.length,
+      reactors: reactorsOf(config),
+      listeners: listeners.all.length,
       servers,
     });
     if (capacity.connections < 1) {
@@ -548,31 +477,9 @@ export class App {
     return capacity;
   }
 
-  /** Numbers of what is gone are given again once nobody works by them and nothing hangs on them. */
   #releaseNumbers(): void {
-    const reactors = this.#reactors!, oldest = reactors.oldestGeneration;
-    const { listeners, upstreams, servers, probes, limiters } = this.#identities;
-    const idle = (column: "listenerCurrent" | "serverCurrent") => (number: number) =>
-      sum(reactors.all, column, number) === 0;
-    for (const number of listeners.release(oldest, idle("listenerCurrent"))) {
-      this.#directory.listeners.delete(number);
-      reactors.clearListener(number);
-    }
-    for (const number of servers.release(oldest, idle("serverCurrent"))) {
-      this.#directory.servers.delete(number);
-      reactors.clearServer(number);
-    }
-    const withServers = new Set([...this.#directory.servers.values()].map(({ upstream }) => upstream));
-    const deserted = (number: number) => !withServers.has(this.#directory.upstreams.get(number)?.name ?? "");
-    for (const number of upstreams.release(oldest, deserted)) {
-      this.#directory.upstreams.delete(number);
-      reactors.clearUpstream(number);
-    }
-    for (const number of limiters.release(oldest, (limiter) => reactors.isIdleLimiter(limiter))) {
-      reactors.clearLimiter(number);
-    }
-    for (const number of probes.release(oldest, () => true)) this.#directory.probes.delete(number);
-    this.#health.retain(new Set(this.#directory.probes.keys()));
+    const { settings, certificates, generations } = this.#configured;
+    generations.release({ reactors: this.#reactors!, settings, certificates, health: this.#health });
   }
 
   /** Lines of the access log that found no room: who reads it does not keep up. */
@@ -602,31 +509,28 @@ export class App {
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {
-    const streams = this.#sockets.filter(({ datagrams }) => !datagrams);
-    if (!this.#sharesSockets) stopListeners(streams);
-    await reactors.unwatch(UNWATCH_DEADLINE_MS);
-    closeListeners(streams);
-    this.#sockets = this.#sockets.filter(({ datagrams }) => datagrams); // sessions answer through them
+    const { listeners } = this.#configured, streams = listeners.all.filter(({ datagrams }) => !datagrams);
+    if (!this.#sharesSockets) listeners.stop(streams);
+    await reactors.unwatch(watchedBy(listeners.all), UNWATCH_DEADLINE_MS);
+    listeners.close(streams); // sessions answer through the others
   }
 
   /** Gives everything back, as far as it was taken. */
   async #release(): Promise<void> {
-    this.#discovery.stop();
-    this.#certificates.close();
-    await this.#issuing?.stop();
+    const { discovery, certificates, inForce, lists, listeners } = this.#configured;
+    this.#reloading?.stop();
+    discovery.stop();
+    certificates.close();
+    await inForce.issuing?.stop();
     clearInterval(this.#releaseTimer);
     this.#recent?.stop();
     clearInterval(this.#restTimer);
-    this.#lists.close();
+    lists.close();
     if (this.#reactors?.started) {
       await this.#stopAccepting(this.#reactors);
       await this.#reactors.stop(LEAVE_DEADLINE_MS);
-      closeListeners(this.#sockets);
-      this.#sockets = [];
-    } else if (this.#sockets.length > 0) {
-      closeListeners(this.#sockets);
-      this.#sockets = [];
     }
+    listeners.close(listeners.all);
     this.#stopping.abort();
     this.#records?.drainNow();
     await this.#admin?.close();
@@ -636,37 +540,10 @@ export class App {
   }
 }
 
-/** What the user can mend has its line and status; anything else is a bug and stays what it is. */
-function startError(error: unknown): unknown {
-  const told = [ListenError, AdminError, ChannelError, LogTargetError, ReactorError, CertificateError].some((
-    kind,
-  ) => error instanceof kind);
-  if (error instanceof Error && told) {
-    return new StartError([error.message], 1);
-  }
-  return error;
-}
-
-/** Every regular expression compiles, or Sluice does not start. */
-function checkPatterns(config: Config, tell: Tell): void {
-  const findings = patternFindings(config);
-  if (findings.length > 0) throw new StartError(tell(findings).map(lineOf), 2);
-}
-
-/** By key alone: nobody knows where it was written. */
-const tellKeys: Tell = (findings) =>
-  findings.map(({ path, what, remedy, severity }) => ({ where: pathText(path), what, remedy, severity }));
-
-function lineOf({ where, what, remedy }: ConfigProblem): string {
-  return `${where === "" ? "" : `${where}: `}${what}; ${remedy}`;
-}
-
-/** Listening sockets by the room that watches them. */
-function watchedBy(sockets: readonly Socket[]): Map<number, number[]> {
-  const watched = new Map<number, number[]>();
-  for (const { socket, reactor } of sockets) {
-    const room = reactor + 1;
-    watched.set(room, [...(watched.get(room) ?? []), socket]);
-  }
-  return watched;
+/** What the user can mend, as the lines that say so; undefined: it is a bug. */
+function startError(error: unknown): StartError | undefined {
+  if (error instanceof StartError) return error;
+  const told = [ListenError, AdminError, ChannelError, LogTargetError, ReactorError, CertificateError];
+  const isTold = error instanceof Error && told.some((kind) => error instanceof kind);
+  return isTold ? new StartError([error.message], 1) : undefined;
 }

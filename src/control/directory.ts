@@ -77,13 +77,14 @@ export class Directory {
     for (const set of Object.values(this.current)) set.clear();
   }
 
-  add(kind: "listeners", entry: ListenerEntry): void;
-  add(kind: "upstreams", entry: UpstreamEntry): void;
-  add(kind: "servers", entry: ServerEntry): void;
+  /** `leaves`: the generation has it only for those who came by it before. */
+  add(kind: "listeners", entry: ListenerEntry, leaves?: boolean): void;
+  add(kind: "upstreams", entry: UpstreamEntry, leaves?: boolean): void;
+  add(kind: "servers", entry: ServerEntry, leaves?: boolean): void;
   add(kind: "probes", entry: ProbeEntry): void;
-  add(kind: keyof Directory["current"], entry: { readonly number: number }): void {
+  add(kind: keyof Directory["current"], entry: { readonly number: number }, leaves = false): void {
     (this[kind] as Map<number, unknown>).set(entry.number, entry);
-    this.current[kind].add(entry.number);
+    if (!leaves) this.current[kind].add(entry.number);
   }
 }
 

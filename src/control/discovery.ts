@@ -52,6 +52,8 @@ class Name implements NameView {
   failures = 0;
   /** Each doubles the wait for the next try. */
   failuresInRow = 0;
+  /** Who asked for it waits for the first answer, and needs not be told of it. */
+  isAwaited = true;
   timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(name: string) {
@@ -107,25 +109,34 @@ export class Discovery {
   readonly #events: DiscoveryEvents;
   readonly #ask: Ask;
   #stopped = false;
-  #started = false;
 
   constructor(events: DiscoveryEvents, ask: Ask = askSystem) {
     this.#events = events;
     this.#ask = ask;
   }
 
-  /** Resolves every name for the first time, at once; then each again when its answer has aged. Waits for
-   * at most START_DEADLINE_MS: what comes later is told as a change. */
+  /** Resolves every name that is not known yet for the first time, at once; then each again when its answer has aged.
+   * Waits for at most START_DEADLINE_MS: what comes later is told as a change. */
   async start(names: Iterable<string>): Promise<void> {
-    for (const name of names) {
-      if (!this.#names.has(name)) this.#names.set(name, new Name(name));
-    }
-    const answered = Promise.all([...this.#names.keys()].map((name) => this.#refresh(name)));
+    const fresh = [...new Set(names)].filter((name) => !this.#names.has(name)).map((name) => new Name(name));
+    if (fresh.length === 0) return;
+    for (const entry of fresh) this.#names.set(entry.name, entry);
+    const answered = Promise.all(fresh.map((entry) => this.#refresh(entry)));
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, START_DEADLINE_MS));
     await Promise.race([answered, late]);
     clearTimeout(timer);
-    this.#started = true;
+    for (const entry of fresh) entry.isAwaited = false;
+  }
+
+  /** Looks after these alone from here on. */
+  retain(names: Iterable<string>): void {
+    const kept = new Set(names);
+    for (const [name, entry] of this.#names) {
+      if (kept.has(name)) continue;
+      clearTimeout(entry.timer);
+      this.#names.delete(name);
+    }
   }
 
   stop(): void {
@@ -148,25 +159,29 @@ export class Discovery {
     return this.#names.get(target.name)?.ips ?? [];
   }
 
-  async #refresh(name: string): Promise<void> {
-    const entry = this.#names.get(name)!;
+  async #refresh(entry: Name): Promise<void> {
+    const { name } = entry;
     let again: number, tell = false;
     try {
       const { ips, ttlS } = await this.#ask(name);
       again = Math.min(Math.max(ttlS, TTL_S_MIN), TTL_S_MAX);
       const sorted = [...new Set(ips)].sort().slice(0, ADDRESSES_MAX);
-      tell = entry.answered(sorted) && this.#started && !this.#stopped;
+      tell = entry.answered(sorted) && !entry.isAwaited;
     } catch (error) {
       const why = error instanceof Error
         ? (error as NodeJS.ErrnoException).code ?? error.message
         : String(error);
       again = Math.min(TTL_S_MIN * 2 ** entry.failuresInRow, TTL_S_MAX);
       entry.failed(why);
-      if (entry.failuresInRow === 1 && !this.#stopped) this.#events.failed(name, why, entry.ips);
+      if (entry.failuresInRow === 1 && this.#isWanted(entry)) this.#events.failed(name, why, entry.ips);
     }
+    if (!this.#isWanted(entry)) return;
     if (tell) this.#events.changed(name, entry.ips);
-    if (this.#stopped) return;
-    entry.timer = setTimeout(() => void this.#refresh(name), again * 1_000);
+    entry.timer = setTimeout(() => void this.#refresh(entry), again * 1_000);
+  }
+
+  #isWanted(entry: Name): boolean {
+    return !this.#stopped && this.#names.get(entry.name) === entry;
   }
 }
 

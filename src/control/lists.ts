@@ -27,6 +27,7 @@ export class Lists {
   readonly #log: Log;
   readonly #read = new Map<string, Read>();
   #watched: WatchedFiles | undefined;
+  #changed: () => void = () => {};
   #files: ListFiles;
 
   /** @param config with its files as they were when it was read */
@@ -38,6 +39,23 @@ export class Lists {
       // It may have changed since it was read, so the first look reads it again.
       this.#read.set(path, { entries, stamp: "", readAtMs, problem: undefined });
     }
+  }
+
+  /** Goes by another configuration, with its files as they were when it was read. @returns those that hold something
+   * else than was known of them */
+  adopt(config: Config): readonly string[] {
+    const files = config["list-files"], paths = listPaths(config.listeners), readAtMs = Date.now();
+    const changed: string[] = [];
+    for (const path of this.#read.keys()) if (!paths.includes(path)) this.#read.delete(path);
+    for (const path of paths) {
+      const entries = files.get(path)!, known = this.#read.get(path);
+      if (known !== undefined && isSame(known.entries, entries)) continue;
+      this.#read.set(path, { entries, stamp: "", readAtMs, problem: undefined });
+      if (known !== undefined) changed.push(path);
+    }
+    this.#files = files;
+    this.#follow();
+    return changed;
   }
 
   /** What the files hold; another map whenever any of them holds something else. */
@@ -56,9 +74,16 @@ export class Lists {
 
   /** Looks after the files from here on, until `close`; `changed` is called when `files` is another. */
   watch(changed: () => void): void {
+    this.#changed = changed;
+    this.#follow();
+  }
+
+  #follow(): void {
+    this.#watched?.close();
+    this.#watched = undefined;
     if (this.#read.size === 0) return;
     const look = (): void => {
-      if (this.reread()) changed();
+      if (this.reread()) this.#changed();
     };
     this.#watched = new WatchedFiles([...this.#read.keys()], look, (why) => {
       this.#log.warn("lists", `${why}; files there are looked at once a minute`);

@@ -38,17 +38,22 @@ export class Log {
 
   static open(options: LogOptions): Log {
     const log = new Log(options.output ?? Output.standard("stderr"), options.level);
-    const colour = options.colour ?? (log.output.isTerminal && (process.env.NO_COLOR ?? "") === "");
+    log.form(options);
+    return log;
+  }
+
+  /** Writes lines of this form from here on. */
+  form(options: Pick<LogOptions, "format" | "colour">): void {
+    const colour = options.colour ?? (this.output.isTerminal && (process.env.NO_COLOR ?? "") === "");
     const line = options.format === "json" ? jsonLine : (record: LogRecord) => textLine(record, colour);
     configureSync({
       reset: true,
-      sinks: { output: (record) => log.output.put(line(record), 1) },
+      sinks: { output: (record) => this.output.put(line(record), 1) },
       loggers: [
         { category: "sluice", lowestLevel: "debug", sinks: ["output"] }, // `write` knows the level
         { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["output"] },
       ],
     });
-    return log;
   }
 
   constructor(output: Output, level: Level) {

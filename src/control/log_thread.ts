@@ -18,6 +18,7 @@ export class LogThread {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #leaving = false;
   #gone: () => void = () => {};
+  readonly #whenGone = new Promise<void>((resolve) => this.#gone = resolve);
 
   /** Starts one. @param died is told of each death, and whether there are too many to go on at once */
   constructor(entry: URL, birth: LogBirth, died: (error: string, tooMany: boolean) => void) {
@@ -30,14 +31,20 @@ export class LogThread {
   /** Resolves once it has left, as it was told by the shared words, at the latest after `deadlineMs`: one that is
    * stuck is left to the process's end. @returns whether it has left */
   async left(deadlineMs: number): Promise<boolean> {
-    this.#leaving = true;
-    clearTimeout(this.#timer);
-    if (this.#worker === undefined) return true;
+    const gone = this.gone();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, deadlineMs));
-    await Promise.race([new Promise<void>((resolve) => this.#gone = resolve), late]);
+    await Promise.race([gone, late]);
     clearTimeout(timer);
     return this.#worker === undefined;
+  }
+
+  /** Resolves once it has left, as it was told by the shared words. */
+  gone(): Promise<void> {
+    this.#leaving = true;
+    clearTimeout(this.#timer);
+    if (this.#worker === undefined) this.#gone();
+    return this.#whenGone;
   }
 
   #spawn(): void {

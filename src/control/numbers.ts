@@ -7,7 +7,7 @@ export class Numbers {
   readonly #most: number;
   readonly #byKey = new Map<string, number>();
   /** Numbers whose thing is gone, and the first generation that did not have it. */
-  #resting: { key: string; number: number; since: number }[] = [];
+  readonly #resting = new Map<string, { readonly number: number; readonly since: number }>();
   readonly #free: number[] = [];
   #next = 1;
 
@@ -27,8 +27,9 @@ export class Numbers {
   }
 
   #revive(key: string): number | undefined {
-    const at = this.#resting.findIndex((resting) => resting.key === key);
-    return at < 0 ? undefined : this.#resting.splice(at, 1)[0].number;
+    const resting = this.#resting.get(key);
+    this.#resting.delete(key);
+    return resting?.number;
   }
 
   /** Ends the identity of every key that generation `generation` no longer has. */
@@ -36,7 +37,7 @@ export class Numbers {
     for (const [key, number] of this.#byKey) {
       if (keys.has(key)) continue;
       this.#byKey.delete(key);
-      this.#resting.push({ key, number, since: generation });
+      this.#resting.set(key, { number, since: generation });
     }
   }
 
@@ -45,13 +46,18 @@ export class Numbers {
    * where they are counters. */
   release(oldest: number, isIdle: (number: number) => boolean): number[] {
     const freed: number[] = [];
-    this.#resting = this.#resting.filter(({ number, since }) => {
-      if (since > oldest || !isIdle(number)) return true;
+    for (const [key, { number, since }] of this.#resting) {
+      if (since > oldest || !isIdle(number)) continue;
       freed.push(number);
-      return false;
-    });
-    this.#free.push(...freed);
+      this.#resting.delete(key);
+    }
+    for (const number of freed) this.#free.push(number);
     return freed;
+  }
+
+  /** Those whose thing is gone, while they are not free. */
+  get resting(): ReadonlyMap<string, { readonly number: number; readonly since: number }> {
+    return this.#resting;
   }
 
   /** Highest number ever given, plus 1: rows of the Plan's columns. */

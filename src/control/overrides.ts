@@ -63,6 +63,8 @@ export interface OverridesOptions {
   readonly clockMs: () => number;
   /** A new generation must be compiled: a weight has changed, or who is checked. */
   readonly changed: () => void;
+  /** Somebody may get connections again: who waits for a place may find one. */
+  readonly opened: () => void;
 }
 
 export class Overrides implements OverridesView {
@@ -92,6 +94,7 @@ export class Overrides implements OverridesView {
     });
     this.apply();
     if (done.some(({ before, after }) => isCompiled(before, after))) this.#options.changed();
+    if (done.some(({ before, after }) => isClosed(before) && !isClosed(after))) this.#options.opened();
     return done;
   }
 
@@ -116,7 +119,7 @@ export class Overrides implements OverridesView {
     const { serverDrained, verdictVersion } = this.#options.shared;
     let changed = false;
     for (const entry of this.#options.directory.servers.values()) {
-      const { drained, disabled } = this.of(entry), closed = drained || disabled ? 1 : 0;
+      const closed = isClosed(this.of(entry)) ? 1 : 0;
       if (serverDrained[entry.number] === closed) continue;
       serverDrained[entry.number] = closed;
       changed = true;
@@ -222,6 +225,11 @@ function changedBy(before: Standing, change: ServerChange): Standing {
     case "weight":
       return { drained, disabled, weight: change.weight };
   }
+}
+
+/** Whether a server gets nothing new. */
+function isClosed({ drained, disabled }: Standing): boolean {
+  return drained || disabled;
 }
 
 /** Whether a difference is one of the Plan's: who is drained, reactors see at once. */

@@ -1,24 +1,30 @@
 // Regular expressions compiled by PCRE2 into the store of the process (ffi/pattern.c). Each source is
-// compiled once and kept: there are as many as the configuration names.
+// compiled once and kept for as long as a generation of the Plan has it.
 import { ARENA_SCRATCH, PROBE_TEXT_BYTES_MAX } from "../base/limits.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
 import { EINVAL, errnoName } from "../sys/errno.ts";
 import type { Finding, Path } from "./config/finding.ts";
 import type { Config } from "./config/schema.ts";
 
-const numbers = new Map<string, number>();
+interface Compiled {
+  readonly number: number;
+  /** The last one that has it. */
+  generation: number;
+}
+
+const known = new Map<string, Compiled>();
 const ERROR_AT = ARENA_SCRATCH + PROBE_TEXT_BYTES_MAX;
 
 /** The number of the compiled expression; or where and why PCRE2 refuses it (offset in bytes). */
 export function compilePattern(source: Uint8Array): { number: number } | { offset: number; why: string } {
-  const key = new TextDecoder("latin1").decode(source);
-  const known = numbers.get(key);
-  if (known !== undefined) return { number: known };
+  const key = new TextDecoder("latin1").decode(source), compiled = known.get(key);
+  if (compiled !== undefined) return compiled;
   arenaBytes.set(source, ARENA_SCRATCH);
   const number = sys.pattern_compile(ARENA_SCRATCH, source.length, ERROR_AT);
   if (number > 0) {
-    numbers.set(key, number);
-    return { number };
+    const compiled = { number, generation: 0 };
+    known.set(key, compiled);
+    return compiled;
   }
   const end = arenaBytes.indexOf(0, ERROR_AT + 4);
   const why = new TextDecoder("latin1").decode(arenaBytes.slice(ERROR_AT + 4, end));
@@ -31,6 +37,24 @@ export function patternNumber(source: Uint8Array): number {
   const compiled = compilePattern(source);
   if (!("number" in compiled)) throw new Error("patterns: an expression that compiled does not any more");
   return compiled.number;
+}
+
+/** The same for a generation of the Plan: it has them until a later one has not, and nobody works by it. */
+export function patternOf(generation: number): (source: Uint8Array) => number {
+  return (source) => {
+    const number = patternNumber(source);
+    known.get(new TextDecoder("latin1").decode(source))!.generation = generation;
+    return number;
+  };
+}
+
+/** Frees those that no generation from `oldest` on has. */
+export function releasePatterns(oldest: number): void {
+  for (const [key, { number, generation }] of known) {
+    if (generation >= oldest) continue;
+    sys.pattern_free(number);
+    known.delete(key);
+  }
 }
 
 /** What is wrong with the expressions of a configuration. All others are compiled then. */

@@ -86,6 +86,9 @@ export interface Reactor {
   mailbox: MessagePort | undefined;
   /** Set when it was told to leave, or the process is ending. */
   leaving: boolean;
+  /** Workers that there were here, and what the present one was told: shared.reactorObeyed says what it has obeyed. */
+  births: number;
+  told: number;
 }
 
 export class Reactors {
@@ -140,6 +143,12 @@ export class Reactors {
     }
   }
 
+  /** Resolves when all have obeyed what they were told so far, at the latest after `deadlineMs`. @returns whether they
+   * have */
+  async settled(deadlineMs: number): Promise<boolean> {
+    return await this.#obeyed(this.all, deadlineMs);
+  }
+
   /** Publishes a new generation. */
   publish(plan: Plan): void {
     this.#plan = plan;
@@ -161,17 +170,62 @@ export class Reactors {
     return closingOutcome;
   }
 
-  /** Stops accepting: takes what waits in the queues, then watches none. Resolves when all have. */
-  async unwatch(deadlineMs: number): Promise<void> {
-    const watched = this.#listeners;
-    this.#listeners = new Map();
+  /** From here on these listening sockets, by room, are watched besides. */
+  watch(sockets: ReadonlyMap<number, readonly number[]>): void {
     for (const reactor of this.traffic) {
-      this.#tell([reactor], { kind: "unwatch", listeners: watched.get(reactor.room) ?? [] });
+      const listeners = sockets.get(reactor.room) ?? [];
+      if (listeners.length === 0) continue;
+      this.#listeners.set(reactor.room, [
+        ...new Set([...this.#listeners.get(reactor.room) ?? [], ...listeners]),
+      ]);
+      this.#tell([reactor], { kind: "watch", listeners });
     }
-    await until(
-      () => this.traffic.every(({ room }) => Atomics.load(this.shared.reactorAccepting, room) === 0),
-      deadlineMs,
-    );
+  }
+
+  /** Takes what waits in the queues of these sockets and watches them no more, but for those of datagrams, whose
+   * sessions go on. Resolves when that is so, at the latest after `deadlineMs`. @returns whether it is */
+  async unwatch(sockets: ReadonlyMap<number, readonly number[]>, deadlineMs: number): Promise<boolean> {
+    return await this.#leave("unwatch", sockets, deadlineMs);
+  }
+
+  /** Watches these sockets of datagrams no more, likewise. */
+  async forget(sockets: ReadonlyMap<number, readonly number[]>, deadlineMs: number): Promise<boolean> {
+    return await this.#leave("forget", sockets, deadlineMs);
+  }
+
+  async #leave(
+    kind: "unwatch" | "forget",
+    sockets: ReadonlyMap<number, readonly number[]>,
+    deadlineMs: number,
+  ): Promise<boolean> {
+    const asked = this.traffic.filter(({ room }) => (sockets.get(room) ?? []).length > 0);
+    for (const reactor of asked) {
+      const listeners = sockets.get(reactor.room)!;
+      const others = this.#listeners.get(reactor.room)?.filter((socket) => !listeners.includes(socket));
+      this.#listeners.set(reactor.room, others ?? []);
+      this.#tell([reactor], { kind, listeners });
+    }
+    return await this.#obeyed(asked, deadlineMs);
+  }
+
+  /** No request is awaited any more. */
+  drain(): void {
+    this.#tell(this.traffic, { kind: "drain" });
+  }
+
+  /** Ends what came by these listeners, goes to these servers, or took these routes. */
+  remove(gone: Omit<Extract<Message, { kind: "remove" }>, "kind">): void {
+    this.#tell(this.traffic, { kind: "remove", ...gone });
+  }
+
+  /** Resolves when these have obeyed all that they were told so far; who died meanwhile was born by it. */
+  async #obeyed(reactors: readonly Reactor[], deadlineMs: number): Promise<boolean> {
+    const asked = reactors.map((reactor) => ({ reactor, births: reactor.births, told: reactor.told }));
+    const done = () =>
+      asked.every(({ reactor, births, told }) =>
+        reactor.births !== births || Atomics.load(this.shared.reactorObeyed, reactor.room) >= told
+      );
+    return await until(done, deadlineMs);
   }
 
   /** Has every reactor stand still with its datagrams, for an upgrade, until `thaw` or `yield`. @returns whether all do;
@@ -290,9 +344,11 @@ export class Reactors {
   }
 
   #tell(reactors: readonly Reactor[], message: Message): void {
-    for (const { mailbox, room } of reactors) {
-      mailbox?.postMessage(message);
-      sys.wake(room);
+    for (const reactor of reactors) {
+      if (reactor.mailbox === undefined) continue; // its next Worker is born by what holds then
+      reactor.told++;
+      reactor.mailbox.postMessage(message);
+      sys.wake(reactor.room);
     }
   }
 
@@ -325,6 +381,9 @@ export class Reactors {
       seed: anySeed(),
       listeners: this.#listeners.get(room) ?? [],
     };
+    reactor.births++;
+    reactor.told = 0;
+    Atomics.store(this.shared.reactorObeyed, room, 0);
     const { port1, port2 } = new MessageChannel();
     port1.unref();
     const worker = new Worker(this.#options.worker, {
@@ -354,7 +413,7 @@ export class Reactors {
     Atomics.add(this.shared.reactorEnded, room * PER_LINE, Math.max(clients, 0));
     reactor.tables = makeTables(reactor.sizes);
     this.#events.died(room, reactor.role, error, lost);
-    this.#wakeWaiting(); // the places that it had at servers are free
+    this.wakeWaiting(); // the places that it had at servers are free
 
     this.deaths++;
     const now = performance.now();
@@ -368,7 +427,7 @@ export class Reactors {
   }
 
   /** Reactors where somebody waits for a place at a server look for one. */
-  #wakeWaiting(): void {
+  wakeWaiting(): void {
     for (const { room } of this.all) {
       if (Atomics.load(this.shared.reactorWaiting, room * PER_LINE) !== 0) sys.wake(room);
     }
@@ -424,6 +483,8 @@ function makeReactor(room: number, role: Reactor["role"], options: ReactorOption
     worker: undefined,
     mailbox: undefined,
     leaving: false,
+    births: 0,
+    told: 0,
   };
 }
 

@@ -10,6 +10,7 @@ import type { AccessLog } from "./access_log.ts";
 import type { AcmeStatus } from "./acme/acme.ts";
 import type { Presented } from "./certificates/presented.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
+import type { SocketNumbers } from "./config/compile_sockets.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
 import type { Directory } from "./directory.ts";
@@ -18,6 +19,7 @@ import type { HealthHistory } from "./health_history.ts";
 import type { AcceptQueue } from "./listeners.ts";
 import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
+import type { ReloadAnswer } from "./reload_answer.ts";
 import type { Overrides } from "./overrides.ts";
 import type { Upgrades } from "./upgrade/answer.ts";
 
@@ -40,6 +42,7 @@ export interface Published {
   readonly plan: Plan;
   /** What it was compiled from. */
   readonly config: Config;
+  readonly settings: SocketNumbers;
   /** Keys of timeouts that are no defaults (explain/world.ts). */
   readonly written: ReadonlySet<string>;
   readonly hide: Hide;
@@ -102,6 +105,8 @@ export interface Sight {
   /** What is issued to us; undefined: nothing is. */
   readonly acme: () => AcmeStatus | undefined;
   readonly recent: () => RecentView;
+  /** Goes by the file as it is now. `by`: who wants it. Never rejects. */
+  readonly reload: (by: string) => Promise<ReloadAnswer>;
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -1,7 +1,7 @@
 // Settings of sockets on this machine: given to C before anything is opened with them, and tried, so that what the
 // kernel refuses, or this user may not, is told before the first connection fails by it.
 import { readFileSync } from "node:fs";
-import { ARENA_SCRATCH } from "../base/limits.ts";
+import { ARENA_SCRATCH, SOCKETS_MAX } from "../base/limits.ts";
 import { EACCES, ENODEV, ENOPROTOOPT, EOPNOTSUPP, EPERM, errnoName } from "../sys/errno.ts";
 import { MachineFact, SocketOption } from "../sys/symbols.ts";
 import { arenaBytes, sys } from "../sys/sys.ts";
@@ -17,6 +17,7 @@ import { quoted } from "./config/errors.ts";
 import type { Finding, Path } from "./config/finding.ts";
 import type { Config } from "./config/schema.ts";
 import type { Owner } from "./config/socket_values.ts";
+import { Numbers } from "./numbers.ts";
 
 /** A user or a group that this machine does not know. */
 export class OwnerError extends Error {
@@ -45,11 +46,31 @@ export function idOf(owner: Owner, kind: "user" | "group"): number {
   return id;
 }
 
-/** Gives all settings of a configuration to C, from the control plane's room. @throws OwnerError */
+/** The settings that C has, each given to it once: reactors read them as they are. */
+export class Settings {
+  readonly #open = new Set<number>();
+
+  /** Gives those of a configuration to C that it has not yet, from the control plane's room. @throws OwnerError */
+  open(config: Config, { listeners, upstreams }: SocketNumbers): void {
+    const add = (number: number, settings: () => SocketSettings): void => {
+      if (this.#open.has(number)) return;
+      open(number, settings());
+      this.#open.add(number);
+    };
+    for (const [name, number] of listeners) add(number, () => ofListener(config.listeners[name], idOf));
+    for (const [name, number] of upstreams) add(number, () => ofUpstream(config.upstreams[name]));
+  }
+
+  /** Nobody works by these any more: their numbers will mean others. */
+  forget(numbers: Iterable<number>): void {
+    for (const number of numbers) this.#open.delete(number);
+  }
+}
+
+/** Gives all settings of a configuration to C that is the only one of this process. @throws OwnerError */
 export function openSettings(config: Config): SocketNumbers {
-  const numbers = socketNumbers(config);
-  for (const [name, number] of numbers.listeners) open(number, ofListener(config.listeners[name], idOf));
-  for (const [name, number] of numbers.upstreams) open(number, ofUpstream(config.upstreams[name]));
+  const all = new Numbers(SOCKETS_MAX), numbers = socketNumbers(config, (key) => all.take(key));
+  new Settings().open(config, numbers);
   return numbers;
 }
 
@@ -206,10 +227,10 @@ function triedOf(
 
 /** Why nothing can come from where an upstream's connections and datagrams are to, now; null: it can, or is the
  * client's own. The settings are open. */
-export function sourceFlaw(config: Config, upstream: string): string | null {
+export function sourceFlaw(config: Config, { upstreams }: SocketNumbers, upstream: string): string | null {
   const configured = config.upstreams[upstream], source = configured?.source;
   if (source === undefined || source === "client") return null;
-  const [flaw] = triedOf(upstream, configured, socketNumbers(config).upstreams.get(upstream));
+  const [flaw] = triedOf(upstream, configured, upstreams.get(upstream));
   return flaw?.what ?? null;
 }
 

@@ -184,6 +184,7 @@ const COLUMNS = {
   listenerExchangeMs: "listeners", // from a request's head to its answer's end; 0: no limit
   listenerForwarded: "listeners", // Forwarding, by ForwardedShift
   listenerProxyStatus: "listeners", // ProxyStatus
+  listenerLeaves: "listeners", // 1: it is there no more but for those who came by it: no further request is awaited of them
   listenerToHttps: "listeners", // the port of https:// that its requests are sent to; 0: they are served here
   listenerHstsAt: "listeners", // Strict-Transport-Security, the whole line
   listenerHstsBytes: "listeners",

@@ -113,7 +113,10 @@ export function datagramsOpen(): void {
 
 /** Watches listening sockets of datagrams, besides those it watches already. */
 export function datagramsWatch(sockets: readonly number[]): void {
-  for (const socket of sockets) if (watched[socket] === 0) unwatched.push(socket);
+  for (const socket of sockets) {
+    closing[socket] = 0;
+    if (watched[socket] === 0) unwatched.push(socket);
+  }
   watchLeft();
 }
 
@@ -145,6 +148,15 @@ export function datagramsUnwatch(): number[] {
 /** Takes no new clients from these sockets; those that have a flow keep it. */
 export function datagramsDrain(sockets: readonly number[]): void {
   for (const socket of sockets) closing[socket] = 1;
+}
+
+/** Listens to these sockets no more: what still comes there waits for whoever has them next. */
+export function datagramsForget(sockets: readonly number[]): void {
+  for (const socket of sockets) {
+    if (watched[socket] === 1) sys.watch(socket, 0);
+    watched[socket] = closing[socket] = 0;
+  }
+  unwatched = unwatched.filter((socket) => !sockets.includes(socket));
 }
 
 /** The slot of the flow that is being served, or NONE: whom a broken promise would be about. */

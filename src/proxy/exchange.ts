@@ -85,7 +85,7 @@ import {
   requestRefuse,
   requestTimeout,
 } from "./request.ts";
-import { answerEvent, lingerEvent } from "./request_end.ts";
+import { answerEvent, fail, lingerEvent } from "./request_end.ts";
 import { connectedSlot, connectTo, keyOfClient } from "./server.ts";
 import { stand, standsBehind, standTimeout, Stood, tellPlace } from "./stand.ts";
 import { tunnelBegin, tunnelRun, tunnelTimeout } from "./tunnel.ts";
@@ -435,6 +435,21 @@ export function exchangeProbe(probe: number): boolean {
   timerSet(connectedSlot, exStartMs[ex] + plan.probeTimeoutMs[probe]);
   if (result === 0) secured(ex);
   return true;
+}
+
+/** What it was made by is there no more: whoever waits for an answer is told so, if that can be. */
+export function exchangeRemove(ex: number): void {
+  switch (exState[ex]) {
+    case ExState.Answer:
+    case ExState.Linger:
+      return; // it is at its end, and has no further request
+    case ExState.Queue:
+    case ExState.Connect:
+    case ExState.Forward:
+      return exFlags[ex] & ExFlag.Http ? fail(ex, Reason.Removed, 0) : exchangeEnd(ex, Reason.Removed, 0);
+    default:
+      return exchangeEnd(ex, Reason.Removed, 0);
+  }
 }
 
 /** Ends an exchange, and the slot whose event it was, because of a bug of ours. */

@@ -99,10 +99,10 @@ export function tellFlows(): void {
   Atomics.store(shared.reactorFlows, room * PER_LINE, flowsTaken());
 }
 
-/** Ends every flow. */
-export function flowsEndAll(reason: Reason): void {
+/** Ends the flows that are meant. */
+export function flowsEnd(isMeant: (slot: number) => boolean, reason: Reason): void {
   for (let slot = 1; slot < slotsEnd(); slot++) {
-    if (slotState[slot] === SlotState.Flow) flowEnd(slot, reason, 0);
+    if (slotState[slot] === SlotState.Flow && isMeant(slot)) flowEnd(slot, reason, 0);
   }
 }
 

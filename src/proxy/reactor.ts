@@ -7,20 +7,18 @@ import { ARENA_EVENTS, EVENT_INTS, EVENTS_MAX, NONE } from "../base/limits.ts";
 import { randomSeed } from "../base/random.ts";
 import { blocksOpen, blocksTaken } from "../net/blocks.ts";
 import { flowsOpen } from "../net/flows.ts";
-import { poolDropAll, poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
+import { poolIdle, poolKeepOnly, poolOpen } from "./pool.ts";
 import { delaysAdvance, delaysOpen, delaysSleepMs } from "../net/delays.ts";
 import { pipesClose, pipesOpen, pipesOpenCount } from "../net/pipes.ts";
 import { againServe, againWaiting, Ready, readyOpen } from "../net/ready.ts";
-import { slotEx, slotFlags, slotGen, slotReady, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
+import { slotEx, slotGen, slotReady, slotsOpen, slotsTaken, slotState } from "../net/slots.ts";
 import { timersAdvance, timersOpen, timersSleepMs } from "../net/timers.ts";
 import { Protocol } from "../plan/plan.ts";
 import { printOpen } from "../proto/http1_print.ts";
 import { Field, RecordKind } from "../shared/log_ring.ts";
-import { openClosing, Outcome } from "../shared/closing.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
-import { Reason } from "../shared/reason.ts";
 import { Count } from "../shared/stats.ts";
-import { ExState, SlotFlag, SlotState } from "../shared/tables.ts";
+import { SlotState } from "../shared/tables.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
@@ -37,10 +35,11 @@ import {
 import { unchargeLost } from "./admission.ts";
 import { askingOpen, askingServe } from "./asking.ts";
 import { closeOpen, closeSweep } from "./close.ts";
-import { contextOpen, count, log, plan, planSwap, stats } from "./context.ts";
+import { contextOpen, count, log, plan, planSwap, room, shared, stats } from "./context.ts";
 import {
   datagramsDrain,
   datagramsFlush,
+  datagramsForget,
   datagramsFrom,
   datagramsGiveUp,
   datagramsOpen,
@@ -48,15 +47,15 @@ import {
   flowEvent,
   servedFlow,
 } from "./datagram.ts";
-import { exchangeEnd } from "./end.ts";
+import { endAll, endAsked, endRemoved } from "./ending.ts";
 import { exchangeAnswered, exchangeBug, exchangeEvent, exchangeProbe, exchangeTimeout } from "./exchange.ts";
-import { flowBug, flowEnd, flowGivesWay, flowsEndAll, flowTimeout } from "./flow_end.ts";
+import { flowBug, flowGivesWay, flowTimeout } from "./flow_end.ts";
 import { flowsAdopt, flowsHalt, flowsResume, flowsYield } from "./flow_handover.ts";
 import { greetingsOpen } from "./greeting.ts";
 import { handshakesTurn } from "./handshake.ts";
-import { exchangesEnd, exchangesOpen, exDown, exState } from "./exchanges.ts";
+import { exchangesEnd, exchangesOpen } from "./exchanges.ts";
 import { paceUnpark } from "./pace.ts";
-import { requestsDrain, requestsReset } from "./request_end.ts";
+import { requestsDrain, requestsLeave, requestsReset } from "./request_end.ts";
 import { queueOpen, queueRetry } from "./queue.ts";
 import {
   probeLate,
@@ -135,7 +134,12 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   acceptResume();
   if (woken) queueRetry();
   if (woken) askingServe(answered);
-  if (woken) { for (let message = receive(); message !== undefined; message = receive()) obey(message); }
+  if (woken) {
+    for (let message = receive(); message !== undefined; message = receive()) {
+      obey(message);
+      Atomics.add(shared.reactorObeyed, room, 1);
+    }
+  }
   datagramsFlush();
   closeSweep();
   gauges();
@@ -230,6 +234,7 @@ function swap(memory: SharedArrayBuffer): void {
   const before = plan;
   planSwap(memory);
   poolKeepOnly(plan);
+  requestsLeave();
   if (!health) return;
   serversJoined(before);
   serversUnchecked(before);
@@ -244,8 +249,13 @@ function obey(message: Message): void {
       return watch(message.listeners);
     case "unwatch":
       acceptUnwatch(message.listeners.filter((socket) => !isOfDatagrams(socket)));
-      datagramsDrain(message.listeners.filter(isOfDatagrams));
+      return datagramsDrain(message.listeners.filter(isOfDatagrams));
+    case "drain":
       return requestsDrain();
+    case "forget":
+      return datagramsForget(message.listeners);
+    case "remove":
+      return endRemoved(message, contain);
     case "freeze":
       return flowsHalt();
     case "thaw":
@@ -257,7 +267,7 @@ function obey(message: Message): void {
     case "adopt":
       return flowsAdopt(message.flows);
     case "close":
-      return closeAsked(message.closing, message.rows);
+      return endAsked(message.closing, message.rows, contain);
     case "end-all":
       return endAll();
     case "exit":
@@ -267,44 +277,6 @@ function obey(message: Message): void {
     default:
       return unreachable("reactor: a message of no kind");
   }
-}
-
-/** Ends what an operator wants ended, and says which of it was still there. */
-function closeAsked(memory: SharedArrayBuffer, rows: number): void {
-  const { closingSlot, closingGen, closingOutcome, closingDone } = openClosing(memory, rows);
-  for (let row = 0; row < rows; row++) {
-    const slot = closingSlot[row], isThere = slotGen[slot] === closingGen[row] && isClients(slot);
-    closingOutcome[row] = isThere ? Outcome.Closed : Outcome.Gone;
-    if (isThere) closeOne(slot);
-  }
-  Atomics.store(closingDone, 0, 1);
-}
-
-/** Whether a slot is a client's connection, or session, that has not ended. */
-function isClients(slot: number): boolean {
-  if (!(slotFlags[slot] & SlotFlag.Down)) return false;
-  if (slotState[slot] === SlotState.Flow) return true;
-  const ex = slotEx[slot],
-    isOpen = slotState[slot] === SlotState.Open || slotState[slot] === SlotState.Handshake;
-  return isOpen && ex !== NONE && exDown[ex] === slot && exState[ex] !== ExState.Done;
-}
-
-function closeOne(slot: number): void {
-  const ex = slotEx[slot];
-  try {
-    if (slotState[slot] === SlotState.Flow) flowEnd(slot, Reason.ClosedByOperator, 0);
-    else exchangeEnd(ex, Reason.ClosedByOperator, 0);
-  } catch (error) {
-    contain(slot, ex, error);
-  }
-}
-
-function endAll(): void {
-  for (let ex = 1; ex < exchangesEnd(); ex++) {
-    if (exState[ex] !== ExState.Free) exchangeEnd(ex, Reason.Drained, 0);
-  }
-  flowsEndAll(Reason.Drained);
-  poolDropAll();
 }
 
 function watch(sockets: readonly number[]): void {

@@ -74,7 +74,7 @@ import { poolLearn } from "./pool.ts";
 import { flush, pump, pumpBody, Pumped, pumpErrno, pumpProgress, pumpUnread } from "./pump.ts";
 import { queueLook } from "./queue.ts";
 import { latencyCame, latencyFailed, part, reachAgain, Reached, reachFirst, reachOpened } from "./reach.ts";
-import { answerDone, draining, fail, reply, say } from "./request_end.ts";
+import { answerDone, fail, isLeaving, reply, say } from "./request_end.ts";
 import { chooseWay, wayRefusal } from "./routing.ts";
 import { stand, standsBehind, standTimeout, Stood, tellPlace } from "./stand.ts";
 import { keyOfRequest } from "./server.ts";
@@ -250,7 +250,7 @@ function beginRequest(ex: number): void {
 /** A request's head is whole: what it says is kept, a route is chosen. */
 function requestCame(ex: number): void {
   const down = exDown[ex], head = request;
-  exFlags[ex] = flagsOfRequest();
+  exFlags[ex] = flagsOfRequest(ex);
   bodyBegin(down, head, false);
   if (!keepHead(ex)) return say(ex, Reason.OutOfResources, 503, true);
   allowUntil(ex, clockMs() + plan.listenerBodyStallMs[exListener[ex]]);
@@ -310,10 +310,10 @@ function lastHop(ex: number, method: Method): void {
 }
 
 /** What is to be remembered of the request in `request`. */
-function flagsOfRequest(): number {
+function flagsOfRequest(ex: number): number {
   let flags: number = ExFlag.Http;
   if (!(request.flags & HeadFlag.Persistent)) flags |= ExFlag.Last | ExFlag.Parting;
-  if (draining) flags |= ExFlag.Last;
+  if (isLeaving(ex)) flags |= ExFlag.Last;
   if (request.flags & HeadFlag.Old) flags |= ExFlag.Old;
   if (request.flags & HeadFlag.Upgrade) flags |= ExFlag.Upgrade;
   if (request.method === Method.Head) flags |= ExFlag.Bodiless;
@@ -523,7 +523,7 @@ function answerCame(ex: number): boolean {
   const unchunk = (exFlags[ex] & ExFlag.Old) !== 0 && answer.framing === Framing.Chunked;
   if (status === 101) slotBody[up] = Body.Raw;
   else bodyBegin(up, answer, unchunk);
-  if (answer.framing === Framing.UntilClose || unchunk || draining) exFlags[ex] |= ExFlag.Last;
+  if (answer.framing === Framing.UntilClose || unchunk || isLeaving(ex)) exFlags[ex] |= ExFlag.Last;
   if (!(answer.flags & HeadFlag.Persistent)) exFlags[ex] |= ExFlag.LastUp;
   // Nobody takes the rest of the request: its client is told that no other will be read behind it.
   const early = status !== 101 && slotBody[exDown[ex]] !== Body.Ended;

@@ -58,7 +58,7 @@ import { record } from "./record.ts";
 import { freshEx, request, restAt, restBytes, setFresh } from "./wire_h1.ts";
 
 /** We are leaving: no request is awaited any more. */
-export let draining = false;
+let draining = false;
 
 /** Who has been here for less, and has asked nothing yet, is about to: its first request is under way. */
 const FRESH_MS = 2_000;
@@ -66,8 +66,25 @@ const FRESH_MS = 2_000;
 /** From here on every answer is its connection's last, and who has nothing under way is let go. */
 export function requestsDrain(): void {
   draining = true;
+  letGo();
+}
+
+/** The same for those alone that came by a listener which leaves. */
+export function requestsLeave(): void {
+  for (let listener = 1; listener < plan.listeners; listener++) {
+    if (plan.listenerLeaves[listener] !== 0) return letGo();
+  }
+}
+
+/** Whether no request is awaited any more on a client's connection. */
+export function isLeaving(ex: number): boolean {
+  return draining || plan.listenerLeaves[exListener[ex]] !== 0;
+}
+
+function letGo(): void {
   for (let ex = 1; ex < exchangesEnd(); ex++) {
-    if (exState[ex] !== ExState.Head || slotScanned[exDown[ex]] > 0 || readable(exDown[ex])) continue;
+    if (exState[ex] !== ExState.Head || !isLeaving(ex)) continue;
+    if (slotScanned[exDown[ex]] > 0 || readable(exDown[ex])) continue;
     if (exRequests[ex] === 0 && clockMs() - exOpenedMs[ex] < FRESH_MS) continue;
     exchangeEnd(ex, Reason.Finished, 0);
   }
@@ -100,7 +117,7 @@ function requestDone(ex: number, whole: boolean): void {
   const down = exDown[ex];
   record(ex);
   forget(ex);
-  if (!whole || draining || exFlags[ex] & ExFlag.Last) return leaveClient(ex, whole);
+  if (!whole || isLeaving(ex) || exFlags[ex] & ExFlag.Last) return leaveClient(ex, whole);
   exSetState(ex, ExState.Head);
   addUp(ex);
   exFlags[ex] = ExFlag.Http;

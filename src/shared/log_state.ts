@@ -55,6 +55,11 @@ export class LogState {
     this.wake();
   }
 
+  /** Whoever writes next stays. */
+  stay(): void {
+    Atomics.store(this.#words, Word.Leave, 0);
+  }
+
   get running(): boolean {
     return Atomics.load(this.#words, Word.Running) !== 0;
   }

@@ -36,13 +36,27 @@ export interface WorkerBirth {
   readonly listeners: readonly number[];
 }
 
+type Numbers = ReadonlySet<number>;
+
 export type Message =
   /** Work by this Plan from the next turn on. */
   | { readonly kind: "plan"; readonly plan: SharedArrayBuffer }
   /** Watch these listening sockets. */
   | { readonly kind: "watch"; readonly listeners: readonly number[] }
-  /** Take what waits in these queues, then watch them no more; the control plane closes them. */
+  /** Take what waits in these queues, then watch them no more; the control plane closes them. Those of datagrams are
+   * watched on for the sessions that are there, and get no new ones. */
   | { readonly kind: "unwatch"; readonly listeners: readonly number[] }
+  /** No request is awaited any more, of nobody. */
+  | { readonly kind: "drain" }
+  /** Watch these listening sockets of datagrams no more. */
+  | { readonly kind: "forget"; readonly listeners: readonly number[] }
+  /** End what came by these listeners, goes to these servers, or took these routes. */
+  | {
+    readonly kind: "remove";
+    readonly listeners: Numbers;
+    readonly servers: Numbers;
+    readonly routes: Numbers;
+  }
   /** An upgrade is under way: read no datagram and change no flow, until the next word. */
   | { readonly kind: "freeze" }
   /** It came to nothing: go on. */

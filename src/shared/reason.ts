@@ -72,6 +72,7 @@ export const enum Reason {
   ListenerLimit,
   ListenerRate,
   SessionMoved,
+  Removed,
   ClosedByOperator,
 }
 
@@ -548,6 +549,13 @@ export const REASONS: readonly ReasonText[] = [
     text: "the server is down or gone: the client's next datagram went to another",
     reset: false,
     status: 0,
+  },
+  {
+    name: "removed",
+    type: "connection_terminated",
+    text: "a reload had taken away its listener, its route or its server",
+    reset: true,
+    status: 503,
   },
   {
     name: "closed_by_operator",

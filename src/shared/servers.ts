@@ -11,7 +11,7 @@ export const enum Verdict {
   Down,
 }
 
-/** By server number; the health Worker writes. */
+/** By server number; the health Worker writes, and the control plane when it was disabled and is no more. */
 const SERVERS = {
   serverVerdict: [Uint8Array, 1], // Verdict
   serverUpMs: [Float64Array, 1], // clock when it came back, or joined; 0: it was there from the start
@@ -56,6 +56,7 @@ const REACTORS = {
   reactorCharging: [Int32Array, PER_LINE], // whom it counts a connection for that nobody else has yet; and its slot
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
+  reactorObeyed: [Int32Array, 1], // messages of the control plane that it has obeyed since it was born
   reactorDatagrams: [Int32Array, 1], // those of datagrams
 } as const satisfies Layout;
 

@@ -124,6 +124,7 @@ export const SYMBOLS = {
   profile_open: [["i32", "i32", "i32", "i32", "i32"], "i32"], // profile, kind, policy, verify, flags
   profile_set: [["i32", "i32", "bytes", "i32"], "i32"], // profile, what, bytes, length
   profile_own: [["i32", "i32"], "i32"], // profile, certificate
+  profile_close: [["i32"], "i32"],
   tls_error: [["u32", "i32"], "i32"],
 
   tls_accept: [["i32", "i32", "u32"], "i32"], // slot, profile, bits
@@ -203,6 +204,7 @@ export const TLS_STORE_SYMBOLS = [
   "profile_open",
   "profile_set",
   "profile_own",
+  "profile_close",
   "tls_error",
 ] as const;
 

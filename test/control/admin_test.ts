@@ -63,7 +63,7 @@ async function withAdmin(
 ): Promise<void> {
   const fixture = makeFixture();
   const { address = LOOPBACK, token } = options;
-  const admin = await Admin.open({ admin: address, token, sight: fixture.sight });
+  const admin = await Admin.open({ admin: address, token: () => token, sight: fixture.sight });
   ok(admin !== undefined);
   try {
     await use(admin, fixture);
@@ -364,7 +364,7 @@ test("a default address that cannot be opened is a warning, one that was asked f
   const address = "/nonexistent-directory/admin.sock";
   await rejects(withAdmin(async () => {}, { address: unixAddress(address) }), AdminError);
   const { sight, kept } = makeFixture();
-  equal(await Admin.open({ admin: unixAddress(address, true), token: undefined, sight }), undefined);
+  equal(await Admin.open({ admin: unixAddress(address, true), token: () => undefined, sight }), undefined);
   await kept.output.flush(1000);
   match(
     kept.text,
@@ -381,7 +381,7 @@ test("a port that is taken is an error that says what to do", async () => {
 
 test("close ends at once, with requests open", async () => {
   const { sight } = makeFixture();
-  const admin = await Admin.open({ admin: LOOPBACK, token: undefined, sight });
+  const admin = await Admin.open({ admin: LOOPBACK, token: () => undefined, sight });
   ok(admin !== undefined);
   const open = converse(admin, "GET / HT", 3_000);
   await new Promise((resolve) => setTimeout(resolve, 100));

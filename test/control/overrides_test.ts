@@ -36,12 +36,13 @@ function fill(
 
 function make() {
   const directory = new Directory(), shared = openShared(makeShared()), { log, kept } = keptLog();
-  const world = { directory, shared, log, kept, compiled: 0 };
+  const world = { directory, shared, log, kept, compiled: 0, opened: 0 };
   const overrides: Overrides = new Overrides({
     directory,
     shared,
     log,
     clockMs: () => 5_000,
+    opened: () => world.opened++,
     changed: () => {
       world.compiled++;
       fill(directory, overrides);
@@ -135,10 +136,11 @@ test("a Plan is compiled for weights and for who is checked, and for nothing tha
 });
 
 test("one that was disabled comes back slowly, one that was drained at once", () => {
-  const { change, shared } = make();
+  const world = make(), { change, shared } = world;
   change("10.0.0.2:80", DRAIN);
   change("10.0.0.2:80", UNDRAIN);
   equal(shared.serverUpMs[TWO], 0);
+  equal(world.opened, 1, "who waits looks for a place");
   change("10.0.0.2:80", DISABLE);
   equal(shared.serverUpMs[TWO], 0);
   change("10.0.0.2:80", ENABLE);

@@ -34,6 +34,7 @@ export function guardsOf(
     configured: config.listeners[name],
     port: at + 1,
     profile: 0,
+    leaves: false,
   }));
   const placed = placeGuards(numbered, lists, (name) => names.indexOf(name) + 1);
   const { guards } = makePlan(1, { ...NO_SIZES, listeners: names.length + 1, guards: placed.sizes });

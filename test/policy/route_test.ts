@@ -338,7 +338,7 @@ describe("compileRoutes", () => {
     deepEqual(compiled.compiled.routers, [1, 2, 1, 0]);
     strictEqual(routeOf(compiled, request("/b"), undefined, 0), 2);
     strictEqual(routeOf(compiled, request("/b"), undefined, 1), 3);
-    strictEqual(compiled.compiled.names[3], other[0].name);
+    strictEqual(compiled.compiled.names.get(3), other[0].name);
   });
 
   it("keeps a body's limit, however large", () => {

@@ -353,6 +353,7 @@ export class Run {
       this.stage = "unwatching";
       this.#ofListeners(sys.listener_stop);
       this.tell({ kind: "unwatch", listeners: this.#scenario.listeners });
+      this.tell({ kind: "drain" });
     } else if (this.stage === "unwatching" && accepting === 0) {
       this.stage = "ending";
       this.#ofListeners(sys.listener_close);

@@ -311,7 +311,15 @@ export class Sluice {
     });
   }
 
-  signal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1"): void {
+  /** Every reactor works by what /status shows: it shows what is published, and they take it up in their next turn. */
+  async adopted(): Promise<void> {
+    await this.until(
+      "every reactor to work by the last generation",
+      ({ generation, reactors }) => reactors.every((reactor) => reactor.generation === generation),
+    );
+  }
+
+  signal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1" | "SIGHUP"): void {
     if (this.pid === this.#running.child.pid) this.#running.child.kill(signal);
     else process.kill(this.pid, signal);
   }

@@ -18,7 +18,7 @@ const skip = process.getuid?.() !== 0 && "needs root, to give a process a name s
 const NAME = "app.sluice.test";
 const ONE = "127.0.6.1", TWO = "127.0.6.2", THREE = "127.0.6.3";
 
-/** Both upstreams have exactly these servers now. */
+/** Both upstreams have exactly these servers now, and every reactor works by that. */
 async function untilServers(sluice: Sluice, ips: readonly string[]): Promise<void> {
   const wanted = [...ips].sort().join();
   await sluice.until(
@@ -28,6 +28,7 @@ async function untilServers(sluice: Sluice, ips: readonly string[]): Promise<voi
         servers.map(({ address }) => address.split(":")[0]).sort().join() === wanted
       ),
   );
+  await sluice.adopted();
 }
 
 describe("a name whose answers change under traffic", { skip }, () => {

@@ -100,6 +100,7 @@ describe("lists", () => {
       writeFileSync(folder.at("next"), "# all of them\n127.0.0.2\n127.0.0.3/32\n");
       renameSync(folder.at("next"), linked);
       await sluice.line("lists", /deny\.txt was read again: 2 entries$/);
+      await sluice.adopted();
       await until("the file to be in use", async () => !await isServed(sluice, "127.0.0.3"));
       deepStrictEqual(await served(sluice, "127.0.0.1", "127.0.0.2", "127.0.0.7"), [true, false, false]);
       strictEqual(await before.ask("still here"), "still here");
@@ -133,6 +134,7 @@ describe("lists", () => {
 
       writeFileSync(file, "");
       await sluice.line("lists", /deny\.txt was read again: 0 entries$/);
+      await sluice.adopted();
       await until("the empty file to be in use", () => isServed(sluice, "127.0.0.3"));
       deepStrictEqual(await served(sluice, "127.0.0.2", "127.0.0.7"), [true, false]);
       strictEqual((await sluice.status()).lists[0].problem, null);

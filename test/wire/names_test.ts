@@ -20,6 +20,7 @@ const addressesOf = async (sluice: Sluice) =>
 async function untilServers(sluice: Sluice, addresses: readonly string[]): Promise<void> {
   const wanted = [...addresses].sort().join();
   await until(`the servers to be ${wanted}`, async () => (await addressesOf(sluice)).join() === wanted);
+  await sluice.adopted();
 }
 
 async function serverOf(sluice: Sluice): Promise<string | null> {

@@ -8,7 +8,7 @@ import { acmeNames } from "../config/tls_checks.ts";
 import type { Acme } from "../config/tls_schema.ts";
 import type { Log } from "../log.ts";
 import { CertificateError } from "./profiles.ts";
-import type { Certificates } from "./store.ts";
+import type { Certificates, PreparedCertificates } from "./store.ts";
 
 interface Served {
   readonly listener: string;
@@ -19,14 +19,22 @@ interface Served {
 export class Issuing {
   readonly #account: Account;
   readonly #log: Log;
+  readonly #key: string;
+  readonly #expect: () => void;
 
-  /** Opens the account of a configuration; undefined: nothing is to be issued. @throws CertificateError */
-  static async open(config: Config, certificates: Certificates, log: Log): Promise<Issuing | undefined> {
+  /** Opens the account of a configuration; undefined: nothing is to be issued. `prepared`: the certificates that its
+   * listeners are given. @throws CertificateError */
+  static async open(
+    config: Config,
+    certificates: Certificates,
+    prepared: PreparedCertificates,
+    log: Log,
+  ): Promise<Issuing | undefined> {
     const all = Object.entries(config.listeners).flatMap(([listener, configured]) => {
       const acme = configured.tls?.acme;
       if (acme === undefined) return [];
       // One of another kind of key would be shown instead of what was given, a placeholder even.
-      const given = certificates.presented(listener).map(({ certificate }) => certificate);
+      const given = certificates.presented(listener, prepared).map(({ certificate }) => certificate);
       const names = new Set(acmeNames(configured, given));
       return [{ acme, served: { listener, names, onDemand: acme["on-demand"] !== undefined } }];
     });
@@ -59,18 +67,26 @@ export class Issuing {
         unchallenge: (name) => certificates.unchallenge(name),
         log,
       });
-      if (acme["while-issuing"] === "refuse") {
+      const expect = (): void => {
+        if (acme["while-issuing"] !== "refuse") return;
         for (const { served: { listener, names } } of all) certificates.expect(listener, names);
-      }
-      return new Issuing(account, log);
+      };
+      return new Issuing(account, keyOf(config), expect, log);
     } catch (error) {
       throw new CertificateError(error instanceof Error ? error.message : String(error));
     }
   }
 
-  private constructor(account: Account, log: Log) {
+  private constructor(account: Account, key: string, expect: () => void, log: Log) {
     this.#account = account;
+    this.#key = key;
+    this.#expect = expect;
     this.#log = log;
+  }
+
+  /** Whether it is what another configuration asks for as well. */
+  serves(config: Config): boolean {
+    return keyOf(config) === this.#key;
   }
 
   /** What answers HTTP-01. */
@@ -80,6 +96,7 @@ export class Issuing {
 
   /** Presents what is there already, and goes to work. */
   start(): Promise<void> {
+    this.#expect();
     return this.#account.start();
   }
 
@@ -97,6 +114,14 @@ export class Issuing {
   stop(): Promise<void> {
     return this.#account.stop();
   }
+}
+
+/** What is to be issued, and what decides of it. */
+function keyOf(config: Config): string {
+  const listeners = Object.entries(config.listeners).flatMap(([name, { tls, routes, sni }]) =>
+    tls?.acme === undefined ? [] : [[name, tls, sni, routes.map(({ match: { host } }) => host)]]
+  );
+  return JSON.stringify([listeners, answerable(config)]);
 }
 
 /** Names that stand in no listener were asked for, where that may be done. */

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { ARENA_SCRATCH } from "../../base/limits.ts";
 import { EKEYREJECTED, ENOKEY, errnoName } from "../../sys/errno.ts";
 import { arenaBytes, sys } from "../../sys/sys.ts";
-import { profileNumbers } from "../config/compile_tls.ts";
+import { httpUpstreams, type ProfileNumbers } from "../config/compile_tls.ts";
 import type { CertificateFiles } from "../config/tls_schema.ts";
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../log.ts";
@@ -68,6 +68,20 @@ interface ListenerProfile {
   readonly awaited: Set<string>;
 }
 
+/** What a configuration needs of certificates, as it is made. */
+interface Preparing {
+  readonly listeners: Map<string, ListenerProfile>;
+  readonly own: Map<string, { readonly number: number; readonly pair: Pair }>;
+  readonly pairs: Map<string, Pair>;
+  readonly trust: Map<number, Trust>;
+  tickets: TicketKeys | undefined;
+  /** Numbers of what was not there before. */
+  readonly profiles: number[];
+  readonly certificates: number[];
+}
+
+export type PreparedCertificates = Readonly<Preparing>;
+
 /** What is told of a certificate. */
 export interface CertificateStatus {
   /** Who presents it to clients, and who to servers. */
@@ -85,12 +99,15 @@ export interface CertificateStatus {
 
 export class Certificates {
   readonly #log: Log;
-  readonly #listeners = new Map<string, ListenerProfile>();
-  readonly #pairs = new Map<string, Pair>();
+  #listeners: ReadonlyMap<string, ListenerProfile> = new Map();
+  #pairs: ReadonlyMap<string, Pair> = new Map();
   readonly #challenges = new Map<string, number>();
   /** By upstream: its profile, and what is shown to its servers. */
-  readonly #own = new Map<string, { readonly number: number; readonly pair: Pair }>();
-  readonly #rereads: Reread[] = [];
+  #own: ReadonlyMap<string, { readonly number: number; readonly pair: Pair }> = new Map();
+  /** By profile: whom it believes. */
+  readonly #trust = new Map<number, Trust>();
+  /** The profiles that C has. */
+  readonly #profiles = new Set<number>();
   /** When all files were looked at last. */
   #readAt = Date.now();
   /** What was told of those that are broken. */
@@ -103,39 +120,125 @@ export class Certificates {
     this.#log = log;
   }
 
-  /** Makes the profiles of a configuration. Does nothing where there is no TLS. `handed`: keys of session tickets from the
-   * process before this one. @throws CertificateError */
-  open(config: Config, handed?: OwnKeys): void {
-    const numbers = profileNumbers(config);
+  /** Makes what a configuration needs that is not there yet: profiles that nobody works by, and certificates that are
+   * shown to nobody. `handed`: keys of session tickets from the process before this one. @throws CertificateError: then
+   * nothing has been made */
+  prepare(config: Config, numbers: ProfileNumbers, handed?: OwnKeys): PreparedCertificates {
+    const prepared: Preparing = {
+      listeners: new Map(),
+      own: new Map(),
+      pairs: new Map(),
+      trust: new Map(),
+      tickets: undefined,
+      profiles: [],
+      certificates: [],
+    };
+    try {
+      this.#prepareListeners(config, numbers, prepared);
+      this.#prepareUpstreams(config, numbers, prepared);
+      if (prepared.listeners.size > 0) prepared.tickets = this.#ticketsOf(config["tls-ticket-keys"], handed);
+    } catch (error) {
+      this.abandon(prepared);
+      throw error;
+    }
+    return prepared;
+  }
+
+  /** What was prepared is not wanted. */
+  abandon({ profiles, certificates }: PreparedCertificates): void {
+    for (const profile of profiles) this.forgetProfile(profile);
+    for (const certificate of certificates) sys.cert_close(certificate);
+  }
+
+  /** Goes by what was prepared from the next handshake on. */
+  commit({ listeners, own, pairs, trust, tickets, profiles }: PreparedCertificates): void {
+    const before = new Set([...this.#listeners.values()].flatMap(({ issued }) => [...issued.values()]));
+    const closed = [...this.#pairs].filter(([key]) => !pairs.has(key)).map(([, { stored }]) => stored.number);
+    this.#listeners = listeners;
+    for (const [name, { number, pair }] of own) {
+      if (!profiles.includes(number) && this.#own.get(name)?.pair !== pair) showOwn(number, pair);
+    }
+    this.#own = own;
+    this.#pairs = pairs;
+    for (const [profile, whom] of trust) this.#trust.set(profile, whom);
+    if (tickets !== this.#tickets) tickets?.use();
+    this.#tickets = tickets;
+    for (const name of listeners.keys()) this.#present(name);
+    const after = new Set([...listeners.values()].flatMap(({ issued }) => [...issued.values()]));
+    for (const stored of before) if (!after.has(stored)) closed.push(stored.number);
+    for (const certificate of closed) sys.cert_close(certificate);
+    if (this.#watched !== undefined) this.#watchFiles();
+  }
+
+  /** Gives the number of a profile back that no Plan has any more; false: a connection is of it still. */
+  forgetProfile(profile: number): boolean {
+    if (!this.#profiles.has(profile)) return true;
+    if (sys.profile_close(profile) < 0) return false;
+    this.#profiles.delete(profile);
+    this.#trust.delete(profile);
+    return true;
+  }
+
+  #prepareListeners(config: Config, numbers: ProfileNumbers, prepared: Preparing): void {
     for (const [name, { bind, tls }] of Object.entries(config.listeners)) {
       if (tls === undefined) continue;
       const where = `listeners.${name}.tls`, number = numbers.listeners.get(name)!;
-      this.#believe(number, openListenerProfile(number, where, tls, bind[0].protocol === "http"));
-      const pairs = tls.certificates.map((files) => this.#pair(where, files));
-      this.#listeners.set(name, { number, pairs, issued: new Map(), awaited: new Set() });
-      this.#present(name);
+      this.#profile(
+        number,
+        prepared,
+        () => openListenerProfile(number, where, tls, bind[0].protocol === "http"),
+      );
+      const pairs = tls.certificates.map((files) => this.#pair(where, files, prepared));
+      const known = tls.acme === undefined ? undefined : this.#listeners.get(name);
+      prepared.listeners.set(name, {
+        number,
+        pairs,
+        issued: known?.issued ?? new Map(),
+        awaited: known?.awaited ?? new Set(),
+      });
     }
+  }
+
+  #prepareUpstreams(config: Config, numbers: ProfileNumbers, prepared: Preparing): void {
+    const http = httpUpstreams(config);
     for (const [name, { tls }] of Object.entries(config.upstreams)) {
       if (tls === undefined) continue;
       const where = `upstreams.${name}.tls`, number = numbers.upstreams.get(name)!;
-      const http = Object.values(config.listeners).some(({ bind, to, routes }) =>
-        bind[0].protocol === "http" &&
-        (to === name || routes.some(({ action }) => action.kind === "upstream" && action.to === name))
+      const isNew = this.#profile(
+        number,
+        prepared,
+        () => openUpstreamProfile(number, where, tls, http.has(name)),
       );
-      this.#believe(number, openUpstreamProfile(number, where, tls, http));
-      if (tls.cert !== undefined) {
-        const pair = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert });
-        this.#own.set(name, { number, pair });
-        showOwn(number, pair);
-      }
+      if (tls.cert === undefined) continue;
+      const pair = this.#pair(where, { cert: tls.cert, key: tls.key ?? tls.cert }, prepared);
+      prepared.own.set(name, { number, pair });
+      if (isNew) showOwn(number, pair);
     }
-    if (this.#listeners.size === 0) return;
+  }
+
+  /** The profile is there. `open` says whom it is to believe. @returns whether it was not before */
+  #profile(number: number, prepared: Preparing, open: () => TrustFiles | undefined): boolean {
+    if (this.#profiles.has(number)) return false;
+    this.#profiles.add(number);
+    prepared.profiles.push(number);
+    const files = open();
+    if (files !== undefined) prepared.trust.set(number, new Trust(number, files));
+    return true;
+  }
+
+  /** @throws CertificateError */
+  #ticketsOf(path: string | undefined, handed: OwnKeys | undefined): TicketKeys {
+    if (this.#tickets !== undefined && this.#tickets.path === path) return this.#tickets;
     try {
-      this.#tickets = new TicketKeys(config["tls-ticket-keys"], handed);
+      return new TicketKeys(path, handed);
     } catch (error) {
       throw new CertificateError(`tls-ticket-keys: ${(error as Error).message}`);
     }
-    this.#rereads.push(this.#tickets);
+  }
+
+  /** Files that are read again, but for certificates. */
+  get #rereads(): readonly Reread[] {
+    return [...this.#trust.values(), ...(this.#tickets === undefined ? [] : [this.#tickets])];
   }
 
   /** Keys of session tickets that the next process must know. */
@@ -145,18 +248,21 @@ export class Certificates {
 
   /** Looks after files and keys from here on, until `close`. */
   watch(): void {
+    this.#watchFiles();
+    this.#tellEnding(Date.now()); // what has ended was told with the configuration
+    this.#every(DAY_MS, () => this.#tellEnding(-Infinity));
+    this.#every(LOOK_MS, () => this.#tickets?.rotateIfDue());
+  }
+
+  #watchFiles(): void {
+    this.#watched?.close();
     const paths = [
       ...[...this.#pairs.values()].flatMap(({ files }) => pathsOf(files)),
       ...this.#rereads.flatMap(({ paths }) => paths),
     ];
-    if (paths.length > 0) {
-      this.#watched = new WatchedFiles(paths, () => this.reread(), (why) => {
-        this.#log.warn("certificates", `${why}; files there are looked at once a minute`);
-      });
-    }
-    this.#tellEnding(Date.now()); // what has ended was told with the configuration
-    this.#every(DAY_MS, () => this.#tellEnding(-Infinity));
-    if (this.#tickets !== undefined) this.#every(LOOK_MS, () => this.#tickets!.rotateIfDue());
+    this.#watched = new WatchedFiles(paths, () => this.reread(), (why) => {
+      this.#log.warn("certificates", `${why}; files there are looked at once a minute`);
+    });
   }
 
   close(): void {
@@ -277,9 +383,12 @@ export class Certificates {
     }));
   }
 
-  /** Those that a listener presents, in the order in which they count. */
-  presented(listener: string): Presented[] {
-    const known = this.#listeners.get(listener);
+  /** Those that a listener presents, in the order in which they count; or will, as it was prepared. */
+  presented(
+    listener: string,
+    { listeners }: Pick<PreparedCertificates, "listeners"> = this.#inForce,
+  ): Presented[] {
+    const known = listeners.get(listener);
     if (known === undefined) return [];
     return [
       ...known.pairs.map(({ files, stored }) => ({ file: files.cert, certificate: stored.leaf })),
@@ -287,27 +396,27 @@ export class Certificates {
     ];
   }
 
-  #pair(where: string, files: CertificateFiles): Pair {
-    const key = [files.cert, files.key, files.ocsp ?? ""].join("\n");
-    const known = this.#pairs.get(key);
-    if (known !== undefined) return known;
-    const stamp = stampOf(pathsOf(files));
-    const chain = readPem(files.cert, where), secret = readPem(files.key, where);
-    const pair: Pair = {
-      files,
-      stored: store(`${where}: ${files.cert}`, chain, secret),
-      stamp,
-      digest: digestOf(chain, secret),
-      stapledUntil: 0,
-      problem: undefined,
-    };
-    if (files.ocsp !== undefined) staple(pair, readPem(files.ocsp, where));
-    this.#pairs.set(key, pair);
-    return pair;
+  get #inForce(): Pick<PreparedCertificates, "listeners"> {
+    return { listeners: new Map(this.#listeners) };
   }
 
-  #believe(profile: number, files: TrustFiles | undefined): void {
-    if (files !== undefined) this.#rereads.push(new Trust(profile, files));
+  /** A pair that is known, or one more. @throws CertificateError */
+  #pair(where: string, files: CertificateFiles, prepared: Preparing): Pair {
+    const key = [files.cert, files.key, files.ocsp ?? ""].join("\n");
+    const known = prepared.pairs.get(key) ?? this.#pairs.get(key);
+    if (known !== undefined) {
+      prepared.pairs.set(key, known);
+      return known;
+    }
+    const stamp = stampOf(pathsOf(files));
+    const chain = readPem(files.cert, where), secret = readPem(files.key, where);
+    const stored = store(`${where}: ${files.cert}`, chain, secret);
+    prepared.certificates.push(stored.number);
+    const digest = digestOf(chain, secret);
+    const pair: Pair = { files, stored, stamp, digest, stapledUntil: 0, problem: undefined };
+    if (files.ocsp !== undefined) staple(pair, readPem(files.ocsp, where));
+    prepared.pairs.set(key, pair);
+    return pair;
   }
 
   /** The table of a listener's names, as they are now. Of a name's certificates with one kind of key the first

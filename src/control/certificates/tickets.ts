@@ -23,6 +23,8 @@ export interface OwnKeys {
 export class TicketKeys {
   #keys: Buffer[] = [];
   readonly #path: string | undefined;
+  /** Whether sessions are sealed with them. */
+  #inUse = false;
 
   /** When the key was made that seals, by the wall clock. */
   #rotatedAtMs = 0;
@@ -57,6 +59,16 @@ export class TicketKeys {
     if (ageMs >= ROTATE_MS || ageMs < 0) this.rotate();
   }
 
+  get path(): string | undefined {
+    return this.#path;
+  }
+
+  /** From here on tickets are sealed and opened with these. */
+  use(): void {
+    this.#inUse = true;
+    this.#set(this.#keys);
+  }
+
   get paths(): readonly string[] {
     return this.#path === undefined ? [] : [this.#path];
   }
@@ -89,8 +101,9 @@ export class TicketKeys {
   }
 
   #set(keys: Buffer[]): void {
+    this.#keys = keys;
+    if (!this.#inUse) return;
     const set = sys.ticket_keys(Buffer.concat(keys), keys.length);
     if (set < 0) throw new Error(`ticket keys: ${errnoName(-set)}`);
-    this.#keys = keys;
   }
 }

@@ -19,18 +19,19 @@ import type { HealthCheck } from "./health_schema.ts";
 import { statusSet } from "./http_check.ts";
 import { accessLines } from "./log_templates.ts";
 import {
+  beginCompiling,
   type CompileInput,
   type CompileWarning,
+  type Compiling,
   gatherListeners,
   gatherUpstreams,
   type Identities,
   listenerKey,
-  Numbering,
   type Parts,
   type Upstream,
 } from "./parts.ts";
 import { sendProxyBits } from "./proxy_schema.ts";
-import { routeSpecs } from "./route_specs.ts";
+import { routeNumbers, routeSpecs } from "./route_specs.ts";
 import { type CompiledRoutes, compileRoutes, type RouteSpec } from "./routes.ts";
 
 /** Kept connections are kept as long as the server says. */
@@ -68,7 +69,7 @@ interface Places {
   readonly logNames: {
     readonly listeners: readonly Span[];
     readonly upstreams: readonly Span[];
-    readonly routes: readonly Span[];
+    readonly routes: ReadonlyMap<number, Span>;
   };
 }
 
@@ -77,23 +78,20 @@ interface Places {
  * still there and lets go of the rest.
  */
 export function compile(
-  input: CompileInput,
+  given: CompileInput,
   identities: Identities,
   directory: Directory,
 ): { plan: Plan; warnings: CompileWarning[] } {
-  const numbers = new Numbering(identities), warnings: CompileWarning[] = [];
-  const compiling = { input, numbers, directory, warnings };
-  directory.begin();
+  const compiling = beginCompiling(given, identities, directory), { input, numbers, warnings } = compiling;
   const parts = { ...gatherUpstreams(compiling), listeners: gatherListeners(compiling) };
 
   const arena = new ArenaWriter();
-  const limiterOf = (listener: string): number => numbers.take("limiters", listener);
-  const places = placeBytes(arena, parts, input, directory, limiterOf);
+  const places = placeBytes(arena, parts, compiling);
   directory.listFiles = places.guards.files;
-  directory.routes = new Map([...places.routes.names.entries()].slice(1));
-  const plan = emptyPlan(input, identities, parts, places, arena.bytes);
+  directory.routes = places.routes.names;
+  const plan = emptyPlan(compiling, identities, parts, places, arena.bytes);
   arena.copyTo(plan.arena);
-  writeListeners(plan, input, parts, places);
+  writeListeners(plan, compiling, parts, places);
   writeUpstreams(plan, parts, places);
   writeServers(plan, parts, places);
   writeProbes(plan, parts, places, input.patternOf);
@@ -109,17 +107,16 @@ export function compile(
 function placeBytes(
   arena: ArenaWriter,
   parts: Parts,
-  { config, patternOf, sockets, acmeThumbprint = "", listFiles = config["list-files"] }: CompileInput,
-  directory: Directory,
-  limiterOf: (listener: string) => number,
+  { input, numbers, directory }: Compiling,
 ): Places {
+  const { config, patternOf, sockets, acmeThumbprint = "", listFiles = config["list-files"] } = input;
   const { servers, probes } = parts, upstreams = upstreamNumbers(parts.upstreams);
   const span = (bytes: Uint8Array): Span => ({ at: arena.add(bytes), bytes: bytes.length });
   const encoder = new TextEncoder();
   const { access } = config.log;
   const lines = placeLines(arena, accessLines(access, toldOfTls(config)), access.to.kind !== "off");
   const logName = lines.nameOf;
-  const routes = compileRoutes(routeLists(parts), arena, patternOf);
+  const routes = numberedRoutes(arena, parts, patternOf, numbers);
   return {
     servers: servers.map(({ address, configured, session }) => ({
       tlsName: span(encoder.encode(session.name)),
@@ -143,25 +140,38 @@ function placeBytes(
     balance: placeBalance(arena, parts.upstreams, servers),
     sni: placeSni(arena, [...sniOwners(parts), ...issuedHosts(config)], (to) => upstreams.get(to) ?? NONE),
     paces: placePaces([...parts.listeners.values()]),
-    guards: placeGuards(parts.listeners.values(), listFiles, limiterOf),
+    guards: placeGuards(
+      parts.listeners.values(),
+      listFiles,
+      (listener) => numbers.take("limiters", listener),
+    ),
     left: placeLeft(directory, lines.nameOf),
     logNames: {
       listeners: [...parts.listeners.values()].map(({ name }) => logName(name)),
       upstreams: parts.upstreams.map(({ name }) => logName(name)),
-      routes: routes.names.map(logName),
+      routes: new Map([...routes.names].map(([route, name]) => [route, logName(name)])),
     },
   };
 }
 
 /** For each listener its routes; those of one configured listener are one list, and share a router. */
-function routeLists({ listeners, upstreams }: Parts): RouteSpec[][] {
-  const numbers = upstreamNumbers(upstreams);
+function numberedRoutes(
+  arena: ArenaWriter,
+  { listeners, upstreams: all }: Parts,
+  patternOf: CompileInput["patternOf"],
+  numbers: Compiling["numbers"],
+): CompiledRoutes {
+  const upstreams = upstreamNumbers(all), listenerOf = new Map<RouteSpec, string>();
+  const numberOf = routeNumbers((key) => numbers.take("routes", key));
   const lists = new Map<string, RouteSpec[]>();
-  return [...listeners.values()].map(({ name, configured }) => {
-    const list = lists.get(name) ?? routeSpecs(name, configured, (to) => numbers.get(to) ?? NONE);
+  for (const { name, configured } of listeners.values()) {
+    if (lists.has(name)) continue;
+    const list = routeSpecs(name, configured, (to) => upstreams.get(to) ?? NONE);
     lists.set(name, list);
-    return list;
-  });
+    for (const spec of list) listenerOf.set(spec, name);
+  }
+  const ofListeners = [...listeners.values()].map(({ name }) => lists.get(name)!);
+  return compileRoutes(ofListeners, arena, patternOf, (spec) => numberOf(listenerOf.get(spec)!, spec));
 }
 
 function sniOwners({ listeners }: Parts): SniOwner[] {
@@ -175,14 +185,14 @@ function upstreamNumbers(upstreams: readonly Upstream[]): ReadonlyMap<string, nu
 
 /** A plan of the size of its parts. */
 function emptyPlan(
-  { config, generation, sockets }: CompileInput,
+  { input: { config, generation, sockets }, leaving }: Compiling,
   identities: Identities,
   { servers, probes }: Parts,
   { trusted, pages, lines, routes, sni, guards, paces }: Places,
   arenaBytes: number,
 ): Plan {
   return makePlan(generation, {
-    sockets: sockets.reduce((end, { socket }) => Math.max(end, socket + 1), 0),
+    sockets: [...sockets, ...leaving.sockets].reduce((end, { socket }) => Math.max(end, socket + 1), 0),
     listeners: identities.listeners.end,
     upstreams: identities.upstreams.end,
     servers: identities.servers.end,
@@ -204,11 +214,12 @@ function emptyPlan(
 
 function writeListeners(
   plan: Plan,
-  { config, sockets }: CompileInput,
+  { input: { config, sockets }, leaving }: Compiling,
   { listeners, upstreams }: Parts,
   { trusted, https, pages, routes, sni, guards, paces, logNames }: Places,
 ): void {
-  for (const socket of sockets) {
+  for (const socket of [...leaving.sockets, ...sockets]) {
+    if (socket.socket < 0) continue; // it is closed
     plan.socketListener[socket.socket] = listeners.get(listenerKey(socket))?.number ?? NONE;
   }
   const numbers = upstreamNumbers(upstreams), certified = isAnyCertified(config);

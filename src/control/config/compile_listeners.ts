@@ -22,6 +22,8 @@ export interface NumberedListener {
   readonly port: number;
   /** Of its TLS; 0: what it speaks is plain. */
   readonly profile: number;
+  /** It is there no more but for those who came by it. */
+  readonly leaves: boolean;
 }
 
 /** The prefixes of those whom listeners believe, in a row: those of one configured listener are there once. */
@@ -85,7 +87,7 @@ function asksForCertificates({ tls }: Configured): boolean {
  * told of certificates, by whichever listener. */
 export function writeListener(
   plan: Plan,
-  { number, name, configured, port, profile }: NumberedListener,
+  { number, name, configured, port, profile, leaves }: NumberedListener,
   upstream: number,
   trusted: Trusted,
   logName: Span,
@@ -100,6 +102,7 @@ export function writeListener(
   plan.listenerWriteStallMs[number] = timeouts["write-stall"];
   plan.listenerHalfClosedMs[number] = timeouts["half-closed"];
   plan.listenerTls[number] = profile;
+  plan.listenerLeaves[number] = leaves ? 1 : 0;
   plan.listenerPort[number] = port;
   plan.listenerHandshakeMs[number] = timeouts.handshake;
   const proxies = trusted.proxies.get(name) ?? NOBODY;

@@ -24,15 +24,25 @@ export interface SocketSettings {
   readonly source: IpAddress | undefined;
 }
 
-/** Numbers the settings of a configuration: listeners first, in its order. Each number is of one listener or one
- * upstream for as long as the configuration lasts. */
-export function socketNumbers({ listeners, upstreams }: Config): SocketNumbers {
-  let last = NONE;
-  const number = (names: string[]) => new Map(names.map((name) => [name, ++last]));
-  return {
-    listeners: number(Object.keys(listeners).filter((name) => isSet(ofListener(listeners[name])))),
-    upstreams: number(Object.keys(upstreams).filter((name) => isSet(ofUpstream(upstreams[name])))),
-  };
+/** Numbers the settings of a configuration: whoever has the same ones has the same number, in any configuration, and C
+ * is told once what is never changed under those who work by it. */
+export function socketNumbers(
+  { listeners, upstreams }: Config,
+  numberOf: (key: string) => number,
+): SocketNumbers {
+  const ofListeners = new Map<string, number>(), ofUpstreams = new Map<string, number>();
+  for (const [name, listener] of Object.entries(listeners)) {
+    if (isSet(ofListener(listener))) {
+      ofListeners.set(name, numberOf(`from\n${JSON.stringify(listener.socket)}`));
+    }
+  }
+  for (const [name, upstream] of Object.entries(upstreams)) {
+    const { socket, source } = upstream;
+    if (isSet(ofUpstream(upstream))) {
+      ofUpstreams.set(name, numberOf(`to\n${JSON.stringify([socket, source])}`));
+    }
+  }
+  return { listeners: ofListeners, upstreams: ofUpstreams };
 }
 
 function isSet({ options, device, source }: SocketSettings): boolean {

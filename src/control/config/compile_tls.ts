@@ -12,12 +12,33 @@ export interface ProfileNumbers {
   readonly upstreams: ReadonlyMap<string, number>;
 }
 
-/** Numbers the profiles of a configuration: listeners first, in its order. */
-export function profileNumbers({ listeners, upstreams }: Config): ProfileNumbers {
-  let last = 0;
-  const number = (entries: [string, { readonly tls?: unknown }][]) =>
-    new Map(entries.filter(([, { tls }]) => tls !== undefined).map(([name]) => [name, ++last]));
-  return { listeners: number(Object.entries(listeners)), upstreams: number(Object.entries(upstreams)) };
+/** Numbers the profiles of a configuration. A profile is its owner's alone, and another one when it is to be other than
+ * it was: but for a listener's certificates, which may change at any time, as what files hold may. */
+export function profileNumbers(config: Config, numberOf: (key: string) => number): ProfileNumbers {
+  const ofListeners = new Map<string, number>(), ofUpstreams = new Map<string, number>();
+  const http = httpUpstreams(config);
+  for (const [name, { bind, tls }] of Object.entries(config.listeners)) {
+    if (tls === undefined) continue;
+    const { policy, client, alpn, acme } = tls;
+    const fixed = [bind[0].protocol === "http", policy, client, alpn, acme?.["on-demand"] !== undefined];
+    ofListeners.set(name, numberOf(`listener\n${name}\n${JSON.stringify(fixed)}`));
+  }
+  for (const [name, { tls }] of Object.entries(config.upstreams)) {
+    if (tls === undefined) continue;
+    const fixed = [http.has(name), tls.verify, tls.pins, tls.ca, tls.crl, tls.cert, tls.key];
+    ofUpstreams.set(name, numberOf(`upstream\n${name}\n${JSON.stringify(fixed)}`));
+  }
+  return { listeners: ofListeners, upstreams: ofUpstreams };
+}
+
+/** The upstreams that requests go to: their servers are told so by ALPN. */
+export function httpUpstreams({ listeners }: Config): ReadonlySet<string> {
+  const names = Object.values(listeners).flatMap(({ bind, to, routes }) =>
+    bind[0].protocol !== "http"
+      ? []
+      : [to ?? "", ...routes.map(({ action }) => action.kind === "upstream" ? action.to : "")]
+  );
+  return new Set(names);
 }
 
 /** The profile of one bound address, for all of its connections or those whose name ends TLS here; 0: none. */

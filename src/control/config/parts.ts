@@ -4,8 +4,11 @@ import {
   LISTENERS_MAX,
   NONE,
   PROBES_MAX,
+  PROFILES_MAX,
+  ROUTES_MAX,
   SERVERS_MAX,
   SERVERS_PER_UPSTREAM_MAX,
+  SOCKETS_MAX,
   UPSTREAMS_MAX,
 } from "../../base/limits.ts";
 import { SendProxy } from "../../plan/plan.ts";
@@ -15,8 +18,14 @@ import { beginProxy, finishProxy } from "../../proto/proxy_print.ts";
 import { Numbers } from "../numbers.ts";
 import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
-import { probeSocketOf, socketNumbers, socketOf } from "./compile_sockets.ts";
-import { profileNumbers, profileOfBind, type ServerSession, sessionOf } from "./compile_tls.ts";
+import { probeSocketOf, type SocketNumbers, socketNumbers, socketOf } from "./compile_sockets.ts";
+import {
+  type ProfileNumbers,
+  profileNumbers,
+  profileOfBind,
+  type ServerSession,
+  sessionOf,
+} from "./compile_tls.ts";
 import type { HealthCheck } from "./health_schema.ts";
 import { requestOf, statusSet } from "./http_check.ts";
 import { onlyByDatagrams, upstreamsOf } from "./leads.ts";
@@ -47,9 +56,24 @@ export class Identities {
   readonly upstreams = new Numbers(UPSTREAMS_MAX);
   readonly servers = new Numbers(SERVERS_MAX);
   readonly probes = new Numbers(PROBES_MAX);
+  readonly routes = new Numbers(ROUTES_MAX);
   /** Configured listeners that count their connections: rows of shared/sources.ts. */
   readonly limiters = new Numbers(LISTENERS_MAX);
+  /** Settings of sockets, and TLS profiles, as C has them. */
+  readonly sockets = new Numbers(SOCKETS_MAX);
+  readonly profiles = new Numbers(PROFILES_MAX);
 }
+
+const KINDS = [
+  "listeners",
+  "upstreams",
+  "servers",
+  "probes",
+  "routes",
+  "limiters",
+  "sockets",
+  "profiles",
+] as const satisfies readonly (keyof Identities)[];
 
 export interface CompileInput {
   readonly config: Config;
@@ -66,6 +90,26 @@ export interface CompileInput {
   readonly listFiles?: ListFiles;
   /** What an operator says of servers; nothing if not given. */
   readonly overrides?: OverridesView;
+  /** What the configuration has no more, for those who came by it. */
+  readonly leaving?: Leaving;
+}
+
+/** Listeners that are there no more but for the connections that they have, and where those go. */
+export interface Leaving {
+  readonly sockets: readonly OpenSocket[];
+  readonly listeners: Config["listeners"];
+  readonly upstreams: Config["upstreams"];
+}
+
+const NOBODY_LEAVES: Leaving = { sockets: [], listeners: {}, upstreams: {} };
+
+/** A configuration with what leaves it, as far as it has nothing of the same name. */
+export function withLeaving(config: Config, { listeners, upstreams }: Leaving): Config {
+  return {
+    ...config,
+    listeners: { ...listeners, ...config.listeners },
+    upstreams: { ...upstreams, ...config.upstreams },
+  };
 }
 
 /** Something that does not fit: told, and left out. */
@@ -114,22 +158,43 @@ export interface Parts {
 
 /** One generation on its way: what it is compiled from, and who learns of it. */
 export interface Compiling {
+  /** Its configuration is the one with what leaves it. */
   readonly input: CompileInput;
+  readonly leaving: Leaving;
   readonly numbers: Numbering;
   readonly directory: Directory;
   readonly warnings: CompileWarning[];
+  readonly profiles: ProfileNumbers;
+  readonly sockets: SocketNumbers;
+}
+
+/** Begins a generation. */
+export function beginCompiling(
+  given: CompileInput,
+  identities: Identities,
+  directory: Directory,
+): Compiling {
+  const numbers = new Numbering(identities), { leaving = NOBODY_LEAVES } = given;
+  const input = { ...given, config: withLeaving(given.config, leaving) };
+  directory.begin();
+  return {
+    input,
+    leaving,
+    numbers,
+    directory,
+    warnings: [],
+    profiles: profileNumbers(input.config, (key) => numbers.take("profiles", key)),
+    sockets: socketNumbers(input.config, (key) => numbers.take("sockets", key)),
+  };
 }
 
 /** Gives numbers to the things of one generation, and remembers which are in use. */
 export class Numbering {
   readonly #identities: Identities;
-  readonly #kept = {
-    listeners: new Set<string>(),
-    upstreams: new Set<string>(),
-    servers: new Set<string>(),
-    probes: new Set<string>(),
-    limiters: new Set<string>(),
-  };
+  readonly #kept = Object.fromEntries(KINDS.map((kind) => [kind, new Set()])) as Record<
+    keyof Identities,
+    Set<string>
+  >;
 
   constructor(identities: Identities) {
     this.#identities = identities;
@@ -144,7 +209,7 @@ export class Numbering {
 
   /** Ends the identity of everything that this generation did not take. */
   retain(generation: number): void {
-    for (const kind of ["listeners", "upstreams", "servers", "probes", "limiters"] as const) {
+    for (const kind of KINDS) {
       this.#identities[kind].retain(this.#kept[kind], generation);
     }
   }
@@ -152,9 +217,8 @@ export class Numbering {
 
 /** Every upstream with its servers, and the checks that they need. */
 export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> {
-  const { input, numbers, directory, warnings } = compiling;
+  const { input, leaving, numbers, directory, warnings, profiles, sockets } = compiling;
   const upstreams: Upstream[] = [], servers: Server[] = [];
-  const profiles = profileNumbers(input.config), sockets = socketNumbers(input.config);
   const probes = new Map<string, Probe>();
   const byDatagrams = onlyByDatagrams(Object.values(input.config.listeners));
   for (const [name, configured] of Object.entries(input.config.upstreams)) {
@@ -164,7 +228,7 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       warnings.push(`upstream "${name}": more than ${UPSTREAMS_MAX - 1} upstreams; it is left out`);
       continue;
     }
-    const members: number[] = [];
+    const members: number[] = [], isLeaving = Object.hasOwn(leaving.upstreams, name);
     for (const { key, target: configuredTarget, address } of resolvedServers(name, targets, input.resolve)) {
       const server = numberServer(compiling, name, key, address, members.length);
       if (server === NONE) continue;
@@ -193,10 +257,10 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
         configuredWeight: configuredTarget.weight,
         disabled,
         backup: target.backup,
-      });
+      }, isLeaving);
     }
     upstreams.push({ number, name, configured, servers: members });
-    directory.add("upstreams", { number, name, servers: members, names: namesOf(targets) });
+    directory.add("upstreams", { number, name, servers: members, names: namesOf(targets) }, isLeaving);
   }
   for (const { number, address, servers, check } of probes.values()) {
     directory.add("probes", {
@@ -250,26 +314,20 @@ function numberServer(
 
 /** The listeners that have a socket. */
 export function gatherListeners(
-  { input, numbers, directory }: Compiling,
+  { input, leaving, numbers, directory, profiles }: Compiling,
 ): ReadonlyMap<string, NumberedListener> {
   const listeners = new Map<string, NumberedListener>();
-  const profiles = profileNumbers(input.config);
-  for (const socket of input.sockets) {
-    const name = socket.listener, configured = input.config.listeners[name];
-    if (configured === undefined) continue;
-    const key = listenerKey(socket);
+  const add = (socket: OpenSocket, leaves: boolean): void => {
+    const name = socket.listener, configured = input.config.listeners[name], key = listenerKey(socket);
+    if (configured === undefined || listeners.has(key)) return;
     const number = numbers.take("listeners", key);
     const profile = profileOfBind(profiles, name, configured, socket.bind);
-    listeners.set(key, { number, name, configured, port: socket.port, profile });
-    const upstreams = upstreamsOf(configured);
-    directory.add("listeners", {
-      number,
-      name,
-      bind: socket.bound,
-      upstreams,
-      upstream: upstreams.join(", "),
-    });
-  }
+    listeners.set(key, { number, name, configured, port: socket.port, profile, leaves });
+    const upstreams = upstreamsOf(configured), upstream = upstreams.join(", ");
+    directory.add("listeners", { number, name, bind: socket.bound, upstreams, upstream }, leaves);
+  };
+  for (const socket of input.sockets) add(socket, false);
+  for (const socket of leaving.sockets) add(socket, true);
   return listeners;
 }
 

@@ -23,6 +23,7 @@ import {
   readText,
 } from "./http_values.ts";
 import { count, countDoc, give, key, oneOrList, size, sizeDoc, text, textsByName } from "./keys.ts";
+import { onRemove } from "./remove_schema.ts";
 import type { HeaderEdits } from "./routes.ts";
 import { type Range, readCount } from "./units.ts";
 
@@ -53,7 +54,6 @@ const LATER = [
   "split",
   "mirror",
   "files",
-  "on-remove",
 ];
 
 const match = z.strictObject({
@@ -202,6 +202,7 @@ const fields = z.strictObject({
     defaultText: "no limit",
     ...sizeDoc(BODY_BYTES),
   }),
+  "on-remove": onRemove("whose request took this route (WebSockets, long answers)"),
   to: key(z.string().optional(), {
     description: "name of the upstream that gets the requests",
     placeholder: "UPSTREAM",
@@ -304,6 +305,7 @@ function routeOf(given: z.output<typeof fields>, context: z.RefinementCtx) {
     rewrite,
     headers: { request: fieldEdits(headers.request), response: fieldEdits(headers.response) },
     "body-max": given["body-max"] ?? 0,
+    ...(given["on-remove"] === undefined ? {} : { "on-remove": given["on-remove"] }),
     action: actionOf(given),
   };
 }

@@ -46,6 +46,18 @@ function routeName(listener: string, at: number): string {
   return `${listener}#${at + 1}`;
 }
 
+/** Gives each route its number, which it keeps for as long as its listener has a route that asks the same of requests:
+ * where it stands in the file, and what it does with them, may change. */
+export function routeNumbers(take: (key: string) => number): (listener: string, spec: RouteSpec) => number {
+  const known = new Map<string, number>();
+  return (listener, { hosts, path, methods, headers, queries, cookies, clients }) => {
+    const asked = JSON.stringify([hosts, path, methods, headers, queries, cookies, clients]);
+    const key = `${listener}\n${asked}`, nth = (known.get(key) ?? 0) + 1;
+    known.set(key, nth);
+    return take(`${key}\n${nth}`);
+  };
+}
+
 function specOf(name: string, route: Route, numberOf: (upstream: string) => number): RouteSpec {
   const { match, rewrite, headers, action } = route;
   return {

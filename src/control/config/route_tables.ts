@@ -62,6 +62,12 @@ export class RoutingTables {
     return number;
   }
 
+  /** Writes the row of that number; those before it that nobody writes are nobody's. */
+  put<T extends RoutingTable>(table: T, number: number, row: Row<T>): void {
+    while (this.rows(table) <= number) this.add(table, {});
+    for (const [name, value] of Object.entries(row)) this.set(name as RoutingColumn, number, value as number);
+  }
+
   set(name: RoutingColumn, row: number, value: number): void {
     this.#columns[name][row] = value;
   }

@@ -77,8 +77,8 @@ export interface RouteSpec {
 export interface CompiledRoutes {
   /** For each list its router: lists that are the same object share one; an empty list has NONE. */
   readonly routers: readonly number[];
-  /** By route number (1-based; [0] is ""). */
-  readonly names: readonly string[];
+  /** By route number. */
+  readonly names: ReadonlyMap<number, string>;
   readonly sizes: RoutingSizes;
   fill(routing: Routing): void;
 }
@@ -135,15 +135,16 @@ function readAddPrefix(text: string): Reading<unknown> {
 }
 
 /** Compiles several lists of routes, one for each listener. Adds texts to `arena`; `regexOf` gives the number
- * of a compiled expression. */
+ * of a compiled expression, `numberOf` that of a route: from 1 on, in the order of the lists, if not given. */
 export function compileRoutes(
   lists: readonly (readonly RouteSpec[])[],
   arena: ArenaWriter,
   regexOf: (source: Uint8Array) => number,
+  numberOf?: (spec: RouteSpec) => number,
 ): CompiledRoutes {
   const tables = new RoutingTables(arena);
   const routers = new Map<readonly RouteSpec[], number>();
-  const names = [""];
+  const names = new Map<number, string>();
   for (const list of lists) {
     if (routers.has(list)) continue;
     const ranked = rank(list);
@@ -151,8 +152,10 @@ export function compileRoutes(
     const numbers = new Map<Ranked, number>();
     // Numbers in the order of the file, which people count by; ranks in the order of precedence.
     for (const route of [...ranked].sort((a, b) => a.order - b.order)) {
-      numbers.set(route, addRoute(tables, route, ranks.get(route)!, regexOf));
-      names.push(route.spec.name);
+      const number = numberOf?.(route.spec) ?? names.size + 1;
+      addRoute(tables, number, route, ranks.get(route)!, regexOf);
+      numbers.set(route, number);
+      names.set(number, route.spec.name);
     }
     routers.set(list, list.length === 0 ? NONE : addRouter(tables, ranked, numbers));
   }
@@ -247,10 +250,11 @@ function addRouter(
 
 function addRoute(
   tables: RoutingTables,
+  number: number,
   { spec, path }: Ranked,
   rank: number,
   regexOf: (source: Uint8Array) => number,
-): number {
+): void {
   const { action, rewrite, bodyBytesMax } = spec;
   const { methods, first: conditionFirst, count: conditionCount } = addConditions(tables, spec);
   const partFirst = tables.rows("parts");
@@ -270,7 +274,7 @@ function addRoute(
   const add = withoutLastSlash(rewrite.addPrefix, encoded);
   const body = action.kind === "respond" ? encoded(action.body) : NOTHING;
   const type = action.kind === "respond" ? encoded(action.type ?? "") : NOTHING;
-  return tables.add("routes", {
+  tables.put("routes", number, {
     routeRank: rank,
     routePath: path.kind,
     routePathBytes: path.text.length,

@@ -32,6 +32,7 @@ import { proxies } from "./proxy_schema.ts";
 import { route } from "./route_schema.ts";
 import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
+import { onRemove, onRemoveDefault } from "./remove_schema.ts";
 import { listenerSocket } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
 import { readFilePath } from "./tls_values.ts";
@@ -132,6 +133,7 @@ const defaults = z.strictObject({
     }).prefault({}),
     { description: "timeouts of every listener and upstream that has no own" },
   ),
+  "on-remove": onRemoveDefault,
 });
 
 const bind = text(readListen);
@@ -202,6 +204,7 @@ const listener = z.strictObject({
     description: "what Sluice says when there is no answer to forward, in place of its own words",
     placeholder: "STATUS: { html: TEXT }",
   }),
+  "on-remove": onRemove("that came by this listener"),
   socket: key(listenerSocket.prefault({}), {
     description: "what its sockets are made with; those that are accepted inherit it",
   }),
@@ -285,7 +288,6 @@ const file = key(
     }),
     defaults: key(defaults.prefault({}), {
       description: "inherited by every listener and upstream",
-      later: ["on-remove"],
     }),
     listeners: key(
       z.record(
@@ -294,7 +296,6 @@ const file = key(
           description: "a listener, by name",
           short: "bind",
           later: [
-            "on-remove",
             "forward-proxy",
             "ban",
           ],
@@ -315,7 +316,6 @@ const file = key(
             "protocol",
             "circuit-breaker",
             "concurrency",
-            "on-remove",
           ],
         }),
       ).prefault({}),
@@ -346,6 +346,7 @@ function inherit(config: z.output<typeof file>) {
       ...listener,
       trust: listener.trust ?? [],
       "accept-proxy": proxies,
+      "on-remove": listener["on-remove"] ?? config.defaults["on-remove"],
       timeouts: own,
     }] as const;
   });
@@ -360,7 +361,8 @@ function inherit(config: z.output<typeof file>) {
       queue: upstream.timeouts.queue ?? timeouts.queue,
     };
     const health = upstream.health ?? healthByDefault(byDatagrams.has(name));
-    return [name, { ...upstream, health, timeouts: own }] as const;
+    const policy = upstream["on-remove"] ?? config.defaults["on-remove"];
+    return [name, { ...upstream, health, "on-remove": policy, timeouts: own }] as const;
   });
   const access = { ...config.log.access, format: config.log.access.format ?? config.log.format };
   const most = config["max-connections"];

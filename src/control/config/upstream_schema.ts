@@ -6,6 +6,7 @@ import { type Reading, refused, taken } from "./errors.ts";
 import { health } from "./health_schema.ts";
 import { count, countDoc, duration, durationDoc, key, text } from "./keys.ts";
 import { sendProxy } from "./proxy_schema.ts";
+import { onRemove } from "./remove_schema.ts";
 import { source, upstreamSocket } from "./socket_schema.ts";
 import { CONNECT_MS, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { SERVER_TLS, upstreamTls } from "./tls_schema.ts";
@@ -129,6 +130,7 @@ const fields = z.strictObject({
   }),
   source,
   socket: key(upstreamSocket.prefault({}), { description: "what connections to the servers are made with" }),
+  "on-remove": onRemove("to one of its servers"),
   timeouts: key(
     z.strictObject({
       connect: key(duration(CONNECT_MS).optional(), {

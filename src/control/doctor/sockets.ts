@@ -1,5 +1,5 @@
 // What the kernel keeps of TCP: queues, ports, TIME-WAIT, the tracking of connections.
-import { BACKLOG } from "../listeners.ts";
+import { BACKLOG } from "../listen_flaw.ts";
 import { quoted } from "../config/errors.ts";
 import { counted } from "../config/units.ts";
 import { type Check, grouped, sysctlChange, unseen } from "./check.ts";

@@ -17,7 +17,7 @@ export function explainLive(
   if ("problems" in question) return question;
   const published = sight.published();
   if (published === undefined) return undefined;
-  const { plan, config, written, hide } = published;
+  const { plan, config, settings, written, hide } = published;
   const { directory, shared, sources, health, presented: certificates } = sight;
   const state = {
     source: "running",
@@ -38,7 +38,7 @@ export function explainLive(
       state,
       written,
       hide,
-      sourceFlaw: (upstream) => sourceFlaw(config, upstream),
+      sourceFlaw: (upstream) => sourceFlaw(config, settings, upstream),
       whereIs: () => null,
     },
     question,

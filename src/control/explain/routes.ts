@@ -13,7 +13,6 @@ import { routeSpecs } from "../config/route_specs.ts";
 import type { ListenerEntry } from "../directory.ts";
 import { patternNumber } from "../patterns.ts";
 import type { RouteCause, RouteView } from "./explanation.ts";
-import { listenersOf } from "./listener.ts";
 import { placeOf, type World } from "./world.ts";
 
 /** Routes that are told with what spoke against them: the first, and the last, which may be the chosen one. */
@@ -46,10 +45,10 @@ export class Recorder implements RouteRecorder {
   }
 }
 
-/** The routes of a listener: its specs in order, and the number of the first. */
+/** The routes of a listener: its specs in order, and which of them has which number. */
 interface Routes {
   readonly specs: readonly RouteSpec[];
-  readonly first: number;
+  readonly placeOf: ReadonlyMap<number, number>;
 }
 
 /** The routes of a listener as they were met. */
@@ -59,7 +58,7 @@ export function routeViews(
   request: Routed,
   { seen }: Recorder,
 ): { views: RouteView[]; leftOut: number } {
-  const routes = routesOf(world, entry), { specs, first } = routes;
+  const { specs, placeOf: places } = routesOf(world, entry);
   const view = (at: number, tried: boolean, cause: RouteCause): RouteView => ({
     name: specs[at].name,
     ...placeOf(world, keyOf(world, entry, at)),
@@ -68,8 +67,8 @@ export function routeViews(
     text: causeText(cause, specs[at], request),
   });
   const few = seen.length <= TRIED_MAX ? seen : [...seen.slice(0, TRIED_MAX - 1), seen[seen.length - 1]];
-  const tried = few.map(({ route, verdict }) => view(route - first, true, CAUSES[verdict]));
-  const met = new Set(seen.map(({ route }) => route - first));
+  const tried = few.map(({ route, verdict }) => view(places.get(route)!, true, CAUSES[verdict]));
+  const met = new Set(seen.map(({ route }) => places.get(route)!));
   const rest = specs.map((_, at) => at).filter((at) => !met.has(at));
   const told = rest.slice(0, UNTRIED_MAX);
   const fits = fitting(told.map((at) => specs[at]), request);
@@ -91,26 +90,19 @@ const CAUSES: Readonly<Record<RouteVerdict, RouteCause>> = {
 
 /** The key of the route that a number means, and its name as the access log has it; of a listener. */
 export function routeKey(world: World, entry: ListenerEntry, route: number): { path: Path; name: string } {
-  const { specs, first } = routesOf(world, entry);
-  return { path: keyOf(world, entry, route - first), name: specs[route - first].name };
+  const { specs, placeOf: places } = routesOf(world, entry), at = places.get(route)!;
+  return { path: keyOf(world, entry, at), name: specs[at].name };
 }
 
-/** Routes have numbers in the order of the listeners and of the file (`compileRoutes`). */
 function routesOf(world: World, { name }: ListenerEntry): Routes {
-  const seen = new Set<string>();
-  let first = 1;
-  for (const other of listenersOf(world)) {
-    if (other.name === name) break;
-    if (seen.has(other.name)) continue;
-    seen.add(other.name);
-    const { routes, to } = world.config.listeners[other.name];
-    if (routes.length > 0) first += routes.length + (to === undefined ? 0 : 1);
-  }
   const specs = routeSpecs(name, world.config.listeners[name], () => SOME_UPSTREAM);
-  if (specs.length > 0 && world.directory.routes.get(first) !== specs[0].name) {
-    throw new Error("explain: routes are not numbered as they are compiled");
+  const atName = new Map(specs.map(({ name }, at) => [name, at])), placeOf = new Map<number, number>();
+  for (const [route, routeName] of world.directory.routes) {
+    const at = atName.get(routeName);
+    if (at !== undefined) placeOf.set(route, at);
   }
-  return { specs, first };
+  if (placeOf.size !== specs.length) throw new Error("explain: a route has no number");
+  return { specs, placeOf };
 }
 
 const SOME_UPSTREAM = 1;

@@ -312,6 +312,19 @@ export const CONNECTION_HELP = {
       "`drain-timeout`, 30s by default; and the service manager's own (`TimeoutStopSec=`) to more than that",
     ],
   },
+  [Reason.Removed]: {
+    means:
+      "A reload took away what the connection was made by: its listener, the route that its request took, or " +
+      "its server. It had the time that `on-remove` gives, and was not done by then.",
+    causes: [
+      "the file has the listener, route or server no more; a WebSocket or a TCP session outlived `on-remove`",
+    ],
+    look: ["the log's lines of `reload`: what went away, and how many connections had how long"],
+    change: [
+      "`on-remove` of that listener, route or upstream, or in `defaults`: `keep`, or `drain` with a longer time",
+      "put it back: what is there again before the time is over is touched by nobody",
+    ],
+  },
   [Reason.ClosedByOperator]: {
     means:
       "Somebody who may use the admin API closed the connection, or the session, with `sluice close`: both sides " +

@@ -7,7 +7,7 @@ import { Count } from "../../shared/stats.ts";
 import { openFlows, openSlots, SlotState, TIMERS } from "../../shared/tables.ts";
 import { sys } from "../../sys/sys.ts";
 import type { Directory } from "../directory.ts";
-import type { Socket } from "../listeners.ts";
+import type { Socket } from "../listen_sockets.ts";
 import type { Reactor } from "../reactors.ts";
 import { Section } from "./format.ts";
 import { jsonBytes, jsonOf } from "./memory.ts";

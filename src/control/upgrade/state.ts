@@ -5,7 +5,7 @@ import { type Shared, Verdict } from "../../shared/servers.ts";
 import type { OwnKeys } from "../certificates/tickets.ts";
 import type { Config } from "../config/schema.ts";
 import type { Directory, ServerEntry } from "../directory.ts";
-import type { Socket } from "../listeners.ts";
+import type { Socket } from "../listen_sockets.ts";
 
 /** A listening socket; its descriptor comes in the same order. */
 export interface HandedSocket {

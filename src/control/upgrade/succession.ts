@@ -7,7 +7,7 @@ import { addressText } from "../config/address.ts";
 import { counted } from "../config/units.ts";
 import type { Directory } from "../directory.ts";
 import { Inherited, inheritedOf, type InheritedSocket } from "../inherited.ts";
-import { ownPaths, type Socket } from "../listeners.ts";
+import { ownPaths, type Socket } from "../listen_sockets.ts";
 import type { Log } from "../log.ts";
 import type { Reactors } from "../reactors.ts";
 import { VERSION } from "../version.ts";

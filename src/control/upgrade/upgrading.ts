@@ -6,7 +6,7 @@ import { sys } from "../../sys/sys.ts";
 import type { Config } from "../config/schema.ts";
 import { counted } from "../config/units.ts";
 import type { Directory } from "../directory.ts";
-import type { Socket } from "../listeners.ts";
+import type { Socket } from "../listen_sockets.ts";
 import type { Log } from "../log.ts";
 import type { Reactors } from "../reactors.ts";
 import type { Phase } from "../sight.ts";

@@ -16,7 +16,7 @@ import type { Config } from "../config/schema.ts";
 import { counted } from "../config/units.ts";
 import type { VerbArguments } from "../config/verbs.ts";
 import { Discovery, namesOf } from "../discovery.ts";
-import { addressFlaw } from "../listeners.ts";
+import { addressFlaw } from "../listen_flaw.ts";
 import { openSettings, OwnerError, settingFindings } from "../sockets.ts";
 import type { SocketNumbers } from "../config/compile_sockets.ts";
 import { patternFindings } from "../patterns.ts";

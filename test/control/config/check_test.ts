@@ -58,6 +58,7 @@ test("the shortest configuration gets every default", () => {
         queue: 5_000,
         handshake: 10_000,
       },
+      "on-remove": { kind: "drain", ms: 30_000 },
     },
     listeners: {
       db: {
@@ -88,6 +89,7 @@ test("the shortest configuration gets every default", () => {
         "error-pages": {},
         socket: {},
         limits: { refuse: "reset" },
+        "on-remove": { kind: "drain", ms: 30_000 },
         timeouts: {
           "tunnel-idle": 3_600_000,
           "client-idle": 0,
@@ -128,6 +130,7 @@ test("the shortest configuration gets every default", () => {
           rise: 2,
         },
         "keep-alive": { "max-idle": 256, idle: "auto" },
+        "on-remove": { kind: "drain", ms: 30_000 },
         socket: {},
         timeouts: {
           connect: 3_000,
@@ -293,9 +296,9 @@ test("checkConfig says what is wrong, and where", () => {
     ],
     [sample({ "admin-token": "a b" }), "admin-token", "holds a character that HTTP cannot carry", "a space"],
     [
-      sample({ defaults: { "on-remove": "keep" } }),
-      "defaults/on-remove",
-      '"on-remove" is not supported in this version',
+      sample({ stores: {} }),
+      "stores",
+      '"stores" is not supported in this version',
       "known, later",
     ],
     [sample({ listeners: { db: { to: "db" } } }), "listeners/db/bind", "missing", "required"],

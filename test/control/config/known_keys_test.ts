@@ -33,7 +33,7 @@ test("an unknown key is a slip, a key of another place, another's word, one of l
       U,
       "colour",
       'unknown key "colour"',
-      "the keys here are balance, servers, slow-start, health, keep-alive, send-proxy, tls, source, socket, timeouts",
+      "the keys here are balance, servers, slow-start, health, keep-alive, send-proxy, tls, source, socket, on-remove, timeouts",
     ],
   ];
   for (const [path, key, what, remedy] of cases) {
