@@ -270,6 +270,19 @@ describe("sluice upgrade", () => {
     }, { env });
   });
 
+  for (const launcher of ["bun", "deno"] as const) {
+    it(`of the sources, on ${launcher}`, async () => {
+      await using server = await Server.listen(echo);
+      await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+        strictEqual((await sluice.upgrade()).why, null);
+        using client = await Peer.connect(sluice.port());
+        strictEqual(await client.ask("hello"), "hello");
+        client.end();
+        strictEqual(await client.ending(), "fin");
+      }, { command: command(launcher) });
+    });
+  }
+
   it(
     "as a user without any privilege",
     { skip: process.getuid?.() !== 0 ? "takes root" : false },
