@@ -342,6 +342,7 @@ export class App {
       tickets: () => this.#configured.certificates.ownKeys,
       overrides: () => this.#overrides!.saved(),
       before: succession?.state,
+      settled: () => this.#reloading!.settled(),
       adminPort: () => this.#admin?.port ?? 0,
       letGo: () => {
         const { listeners } = this.#configured;
