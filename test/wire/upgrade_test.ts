@@ -240,7 +240,8 @@ describe("sluice upgrade", () => {
     await using server = await Server.listen(echo);
     const link = folder.at("sluice"), next = folder.at("next");
     symlinkSync(EXECUTABLE, link);
-    const config = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
+    const admin = ["--admin", `unix:${folder.at("admin.sock")}`];
+    const config = [...ALONE, ...admin, `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(config, async (sluice) => {
       copyFileSync(EXECUTABLE, next);
       renameSync(next, link);
