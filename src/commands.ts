@@ -30,8 +30,13 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
   if (question === "version") return await tell(said(`sluice ${VERSION}\n`));
   if (argv[0] === "demo") return await demo(argv.slice(1), parts);
   if (argv[0] === "run") {
-    const { parseRun } = await import("./control/config/run.ts");
-    return await start(() => parseRun(argv), parts, true);
+    const { hereAndNow, parseRun, WATCH_FLAG } = await import("./control/config/run.ts");
+    const { recording } = await import("./control/config_watch.ts");
+    const parse = () => {
+      const { result, read } = recording((disk) => parseRun(argv, { ...hereAndNow(), disk }));
+      return { ...result, read };
+    };
+    return await start(parse, parts, { isFile: true, watch: argv.includes(WATCH_FLAG) });
   }
   const verb = verbOf(argv[0] ?? "");
   if (verb === undefined) return await start(() => parseFlags(argv, process.env), parts);
@@ -60,6 +65,8 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
       return await tell(await (await import("./control/verbs/change.ts")).changeServer(verb.name, given));
     case "close":
       return await tell(await (await import("./control/verbs/close.ts")).close(given));
+    case "reload":
+      return await tell(await (await import("./control/verbs/reload.ts")).reload(given));
     case "log-level":
       return await tell(await (await import("./control/verbs/log_level.ts")).logLevel(given));
     case "why":
@@ -80,7 +87,7 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
 async function start(
   parse: () => ReturnType<typeof parseFlags>,
   parts: Parts,
-  isFile = false,
+  { isFile = false, watch = false } = {},
 ): Promise<number> {
   let succession: Succession | undefined;
   try {
@@ -92,7 +99,7 @@ async function start(
       return await tell(said);
     }
     const reread = isFile ? parse : undefined;
-    const started = app = await App.start({ ...parts, ...parsed, succession, reread });
+    const started = app = await App.start({ ...parts, ...parsed, succession, reread, watch });
     process.on("SIGTERM", (signal) => started.draining ? started.endBy(signal) : started.drain());
     process.on("SIGINT", (signal) => started.endBy(signal));
     started.tellReady();

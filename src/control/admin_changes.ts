@@ -7,7 +7,7 @@ import {
   readServerQuestion,
   type ServerQuestion,
 } from "./admin_questions.ts";
-import type { Asker, Audit } from "./audit.ts";
+import { type Asker, type Audit, byText } from "./audit.ts";
 import { type ConfigProblem, formatProblems, shown } from "./config/errors.ts";
 import { counted } from "./config/units.ts";
 import { type CloseAnswer, closeFound, closeNamed } from "./connections/close.ts";
@@ -28,6 +28,7 @@ export const CHANGES: Readonly<Record<string, string>> = {
     'a server has another weight; POST of { "server": ADDRESS, "upstream": NAME, "weight": N }, null for the configured one; JSON',
   "/close":
     'connections are closed; POST of { "connections": [ID, ...] }, of filters as /connections has them, or of { "all": true }; JSON',
+  "/reload": "the configuration's file is read again, and goes if it is good; POST of {}; JSON",
   "/log-level": 'the log has another level; POST of { "level": "debug" }, null for the configured one; JSON',
   "/upgrade":
     'the process goes on in a new one; POST of { "path": EXECUTABLE }, or {} for the one it was started as; JSON',
@@ -104,6 +105,7 @@ export function addChanges(
   }
   answers("/close", (text, asker) => close(sight, audit, asker, text));
   answers("/upgrade", (text, asker) => upgrade(sight, audit, asker, text, isTrusted()));
+  answers("/reload", (_, asker) => sight.reload(`asked ${byText(asker)}`));
   answers("/log-level", (text, asker) => changeLevel(sight, audit, asker, text));
 }
 

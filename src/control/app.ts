@@ -64,6 +64,8 @@ export interface Parts {
 export interface AppOptions extends Parts, GivenConfig {
   /** Reads the same configuration again; none where there is no file. */
   readonly reread?: Reread;
+  /** It is read again by itself when it changes. */
+  readonly watch?: boolean;
   /** The process before this one, which this one is to follow. */
   readonly succession?: Succession;
 }
@@ -422,7 +424,7 @@ export class App {
     }
   }
 
-  #makeReloading({ reread }: AppOptions, accessLog: AccessLog): Reloading {
+  #makeReloading({ reread, read, watch }: AppOptions, accessLog: AccessLog): Reloading {
     return new Reloading({
       configured: this.#configured,
       directory: this.#directory,
@@ -431,6 +433,7 @@ export class App {
       log: this.#log,
       service: this.#service,
       reread,
+      watched: watch ? read : undefined,
       problemOf: startError,
       refusal: () => {
         if (this.#upgrading?.underWay) return "an upgrade is under way: the next process reads the file";

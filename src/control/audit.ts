@@ -49,7 +49,7 @@ export class Audit {
   }
 }
 
-function byText({ from, says }: Asker): string {
+export function byText({ from, says }: Asker): string {
   return `by ${from}${says === "" ? "" : ` (${shown(says, SAYS_CHARACTERS_MAX)})`}`;
 }
 

@@ -10,6 +10,7 @@ import { profileNumbers, toldOfTls } from "./config/compile_tls.ts";
 import { type ConfigProblem } from "./config/errors.ts";
 import { pathText } from "./config/file.ts";
 import type { Tell } from "./config/finding.ts";
+import type { Read } from "./config_watch.ts";
 import { withLeaving } from "./config/parts.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
@@ -37,6 +38,8 @@ export interface GivenConfig {
   readonly hide?: Hide;
   /** Says where the configuration has what is wrong with it. */
   readonly tell?: Tell;
+  /** What it was read from. */
+  readonly read?: Read;
 }
 
 /** It cannot be put in force: what to tell, and the exit status of a start (1 run time, 2 configuration). */

@@ -11,6 +11,7 @@ import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";
 import type { ConfigProblem } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
+import { ConfigWatch, type Read } from "./config_watch.ts";
 import { counted } from "./config/units.ts";
 import { type Gone, goneBetween, presentOf } from "./departures.ts";
 import type { Directory } from "./directory.ts";
@@ -36,7 +37,10 @@ const ADOPT_DEADLINE_MS = 5_000;
 const LOOK_MS = 500;
 
 /** Reads the configuration anew, as it was given at the start. */
-export type Reread = () => GivenConfig | { readonly problems: readonly ConfigProblem[] };
+export type Reread = () => GivenConfig | {
+  readonly problems: readonly ConfigProblem[];
+  readonly read?: Read;
+};
 
 export interface ReloadingParts {
   readonly configured: Configured;
@@ -46,6 +50,8 @@ export interface ReloadingParts {
   readonly log: Log;
   /** Undefined: there is no file. */
   readonly reread: Reread | undefined;
+  /** What it was read from, to be looked after; undefined: nobody wants that. */
+  readonly watched: Read | undefined;
   /** What ends a start, as lines; undefined: it is a bug. */
   readonly problemOf: (error: unknown) => StartError | undefined;
   readonly service: ServiceManager;
@@ -58,9 +64,14 @@ export class Reloading {
   #last: Promise<unknown> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
+  #watch: ConfigWatch | undefined;
 
   constructor(parts: ReloadingParts) {
-    this.#parts = parts;
+    const { log, watched } = this.#parts = parts;
+    if (watched === undefined) return;
+    const untold = (why: string) => log.warn("reload", `${why}; changes are seen once a minute`);
+    this.#watch = new ConfigWatch(() => void this.reload("the file has changed"), untold);
+    this.#watch.follow(watched);
   }
 
   /** Reloads, after the one that is under way. `by`: who wants it. Never rejects. */
@@ -76,6 +87,7 @@ export class Reloading {
   }
 
   stop(): void {
+    this.#watch?.close();
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
@@ -124,6 +136,7 @@ export class Reloading {
       throw new StartError([`the configuration came from the command line; ${remedy}`], 2);
     }
     const given = reread();
+    if (given.read !== undefined) this.#watch?.follow(given.read);
     if ("problems" in given) throw new StartError(given.problems.map(lineOf), 2);
     const was = configured.config, is = given.config;
     refuse(was, is);

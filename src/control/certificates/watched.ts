@@ -14,6 +14,9 @@ const LOOK_MS = 60_000;
 const LINKS_MAX = 40;
 const DIRECTORIES_MAX = 4_096;
 
+/** Stands for every name of a directory; no file is called so. */
+const ANY = "/";
+
 /** Names in directories. */
 export type Entries = Map<string, Set<string>>;
 
@@ -25,6 +28,7 @@ interface Watched {
 
 export class WatchedFiles {
   readonly #paths: readonly string[];
+  readonly #directories: readonly string[];
   readonly #changed: () => void;
   readonly #untold: (why: string) => void;
   readonly #watched = new Map<string, Watched>();
@@ -35,9 +39,15 @@ export class WatchedFiles {
   #isTold = false;
 
   /** `changed` is called when any of them may have changed, and once a minute; `untold` once, with why changes may
-   * be seen that late. */
-  constructor(paths: readonly string[], changed: () => void, untold: (why: string) => void) {
+   * be seen that late. `directories`: whatever comes there or goes counts as well. */
+  constructor(
+    paths: readonly string[],
+    changed: () => void,
+    untold: (why: string) => void,
+    directories: readonly string[] = [],
+  ) {
     this.#paths = paths;
+    this.#directories = directories;
     this.#changed = changed;
     this.#untold = untold;
     this.#follow();
@@ -69,7 +79,9 @@ export class WatchedFiles {
 
   /** Watches where the paths lead through now. What has changed before somebody watched is found by one more look. */
   #follow(): void {
-    const entries = entriesOf(this.#paths), before = this.#watched.size;
+    const entries = entriesOf(this.#paths);
+    for (const directory of this.#directories) entries.set(resolve(directory), new Set([ANY]));
+    const before = this.#watched.size;
     for (const [directory, { watcher, inode }] of this.#watched) {
       if (entries.has(directory) && inodeOf(directory) === inode) continue;
       watcher.close(); // gone, or another one by the same name
@@ -92,7 +104,7 @@ export class WatchedFiles {
     try {
       const own = basename(directory);
       const watcher = watch(directory, (_, name) => {
-        if (name === null || name === own || this.#watched.get(directory)?.names.has(name)) this.#settle();
+        if (name === null || name === own || this.#isMeant(directory, name)) this.#settle();
       });
       watcher.on("error", ({ message }) => this.#tellUntold(`cannot watch ${directory}: ${message}`));
       watcher.unref?.();
@@ -100,6 +112,11 @@ export class WatchedFiles {
     } catch (error) {
       this.#tellUntold(`cannot watch ${directory}: ${error instanceof Error ? error.message : error}`);
     }
+  }
+
+  #isMeant(directory: string, name: string): boolean {
+    const names = this.#watched.get(directory)?.names;
+    return names !== undefined && (names.has(name) || names.has(ANY));
   }
 
   #tellUntold(why: string): void {

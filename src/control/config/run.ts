@@ -38,6 +38,8 @@ export interface RunConfig {
 
 const USAGE = "write sluice run -c FILE";
 const CONFIG_FLAGS = ["-c", "--config"];
+/** Of \`run\` alone: the file is read again when it changes. */
+export const WATCH_FLAG = "--watch";
 
 /**
  * Reads `run -c FILE [FLAGS]`, without the program's name, the file, and the files that it names.
@@ -101,6 +103,8 @@ function readArguments(argv: readonly string[], line: CommandLine): string | und
       if (token.index - 1 === unknownEnd && !isListen(token.value)) continue;
       if (isListen(token.value)) error("LISTEN=TARGETS besides a file", "write a listener in the file");
       else error("neither a flag nor the file", `${USAGE}; see sluice --help`);
+    } else if (token.rawName === WATCH_FLAG && argv[0] === "run") {
+      if (token.value !== undefined) error("takes no value", `write ${WATCH_FLAG}`);
     } else if (!CONFIG_FLAGS.includes(token.rawName.split("=", 1)[0])) {
       if (token.index === unknownEnd) continue;
       const isKnown = readFlag(line, argument, token.rawName, token.value, token.inlineValue === true);

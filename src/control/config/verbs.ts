@@ -119,9 +119,12 @@ export const VERBS: readonly Verb[] = [
   {
     name: "run",
     summary: "a configuration file: -c FILE, and flags for the process over it",
-    usage: ["-c FILE [FLAGS]"],
-    flags: [CONFIG],
-    examples: ["sluice run -c sluice.yaml --log-level debug"],
+    usage: ["-c FILE [--watch] [FLAGS]"],
+    flags: [CONFIG, {
+      name: "--watch",
+      description: "reload when the file, or what it is made of, changes",
+    }],
+    examples: ["sluice run -c sluice.yaml --log-level debug", "sluice run -c sluice.yaml --watch"],
     takesConfig: true,
   },
   {
@@ -343,6 +346,13 @@ export const VERBS: readonly Verb[] = [
     ],
   },
   {
+    name: "reload",
+    summary: "the running Sluice reads its file again: what has changed, or why nothing has",
+    usage: [""],
+    flags: [...LIVE],
+    examples: ["sluice reload", "sluice reload --format json"],
+  },
+  {
     name: "log-level",
     summary: "the running Sluice's log has another level, or again the configured one",
     usage: ["debug|info|warn|error|reset"],
@@ -392,7 +402,6 @@ export const VERBS: readonly Verb[] = [
 
 /** Verbs that are designed but not supported in this version. */
 export const VERBS_LATER: readonly string[] = [
-  "reload",
   "top",
   "trace",
   "diff",
