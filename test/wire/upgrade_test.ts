@@ -271,6 +271,21 @@ describe("sluice upgrade", () => {
     }, { env });
   });
 
+  it("by SIGUSR2, where nobody can be asked", async () => {
+    await using server = await Server.listen(echo);
+    using sluice = await Sluice.startWithoutAdmin([...ALONE, `tcp://127.0.0.1:0=${server.address}`]);
+    const old = sluice.pid;
+    sluice.signal("SIGUSR2");
+    const { pid } = await sluice.line("upgrade", /has taken over/);
+    await ended(old);
+    using client = await Peer.connect(sluice.port());
+    strictEqual(await client.ask("hello"), "hello");
+    process.kill(Number(pid), "SIGTERM");
+    strictEqual(await client.ask("still"), "still");
+    client.end();
+    strictEqual(await sluice.exit(), 0);
+  });
+
   for (const launcher of ["bun", "deno"] as const) {
     it(`of the sources, on ${launcher}`, async () => {
       await using server = await Server.listen(echo);
