@@ -90,6 +90,9 @@ SL_API int32_t sl_listener_tune(int32_t listener, int32_t backlog, int32_t socke
 
 /* ---- service managers (service.c) ---- */
 SL_API int32_t sl_notify(const uint8_t *path, int32_t path_bytes, const uint8_t *text, int32_t bytes);
+SL_API int32_t sl_become(uint32_t uid, uint32_t gid, const uint8_t *groups, int32_t count, uint32_t keep);
+SL_API int32_t sl_may_open(const uint8_t *path, int32_t write, uint32_t uid, uint32_t gid, const uint8_t *groups,
+                           int32_t count);
 
 /* ---- sockets of slots (sock.c) ---- */
 SL_API int32_t sl_connect(int32_t slot, uint32_t gen, uint32_t address_off, int32_t how);

@@ -106,6 +106,37 @@ static int be_transparent(int fd, int family)
                               : setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof on);
 }
 
+/* Binds to the settings' interface. Who may not, need not where the socket is bound to it already: one that is
+ * inherited is, where whoever opened it had the right. */
+static int set_device(const struct sl_socket *of, int fd)
+{
+    char device[IFNAMSIZ] = "";
+    socklen_t length = sizeof device;
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, of->device, IFNAMSIZ) == 0)
+        return 0;
+    int error = errno;
+    if (error == EPERM && getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &length) == 0 &&
+        strncmp(device, of->device, IFNAMSIZ) == 0)
+        return 0;
+    errno = error;
+    return failed(SOCKET_DEVICE);
+}
+
+/* The same of taking addresses that are not our own. */
+static int set_transparent(int fd, int family)
+{
+    int level = family == AF_INET6 ? SOL_IPV6 : SOL_IP, is = 0;
+    socklen_t length = sizeof is;
+    if (be_transparent(fd, family) == 0)
+        return 0;
+    int error = errno;
+    if (error == EPERM &&
+        getsockopt(fd, level, family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &is, &length) == 0 && is)
+        return 0;
+    errno = error;
+    return failed(SOCKET_TRANSPARENT);
+}
+
 static int set_all(const struct sl_socket *of, int fd, int family, int on)
 {
     for (int32_t option = 0; option < SOCKET_OPTIONS; option++) {
@@ -115,11 +146,8 @@ static int set_all(const struct sl_socket *of, int fd, int family, int on)
         if (setsockopt(fd, options[option].level, options[option].name, value, sizeof *value) == -1)
             return failed(option);
     }
-    if (of->device[0] != '\0' && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, of->device, IFNAMSIZ) == -1)
-        return failed(SOCKET_DEVICE);
-    if (HAS(of, SOCKET_TRANSPARENT) && be_transparent(fd, family) == -1)
-        return failed(SOCKET_TRANSPARENT);
-    return 0;
+    int result = of->device[0] == '\0' ? 0 : set_device(of, fd);
+    return result != 0 || !HAS(of, SOCKET_TRANSPARENT) ? result : set_transparent(fd, family);
 }
 
 /* Sets what a listening socket is to have, before bind(2): accepted ones inherit it. */

@@ -149,6 +149,7 @@ describe("house", () => {
       "bench/README.md",
       "docs/l4.md",
       "docs/reasons.md",
+      "docs/service.md",
       "ffi/README.md",
     ];
     const wrong = pages.flatMap((page) => {

@@ -12,7 +12,15 @@ import { AccessLog } from "./access_log.ts";
 import { activated, closeUnwanted } from "./activation.ts";
 import { Admin, AdminError } from "./admin.ts";
 import { type Capacity, capacityOf } from "./capacity.ts";
-import { Configured, type GivenConfig, lineOf, StartError, type Step } from "./configured.ts";
+import {
+  Configured,
+  type GivenConfig,
+  lineOf,
+  StartError,
+  type Step,
+  tellKeys,
+  warningsOf,
+} from "./configured.ts";
 import { toldOfTls } from "./config/compile_tls.ts";
 import { counted, formatDuration } from "./config/units.ts";
 import { Directory } from "./directory.ts";
@@ -39,6 +47,7 @@ import type { Succession } from "./upgrade/succession.ts";
 import { restoreServers } from "./upgrade/state.ts";
 import { Upgrading } from "./upgrade/upgrading.ts";
 import type { Status } from "./status_view.ts";
+import { becomeUser, prepareRunDirectory, UserError, userFindings } from "./user.ts";
 
 /** How long Workers get to leave when told to; one that does not is left to the process's end. */
 const LEAVE_DEADLINE_MS = 3_000;
@@ -224,6 +233,7 @@ export class App {
     sys.room_open(CONTROL_ROOM, 1, 1, CONTROL_ARENA_BYTES);
     enterRoom(CONTROL_ROOM);
     for (const warning of warnings) this.#log.warn("config", lineOf(warning));
+    this.#checkUser(given);
     const accessLog = this.#accessLog = new AccessLog({
       ...config.log.access,
       log: this.#log,
@@ -274,6 +284,7 @@ export class App {
     this.#reloading = this.#makeReloading(given, accessLog);
     this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
     if (succession === undefined) await this.#openAdmin();
+    this.#becomeUser();
     await configured.inForce.issuing?.start(); // who looks whether a name is ours already waits in our queues
     const plan = configured.compile();
     if (succession !== undefined) {
@@ -360,6 +371,19 @@ export class App {
       speaksForUs: (pid) => this.#service.mainPid(pid),
       succeeded: () => void this.drain(),
     });
+  }
+
+  /** @throws StartError: it cannot be that user */
+  #checkUser({ config, files, tell = tellKeys }: GivenConfig): void {
+    const problems = tell(userFindings(config, process.getuid?.() ?? 0, files));
+    for (const warning of warningsOf(problems)) this.#log.warn("user", warning);
+    prepareRunDirectory(config);
+  }
+
+  /** Everything that only root can get is there. @throws UserError */
+  #becomeUser(): void {
+    const became = becomeUser(this.#configured.config, this.#admin?.where);
+    if (became !== undefined) this.#log.info("user", became);
   }
 
   /** A handshake waits for a certificate. */
@@ -552,7 +576,15 @@ export class App {
 /** What the user can mend, as the lines that say so; undefined: it is a bug. */
 function startError(error: unknown): StartError | undefined {
   if (error instanceof StartError) return error;
-  const told = [ListenError, AdminError, ChannelError, LogTargetError, ReactorError, CertificateError];
+  const told = [
+    ListenError,
+    AdminError,
+    ChannelError,
+    LogTargetError,
+    ReactorError,
+    CertificateError,
+    UserError,
+  ];
   const isTold = error instanceof Error && told.some((kind) => error instanceof kind);
   return isTold ? new StartError([error.message], 1) : undefined;
 }

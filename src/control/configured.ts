@@ -34,6 +34,8 @@ export interface GivenConfig {
   /** The values that it was made of: which of them were given. */
   readonly raw?: unknown;
   readonly warnings?: readonly ConfigProblem[];
+  /** Files that it was read from, and that it names. */
+  readonly files?: ReadonlySet<string>;
   /** Puts references in place of secrets. */
   readonly hide?: Hide;
   /** Says where the configuration has what is wrong with it. */
@@ -220,12 +222,16 @@ export class Configured {
       if (!(error instanceof OwnerError)) throw error;
       throw new ListenError(`${error.message}; write one of those, or a number`);
     }
-    const findings = settingFindings(config, numbers);
-    const lines = (of: string) => tell(findings.filter(({ severity }) => severity === of)).map(lineOf);
-    const errors = lines("error");
-    if (errors.length > 0) throw new StartError(errors, 1);
-    return lines("warning");
+    return warningsOf(tell(settingFindings(config, numbers)));
   }
+}
+
+/** Those among what was found that are only to be told. @throws StartError: there is more */
+export function warningsOf(problems: readonly ConfigProblem[]): string[] {
+  const lines = (of: string) => problems.filter(({ severity }) => severity === of).map(lineOf);
+  const errors = lines("error");
+  if (errors.length > 0) throw new StartError(errors, 1);
+  return lines("warning");
 }
 
 /** Every regular expression compiles, or the configuration is none. */
@@ -235,7 +241,7 @@ function checkPatterns(config: Config, tell: Tell): void {
 }
 
 /** By key alone: nobody knows where it was written. */
-const tellKeys: Tell = (findings) =>
+export const tellKeys: Tell = (findings) =>
   findings.map(({ path, what, remedy, severity }) => ({ where: pathText(path), what, remedy, severity }));
 
 export function lineOf({ where, what, remedy }: ConfigProblem): string {

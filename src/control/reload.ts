@@ -241,6 +241,9 @@ function refuse(was: Config, is: Config): void {
   differs("reactors", reactorsOf(was), reactorsOf(is));
   differs("accept", was.accept, is.accept);
   differs("max-connections", was["max-connections"].most, is["max-connections"].most);
+  if (JSON.stringify([was.user, was.group]) !== JSON.stringify([is.user, is.group])) {
+    lines.push("user: it has changed, and Sluice is for good who it is; restart Sluice");
+  }
   if (JSON.stringify(was.admin) !== JSON.stringify(is.admin)) {
     lines.push(`admin: its address has changed; ${needs}`);
   }

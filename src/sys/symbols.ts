@@ -49,6 +49,8 @@ export const SYMBOLS = {
   listener_tune: [["i32", "i32", "i32"], "i32"], // listener, backlog, settings
 
   notify: [["bytes", "i32", "bytes", "i32"], "i32"], // path, its length, text, its length
+  become: [["u32", "u32", "bytes", "i32", "u32"], "i32"], // uid, gid, groups, how many, capabilities to keep
+  may_open: [["bytes", "i32", "u32", "u32", "bytes", "i32"], "i32"], // path, to write, uid, gid, groups, how many
 
   connect: [["i32", "u32", "u32", "i32"], "i32"], // slot, generation, address offset, how
   outcome: [["i32"], "i32"],
@@ -236,7 +238,7 @@ export const INHERITED_SYMBOLS = [
 ] as const;
 
 /** What the control plane says to a service manager, and does for the process as a whole, likewise. */
-export const SERVICE_SYMBOLS = ["notify"] as const;
+export const SERVICE_SYMBOLS = ["notify", "become", "may_open"] as const;
 
 /** Behind the number of settings in `connect`'s how, as ffi/sluice.h has them. */
 export const HOW_SOCKET = 0x7fff;

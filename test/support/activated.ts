@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { command, ROOT } from "./executable.ts";
 import { Folder } from "./folder.ts";
+import { within } from "./waiting.ts";
 
 const folder = new Folder();
 let program = "";
@@ -23,9 +24,16 @@ export function activating(
 export class Holder {
   readonly #child: ChildProcess;
 
-  constructor(sockets: readonly string[]) {
-    const [program, ...words] = activating(sockets, ["sleep", "60"]);
-    this.#child = spawn(program, words, { stdio: "ignore" });
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** Resolves once they are open. */
+  static async open(sockets: readonly string[]): Promise<Holder> {
+    const [program, ...words] = activating(sockets, ["sh", "-c", "echo open; exec sleep 60"]);
+    const child = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
+    await within("sockets to be open", new Promise((resolve) => child.stdout.once("data", resolve)));
+    return new Holder(child);
   }
 
   /** Its socket of that number, for whom is started. */

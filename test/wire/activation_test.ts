@@ -8,6 +8,7 @@ import { type ConfiguredOptions, withConfig } from "../support/configured.ts";
 import { Datagrams } from "../support/datagrams.ts";
 import { run, Sluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
+import { Notified } from "../support/notified.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, freePort, Server } from "../support/servers.ts";
 
@@ -153,7 +154,7 @@ describe("sockets that a service manager opened", () => {
 
   it("take clients while nobody runs, who are served by the next start", async () => {
     const port = await freePort(), bind = `tcp://127.0.0.1:${port}`;
-    using holder = new Holder([`tcp:${port}`]);
+    using holder = await Holder.open([`tcp:${port}`]);
     await withSockets([holder.socket()], [bind], async () => {
       using client = await Peer.connect(port);
       strictEqual(await client.ask("first"), "first");
@@ -161,9 +162,12 @@ describe("sockets that a service manager opened", () => {
     const waiting = await Promise.all([1, 2, 3].map(() => Peer.connect(port)));
     for (const client of waiting) await client.send("waited");
     await using server = await Server.listen(echo);
+    using manager = await Notified.listen();
     using next = await Sluice.startWithoutAdmin([`${bind}=${server.address}`, "--health", "off"], {
       command: activating([holder.socket()]),
+      env: { NOTIFY_SOCKET: manager.path },
     });
+    await manager.next(/^READY=1/);
     for (const client of waiting) strictEqual(await client.readText(6), "waited");
     for (const client of waiting) client.end();
     next.signal("SIGTERM");

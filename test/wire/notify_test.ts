@@ -1,10 +1,10 @@
 // What a service manager is told (sd_notify(3)): ready once everything listens, stopping, and alive, for as long as
 // everything turns. It listens on a real socket; what it hears is from the process that it started.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { Sluice } from "../support/executable.ts";
-import { run } from "../support/executable.ts";
+import { command, run, Sluice } from "../support/executable.ts";
+import { Folder } from "../support/folder.ts";
 import { Notified } from "../support/notified.ts";
 import { PatchedSluice } from "../support/patched.ts";
 import { Peer } from "../support/peer.ts";
@@ -44,6 +44,44 @@ describe("a service manager", () => {
     sluice.signal("SIGINT");
     await manager.next(/^STOPPING=1.*STATUS=(closing|ending)/);
     strictEqual(await sluice.exit(), 0);
+  });
+
+  it("is told when a reload begins, and that it is over, whether or not it took", async () => {
+    await using server = await Server.listen(echo);
+    using manager = await Notified.listen();
+    using folder = new Folder();
+    const file = folder.at("sluice.yaml");
+    const write = (more: object) =>
+      writeFileSync(
+        file,
+        JSON.stringify({
+          reactors: 1,
+          listeners: { it: { bind: "tcp://127.0.0.1:0", to: "echo" } },
+          upstreams: { echo: { servers: [server.address], health: "off" } },
+          ...more,
+        }),
+      );
+    write({});
+    using sluice = await Sluice.start([], {
+      command: [...command("executable"), "run", "-c", file],
+      env: { NOTIFY_SOCKET: manager.path },
+    });
+    await manager.next(/^READY=1/);
+    for (
+      const [more, told] of [[{}, /listener$/], [
+        { reactors: 2 },
+        /; the last reload was refused: reactors: it is 1, /,
+      ]] as const
+    ) {
+      write(more);
+      process.kill(sluice.pid, "SIGHUP");
+      const { text } = await manager.next(/^RELOADING=1\|MONOTONIC_USEC=\d+\|STATUS=reloading$/);
+      const uptime = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1e6;
+      ok(Math.abs(Number(/USEC=(\d+)/.exec(text)![1]) - uptime) < 60e6, text); // the kernel's own clock
+      const ready = await manager.next(/^READY=1\|STATUS=serving 1 listener/);
+      match(ready.text, told);
+    }
+    await sluice.finish();
   });
 
   it("is told why there is no start", async () => {

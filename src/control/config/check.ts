@@ -52,8 +52,11 @@ export function checkConfig(
   const lists = readListFiles(result.data.listeners, surroundings.disk);
   const config: Config = {
     ...result.data,
-    admin: result.data.admin ?? defaultAdmin(surroundings),
-    listeners: withStorage(result.data.listeners, defaultStorage(surroundings)),
+    admin: result.data.admin ?? defaultAdmin(surroundings, result.data.user !== undefined),
+    listeners: withStorage(
+      result.data.listeners,
+      defaultStorage(surroundings, result.data.user !== undefined),
+    ),
     "page-files": files,
     "list-files": lists.files,
   };
@@ -148,21 +151,28 @@ export function checkKey(key: Key, raw: unknown): Finding[] {
   return findingsOfIssues(result.error.issues, key.path, raw, key.path.length);
 }
 
-/** Where the admin API is when nobody says it. */
-export function defaultAdmin({ env, uid }: Surroundings): Admin {
-  if (uid === 0) {
-    return { kind: "unix", address: { kind: "unix", path: "/run/sluice.sock" }, byDefault: true };
+/** Of a Sluice that is no longer root, which may not make another socket in /run. */
+export const RUN_DIRECTORY = "/run/sluice";
+
+/** Where the admin API is when nobody says it. `becomes`: started as root it becomes another user; an upgrade is that
+ * user already, and has the same place. */
+export function defaultAdmin({ env, uid }: Surroundings, becomes = false): Admin {
+  if (uid === 0 || becomes) {
+    const path = becomes ? `${RUN_DIRECTORY}/sluice.sock` : "/run/sluice.sock";
+    return { kind: "unix", address: { kind: "unix", path }, byDefault: true };
   }
-  const directory = env.XDG_RUNTIME_DIR ?? "";
+  // systemd's RuntimeDirectory=, the first of them; else the user's own.
+  const directory = env.RUNTIME_DIRECTORY?.split(":")[0] || (env.XDG_RUNTIME_DIR ?? "");
   const address = readUnixPath(`${directory}/sluice.sock`);
   if (!directory.startsWith("/") || !address.ok) return { kind: "off", byDefault: true };
   return { kind: "unix", address: address.value, byDefault: true };
 }
 
 /** Where what ACME gives is kept when nobody says it; empty: there is no place for it. */
-export function defaultStorage({ env, uid }: Surroundings): string {
-  if (uid === 0) return "/var/lib/sluice/acme";
-  const { XDG_STATE_HOME: state = "", HOME: home = "" } = env;
+export function defaultStorage({ env, uid }: Surroundings, becomes = false): string {
+  if (uid === 0 || becomes) return "/var/lib/sluice/acme";
+  const { STATE_DIRECTORY: kept = "", XDG_STATE_HOME: state = "", HOME: home = "" } = env;
+  if (kept.startsWith("/")) return `${kept.split(":")[0]}/acme`; // systemd's StateDirectory=, the first of them
   if (state.startsWith("/")) return `${state}/sluice/acme`;
   return home.startsWith("/") ? `${home}/.local/state/sluice/acme` : "";
 }

@@ -11,6 +11,18 @@ export interface Disk {
 
 export const DISK: Disk = { read: readAtMost, list: (directory) => readdirSync(directory) };
 
+/** The same disk; `files` learns what is read from it. */
+export function remembering(disk: Disk, files: Set<string>): Disk {
+  return {
+    ...disk,
+    read: (path, bytesMax) => {
+      const bytes = disk.read(path, bytesMax);
+      files.add(path);
+      return bytes;
+    },
+  };
+}
+
 /** What a file holds, or why that is no text. */
 export function textOfFile(
   path: string,

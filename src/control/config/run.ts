@@ -13,7 +13,7 @@ import {
   readFlag,
   tokensOf,
 } from "./command_line.ts";
-import { DISK } from "./disk.ts";
+import { DISK, remembering } from "./disk.ts";
 import { bounded, type ConfigProblem, quoted, shown } from "./errors.ts";
 import { pathText, whereOf } from "./file.ts";
 import { type Finding, type Tell, valueAt } from "./finding.ts";
@@ -32,6 +32,8 @@ export interface RunConfig {
   readonly source: ConfigSource;
   /** Puts references in place of what files gave, in a text that somebody may read. */
   readonly hide: Hide;
+  /** What was read: the files of the configuration, and those that they name. */
+  readonly files: ReadonlySet<string>;
   /** Flags that go before what the files say. */
   readonly flags: readonly Given[];
 }
@@ -48,8 +50,9 @@ export const WATCH_FLAG = "--watch";
  */
 export function parseRun(
   argv: readonly string[],
-  { env, uid, disk = DISK, now }: Surroundings = hereAndNow(),
+  { env, uid, disk: real = DISK, now }: Surroundings = hereAndNow(),
 ): RunConfig | { problems: ConfigProblem[] } {
+  const files = new Set<string>(), disk = remembering(real, files);
   const line = emptyCommandLine();
   const path = readArguments(argv, line);
   const problems = [...line.problems, ...dropBadValues(line.processFlags), ...misplaced(line)];
@@ -78,12 +81,15 @@ export function parseRun(
   const isGood = config !== undefined && problems.length === 0 &&
     told.every(({ severity }) => severity === "warning");
   return isGood
-    ? { config, raw: values, warnings: told, tell: later, source, flags, hide: hideSecrets }
+    ? { config, raw: values, warnings: told, tell: later, source, flags, files, hide: hideSecrets }
     : { problems: [...problems, ...told] };
 }
 
+/** Who started the process: defaults stay what they are when it becomes another user. */
+const UID = process.getuid?.() ?? 0;
+
 export function hereAndNow(): Surroundings {
-  return { env: process.env, uid: process.getuid?.() ?? 0 };
+  return { env: process.env, uid: UID };
 }
 
 function isWithin(path: Finding["path"], outer: Finding["path"]): boolean {

@@ -33,7 +33,7 @@ import { route } from "./route_schema.ts";
 import { CONNECT_MS, defaultTimeout, IDLE_MS, ownTimeout, stallOf } from "./timeouts_schema.ts";
 import { sni } from "./sni_schema.ts";
 import { onRemove, onRemoveDefault } from "./remove_schema.ts";
-import { listenerSocket } from "./socket_schema.ts";
+import { listenerSocket, ownerKey } from "./socket_schema.ts";
 import { hsts, listenerTls } from "./tls_schema.ts";
 import { readFilePath } from "./tls_values.ts";
 import { udp } from "./udp_schema.ts";
@@ -257,7 +257,8 @@ const file = key(
       placeholder: "unix:/PATH|http://HOST:PORT|off",
       flag: "--admin",
       example: "http://127.0.0.1:9900",
-      defaultText: "unix:/run/sluice.sock as root, else unix:$XDG_RUNTIME_DIR/sluice.sock",
+      defaultText: "unix:/run/sluice.sock as root, with user unix:/run/sluice/sluice.sock, else in " +
+        "$RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR",
     }),
     "admin-token": key(text(readToken).optional(), {
       description: "asked of admin clients; needed beyond loopback",
@@ -285,6 +286,16 @@ const file = key(
       placeholder: "FILE",
       example: "/etc/sluice/tickets.key",
       defaultText: "made at start, and anew from time to time",
+    }),
+    user: ownerKey({
+      description:
+        "who Sluice is once it has opened its sockets and read its keys, when it is started as root",
+      example: "sluice",
+      defaultText: "who started it",
+    }),
+    group: ownerKey({
+      description: "its group, instead of that user's own",
+      defaultText: "that of the user",
     }),
     defaults: key(defaults.prefault({}), {
       description: "inherited by every listener and upstream",
@@ -322,7 +333,7 @@ const file = key(
       { description: "where connections go" },
     ),
   }),
-  { description: "the configuration", later: ["user", "stores", "caches"] },
+  { description: "the configuration", later: ["stores", "caches"] },
 );
 
 /** What a key inherits is written into it, so nobody has to know where it came from. */

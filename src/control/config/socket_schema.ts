@@ -2,7 +2,7 @@
 // and what connections to servers are.
 import * as z from "zod";
 import { quoted, type Reading, refused, taken } from "./errors.ts";
-import { count, countDoc, duration, durationDoc, key, size, sizeDoc, text } from "./keys.ts";
+import { count, countDoc, duration, durationDoc, key, type KeyDoc, size, sizeDoc, text } from "./keys.ts";
 import {
   BACKLOG,
   BUFFER_BYTES,
@@ -106,16 +106,15 @@ function common(whom: string) {
   };
 }
 
+/** A user or a group, of a file or of the process. */
+export function ownerKey(doc: KeyDoc) {
+  const read = (input: string): Reading<Owner> =>
+    input === "root" ? { ok: true, value: { id: 0 } } : readOwner(input);
+  return key(text(read).optional(), { placeholder: "NAME", ...doc });
+}
+
 function owner(what: string) {
-  return key(
-    text((input): Reading<Owner> => input === "root" ? { ok: true, value: { id: 0 } } : readOwner(input))
-      .optional(),
-    {
-      description: `${what} of a unix socket's file`,
-      placeholder: "NAME",
-      defaultText: "that of the process",
-    },
-  );
+  return ownerKey({ description: `${what} of a unix socket's file`, defaultText: "that of the process" });
 }
 
 export const listenerSocket = z.strictObject({

@@ -20,6 +20,7 @@ import { addressFlaw } from "../listen_flaw.ts";
 import { openSettings, OwnerError, settingFindings } from "../sockets.ts";
 import type { SocketNumbers } from "../config/compile_sockets.ts";
 import { patternFindings } from "../patterns.ts";
+import { userFindings } from "../user.ts";
 import { inColour, type Said, said } from "./said.ts";
 
 /** What was found. */
@@ -62,8 +63,8 @@ async function look({ values, rest }: VerbArguments, library: () => string): Pro
   enterRoom(CONTROL_ROOM);
   const patterns = patternFindings(config);
   if (patterns.length > 0) return { problems: [...warnings, ...tell(patterns)], config: undefined };
-  const machine = await machineFindings(config, fds);
-  return { problems: [...warnings, ...tell(machine)], config };
+  const machine = await machineFindings(config, fds), files = "files" in parsed ? parsed.files : [];
+  return { problems: [...warnings, ...tell([...machine, ...userFindings(config, uid, files)])], config };
 }
 
 function summary(problems: readonly ConfigProblem[], config: Config): string {

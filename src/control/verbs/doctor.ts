@@ -16,6 +16,7 @@ import { memoryChecks } from "../doctor/memory.ts";
 import { nameChecks } from "../doctor/names.ts";
 import { reportJson, reportText } from "../doctor/report.ts";
 import { rightChecks } from "../doctor/rights.ts";
+import { serviceChecks } from "../doctor/service.ts";
 import { socketChecks } from "../doctor/sockets.ts";
 import { tlsChecks } from "../doctor/tls.ts";
 import { inColour, refused, type Said, said, saidNo } from "./said.ts";
@@ -31,6 +32,7 @@ export async function checksOf(machine: Machine, load: Load): Promise<Check[]> {
     ...await nameChecks(machine, load),
     ...tlsChecks(machine, load),
     ...rightChecks(machine, load),
+    ...serviceChecks(machine),
   ];
 }
 

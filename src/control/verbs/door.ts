@@ -1,11 +1,12 @@
 // Where the running process is asked, as the flags of a verb say it: --admin, else the file of -c, else where it is by
 // default; with the token of --admin-token, else of the environment, else of the file.
+import { existsSync } from "node:fs";
 import process from "node:process";
 import type { Door } from "../admin_client.ts";
-import { defaultAdmin } from "../config/check.ts";
+import { defaultAdmin, RUN_DIRECTORY } from "../config/check.ts";
 import type { ConfigProblem } from "../config/errors.ts";
-import { parseRun } from "../config/run.ts";
-import { readAdmin, readToken } from "../config/schema.ts";
+import { hereAndNow, parseRun } from "../config/run.ts";
+import { type Admin, readAdmin, readToken } from "../config/schema.ts";
 import type { VerbArguments } from "../config/verbs.ts";
 
 /** The token, where no flag has it: what is in the environment is in no list of processes. */
@@ -17,14 +18,22 @@ function error(where: string, what: string, remedy: string): Problems {
   return { problems: [{ where, what, remedy, severity: "error" }] };
 }
 
+/** A default, or where else a Sluice is by default: one that is no longer root, or that systemd started. */
+function found(admin: Admin): Admin {
+  const path = `${RUN_DIRECTORY}/sluice.sock`;
+  if (!admin.byDefault || (admin.kind === "unix" && existsSync(admin.address.path)) || !existsSync(path)) {
+    return admin;
+  }
+  return { kind: "unix", address: { kind: "unix", path }, byDefault: true };
+}
+
 export function doorOf(values: VerbArguments["values"]): Door | Problems {
   const [given] = values.get("--admin") ?? [], [file] = values.get("--config") ?? [];
   const parsed = file === undefined ? undefined : parseRun(["run", "-c", file]);
   if (parsed !== undefined && "problems" in parsed) return parsed;
   const reading = given === undefined ? undefined : readAdmin(given);
   if (reading?.ok === false) return error("--admin", reading.what, reading.remedy);
-  const admin = reading?.value ?? parsed?.config.admin ??
-    defaultAdmin({ env: process.env, uid: process.getuid?.() ?? 0 });
+  const admin = reading?.value ?? found(parsed?.config.admin ?? defaultAdmin(hereAndNow()));
   if (admin.kind === "off") {
     return error(
       given === undefined ? "" : "--admin",

@@ -231,7 +231,7 @@ test("checkConfig says what is wrong, and where", () => {
     [[], "", "a list where a section of keys is expected", "a list"],
     [{}, "listeners", "nothing to listen on", "no listeners"],
     [sample({ reactor: 1 }), "reactor", 'unknown key "reactor"', "a slip"],
-    [sample({ user: "sluice" }), "user", '"user" is not supported in this version', "known, later"],
+    [sample({ stores: {} }), "stores", '"stores" is not supported in this version', "known, later"],
     [sample({ reactors: 65 }), "reactors", '"65" is too large', "at most 64"],
     [sample({ reactors: "autp" }), "reactors", '"autp" is no whole number', "a slip"],
     [sample({ reactors: true }), "reactors", "true where a number is expected", "no number"],

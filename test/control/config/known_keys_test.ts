@@ -9,7 +9,7 @@ test("an unknown key is a slip, a key of another place, another's word, one of l
   const cases: [path: Path, key: string, what: string, remedy: string][] = [
     [[], "listners", 'unknown key "listners"', 'did you mean "listeners"?'],
     [[], "drain_timeout", 'unknown key "drain_timeout"', 'did you mean "drain-timeout"?'],
-    [[], "user", '"user" is not supported in this version', "leave it out"],
+    [[], "stores", '"stores" is not supported in this version', "leave it out"],
     [[], "level", '"level" belongs to log', "write it under log"],
     [[], "body-max", '"body-max" belongs to a route', "write it under listeners.NAME.routes"],
     [L, "access", '"access" belongs to log', "write it under log"],
