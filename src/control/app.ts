@@ -55,6 +55,7 @@ const UNWATCH_DEADLINE_MS = 2_000;
 const FLUSH_DEADLINE_MS = 1_000;
 /** A second SIGTERM within so long of the first is the first one. */
 const SAME_SIGNAL_MS = 1_000;
+const STARTING = "it is still starting; try again";
 /** How often a drain looks whether everybody has gone. */
 const DRAIN_LOOK_MS = 20;
 /** How often numbers of things that are gone are looked through. */
@@ -172,7 +173,7 @@ export class App {
 
   /** Goes by the file as it is now. `by`: who wants it, for the log. Never rejects: what is wrong changes nothing. */
   async reload(by: string): Promise<ReloadAnswer> {
-    const refused: ReloadAnswer = { reloaded: false, status: 1, why: ["it is still starting; try again"] };
+    const refused: ReloadAnswer = { reloaded: false, status: 1, why: [STARTING], text: `${STARTING}\n` };
     return await this.#reloading?.reload(by) ?? refused;
   }
 

@@ -49,11 +49,14 @@ export class StartError extends Error {
   override name = "StartError";
   readonly lines: readonly string[];
   readonly status: 1 | 2;
+  /** The whole of it for people, with the lines of the file, if it is about one. */
+  readonly text: string;
 
-  constructor(lines: readonly string[], status: 1 | 2) {
+  constructor(lines: readonly string[], status: 1 | 2, text = lines.map((line) => `${line}\n`).join("")) {
     super(lines.join("; "));
     this.lines = lines;
     this.status = status;
+    this.text = text;
   }
 }
 

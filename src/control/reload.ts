@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 import { changesBetween, isNothing } from "./changes.ts";
 import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";
-import type { ConfigProblem } from "./config/errors.ts";
+import { type ConfigProblem, formatProblems } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigWatch, type Read } from "./config_watch.ts";
 import { counted } from "./config/units.ts";
@@ -106,12 +106,12 @@ export class Reloading {
     const { log } = this.#parts;
     try {
       const answer = await this.#step();
-      log.info("reload", `${by}: ${summaryOf(answer)}`, {
+      log.audit("reload", `${by}: ${summaryOf(answer)}`, {
         generation: answer.generation,
         took_ms: Math.round(answer.took_ms),
         changed: answer.changed,
       });
-      for (const line of changeLines(answer)) log.info("reload", line);
+      for (const line of changeLines(answer)) log.audit("reload", line);
       return answer;
     } catch (error) {
       const problem = this.#parts.problemOf(error);
@@ -121,7 +121,7 @@ export class Reloading {
         log.error("reload", error instanceof Error ? error.stack ?? error.message : String(error));
       }
       for (const line of why) log.error("reload", line);
-      return { reloaded: false, status: problem?.status ?? 1, why };
+      return { reloaded: false, status: problem?.status ?? 1, why, text: problem?.text ?? `${why[0]}\n` };
     }
   }
 
@@ -137,7 +137,9 @@ export class Reloading {
     }
     const given = reread();
     if (given.read !== undefined) this.#watch?.follow(given.read);
-    if ("problems" in given) throw new StartError(given.problems.map(lineOf), 2);
+    if ("problems" in given) {
+      throw new StartError(given.problems.map(lineOf), 2, formatProblems(given.problems));
+    }
     const was = configured.config, is = given.config;
     refuse(was, is);
     const prepared = await configured.prepare(given, accessLog);

@@ -57,6 +57,8 @@ export interface ReloadRefused {
   /** 1: it cannot be now; 2: the configuration is none. */
   readonly status: 1 | 2;
   readonly why: readonly string[];
+  /** The same with the lines of the file, as `sluice check` shows them. */
+  readonly text: string;
 }
 
 export type ReloadAnswer = Reloaded | ReloadRefused;

@@ -170,7 +170,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       close: (room, rows) => Promise.resolve(fixture.close(room, rows)),
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
-      reload: () => Promise.resolve({ reloaded: false, status: 1, why: ["there is no file"] }),
+      reload: () => Promise.resolve({ reloaded: false, status: 1, why: ["no file"], text: "no file\n" }),
       settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),
