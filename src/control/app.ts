@@ -177,6 +177,11 @@ export class App {
     return await this.#reloading?.reload(by) ?? refused;
   }
 
+  /** Goes on in a new process, of the executable as it is now. Never rejects: if that fails, this one goes on. */
+  async upgrade(): Promise<void> {
+    await this.#upgrading?.upgrade(undefined);
+  }
+
   /** Stops accepting, lets connections finish for at most the drain timeout, then ends. */
   async drain(): Promise<void> {
     if (this.#phase !== "ready") return;
@@ -356,6 +361,7 @@ export class App {
       tickets: () => this.#configured.certificates.ownKeys,
       overrides: () => this.#overrides!.saved(),
       before: succession?.state,
+      settled: () => this.#reloading!.settled(),
       adminPort: () => this.#admin?.port ?? 0,
       letGo: () => {
         const { listeners } = this.#configured;

@@ -81,6 +81,11 @@ export class Reloading {
     return next;
   }
 
+  /** Resolves once the last one that was asked for has come to its end. */
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+
   stop(): void {
     this.#watch?.close();
     this.#stopped = true;
