@@ -39,7 +39,7 @@ import type { ReloadAnswer } from "./reload_answer.ts";
 import { monotonicMs, peerOf } from "./control_room.ts";
 import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
-import { type Phase, type Sight, sumCount } from "./sight.ts";
+import { type Phase, type Sight, sum, sumCount } from "./sight.ts";
 import { statusOf } from "./status.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { ChannelError } from "./upgrade/channel.ts";
@@ -189,6 +189,8 @@ export class App {
     await this.#upgrading?.cancel("this process was told to end");
     if (this.#phase !== "ready") return;
     this.#phase = "draining";
+    await this.#reloading?.settled();
+    if (!this.draining) return; // a second signal came meanwhile
     const reactors = this.#reactors!, timeoutMs = this.#configured.config["drain-timeout"];
     reactors.drain();
     await this.#stopAccepting(reactors);
@@ -297,7 +299,7 @@ export class App {
     this.#records.start(this.#stopping.signal);
     configured.certificates.watch();
     this.#releaseTimer = setInterval(() => {
-      this.#releaseNumbers();
+      configured.release({ reactors: this.#reactors!, health: this.#health });
       this.#tellDropped();
       this.#tellUncounted();
     }, RELEASE_EVERY_MS);
@@ -432,6 +434,8 @@ export class App {
       acme: () => configured.inForce.issuing?.status(),
       recent: () => recent.view(),
       reload: (by) => this.reload(by),
+      reloads: () => this.#reloading!.reloads,
+      leaving: () => configured.departures.view((listener) => sum(reactors.all, "listenerCurrent", listener)),
       log: this.#log,
       accessLog,
     };
@@ -509,11 +513,6 @@ export class App {
       else this.#log.warn("limits", `${carried}, not ${asked}; ${remedy} or lower --max-connections`, fields);
     }
     return capacity;
-  }
-
-  #releaseNumbers(): void {
-    const { settings, certificates, generations } = this.#configured;
-    generations.release({ reactors: this.#reactors!, settings, certificates, health: this.#health });
   }
 
   /** Lines of the access log that found no room: who reads it does not keep up. */
