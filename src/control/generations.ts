@@ -15,6 +15,7 @@ import { patternOf, releasePatterns } from "./patterns.ts";
 import type { Reactors } from "./reactors.ts";
 import { sum } from "./sight.ts";
 import type { Settings } from "./sockets.ts";
+import { collectGarbage } from "../sys/sys.ts";
 
 /** What numbers are kept of besides, by those who give them back. */
 export interface Kept {
@@ -23,6 +24,9 @@ export interface Kept {
   readonly certificates: Certificates;
   readonly health: HealthHistory;
 }
+
+/** Generations, each with the texts and tables of its making, that come before what is left of them is collected. */
+const PER_COLLECTION = 16;
 
 export class Generations {
   readonly identities = new Identities();
@@ -49,6 +53,7 @@ export class Generations {
   /** Compiles the next one, to be published. */
   compile(input: Omit<CompileInput, "generation" | "patternOf">): Plan {
     const generation = ++this.#number;
+    if (generation % PER_COLLECTION === 0) collectGarbage(); // one after the other, they come faster than it is collected
     const { plan, warnings } = compile(
       { ...input, generation, patternOf: patternOf(generation) },
       this.identities,
