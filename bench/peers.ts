@@ -153,26 +153,63 @@ export const sluiceLarge: Proxy = {
   name: `sluice, ${UPSTREAMS} upstreams`,
   column: "sluice",
   missing: () => missingFile("dist/sluice"),
-  command({ port, origin, threads }) {
-    const path = "bench/.build/sluice_upstreams.yaml";
-    const routes = eachUpstream((number) =>
-      `      - { match: { host: h${number}.example }, to: u${number} }`
-    );
-    const upstreams = eachUpstream((number, servers) =>
-      `  u${number}:\n    health: off\n    servers:\n${
-        servers.map((server) => `      - ${server}`).join("\n")
-      }`
-    );
-    const lines = [
-      ...["listeners:", `  used: { bind: "tcp://127.0.0.1:${port}", to: used }`],
-      ...["  web:", "    bind: http://127.0.0.1:0", "    routes:", routes],
-      ...["upstreams:", `  used: { servers: ["127.0.0.1:${origin}"], health: off }`, upstreams],
-    ];
-    writeFileSync(join(root, path), lines.join("\n") + "\n");
-    const globals = ["--reactors", String(threads), "--access-log", "off", "--admin", "off"];
-    return ["dist/sluice", "run", "-c", path, ...globals];
-  },
+  command: (place) => [...sluiceWithUpstreams(place), "--admin", "off"],
 };
+
+/** Where the Sluice of `sluiceReloaded` and `sluiceChecked` is asked. */
+export const ADMIN = "unix:bench/.build/admin.sock";
+
+/** The same, to be told to read its file again. */
+export const sluiceReloaded: Proxy = {
+  ...sluiceLarge,
+  name: `sluice, ${UPSTREAMS} upstreams, reloaded`,
+  command: (place) => [...sluiceWithUpstreams(place), "--admin", ADMIN],
+};
+
+/** Servers that `sluiceChecked` checks. */
+export const CHECKED = 1_000;
+
+/** Sluice with so many servers beside the one that is used, all of them checked every two seconds. */
+export function sluiceChecked(count: number): Proxy {
+  const config = `bench/.build/sluice_${count}_checked.yaml`;
+  return {
+    name: `sluice, ${count} servers checked`,
+    column: "sluice",
+    missing: () => missingFile("dist/sluice"),
+    command({ port, origin, threads }) {
+      const numbers = Array.from({ length: count }, (_, number) => number);
+      const lines = [
+        ...["listeners:", `  used: { bind: "tcp://127.0.0.1:${port}", to: used }`],
+        ...["  web:", "    bind: http://127.0.0.1:0", "    to: used", "    routes:"],
+        ...numbers.map((number) => `      - { match: { host: h${number}.example }, to: u${number} }`),
+        ...(count === 0 ? ["      []"] : []),
+        ...["upstreams:", `  used: { servers: ["127.0.0.1:${origin}"], health: off }`],
+        // One address is checked once for all who ask it the same: each asks for a path of its own.
+        ...numbers.map((number) =>
+          `  u${number}: { servers: ["127.0.0.1:${origin}"], health: { http: GET /${number}, interval: 2s } }`
+        ),
+      ];
+      writeFileSync(join(root, config), lines.join("\n") + "\n");
+      const globals = ["--reactors", String(threads), "--access-log", "off", "--admin", ADMIN];
+      return ["dist/sluice", "run", "-c", config, ...globals];
+    },
+  };
+}
+
+function sluiceWithUpstreams({ port, origin, threads }: Place): string[] {
+  const path = "bench/.build/sluice_upstreams.yaml";
+  const routes = eachUpstream((number) => `      - { match: { host: h${number}.example }, to: u${number} }`);
+  const upstreams = eachUpstream((number, servers) =>
+    `  u${number}:\n    health: off\n    servers:\n${servers.map((server) => `      - ${server}`).join("\n")}`
+  );
+  const lines = [
+    ...["listeners:", `  used: { bind: "tcp://127.0.0.1:${port}", to: used }`],
+    ...["  web:", "    bind: http://127.0.0.1:0", "    routes:", routes],
+    ...["upstreams:", `  used: { servers: ["127.0.0.1:${origin}"], health: off }`, upstreams],
+  ];
+  writeFileSync(join(root, path), lines.join("\n") + "\n");
+  return ["dist/sluice", "run", "-c", path, "--reactors", String(threads), "--access-log", "off"];
+}
 
 export const haproxyLarge: Proxy = {
   name: `haproxy, ${UPSTREAMS} backends`,

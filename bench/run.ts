@@ -14,6 +14,7 @@ import { table } from "./table.ts";
 import { buildTools, needPackages, root } from "./tools.ts";
 import { line as bandwidth } from "./lines/bandwidth.ts";
 import { line as bulk } from "./lines/bulk.ts";
+import { line as checks } from "./lines/checks.ts";
 import { line as churn } from "./lines/churn.ts";
 import { line as cpu } from "./lines/cpu.ts";
 import { line as crowd } from "./lines/crowd.ts";
@@ -32,6 +33,7 @@ import { line as idle } from "./lines/idle.ts";
 import { line as large } from "./lines/large.ts";
 import { line as latency } from "./lines/latency.ts";
 import { line as picks } from "./lines/picks.ts";
+import { line as reload } from "./lines/reload.ts";
 import { line as start } from "./lines/start.ts";
 import { line as tlsBulk } from "./lines/tls_bulk.ts";
 import { line as tlsHandshake } from "./lines/tls_handshake.ts";
@@ -46,6 +48,7 @@ const LINES: Line[] = [
   ...[httpSmall, httpBrowser, httpLatency, httpClose, httpIdle, httpBulk, httpRoutes, httpLog],
   ...[tlsHandshake, tlsScale, tlsSmall, tlsBulk, tlsIdle],
   ...udp,
+  ...[reload, checks],
 ];
 
 const NOTE_CHARS_MAX = 300;

@@ -50,6 +50,7 @@ SL_API int32_t sl_abi(void);
 SL_API int32_t sl_record_bytes(int32_t which);
 SL_API int32_t sl_setup(void);
 SL_API int32_t sl_machine(int32_t which);
+SL_API int32_t sl_run_soon(void);
 
 /* ---- rooms (room.c; poll.c) ---- */
 SL_API int32_t sl_room_open(int32_t room, int32_t slots, int32_t pipes, uint32_t arena_bytes);

@@ -20,9 +20,10 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
   noteOrigin();
   let library: string | undefined;
   const parts = { ...own, library: () => library ??= own.library() };
-  // From the first moment on: these two would end the process where nobody listens for them.
+  // From the first moment on: these would end the process where nobody listens for them.
   process.on("SIGUSR1", () => app?.reopenLogs());
   process.on("SIGHUP", () => void app?.reload("SIGHUP"));
+  process.on("SIGUSR2", () => void app?.upgrade());
   const asked = verbOf(argv[0] === "help" ? argv[1] ?? "" : argv[0] ?? "");
   const question = argv[0] === "help" ? "help" : asksFor(argv);
   if (argv[0] === "help" && argv.length > 1 && asked === undefined) return await tell(noVerb(argv[1]));
@@ -83,7 +84,7 @@ export async function command(argv: readonly string[], own: Parts): Promise<numb
 }
 
 /** The quick mode has everything from flags, run from a file. SIGTERM drains; a second one, or SIGINT, ends now. SIGUSR1
- * reopens the access log's file, SIGHUP reads the configuration's, if there is one. */
+ * reopens the access log's file, SIGUSR2 upgrades, SIGHUP reads the configuration's, if there is one. */
 async function start(
   parse: () => ReturnType<typeof parseFlags>,
   parts: Parts,

@@ -8,6 +8,7 @@ import { enterRoom, openLibrary, sys } from "./sys/sys.ts";
 const { birth, mailbox } = workerData as { birth: WorkerBirth; mailbox: MessagePort };
 await openLibrary(birth.library);
 enterRoom(birth.room);
+sys.run_soon(); // the control plane may be at work on the same core, reading a large configuration
 reactorOpen(birth);
 reactorRun(() => receiveMessageOnPort(mailbox)?.message as Message | undefined);
 sys.leave();

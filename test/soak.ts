@@ -1,6 +1,6 @@
 // The long forms of what `npm test` does in short: many more seeds of the simulation, many more connections
 // through the executable, many more WebSockets at once, much longer bodies.
-//   npm run soak [-- --seeds N] [--connections N] [--web-sockets N] [--bytes N]
+//   npm run soak [-- --seeds N] [--connections N] [--web-sockets N] [--bytes N] [--upgraded N]
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
@@ -13,7 +13,10 @@ const MANY = {
   "web-sockets": "5000",
   /** Of each body. */
   bytes: "10000000000",
+  /** Of connect, request, close, while UPGRADES pass. */
+  upgraded: "100000",
 };
+const UPGRADES = "10";
 /** Nothing takes longer, whatever was asked for. */
 const DEADLINE_MS = 6 * 3_600_000;
 
@@ -23,9 +26,10 @@ const { values } = parseArgs({
     connections: { type: "string", default: MANY.connections },
     "web-sockets": { type: "string", default: MANY["web-sockets"] },
     bytes: { type: "string", default: MANY.bytes },
+    upgraded: { type: "string", default: MANY.upgraded },
   },
 });
-const { seeds, connections, "web-sockets": webSockets, bytes } = values;
+const { seeds, connections, "web-sockets": webSockets, bytes, upgraded } = values;
 for (const [name, value] of Object.entries(values)) {
   if (!/^[1-9]\d{0,11}$/.test(value)) {
     console.error(`soak: --${name} takes a whole number, not ${JSON.stringify(value)}`);
@@ -53,6 +57,10 @@ const results = [
   }),
   await run(`${webSockets} WebSockets at once`, "test/wire/web_sockets_test.ts", {
     SLUICE_SOAK_WEB_SOCKETS: webSockets,
+  }),
+  await run(`${upgraded} requests across ${UPGRADES} upgrades`, "test/wire/upgrade_load_test.ts", {
+    SLUICE_SOAK_UPGRADED: upgraded,
+    SLUICE_SOAK_UPGRADES: UPGRADES,
   }),
   await run(`bodies of ${bytes} bytes`, "test/wire/http_soak_test.ts", { SLUICE_SOAK_BYTES: bytes }),
 ];

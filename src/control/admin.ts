@@ -21,8 +21,8 @@ const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** How often the runtime looks for requests that take too long. */
 const CHECK_EVERY_MS = 500;
-/** An answer that the client does not take by then is given up. */
-const ANSWER_TIMEOUT_MS = 20_000;
+/** An answer that is not there by then (a reload, an upgrade), or that the client does not take, is given up. */
+const ANSWER_TIMEOUT_MS = 60_000;
 /** For answers that are under way when the address is another process's already. */
 const RELEASED_MS = 2_000;
 /** For the process before this one to let go of the address. */

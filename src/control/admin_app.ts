@@ -84,7 +84,7 @@ export function adminApp({ sight, token, checkHost }: AdminAppOptions): Hono {
     if (query.get("format") === "text") return context.text(explanationText(answer));
     return json(context, answer);
   });
-  addChanges(app, sight, audit, askerOf);
+  addChanges(app, sight, audit, askerOf, () => !checkHost || token() !== undefined);
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
     const reasons = unready(sight);

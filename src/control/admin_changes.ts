@@ -38,6 +38,14 @@ const BODY_BYTES_MAX = 64 << 10;
 /** Connections that a line of the log names. */
 const NAMED_MAX = 8;
 
+const UNTRUSTED: ConfigProblem = {
+  where: "path",
+  what: "anybody on this machine can ask here, and what is named is run as Sluice's user",
+  remedy:
+    "ask by a unix socket (--admin unix:/PATH), or have an admin-token; or name none, for the one it was started as",
+  severity: "error",
+};
+
 type Problems = { readonly problems: readonly ConfigProblem[] };
 
 /** A server that was meant, as it is now. */
@@ -69,12 +77,14 @@ export interface LevelChanged {
 /** Changes something for somebody. */
 type Change = (text: string, asker: Asker) => object | Problems | Promise<object | Problems>;
 
-/** Adds the paths to the API. */
+/** Adds the paths to the API. `isTrusted`: whoever asks has shown a token, or came by a socket that only our user and root
+ * can open; else anybody on this machine may have asked. */
 export function addChanges(
   app: Hono,
   sight: Sight,
   audit: Audit,
   askerOf: (context: Context) => Asker,
+  isTrusted: () => boolean,
 ): void {
   const answers = (path: string, change: Change): void => {
     app.post(path, async (context) => {
@@ -94,7 +104,7 @@ export function addChanges(
     });
   }
   answers("/close", (text, asker) => close(sight, audit, asker, text));
-  answers("/upgrade", (text, asker) => upgrade(sight, audit, asker, text));
+  answers("/upgrade", (text, asker) => upgrade(sight, audit, asker, text, isTrusted()));
   answers("/reload", (_, asker) => sight.reload(`asked ${byText(asker)}`));
   answers("/log-level", (text, asker) => changeLevel(sight, audit, asker, text));
 }
@@ -210,9 +220,14 @@ async function upgrade(
   audit: Audit,
   asker: Asker,
   text: string,
+  isTrusted: boolean,
 ): Promise<UpgradeAnswer | Problems> {
   const question = readUpgradeQuestion(text);
   if ("problems" in question) return question;
+  if (question.path !== undefined && !isTrusted) { // it would be run as our user
+    audit.refused(asker, `POST /upgrade to ${shown(question.path)}`, 400, UNTRUSTED.what);
+    return { problems: [UNTRUSTED] };
+  }
   const answer = await upgrading.upgrade(question.path), { upgraded, pid, version } = answer;
   if (upgraded) {
     audit.changed(asker, `upgraded to process ${pid}, version ${version}`, {

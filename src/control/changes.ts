@@ -1,5 +1,4 @@
 // What two configurations differ in, by the names that people gave.
-import { createHash } from "node:crypto";
 import { addressText } from "./config/address.ts";
 import type { Config } from "./config/schema.ts";
 
@@ -25,10 +24,10 @@ const SECTIONS: ReadonlySet<string> = new Set(["listeners", "upstreams", "defaul
 export function changesBetween(before: Config, after: Config): Changes {
   const keys = Object.keys({ ...before, ...after }) as (keyof Config)[];
   return {
-    listeners: difference(texts(before.listeners), texts(after.listeners)),
-    upstreams: difference(texts(withoutServers(before)), texts(withoutServers(after))),
+    listeners: difference(entriesOf(before.listeners), entriesOf(after.listeners)),
+    upstreams: difference(withoutServers(before), withoutServers(after)),
     servers: difference(serversOf(before), serversOf(after)),
-    settings: keys.filter((key) => !SECTIONS.has(key) && textOf(before[key]) !== textOf(after[key])),
+    settings: keys.filter((key) => !SECTIONS.has(key) && !isSame(before[key], after[key])),
   };
 }
 
@@ -38,43 +37,51 @@ export function isNothing({ listeners, upstreams, servers, settings }: Changes):
     all.every(({ added, removed, changed }) => added.length + removed.length + changed.length === 0);
 }
 
-function difference(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): Difference {
+type Section = ReadonlyMap<string, unknown>;
+
+function difference(before: Section, after: Section): Difference {
   const there = [...after.keys()];
   return {
     added: there.filter((name) => !before.has(name)),
     removed: [...before.keys()].filter((name) => !after.has(name)),
-    changed: there.filter((name) => before.has(name) && before.get(name) !== after.get(name)),
+    changed: there.filter((name) => before.has(name) && !isSame(before.get(name), after.get(name))),
   };
 }
 
-function texts(section: Readonly<Record<string, unknown>>): Map<string, string> {
-  return new Map(Object.entries(section).map(([name, value]) => [name, textOf(value)]));
+function entriesOf(section: Readonly<Record<string, unknown>>): Section {
+  return new Map(Object.entries(section));
 }
 
-function withoutServers({ upstreams }: Config): Record<string, unknown> {
-  return Object.fromEntries(
+function withoutServers({ upstreams }: Config): Section {
+  return new Map(
     Object.entries(upstreams).map(([name, upstream]) => [name, { ...upstream, servers: undefined }]),
   );
 }
 
 /** A server that stands there twice is two. */
-function serversOf({ upstreams }: Config): Map<string, string> {
-  const servers = new Map<string, string>();
+function serversOf({ upstreams }: Config): Section {
+  const servers = new Map<string, unknown>();
   for (const [upstream, { servers: all }] of Object.entries(upstreams)) {
     for (const server of all) {
       const name = `${addressText(server.address)}${server.base} of ${upstream}`;
       let nth = name;
       for (let copy = 2; servers.has(nth); copy++) nth = `${name} (${copy})`;
-      servers.set(nth, textOf(server));
+      servers.set(nth, server);
     }
   }
   return servers;
 }
 
-/** The same text for what is the same. */
-function textOf(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) => {
-    if (part instanceof Uint8Array) return createHash("sha256").update(part).digest("base64");
-    return part instanceof Map || part instanceof Set ? [...part] : part;
-  }) ?? "";
+/** Whether two values of a configuration say the same. */
+function isSame(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  if (one instanceof Uint8Array) return other instanceof Uint8Array && Buffer.compare(one, other) === 0;
+  if (one instanceof Map || one instanceof Set) {
+    return other instanceof one.constructor && isSame([...one], [...other as Iterable<unknown>]);
+  }
+  const mine = one as Readonly<Record<string, unknown>>, others = other as Readonly<Record<string, unknown>>;
+  const keys = Object.keys(mine);
+  return keys.length === Object.keys(others).length && Array.isArray(one) === Array.isArray(other) &&
+    keys.every((key) => Object.hasOwn(others, key) && isSame(mine[key], others[key]));
 }

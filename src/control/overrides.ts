@@ -133,12 +133,17 @@ export class Overrides implements OverridesView {
     return { servers: [...this.#kept.values()], log: this.#options.log.override ?? null };
   }
 
-  /** Takes over what a process before this one saved; what it does not know it leaves out. Before the first generation
-   * is compiled. */
+  /** Takes over what a process before this one saved, in place of all that is said here; what it does not know it leaves
+   * out. It may be told again, since that one goes on for a while. */
   restore(saved: unknown): void {
-    const { servers, log } = readSaved(saved);
+    const { servers, log } = readSaved(saved), wasEmpty = this.#kept.size === 0;
+    this.#kept.clear();
     for (const kept of servers.slice(0, OVERRIDES_MAX)) this.#kept.set(keyOf(kept), kept);
-    if (log !== null) this.#options.log.restore(log);
+    if (log === null) this.#options.log.set(undefined);
+    else this.#options.log.restore(log);
+    if (servers.length === 0 && wasEmpty) return;
+    this.apply();
+    this.#options.changed();
   }
 
   #keep(entry: ServerEntry, after: Standing, meant: readonly ServerEntry[]): void {

@@ -231,10 +231,9 @@ export class Reactors {
   /** Has every reactor stand still with its datagrams, for an upgrade, until `thaw` or `yield`. @returns whether all do;
    * a replacement of one that died meanwhile would not. */
   async freeze(deadlineMs: number): Promise<boolean> {
-    const { deaths, traffic } = this, { reactorDatagrams } = this.shared;
+    const { deaths, traffic } = this;
     this.#tell(traffic, { kind: "freeze" });
-    const all = () => traffic.every(({ room }) => Atomics.load(reactorDatagrams, room) === 0);
-    return await until(all, deadlineMs) && this.deaths === deaths;
+    return await this.#obeyed(traffic, deadlineMs) && this.deaths === deaths;
   }
 
   thaw(): void {
@@ -242,40 +241,28 @@ export class Reactors {
   }
 
   /** Lets go of all listening sockets and sessions: another process has them. Resolves when every reactor has. */
-  async yield(deadlineMs: number): Promise<void> {
-    const watched = this.#listeners, { reactorAccepting, reactorDatagrams } = this.shared;
+  async yield(deadlineMs: number): Promise<boolean> {
+    const watched = this.#listeners, { traffic } = this;
     this.#listeners = new Map();
-    for (const reactor of this.traffic) {
+    for (const reactor of traffic) {
       this.#tell([reactor], { kind: "yield", listeners: watched.get(reactor.room) ?? [] });
     }
-    const none = (column: Int32Array, room: number) => Atomics.load(column, room) === 0;
-    await until(
-      () =>
-        this.flows === 0 &&
-        this.traffic.every(({ room }) => none(reactorAccepting, room) && none(reactorDatagrams, room)),
-      deadlineMs,
-    );
+    return await this.#obeyed(traffic, deadlineMs);
   }
 
   /** Goes on with the sessions of another process, then watches, where nothing was watched before. @returns whether
-   * all is watched */
+   * every reactor does */
   async takeOver(
     flows: ReadonlyMap<number, SharedArrayBuffer>,
     listeners: ReadonlyMap<number, readonly number[]>,
     deadlineMs: number,
   ): Promise<boolean> {
-    const { reactorAccepting, reactorDatagrams } = this.shared;
-    this.#listeners = new Map(listeners);
     for (const reactor of this.traffic) {
-      const memory = flows.get(reactor.room), own = listeners.get(reactor.room) ?? [];
+      const memory = flows.get(reactor.room);
       if (memory !== undefined) this.#tell([reactor], { kind: "adopt", flows: memory });
-      if (own.length > 0) this.#tell([reactor], { kind: "watch", listeners: own });
     }
-    const watches = ({ room }: Reactor) =>
-      Atomics.load(reactorAccepting, room) + Atomics.load(reactorDatagrams, room);
-    const all = () =>
-      this.traffic.every((reactor) => watches(reactor) === (listeners.get(reactor.room) ?? []).length);
-    return await until(all, deadlineMs);
+    this.watch(listeners);
+    return await this.#obeyed(this.traffic, deadlineMs);
   }
 
   /** Sessions of datagrams now. */

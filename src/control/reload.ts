@@ -5,11 +5,12 @@ import { openExchanges } from "../shared/tables.ts";
 import { Count } from "../shared/stats.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
 import type { AccessLog } from "./access_log.ts";
+import type { Issuing } from "./certificates/issuing.ts";
 import { availableParallelism } from "node:os";
 import { changesBetween, isNothing } from "./changes.ts";
 import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";
-import type { ConfigProblem } from "./config/errors.ts";
+import { type ConfigProblem, formatProblems } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigWatch, type Read } from "./config_watch.ts";
 import { counted } from "./config/units.ts";
@@ -24,6 +25,7 @@ import {
   namedChanges,
   type ReloadAnswer,
   type Reloaded,
+  type Reloads,
   summaryOf,
 } from "./reload_answer.ts";
 import type { ServiceManager } from "./service_manager.ts";
@@ -64,6 +66,7 @@ export class Reloading {
   #last: Promise<unknown> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
+  #reloads: Reloads = { done: 0, refused: 0, last: undefined };
   #watch: ConfigWatch | undefined;
 
   constructor(parts: ReloadingParts) {
@@ -81,6 +84,16 @@ export class Reloading {
     return next;
   }
 
+  /** Resolves once the last one that was asked for has come to its end. */
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+
+  /** What became of those that there were. */
+  get reloads(): Reloads {
+    return this.#reloads;
+  }
+
   stop(): void {
     this.#watch?.close();
     this.#stopped = true;
@@ -92,6 +105,10 @@ export class Reloading {
     if (refusal() !== undefined) return await this.#attempt(by);
     service.reloading();
     const answer = await this.#attempt(by), listeners = counted(directory.current.listeners.size, "listener");
+    const { done, refused } = this.#reloads, last = { atMs: Date.now(), answer };
+    this.#reloads = answer.reloaded
+      ? { done: done + 1, refused, last }
+      : { done, refused: refused + 1, last };
     const how = answer.reloaded ? "" : `; the last reload was refused: ${answer.why[0]}`;
     if (refusal() === undefined) service.ready(`serving ${listeners}${how}`);
     return answer;
@@ -101,12 +118,12 @@ export class Reloading {
     const { log } = this.#parts;
     try {
       const answer = await this.#step();
-      log.info("reload", `${by}: ${summaryOf(answer)}`, {
+      log.audit("reload", `${by}: ${summaryOf(answer)}`, {
         generation: answer.generation,
         took_ms: Math.round(answer.took_ms),
         changed: answer.changed,
       });
-      for (const line of changeLines(answer)) log.info("reload", line);
+      for (const line of changeLines(answer)) log.audit("reload", line);
       return answer;
     } catch (error) {
       const problem = this.#parts.problemOf(error);
@@ -116,7 +133,7 @@ export class Reloading {
         log.error("reload", error instanceof Error ? error.stack ?? error.message : String(error));
       }
       for (const line of why) log.error("reload", line);
-      return { reloaded: false, status: problem?.status ?? 1, why };
+      return { reloaded: false, status: problem?.status ?? 1, why, text: problem?.text ?? `${why[0]}\n` };
     }
   }
 
@@ -132,7 +149,9 @@ export class Reloading {
     }
     const given = reread();
     if (given.read !== undefined) this.#watch?.follow(given.read);
-    if ("problems" in given) throw new StartError(given.problems.map(lineOf), 2);
+    if ("problems" in given) {
+      throw new StartError(given.problems.map(lineOf), 2, formatProblems(given.problems));
+    }
     const was = configured.config, is = given.config;
     refuse(was, is);
     const prepared = await configured.prepare(given, accessLog);
@@ -151,10 +170,7 @@ export class Reloading {
     const gone = goneBetween(before, presentOf(directory), was, is);
     const views = goneViews(gone, connectionsOf(reactors));
     configured.departures.schedule(gone, performance.now());
-    if (configured.inForce.issuing !== issued) {
-      await issued?.stop();
-      await configured.inForce.issuing?.start();
-    }
+    if (configured.inForce.issuing !== issued) await this.#issue(issued);
     configured.certificates.reread();
     await this.#letGo(step);
     await reactors.settled(ADOPT_DEADLINE_MS);
@@ -172,6 +188,20 @@ export class Reloading {
       ...views,
       warnings: [...(given.warnings ?? []).map(lineOf), ...prepared.warnings],
     };
+  }
+
+  /** Goes on with the certificates that the new configuration wants to be issued. What is there already is presented. */
+  async #issue(before: Issuing | undefined): Promise<void> {
+    const { configured, log } = this.#parts;
+    try {
+      await before?.stop();
+      await configured.inForce.issuing?.start();
+    } catch (error) {
+      log.error(
+        "acme",
+        `no certificate is issued: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
   }
 
   #mustBeReady(): void {

@@ -57,9 +57,19 @@ export interface ReloadRefused {
   /** 1: it cannot be now; 2: the configuration is none. */
   readonly status: 1 | 2;
   readonly why: readonly string[];
+  /** The same with the lines of the file, as `sluice check` shows them. */
+  readonly text: string;
 }
 
 export type ReloadAnswer = Reloaded | ReloadRefused;
+
+/** What became of reloads so far. */
+export interface Reloads {
+  readonly done: number;
+  readonly refused: number;
+  /** Undefined: there was none. */
+  readonly last: { readonly atMs: number; readonly answer: ReloadAnswer } | undefined;
+}
 
 export function namedChanges({ added, removed, changed }: Difference): NamedChanges {
   return { added: named(added), removed: named(removed), changed: named(changed) };

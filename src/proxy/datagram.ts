@@ -108,7 +108,6 @@ export function datagramsOpen(): void {
   closing = new Uint8Array(LISTENERS_MAX);
   unwatched = [];
   answerFrom = answerEnd = answerSocket = 0;
-  Atomics.store(shared.reactorDatagrams, room, 0);
 }
 
 /** Watches listening sockets of datagrams, besides those it watches already. */
@@ -123,10 +122,7 @@ export function datagramsWatch(sockets: readonly number[]): void {
 function watchLeft(): void {
   unwatched = unwatched.filter((socket) => {
     const result = sys.watch(socket, 1);
-    if (result === 0 && watched[socket] === 0) {
-      watched[socket] = 1;
-      Atomics.add(shared.reactorDatagrams, room, 1);
-    }
+    if (result === 0) watched[socket] = 1;
     return result !== 0 && result !== -EBUG;
   });
 }
@@ -141,7 +137,6 @@ export function datagramsUnwatch(): number[] {
     watched[socket] = 0;
     before.push(socket);
   }
-  Atomics.store(shared.reactorDatagrams, room, 0);
   return before;
 }
 

@@ -57,7 +57,6 @@ const REACTORS = {
   reactorGeneration: [Int32Array, 1], // the Plan it works by
   reactorAccepting: [Int32Array, 1], // listening sockets it watches
   reactorObeyed: [Int32Array, 1], // messages of the control plane that it has obeyed since it was born
-  reactorDatagrams: [Int32Array, 1], // those of datagrams
 } as const satisfies Layout;
 
 /** One row. */

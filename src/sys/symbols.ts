@@ -13,6 +13,7 @@ export const SYMBOLS = {
   record_bytes: [["i32"], "i32"], // which
   setup: [[], "i32"],
   machine: [["i32"], "i32"], // which: see MachineFact
+  run_soon: [[], "i32"],
 
   room_open: [["i32", "i32", "i32", "u32"], "i32"], // room, slots, pipes, arena bytes
   room_close: [["i32"], "i32"],
@@ -148,7 +149,13 @@ export const SYMBOLS = {
 export type SymbolName = keyof typeof SYMBOLS;
 
 /** The calls that sit on no socket of a room: a fake kernel keeps the real ones. */
-export const LIBRARY_SYMBOLS = ["machine", "pattern_compile", "pattern_match", "pattern_free"] as const;
+export const LIBRARY_SYMBOLS = [
+  "machine",
+  "run_soon",
+  "pattern_compile",
+  "pattern_match",
+  "pattern_free",
+] as const;
 
 /** The log Worker's calls: no reactor makes them, and a fake kernel refuses them. */
 export const LOG_SYMBOLS = [

@@ -34,7 +34,7 @@ function fill(
   server(OTHER, "db", "10.0.0.1:80", "10.0.0.1:80");
 }
 
-function make() {
+function make({ configured = 1 } = {}) {
   const directory = new Directory(), shared = openShared(makeShared()), { log, kept } = keptLog();
   const world = { directory, shared, log, kept, compiled: 0, opened: 0 };
   const overrides: Overrides = new Overrides({
@@ -45,11 +45,11 @@ function make() {
     opened: () => world.opened++,
     changed: () => {
       world.compiled++;
-      fill(directory, overrides);
+      fill(directory, overrides, { configured });
       overrides.apply();
     },
   });
-  fill(directory, overrides);
+  fill(directory, overrides, { configured });
   const closed = () => ALL.filter((number) => shared.serverDrained[number] === 1);
   const change = (server: string, change: ServerChange, upstream?: string): Changed[] => {
     const done = overrides.change({ server, upstream }, change);
@@ -216,17 +216,19 @@ test("what was saved is restored in the next process, as far as its configuratio
   const saved = JSON.parse(JSON.stringify(before.overrides.saved()));
   const after = make();
   after.overrides.restore(saved);
-  fill(after.directory, after.overrides);
-  after.overrides.apply();
+  equal(after.compiled, 1);
   deepEqual(after.closed(), [TWO, OTHER]);
   deepEqual(after.weights(), [1, 4, 1]);
   equal(after.directory.servers.get(OTHER)!.disabled, true);
   equal(after.log.override?.level, "debug");
   deepEqual(after.overrides.saved(), before.overrides.saved());
-  const other = make();
+  before.change("10.0.0.1:80", ENABLE, "db");
+  before.log.set(undefined);
+  after.overrides.restore(before.overrides.saved());
+  deepEqual(after.closed(), [TWO], "undone meanwhile");
+  equal(after.log.override, undefined);
+  const other = make({ configured: 3 });
   other.overrides.restore(saved);
-  fill(other.directory, other.overrides, { configured: 3 });
-  other.overrides.apply();
   deepEqual(other.weights(), [3, 3, 3]);
   deepEqual(other.closed(), [TWO, OTHER]);
 });
@@ -246,10 +248,8 @@ test("what is not understood of what was saved is left out", () => {
     [{ servers: [good], log: { level: "loud", replaced: "info" } }, [TWO], "a level that there is not"],
   ];
   for (const [saved, want, why] of cases) {
-    const { overrides, directory, closed, weights, log } = make();
+    const { overrides, closed, weights, log } = make();
     overrides.restore(saved);
-    fill(directory, overrides);
-    overrides.apply();
     deepEqual(closed(), want, why);
     deepEqual(weights(), [1, 1, 1], why);
     equal(log.override, undefined, why);

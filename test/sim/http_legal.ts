@@ -29,7 +29,7 @@ export function allowedReasons(climate: Climate, connection: Connection, request
   if (climate.limited) add(Reason.QueueTimeout);
   if (climate.staged) add(Reason.Bug);
   if (climate.hurried) add(Reason.ExchangeTimeout);
-  if (connection.endedByUs) add(Reason.Drained);
+  if (connection.endedByUs) add(Reason.Drained, Reason.ClosedByOperator);
   addOfClient(connection, request, add);
   for (const attempt of request.attempts) addOfServer(attempt, add);
   return allowed;

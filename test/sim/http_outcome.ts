@@ -10,6 +10,7 @@ import { must } from "./run.ts";
 /** By these an answer of ours may end as well, told or half told. */
 const CUTS_OWN: ReadonlySet<Reason> = new Set([
   Reason.Drained,
+  Reason.ClosedByOperator,
   Reason.Bug,
   Reason.OutOfResources,
   Reason.ExchangeTimeout,

@@ -103,6 +103,7 @@ const SILENT: ReadonlySet<Reason> = new Set([
   Reason.ClientGone,
   Reason.ClientIdle,
   Reason.Drained,
+  Reason.ClosedByOperator,
   Reason.Bug,
   Reason.NotTls,
   Reason.ClientAlert,
@@ -324,6 +325,9 @@ export class HttpTraffic implements Scenario {
         run.tell({ kind: "end-all" });
       });
     }
+    run.operate(CHANGE_WITHIN_MS, () => {
+      for (const connection of this.connections) connection.endedByUs = true;
+    });
   }
 
   #change(): void {

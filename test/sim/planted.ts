@@ -34,6 +34,16 @@ export const PLANTED: readonly Planted[] = [
     edits: [["  if (slotGen[slot] !== gen >>> 0) return;\n", ""]],
   },
   {
+    name: "whoever has the place now is closed",
+    file: "src/proxy/ending.ts",
+    edits: [["slotGen[slot] === closingGen[row] && isClients(slot)", "isClients(slot)"]],
+  },
+  {
+    name: "closed without looking whether somebody is there",
+    file: "src/proxy/ending.ts",
+    edits: [["slotGen[slot] === closingGen[row] && isClients(slot)", "slotGen[slot] === closingGen[row]"]],
+  },
+  {
     name: "closed before the sweep",
     file: "src/proxy/close.ts",
     edits: [

@@ -13,7 +13,7 @@ import { BugError } from "../../src/base/assert.ts";
 import { blocksTaken, giveBlock, takeBlock, takeBlockFor } from "../../src/net/blocks.ts";
 import { delaysCheck, delaysWaiting } from "../../src/net/delays.ts";
 import { pipesCheck, pipesOpenCount, pipesTaken } from "../../src/net/pipes.ts";
-import { slotsCheck, slotsTaken } from "../../src/net/slots.ts";
+import { slotGen, slotsCheck, slotsEnd, slotsTaken } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
 import type { Plan } from "../../src/plan/plan.ts";
 import { plansHeld } from "../../src/proxy/context.ts";
@@ -23,6 +23,7 @@ import { reactorOpen, reactorRun } from "../../src/proxy/reactor.ts";
 import { tunnelsCheck } from "../../src/proxy/tunnel.ts";
 import { makeTable } from "../../src/shared/columns.ts";
 import { makeAsks, openAsks, questionOf } from "../../src/shared/asks.ts";
+import { type ClosingRow, makeClosing, openClosing, Outcome } from "../../src/shared/closing.ts";
 import { Field, LogRing, RecordKind } from "../../src/shared/log_ring.ts";
 import { LogState } from "../../src/shared/log_state.ts";
 import type { Message, WorkerBirth } from "../../src/shared/mailbox.ts";
@@ -55,6 +56,7 @@ export const OTHER_ROOM = 2;
 
 const START_MS = 5_000;
 const ASK_SALT = 0xa5c;
+const CLOSE_SALT = 0xc105e;
 /** Who asks waits for longer than a run does. */
 const ANSWER_MS = 500;
 /** Longer than any deadline of a run, behind a head that was read at once and is paid for at the least rate there is: after
@@ -68,6 +70,15 @@ const TURNS_MAX = 1_000_000;
 const NUMBERS_MAX = 64;
 /** Elements of a counter's column that a run may touch: reasons, those of each listener, buckets. */
 const TOUCHED_MAX = 4_096;
+
+/** Beyond any generation that a slot has while a message waits. */
+const NEVER_GEN = 1_000_000;
+
+/** Connections that an operator wants closed, and whether they were there. */
+interface Closing {
+  readonly rows: readonly (ClosingRow & { readonly isThere: boolean })[];
+  readonly closing: SharedArrayBuffer;
+}
 
 /** What must hold does not. */
 export class Broken extends Error {
@@ -170,11 +181,15 @@ export class Run {
   readonly #reserved: number[] = [];
   /** For what only runs with TLS ask. */
   readonly #chance: Random;
+  /** For who closes connections. */
+  readonly #operator: Random;
+  readonly #closings: Closing[] = [];
 
   constructor(seed: number, random: Random, scenario: Scenario, memory: Memory, tally: Tally) {
     this.seed = seed;
     this.random = random;
     this.#chance = random.fork(ASK_SALT);
+    this.#operator = random.fork(CLOSE_SALT);
     this.#scenario = scenario;
     this.#memory = memory;
     memory.clear();
@@ -212,6 +227,41 @@ export class Run {
   tell(message: Message): void {
     this.messages.push(message);
     this.wake();
+  }
+
+  /** In some runs an operator closes connections, and some that there are not, at any time until `withinMs`. */
+  operate(withinMs: number, before: () => void): void {
+    if (!this.#operator.oneIn(6)) return;
+    for (let turn = this.#operator.between(1, 4); turn > 0; turn--) {
+      this.clock.in(this.#operator.below(withinMs), () => {
+        before();
+        this.#closeSome();
+      });
+    }
+  }
+
+  #closeSome(): void {
+    const rows = Array.from({ length: this.#operator.between(1, 8) }, () => {
+      const slot = 1 + this.#operator.below(slotsEnd()), isThere = !this.#operator.oneIn(4);
+      return { slot, gen: slotGen[slot] + (isThere ? 0 : NEVER_GEN), isThere };
+    });
+    const closing = makeClosing(rows);
+    this.#closings.push({ rows, closing });
+    this.tell({ kind: "close", rows: rows.length, closing });
+  }
+
+  #checkClosings(): void {
+    for (const { rows, closing } of this.#closings) {
+      const { closingDone, closingOutcome } = openClosing(closing, rows.length);
+      if (closingDone[0] === 0) continue; // its reactor died
+      rows.forEach(({ isThere }, row) => {
+        must(closingOutcome[row] !== Outcome.Asked, "a connection that was to be closed is forgotten");
+        must(
+          isThere || closingOutcome[row] === Outcome.Gone,
+          "another connection than the one that was meant is closed",
+        );
+      });
+    }
   }
 
   /** As another reactor, or the health Worker, does when there may be a place at a server. */
@@ -427,6 +477,7 @@ export class Run {
     must(this.#reserved.length === blocksTaken(), "a block was not given back");
     for (const block of this.#reserved) giveBlock(block);
     must(exchangesTaken() === 0, "an exchange was not given back");
+    this.#checkClosings();
     must(slotsTaken() === 0, "a slot was not given back");
     must(pipesTaken() === 0 && pipesOpenCount() === 0, "a pipe was not given back");
     must(plansHeld() === 0, "a Plan was not given back");

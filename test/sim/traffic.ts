@@ -250,6 +250,9 @@ export class Traffic implements Scenario {
         run.tell({ kind: "end-all" });
       });
     }
+    run.operate(ARRIVE_WITHIN_MS, () => {
+      for (const connection of this.connections) connection.endedByUs = true;
+    });
   }
 
   #change(): void {
@@ -667,6 +670,7 @@ const BY_US: ReadonlySet<Reason> = new Set([
   Reason.ServerWriteStall,
   Reason.HalfClosed,
   Reason.Drained,
+  Reason.ClosedByOperator,
 ]);
 
 /** By these a client's handshake ends that fails. */

@@ -319,7 +319,7 @@ export class Sluice {
     );
   }
 
-  signal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1" | "SIGHUP"): void {
+  signal(signal: "SIGTERM" | "SIGINT" | "SIGUSR1" | "SIGUSR2" | "SIGHUP"): void {
     if (this.pid === this.#running.child.pid) this.#running.child.kill(signal);
     else process.kill(this.pid, signal);
   }

@@ -1,10 +1,12 @@
 // `sluice disable`, `enable`, `weight`, `log-level` of a process that runs, and what the log says of it.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { withConfig } from "../support/configured.ts";
-import { command, run, type Sluice, withSluice } from "../support/executable.ts";
+import { command, run, Sluice, withSluice } from "../support/executable.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
 import { HttpPeer } from "../support/http_peer.ts";
+import { Folder } from "../support/folder.ts";
 import { Peer } from "../support/peer.ts";
 import { echo, Server } from "../support/servers.ts";
 import { until } from "../support/waiting.ts";
@@ -234,6 +236,84 @@ describe("sluice log-level", () => {
       },
       {},
     );
+  });
+});
+
+describe("what an operator said", () => {
+  it("survives reloads, unless the file changes that very value", async () => {
+    await using one = await Server.listen(echo),
+      two = await Server.listen(echo),
+      three = await Server.listen(echo);
+    using folder = new Folder();
+    const write = (weight: number, level: string, more: object = {}) =>
+      writeFileSync(
+        folder.at("sluice.yaml"),
+        JSON.stringify({
+          reactors: 1,
+          log: { level },
+          listeners: { in: { bind: "tcp://127.0.0.1:0", to: "app" } },
+          upstreams: {
+            app: {
+              servers: [{ address: one.address, weight }, two.address, three.address],
+              health: { ...CHECK, tcp: true },
+              ...more,
+            },
+          },
+        }),
+      );
+    write(2, "info");
+    using sluice = await Sluice.start(["run", "-c", folder.at("sluice.yaml")]);
+    let reloads = 0;
+    const reload = async () => {
+      process.kill(sluice.pid, "SIGHUP");
+      reloads++;
+      const done = () => sluice.log("reload").filter(({ message }) => /generation [0-9]+, in/.test(message));
+      await until("a reload", () => Promise.resolve(done().length >= reloads ? true : undefined));
+    };
+    const now = async () => {
+      const { upstreams: [{ servers }], log_level } = await sluice.status();
+      return [
+        ...servers.map(({ weight, drained, disabled }) => [weight, drained, disabled].join()),
+        log_level.now,
+      ];
+    };
+    await well(sluice, "weight", one.address, "5");
+    await well(sluice, "drain", two.address);
+    await well(sluice, "disable", three.address);
+    await well(sluice, "log-level", "debug");
+    const said = ["5,false,false", "1,true,false", "1,false,true", "debug"];
+    deepStrictEqual(await now(), said);
+    await reload();
+    deepStrictEqual(await now(), said, "the same file");
+    write(2, "info", { "slow-start": "1s", timeouts: { connect: "2s" } });
+    await reload();
+    deepStrictEqual(await now(), said, "other values of it");
+    const checked = two.connections, unchecked = three.connections;
+    await trips(sluice, 4);
+    strictEqual(three.connections, unchecked, "nothing new, and no checks");
+    await until(
+      "checks of who is drained",
+      () => Promise.resolve(two.connections > checked ? true : undefined),
+    );
+    write(3, "warn");
+    process.kill(sluice.pid, "SIGHUP");
+    match(
+      (await sluice.line("overrides", /has ended/)).message,
+      new RegExp(
+        `^${one.address} of upstream app has weight 3, as configured now: weight 5, set at run time, has ended$`,
+      ),
+    );
+    match(
+      (await sluice.line("log", /has ended/)).message,
+      /^the level is warn, as configured now: debug, set at run time/,
+    );
+    deepStrictEqual(await now(), ["3,false,false", "1,true,false", "1,false,true", "warn"]);
+    await well(sluice, "enable", three.address);
+    await sluice.until(
+      "all checked",
+      ({ upstreams: [{ servers }] }) => servers.every(({ health }) => health === "up"),
+    );
+    await sluice.finish();
   });
 });
 

@@ -3,7 +3,7 @@ import { match, ok, strictEqual } from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { after, describe, it } from "node:test";
 import { Datagrams } from "../support/datagrams.ts";
-import { command, EXECUTABLE, Sluice, withSluice } from "../support/executable.ts";
+import { command, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
 import { Folder } from "../support/folder.ts";
 import { type Patch, PatchedSluice } from "../support/patched.ts";
 import { Peer } from "../support/peer.ts";
@@ -38,7 +38,8 @@ async function withBoth(test: (sluice: Sluice, still: () => Promise<void>) => Pr
   await using server = await Server.listen(echo);
   using datagrams = await Datagrams.echo();
   const words = [`tcp://127.0.0.1:0=${server.address}`, `udp://127.0.0.1:0=${datagrams.address}`];
-  await withSluice([...ALONE, "--udp-idle", "2s", ...words], async (sluice) => {
+  const admin = ["--admin", `unix:${folder.at("admin.sock")}`]; // others may not name an executable
+  await withSluice([...ALONE, ...admin, "--udp-idle", "2s", ...words], async (sluice) => {
     using held = await Peer.connect(sluice.port(0)), client = await Datagrams.open();
     const old = sluice.pid, froms = new Set<number>();
     const still = async () => {
@@ -125,8 +126,7 @@ describe("an upgrade that fails", () => {
         }),
       );
     write({});
-    const run = [EXECUTABLE, "run", "-c", config];
-    using sluice = await Sluice.start([], { command: run });
+    using sluice = await Sluice.start([], { command: [EXECUTABLE, "run", "-c", config] });
     write({ reactors: "many" });
     const { upgraded, why, lines } = await sluice.upgrade();
     strictEqual(upgraded, false);
@@ -142,7 +142,8 @@ describe("an upgrade that fails", () => {
 
   it("as it hangs: there is one at a time, and the end of the process ends it", async () => {
     await using server = await Server.listen(echo);
-    using sluice = await Sluice.start([...ALONE, `tcp://127.0.0.1:0=${server.address}`]);
+    const admin = `unix:${folder.at("hanging.sock")}`;
+    using sluice = await Sluice.start(["--admin", admin, ...ALONE, `tcp://127.0.0.1:0=${server.address}`]);
     const pid = folder.at("pid"),
       hanging = pretender("hangs", `echo $$ >${pid}.new; mv ${pid}.new ${pid}; exec sleep 60`);
     const first = sluice.upgrade(hanging);
@@ -151,6 +152,17 @@ describe("an upgrade that fails", () => {
     sluice.signal("SIGTERM");
     strictEqual((await first).why, "this process was told to end");
     strictEqual(await sluice.exit(), 0);
+  });
+
+  it("to an executable that anybody on this machine may have named", async () => {
+    await using server = await Server.listen(echo);
+    await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+      const asked = await run(["upgrade", EXECUTABLE, "--admin", sluice.admin]);
+      strictEqual(asked.status, 2);
+      match(asked.stderr, /^sluice: path: anybody on this machine can ask here, .*; ask by a unix socket/);
+      match((await sluice.line("audit", /upgrade/)).message, /is refused/);
+      strictEqual((await sluice.upgrade()).why, null);
+    });
   });
 
   it(

@@ -9,6 +9,8 @@ import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
 import { PATIENCE_MS, until } from "../support/waiting.ts";
 
 const ALONE = ["--reactors", "2", "--health", "off"];
+/** More than one message between the processes carries. */
+const SESSIONS = 300;
 /** Of connect, request, close; and how many upgrades pass meanwhile. */
 const REQUESTS = Number(process.env.SLUICE_SOAK_UPGRADED ?? 5_000);
 const UPGRADES = Number(process.env.SLUICE_SOAK_UPGRADES ?? 3);
@@ -68,16 +70,16 @@ describe("upgrades under load", () => {
       [...ALONE, "--udp-idle", "3s", `udp://127.0.0.1:0=${server.it.address}`],
       async (sluice) => {
         const port = sluice.port(), clients: Datagrams[] = [];
-        for (let nth = 0; nth < 40; nth++) clients.push(await Datagrams.open());
+        for (let nth = 0; nth < SESSIONS; nth++) clients.push(await Datagrams.open());
         for (const client of clients) strictEqual(await client.ask("before", port), "before");
-        const before = (await server.it.take(40)).map(({ from }) => from.port);
+        const before = (await server.it.take(SESSIONS)).map(({ from }) => from.port);
         const answer = await sluice.upgrade();
-        deepStrictEqual([answer.why, answer.sessions, answer.sessions_lost], [null, 40, 0]);
-        strictEqual((await sluice.status()).totals.connections.now, 40);
+        deepStrictEqual([answer.why, answer.sessions, answer.sessions_lost], [null, SESSIONS, 0]);
+        strictEqual((await sluice.status()).totals.connections.now, SESSIONS);
         for (const client of clients) strictEqual(await client.ask("after", port), "after");
-        deepStrictEqual((await server.it.take(40)).map(({ from }) => from.port), before);
-        const records = await sluice.ended(40);
-        strictEqual(records.length, 40);
+        deepStrictEqual((await server.it.take(SESSIONS)).map(({ from }) => from.port), before);
+        const records = await sluice.ended(SESSIONS);
+        strictEqual(records.length, SESSIONS);
         for (const { up_datagrams, down_bytes, reason } of records) {
           deepStrictEqual([up_datagrams, down_bytes, reason], [2, 11, "session_idle"]);
         }

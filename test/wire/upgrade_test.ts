@@ -2,6 +2,7 @@
 // it ends, what is new is the new one's, and what both must know goes along.
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   readlinkSync,
@@ -13,7 +14,7 @@ import {
 import { after, describe, it } from "node:test";
 import { Certificates } from "../support/certificates.ts";
 import { withConfig } from "../support/configured.ts";
-import { AS_NOBODY, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
+import { AS_NOBODY, command, EXECUTABLE, run, Sluice, withSluice } from "../support/executable.ts";
 import { Datagrams } from "../support/datagrams.ts";
 import { Folder } from "../support/folder.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
@@ -40,6 +41,7 @@ function web(...servers: readonly string[]): object {
 }
 
 const GET = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+const skip = process.getuid?.() === 0 ? false : "takes root";
 const certificates = new Certificates();
 after(() => certificates[Symbol.dispose]());
 
@@ -240,7 +242,8 @@ describe("sluice upgrade", () => {
     await using server = await Server.listen(echo);
     const link = folder.at("sluice"), next = folder.at("next");
     symlinkSync(EXECUTABLE, link);
-    const config = [...ALONE, `tcp://127.0.0.1:0=${server.address}`];
+    const admin = ["--admin", `unix:${folder.at("admin.sock")}`];
+    const config = [...ALONE, ...admin, `tcp://127.0.0.1:0=${server.address}`];
     await withSluice(config, async (sluice) => {
       copyFileSync(EXECUTABLE, next);
       renameSync(next, link);
@@ -270,21 +273,81 @@ describe("sluice upgrade", () => {
     }, { env });
   });
 
-  it(
-    "as a user without any privilege",
-    { skip: process.getuid?.() !== 0 ? "takes root" : false },
-    async () => {
+  it("by SIGUSR2, where nobody can be asked", async () => {
+    await using server = await Server.listen(echo);
+    using sluice = await Sluice.startWithoutAdmin([...ALONE, `tcp://127.0.0.1:0=${server.address}`]);
+    const old = sluice.pid;
+    sluice.signal("SIGUSR2");
+    const { pid } = await sluice.line("upgrade", /has taken over/);
+    await ended(old);
+    using client = await Peer.connect(sluice.port());
+    strictEqual(await client.ask("hello"), "hello");
+    process.kill(Number(pid), "SIGTERM");
+    strictEqual(await client.ask("still"), "still");
+    client.end();
+    strictEqual(await sluice.exit(), 0);
+  });
+
+  for (const launcher of ["bun", "deno"] as const) {
+    it(`of the sources, on ${launcher}`, async () => {
       await using server = await Server.listen(echo);
-      const command = [...AS_NOBODY, EXECUTABLE];
       await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
         strictEqual((await sluice.upgrade()).why, null);
         using client = await Peer.connect(sluice.port());
         strictEqual(await client.ask("hello"), "hello");
         client.end();
         strictEqual(await client.ending(), "fin");
-      }, { command });
+      }, { command: command(launcher) });
+    });
+  }
+
+  it(
+    "as a user without any privilege",
+    { skip },
+    async () => {
+      await using server = await Server.listen(echo);
+      await withSluice([...ALONE, `tcp://127.0.0.1:0=${server.address}`], async (sluice) => {
+        strictEqual((await sluice.upgrade()).why, null);
+        using client = await Peer.connect(sluice.port());
+        strictEqual(await client.ask("hello"), "hello");
+        client.end();
+        strictEqual(await client.ending(), "fin");
+      }, { command: [...AS_NOBODY, EXECUTABLE] });
     },
   );
+
+  it("as whom user: made it: on a port of root's, and with another one", { skip }, async () => {
+    await using server = await Server.listen(echo);
+    using folder = new Folder();
+    chmodSync(folder.path, 0o755);
+    const config = folder.at("sluice.yaml"), ip = "127.77.0.1"; // others may have the ports on 127.0.0.1
+    const write = (...ports: number[]) =>
+      writeFileSync(
+        config,
+        JSON.stringify({
+          reactors: 2,
+          user: "nobody",
+          listeners: Object.fromEntries(
+            ports.map((port) => [`p${port}`, { bind: `tcp://${ip}:${port}`, to: "app" }]),
+          ),
+          upstreams: { app: { servers: [server.address], health: "off" } },
+        }),
+      );
+    write(801);
+    using sluice = await Sluice.start([], { command: [EXECUTABLE, "run", "-c", config] });
+    write(801, 802);
+    strictEqual((await sluice.upgrade()).why, null);
+    strictEqual(statSync(`/proc/${sluice.pid}/task`).uid, 65_534);
+    for (const port of [801, 802]) {
+      using client = await Peer.connect({ host: ip, port });
+      strictEqual(await client.ask("hello"), "hello");
+      client.end();
+      strictEqual(await client.ending(), "fin");
+    }
+    strictEqual((await sluice.upgrade()).why, null, "and once more");
+    sluice.signal("SIGTERM");
+    strictEqual(await sluice.exit(), 0);
+  });
 
   it("nothing of the old process is open in the new one", async () => {
     await using server = await Server.listen(echo);

@@ -300,7 +300,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "upgrade",
-    summary: "the running Sluice goes on in a new process, of the executable as it is now; nothing is cut",
+    summary: "the running Sluice goes on in a new process, of the executable as it is now",
     usage: ["[PATH]"],
     flags: [...LIVE],
     examples: ["sluice upgrade", "sluice upgrade /opt/sluice-2/sluice"],
@@ -332,7 +332,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "close",
-    summary: "connections of the running Sluice end now: some of those that sluice connections lists",
+    summary: "connections of the running Sluice end now, by their ids or by filters",
     usage: ["ID...", "FILTERS", "--all"],
     flags: [
       ...FILTERS,

@@ -10,7 +10,7 @@ import { shown } from "../config/errors.ts";
 export const UPGRADE_VARIABLE = "SLUICE_UPGRADE_FD";
 
 /** For `PATH --version`. */
-const VERSION_DEADLINE_MS = 8_000;
+const VERSION_DEADLINE_MS = 5_000;
 const VERSION_BYTES_MAX = 64 << 10;
 /** PID 1 of containers that ends when the process does that it started. */
 const INITS = ["tini", "docker-init", "dumb-init", "catatonit", "podman-init", "s6-svscan"];

@@ -25,8 +25,8 @@ const SWITCH_DEADLINE_MS = 10_000;
 const WATCH_DEADLINE_MS = 4_000;
 const RELEASE_DEADLINE_MS = 10_000;
 /** Of lines that say why there is no start. */
-const LINES_MAX = 20;
-const LINE_CHARACTERS_MAX = 1_000;
+const LINES_MAX = 12;
+const LINE_CHARACTERS_MAX = 400;
 
 /** What takes over. */
 export interface Heir {

@@ -46,6 +46,8 @@ export interface Estate {
   readonly overrides: () => unknown;
   /** What the process before this one said of itself; undefined: there was none. */
   readonly before: ControlState | undefined;
+  /** Resolves once nothing else is being changed; from the beginning of an upgrade on nothing is. */
+  readonly settled: () => Promise<void>;
   /** Of the admin API; 0: it has none. */
   readonly adminPort: () => number;
   /** Closes the listening sockets, which another process has, and nothing else about them. */
@@ -96,6 +98,7 @@ export class Upgrading {
 
   async #attempt(path: string | undefined, begunMs: number): Promise<UpgradeAnswer> {
     try {
+      await this.#estate.settled();
       return await this.#replace(await findProgram(path), begunMs);
     } catch (error) {
       const isTold = [ChannelError, FailedError, ProgramError].some((kind) => error instanceof kind);
@@ -180,6 +183,7 @@ export class Upgrading {
         throw new ChannelError("a reactor of this process did not halt");
       }
       const untilMs = performance.now() + SWITCH_DEADLINE_MS;
+      const sent = reactors.flows;
       const { sections, fds } = handedSessions(reactors.traffic, sockets(), directory);
       const control = jsonBytes({ overrides: overrides() });
       const memory = makeState(new Map([[Section.Control, control], ...sections]));
@@ -190,7 +194,7 @@ export class Upgrading {
       }
       await channel.sendFds(fds, untilMs);
       const { message } = await successor.expect("ready", untilMs);
-      return { sent: fds.length, taken: message.sessions };
+      return { sent, taken: message.sessions };
     } catch (error) {
       reactors.thaw();
       throw error;

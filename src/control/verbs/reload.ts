@@ -36,10 +36,6 @@ function textOf(answer: Extract<ReloadAnswer, { reloaded: true }>): string {
   return [summaryOf(answer), ...changeLines(answer), ...warnings, ""].join("\n");
 }
 
-function whyOf({ why }: Extract<ReloadAnswer, { reloaded: false }>): string {
-  return [
-    ...why.map((line) => `sluice: ${line}`),
-    "sluice: not reloaded, the running process goes on as before",
-    "",
-  ].join("\n");
+function whyOf({ text }: Extract<ReloadAnswer, { reloaded: false }>): string {
+  return `${text}sluice: not reloaded, the running process goes on as before\n`;
 }

@@ -83,14 +83,20 @@ export function statusText(status: Status): string {
   ].join("\n");
 }
 
+function upgradesText({ count, from }: Status["upgrades"]): string {
+  return count === 0 ? "" : ` since upgrade ${count} (from ${from})`;
+}
+
 function head(
-  { version, pid, phase, uptime_seconds, runtime, generation, totals, recent, log_level }: Status,
+  { version, pid, phase, uptime_seconds, upgrades, runtime, generation, totals, recent, log_level }: Status,
 ): string[] {
   const { connections, bytes, requests } = totals;
   const perSecond = (count: number) => (count / Math.max(1, recent.seconds)).toFixed(1);
   return [
     `sluice ${version} (${runtime.name} ${runtime.version}), process ${pid}: ${phase}, up for ` +
-    `${ageText(uptime_seconds)}, configuration ${generation}, log level ${levelText(log_level)}`,
+    `${ageText(uptime_seconds)}${upgradesText(upgrades)}, configuration ${generation}, log level ${
+      levelText(log_level)
+    }`,
     `connections  ${countText(connections.now)} of ${countText(connections.max)} now, ` +
     `${countText(connections.total)} so far, ${perSecond(recent.connections)}/s`,
     ...(requests === 0
