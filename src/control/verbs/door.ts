@@ -1,6 +1,6 @@
 // Where the running process is asked, as the flags of a verb say it: --admin, else the file of -c, else where it is by
 // default; with the token of --admin-token, else of the environment, else of the file.
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import process from "node:process";
 import type { Door } from "../admin_client.ts";
 import { defaultAdmin, RUN_DIRECTORY } from "../config/check.ts";
@@ -18,13 +18,16 @@ function error(where: string, what: string, remedy: string): Problems {
   return { problems: [{ where, what, remedy, severity: "error" }] };
 }
 
-/** A default, or where else a Sluice is by default: one that is no longer root, or that systemd started. */
+/** A default, or where else a Sluice is by default (one that is no longer root, or that systemd started) if it is the
+ * one that was started last: of one that was killed the file is left. */
 function found(admin: Admin): Admin {
-  const path = `${RUN_DIRECTORY}/sluice.sock`;
-  if (!admin.byDefault || (admin.kind === "unix" && existsSync(admin.address.path)) || !existsSync(path)) {
-    return admin;
-  }
+  const path = `${RUN_DIRECTORY}/sluice.sock`, own = admin.kind === "unix" ? madeAtMs(admin.address.path) : 0;
+  if (!admin.byDefault || madeAtMs(path) <= own) return admin;
   return { kind: "unix", address: { kind: "unix", path }, byDefault: true };
+}
+
+function madeAtMs(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
 export function doorOf(values: VerbArguments["values"]): Door | Problems {
