@@ -67,6 +67,9 @@ function targetsOf({ upstreams }: Config): ReadonlySet<string> {
   );
 }
 
+/** In place of a socket, where there is none any more. */
+const CLOSED = -1;
+
 /** A listener that is gone. */
 interface Ghost {
   readonly number: number;
@@ -83,17 +86,19 @@ export class Departures {
   readonly #ghosts = new Map<string, Ghost>();
   #due: { readonly atMs: number; readonly gone: readonly Gone[] }[] = [];
 
-  /** Those that left with the sockets that another configuration has no more; who is back has not left.
+  /** Those among `before` that another configuration has no more; who is back has not left. The socket of one may be
+   * another's now: who came by it came by the listener that it was then.
    * @param numberOf the number of a listener */
   leave(
-    sockets: readonly OpenSocket[],
+    before: readonly OpenSocket[],
     wanted: readonly OpenSocket[],
     { listeners, upstreams }: Config,
     numberOf: (key: string) => number,
   ): void {
     for (const socket of wanted) this.#ghosts.delete(listenerKey(socket));
-    const stays = new Set(wanted.map(listenerKey));
-    for (const socket of sockets) {
+    const stays = new Set(wanted.map(listenerKey)), taken = new Set(wanted.map(({ socket }) => socket));
+    for (const open of before) {
+      const socket = taken.has(open.socket) ? { ...open, socket: CLOSED } : open;
       const key = listenerKey(socket), configured = listeners[socket.listener];
       if (stays.has(key) || this.#ghosts.has(key) || configured === undefined) continue;
       const led = upstreamsOf(configured).filter((name) => Object.hasOwn(upstreams, name));
@@ -106,7 +111,7 @@ export class Departures {
   closed(sockets: readonly OpenSocket[]): void {
     const gone = new Set(sockets.map(({ socket }) => socket));
     for (const ghost of this.#ghosts.values()) {
-      if (gone.has(ghost.socket.socket)) ghost.socket = { ...ghost.socket, socket: -1 };
+      if (gone.has(ghost.socket.socket)) ghost.socket = { ...ghost.socket, socket: CLOSED };
     }
   }
 
