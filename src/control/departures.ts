@@ -73,7 +73,8 @@ const CLOSED = -1;
 /** A listener that is gone. */
 interface Ghost {
   readonly number: number;
-  socket: OpenSocket;
+  /** One, or a set of them on the very same port: each may have sessions. */
+  sockets: readonly OpenSocket[];
   readonly configured: Config["listeners"][string];
   readonly upstreams: Config["upstreams"];
 }
@@ -97,13 +98,13 @@ export class Departures {
   ): void {
     for (const socket of wanted) this.#ghosts.delete(listenerKey(socket));
     const stays = new Set(wanted.map(listenerKey)), taken = new Set(wanted.map(({ socket }) => socket));
-    for (const open of before) {
-      const socket = taken.has(open.socket) ? { ...open, socket: CLOSED } : open;
-      const key = listenerKey(socket), configured = listeners[socket.listener];
+    for (const [key, those] of Map.groupBy(before, listenerKey)) {
+      const configured = listeners[those[0].listener];
       if (stays.has(key) || this.#ghosts.has(key) || configured === undefined) continue;
+      const sockets = those.map((open) => taken.has(open.socket) ? { ...open, socket: CLOSED } : open);
       const led = upstreamsOf(configured).filter((name) => Object.hasOwn(upstreams, name));
       const to = Object.fromEntries(led.map((name) => [name, upstreams[name]]));
-      this.#ghosts.set(key, { number: numberOf(key), socket, configured, upstreams: to });
+      this.#ghosts.set(key, { number: numberOf(key), sockets, configured, upstreams: to });
     }
   }
 
@@ -111,7 +112,7 @@ export class Departures {
   closed(sockets: readonly OpenSocket[]): void {
     const gone = new Set(sockets.map(({ socket }) => socket));
     for (const ghost of this.#ghosts.values()) {
-      if (gone.has(ghost.socket.socket)) ghost.socket = { ...ghost.socket, socket: CLOSED };
+      ghost.sockets = ghost.sockets.map((open) => gone.has(open.socket) ? { ...open, socket: CLOSED } : open);
     }
   }
 
@@ -119,8 +120,10 @@ export class Departures {
   get leaving(): Leaving {
     const ghosts = [...this.#ghosts.values()];
     return {
-      sockets: ghosts.map(({ socket }) => socket),
-      listeners: Object.fromEntries(ghosts.map(({ socket, configured }) => [socket.listener, configured])),
+      sockets: ghosts.flatMap(({ sockets }) => sockets),
+      listeners: Object.fromEntries(
+        ghosts.map(({ sockets, configured }) => [sockets[0].listener, configured]),
+      ),
       upstreams: Object.fromEntries(ghosts.flatMap(({ upstreams }) => Object.entries(upstreams))),
     };
   }
@@ -151,10 +154,10 @@ export class Departures {
     return this.#due.reduce((least, { atMs }) => Math.min(least, Math.max(0, atMs - nowMs)), Infinity);
   }
 
-  /** Listeners that are gone and have no connection any more. */
-  left(connectionsOf: (listener: number) => number): readonly OpenSocket[] {
+  /** The sockets of each listener that is gone and has no connection any more. */
+  left(connectionsOf: (listener: number) => number): readonly (readonly OpenSocket[])[] {
     return [...this.#ghosts.values()].filter(({ number }) => connectionsOf(number) === 0)
-      .map(({ socket }) => socket);
+      .map(({ sockets }) => sockets);
   }
 
   /** Nothing is left of these. */

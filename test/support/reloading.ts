@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { request } from "node:http";
-import type { Reloaded, ReloadAnswer, ReloadRefused } from "../../src/control/reload_answer.ts";
+import type { ReloadAnswer, Reloaded, ReloadRefused } from "../../src/control/reload_answer.ts";
 import { command, type RunOptions, Sluice } from "./executable.ts";
 import { Folder } from "./folder.ts";
 import { within } from "./waiting.ts";
@@ -30,15 +30,19 @@ export class Reloads {
   ask(): Promise<ReloadAnswer> {
     const answer = new Promise<ReloadAnswer>((resolve, reject) => {
       const headers = { "content-type": "application/json" };
-      const asked = request(`${this.sluice.admin}/reload`, { method: "POST", headers, agent: false }, (said) => {
-        let text = "";
-        said.setEncoding("utf8").on("data", (part: string) => text += part);
-        said.on("error", reject);
-        said.on("end", () => {
-          if (said.statusCode === 200) resolve(JSON.parse(text));
-          else reject(new Error(`${said.statusCode}: ${text}`));
-        });
-      });
+      const asked = request(
+        `${this.sluice.admin}/reload`,
+        { method: "POST", headers, agent: false },
+        (said) => {
+          let text = "";
+          said.setEncoding("utf8").on("data", (part: string) => text += part);
+          said.on("error", reject);
+          said.on("end", () => {
+            if (said.statusCode === 200) resolve(JSON.parse(text));
+            else reject(new Error(`${said.statusCode}: ${text}`));
+          });
+        },
+      );
       asked.on("error", reject);
       asked.end("{}");
     });

@@ -47,7 +47,10 @@ describe("a listener that is there under another name", () => {
       strictEqual(await stream.ask("one"), "one");
       using talk = await Talk.connect(port, "/talk");
       const { listeners } = await reloads.take(named("shop", "flow", "keep"));
-      deepStrictEqual([listeners.added.names, listeners.removed.names], [["shop", "flow"], ["site", "stream"]]);
+      deepStrictEqual([listeners.added.names, listeners.removed.names], [["shop", "flow"], [
+        "site",
+        "stream",
+      ]]);
       strictEqual(await stream.ask("two"), "two");
       await talk.send("two");
       strictEqual(await talk.next(), "two");
@@ -57,7 +60,11 @@ describe("a listener that is there under another name", () => {
       for (const peer of [stream, fresh, kept]) peer.end();
       await talk.close(1_000, "");
       await sluice.until("all records", () => sluice.records.length >= 4);
-      deepStrictEqual([...new Set(sluice.records.map(({ listener }) => listener))].sort(), ["shop", "site", "stream"]);
+      deepStrictEqual([...new Set(sluice.records.map(({ listener }) => listener))].sort(), [
+        "shop",
+        "site",
+        "stream",
+      ]);
       await assertLeft(sluice, 2);
     });
   });
@@ -179,7 +186,8 @@ describe("on-remove", () => {
           await talk.closed;
           const { head } = await busy.readAnswer();
           deepStrictEqual([statusOf(head), valuesOf(head, "connection")], [503, ["close"]]);
-          const removed = () => sluice.records.filter(({ reason }) => reason === "removed").map(({ listener }) => listener);
+          const removed = () =>
+            sluice.records.filter(({ reason }) => reason === "removed").map(({ listener }) => listener);
           await sluice.until("records", () => removed().length >= 4);
           deepStrictEqual(removed().sort(), ["talk", "tcp", "udp", "web"]);
           letGo();
@@ -242,7 +250,10 @@ describe("on-remove", () => {
       await reloads.take(config([two.address], [other], "reset"));
       await stream.ending();
       await talk.closed;
-      await sluice.until("records", () => sluice.records.filter(({ reason }) => reason === "removed").length === 2);
+      await sluice.until(
+        "records",
+        () => sluice.records.filter(({ reason }) => reason === "removed").length === 2,
+      );
     });
   });
 });

@@ -75,7 +75,10 @@ describe("a reload of what is as it was", () => {
 
       const after = await sluice.status();
       strictEqual(after.upstreams[0].servers[0].since, before.upstreams[0].servers[0].since);
-      deepStrictEqual(after.listeners.map(({ connections }) => connections), before.listeners.map(({ connections }) => connections));
+      deepStrictEqual(
+        after.listeners.map(({ connections }) => connections),
+        before.listeners.map(({ connections }) => connections),
+      );
       deepStrictEqual(sluice.binds.length, 4);
       strictEqual(await stream.ask("two"), "two");
       await talk.send("two");
@@ -104,19 +107,31 @@ describe("a reload of what is wrong", () => {
       writeFileSync(folder.at("no.pem"), "nothing of a certificate");
       const more = (bind: string, rest: object = {}) => ({
         ...good,
-        listeners: { more: { bind: `tcp://127.0.0.1:${0}`, to: "app" }, ...listeners, it: { bind, to: "app", ...rest } },
+        listeners: {
+          more: { bind: `tcp://127.0.0.1:${0}`, to: "app" },
+          ...listeners,
+          it: { bind, to: "app", ...rest },
+        },
       });
       const bad = { cert: folder.at("no.pem"), key: folder.at("no.pem") };
       const cases: [config: object | string, status: number, why: RegExp][] = [
         ["listeners:\n  tcp: {bind: tcp://127.0.0.1:0, to: nobody}\n", 2, /sluice\.yaml:2/],
         ["listeners: [", 2, /sluice\.yaml:1/],
-        [{ ...good, reactors: 3 }, 1, /reactors: it is 2, the file says 3; it needs a new process: sluice upgrade/],
+        [
+          { ...good, reactors: 3 },
+          1,
+          /reactors: it is 2, the file says 3; it needs a new process: sluice upgrade/,
+        ],
         [{ ...good, accept: "reuseport" }, 1, /accept: .*sluice upgrade/],
         [{ ...good, "max-connections": 77 }, 1, /max-connections: .*sluice upgrade/],
         [more(`tcp://${foreign.address}`), 1, new RegExp(String(foreign.port))],
         [more("tls://127.0.0.1:0", { tls: { certificates: [bad] } }), 2, /no\.pem/],
         [more("tcp://127.0.0.1:0", { allow: [`file:${folder.at("none.txt")}`] }), 2, /none\.txt/],
-        [{ ...more("tcp://127.0.0.1:0"), log: { access: { to: folder.at("none/access.log") } } }, 1, /none\/access\.log/],
+        [
+          { ...more("tcp://127.0.0.1:0"), log: { access: { to: folder.at("none/access.log") } } },
+          1,
+          /none\/access\.log/,
+        ],
         [{ ...good, listeners: { tcp: { ...listeners.tcp, socket: { interface: "lo" } } } }, 1, /interface/],
       ];
       using client = await Peer.connect(sluice.port());
@@ -137,11 +152,14 @@ describe("a reload of what is wrong", () => {
         ...good,
         upstreams: { app: { servers: [other.address], health: "off" } },
       });
-      deepStrictEqual([changed, upstreams.changed.count, servers.added.count, servers.removed.count], [true, 0, 1, 1]);
+      deepStrictEqual([changed, upstreams.changed.count, servers.added.count, servers.removed.count], [
+        true,
+        0,
+        1,
+        1,
+      ]);
       using next = await Peer.connect(sluice.port());
       strictEqual(String(await next.readAll()), "other");
     });
   });
 });
-
-
