@@ -29,7 +29,7 @@ async function opened<T>(count: number, open: () => Promise<T>): Promise<T[]> {
 }
 
 describe("many reloads", () => {
-  it(`${RELOADS} with ${HELD} connections and ${HELD} WebSockets`, async () => {
+  it(`${RELOADS} with ${HELD} connections and ${HELD} WebSockets`, { timeout: DEADLINE_MS }, async () => {
     await using tcp = await Server.listen(SERVES.tcp), other = await Server.listen(SERVES.tcp);
     await using web = await Server.listen(SERVES.http);
     using talkers = await WebSocketOrigin.listen(echoTalk);
@@ -110,5 +110,5 @@ describe("many reloads", () => {
       for (const stream of streams) stream.end();
       await Promise.all(talks.map((talk) => talk.close(1_000, "")));
     }, { deadlineMs: DEADLINE_MS });
-  }, { timeout: DEADLINE_MS });
+  });
 });

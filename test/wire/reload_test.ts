@@ -6,11 +6,10 @@ import { describe, it } from "node:test";
 import { command, run } from "../support/executable.ts";
 import { Datagrams } from "../support/datagrams.ts";
 import { HttpOrigin, ok as answered } from "../support/http_origin.ts";
-import { HttpPeer, statusOf, valuesOf } from "../support/http_peer.ts";
+import { HttpPeer } from "../support/http_peer.ts";
 import { Peer } from "../support/peer.ts";
 import { assertNothing, withReloads } from "../support/reloading.ts";
-import { echo, freePort, sayAndEnd, Server } from "../support/servers.ts";
-import { Traffic } from "../support/traffic.ts";
+import { echo, sayAndEnd, Server } from "../support/servers.ts";
 import { until } from "../support/waiting.ts";
 import { echo as echoTalk, Talk, WebSocketOrigin } from "../support/web_sockets.ts";
 
