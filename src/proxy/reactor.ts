@@ -19,6 +19,7 @@ import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotState } from "../shared/tables.ts";
+import { collectGarbage } from "../sys/garbage.ts";
 import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
@@ -229,12 +230,16 @@ function contain(slot: number, ex: number, error: unknown): void {
   else exchangeBug(slot, ex);
 }
 
+/** Plans that are let go of pile up in a thread that allocates nothing: after so many of them they are collected. */
+const PLANS_PER_COLLECTION = 16;
+
 /** Works by a new Plan from here on. */
 function swap(memory: SharedArrayBuffer): void {
   const before = plan;
   planSwap(memory);
   poolKeepOnly(plan);
   requestsLeave();
+  if (plan.generation % PLANS_PER_COLLECTION === 0) collectGarbage();
   if (!health) return;
   serversJoined(before);
   serversUnchecked(before);
