@@ -7,7 +7,6 @@ import { enterRoom, openLibrary, sys } from "../sys/sys.ts";
 import { questionOf } from "../shared/asks.ts";
 import { BUCKET_REST_MS, ticksAt } from "../shared/buckets.ts";
 import { sourcesRest } from "../shared/sources.ts";
-import { Count } from "../shared/stats.ts";
 import { AccessLog } from "./access_log.ts";
 import { activated, closeUnwanted } from "./activation.ts";
 import { Admin, AdminError } from "./admin.ts";
@@ -28,18 +27,19 @@ import { HealthHistory } from "./health_history.ts";
 import { Inherited } from "./inherited.ts";
 import { ListenError } from "./listen_flaw.ts";
 import { type Inheritance, ownPaths } from "./listen_sockets.ts";
-import { acceptQueuesOf, datagramsLost, Listeners } from "./listeners.ts";
-import { settingProblems } from "./sockets.ts";
+import { Listeners } from "./listeners.ts";
+import { Losses } from "./losses.ts";
 import { Log } from "./log.ts";
 import { LogTargetError } from "./log_target.ts";
 import { Overrides } from "./overrides.ts";
 import { ReactorError, Reactors } from "./reactors.ts";
 import { reactorsOf, Reloading, type Reread, watchedBy } from "./reload.ts";
 import type { ReloadAnswer } from "./reload_answer.ts";
-import { monotonicMs, peerOf } from "./control_room.ts";
+import { monotonicMs } from "./control_room.ts";
 import { Recent } from "./recent.ts";
 import { Records } from "./records.ts";
-import { type Phase, type Sight, sumCount } from "./sight.ts";
+import type { Phase, Sight } from "./sight.ts";
+import { sightOf } from "./sight_of.ts";
 import { statusOf } from "./status.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { ChannelError } from "./upgrade/channel.ts";
@@ -103,11 +103,9 @@ export class App {
   #reloading: Reloading | undefined;
   #phase: Phase = "starting";
   #stale = false;
-  #toldDropped = 0;
   #drainedAtMs = -Infinity;
   #releaseTimer: ReturnType<typeof setInterval> | undefined;
   #restTimer: ReturnType<typeof setInterval> | undefined;
-  #toldUncounted = 0;
   #finish!: (status: number) => void;
 
   /** The exit status, once everything has ended. */
@@ -189,6 +187,8 @@ export class App {
     await this.#upgrading?.cancel("this process was told to end");
     if (this.#phase !== "ready") return;
     this.#phase = "draining";
+    await this.#reloading?.settled();
+    if (!this.draining) return; // a second signal came meanwhile
     const reactors = this.#reactors!, timeoutMs = this.#configured.config["drain-timeout"];
     reactors.drain();
     await this.#stopAccepting(reactors);
@@ -283,7 +283,22 @@ export class App {
     if (succession !== undefined) this.#overrides.restore(succession.state.overrides);
     this.#upgrading = this.#makeUpgrading(succession);
     this.#reloading = this.#makeReloading(given, accessLog);
-    this.#sight = this.#makeSight(this.#reactors, accessLog, capacity.connections);
+    const recent = this.#recent = new Recent(this.#reactors.all);
+    this.#sight = sightOf({
+      startedAtMs: this.#startedAtMs,
+      phase: () => this.#phase,
+      maxConnections: capacity.connections,
+      configured,
+      reactors: this.#reactors,
+      directory: this.#directory,
+      health: this.#health,
+      overrides: this.#overrides,
+      upgrading: this.#upgrading,
+      reloading: this.#reloading,
+      recent,
+      log: this.#log,
+      accessLog,
+    });
     if (succession === undefined) await this.#openAdmin();
     this.#becomeUser();
     await configured.inForce.issuing?.start(); // who looks whether a name is ours already waits in our queues
@@ -296,10 +311,10 @@ export class App {
     accessLog.start({ worker: logWorker, library: path, rings });
     this.#records.start(this.#stopping.signal);
     configured.certificates.watch();
+    const losses = new Losses(this.#reactors.all, this.#log);
     this.#releaseTimer = setInterval(() => {
-      this.#releaseNumbers();
-      this.#tellDropped();
-      this.#tellUncounted();
+      configured.release({ reactors: this.#reactors!, health: this.#health });
+      losses.tell();
     }, RELEASE_EVERY_MS);
     this.#recent!.start();
     if (succession !== undefined) await this.#takeOver(succession);
@@ -400,43 +415,6 @@ export class App {
     void issuing.ask(question.text).then(answer);
   }
 
-  #makeSight(reactors: Reactors, accessLog: AccessLog, maxConnections: number): Sight {
-    const recent = this.#recent = new Recent(reactors.all), configured = this.#configured;
-    return {
-      startedAtMs: this.#startedAtMs,
-      phase: () => this.#phase,
-      generation: () => configured.generations.number,
-      published: () => {
-        const { plan } = configured.generations;
-        return plan === undefined ? undefined : { plan, ...configured.inForce };
-      },
-      maxConnections,
-      reactors: reactors.all,
-      clockMs: monotonicMs,
-      peerOf,
-      close: (room, rows) => reactors.close(room, rows),
-      acceptQueues: () => acceptQueuesOf(configured.listeners.all, configured.generations.plan),
-      datagramsLost: () => datagramsLost(configured.listeners.all),
-      deaths: () => reactors.deaths,
-      shared: reactors.shared,
-      overrides: this.#overrides!,
-      upgrading: this.#upgrading!,
-      sources: reactors.sources,
-      lists: () => configured.lists.status(),
-      settingProblems: () => settingProblems(configured.config, configured.inForce.settings),
-      directory: this.#directory,
-      health: this.#health,
-      names: configured.discovery.names,
-      certificates: () => configured.certificates.status(),
-      presented: (listener) => configured.certificates.presented(listener),
-      acme: () => configured.inForce.issuing?.status(),
-      recent: () => recent.view(),
-      reload: (by) => this.reload(by),
-      log: this.#log,
-      accessLog,
-    };
-  }
-
   /** Puts the first configuration in force. What a service manager, or the process before this one, has opened for us is
    * not opened again; what is open for nobody is told. */
   async #configure(given: AppOptions, accessLog: AccessLog): Promise<Step> {
@@ -509,37 +487,6 @@ export class App {
       else this.#log.warn("limits", `${carried}, not ${asked}; ${remedy} or lower --max-connections`, fields);
     }
     return capacity;
-  }
-
-  #releaseNumbers(): void {
-    const { settings, certificates, generations } = this.#configured;
-    generations.release({ reactors: this.#reactors!, settings, certificates, health: this.#health });
-  }
-
-  /** Lines of the access log that found no room: who reads it does not keep up. */
-  #tellDropped(): void {
-    const dropped = this.#reactors!.all.reduce((sum, { stats }) => sum + stats.count[Count.LogDropped], 0);
-    const more = dropped - this.#toldDropped;
-    if (more > 0) {
-      const lines = counted(more, "record");
-      this.#log.warn("access-log", `${lines} found no room and ${more === 1 ? "is" : "are"} lost`, {
-        lost: more,
-      });
-    }
-    this.#toldDropped = dropped;
-  }
-
-  /** Connections whose source found no row: more sources than the table has are at it at once. */
-  #tellUncounted(): void {
-    const uncounted = sumCount(this.#reactors!.all, Count.SourcesFull),
-      more = uncounted - this.#toldUncounted;
-    if (more > 0) {
-      const came = `${
-        counted(more, "connection")
-      } came from sources that found no place in the table of sources`;
-      this.#log.warn("limits", `${came}: they are let in without limits of their own`, { uncounted: more });
-    }
-    this.#toldUncounted = uncounted;
   }
 
   async #stopAccepting(reactors: Reactors): Promise<void> {

@@ -18,7 +18,7 @@ import { Departures } from "./departures.ts";
 import type { Directory } from "./directory.ts";
 import { Discovery, type DiscoveryEvents, namesOf } from "./discovery.ts";
 import { timeoutsWritten } from "./explain/world.ts";
-import { Generations } from "./generations.ts";
+import { Generations, type Kept } from "./generations.ts";
 import { ListenError } from "./listen_flaw.ts";
 import type { Inheritance, Socket } from "./listen_sockets.ts";
 import { type Listeners, type Opening } from "./listeners.ts";
@@ -117,6 +117,7 @@ export class Configured {
   /** What an operator says of servers; set once there are reactors. */
   overrides: Overrides | undefined;
   #inForce: InForce;
+  #isPreparing = false;
 
   /** @param config the first one, of which nothing is in force yet */
   constructor({ config, raw, hide = (text) => text }: GivenConfig, parts: ConfiguredParts) {
@@ -141,10 +142,25 @@ export class Configured {
   }
 
   /** Makes what another configuration needs. @throws what `startError` understands; then nothing has been made */
-  async prepare(
+  async prepare(given: GivenConfig, accessLog: AccessLog, inherited: Inherited = {}): Promise<Prepared> {
+    this.#isPreparing = true;
+    try {
+      return await this.#prepare(given, accessLog, inherited);
+    } finally {
+      this.#isPreparing = false;
+    }
+  }
+
+  /** Gives back the numbers of what is gone. Not while some are taken that no Plan has yet. */
+  release(kept: Pick<Kept, "reactors" | "health">): void {
+    if (this.#isPreparing) return;
+    this.generations.release({ ...kept, settings: this.settings, certificates: this.certificates });
+  }
+
+  async #prepare(
     { config, raw, hide = (text) => text, tell = tellKeys }: GivenConfig,
     accessLog: AccessLog,
-    { inheritance, tickets }: Inherited = {},
+    { inheritance, tickets }: Inherited,
   ): Promise<Prepared> {
     checkPatterns(config, tell);
     await this.discovery.start(namesOf(config));

@@ -52,6 +52,7 @@ export function goneBetween(before: Present, after: Present, was: Config, is: Co
   for (const [number, name] of before.routes) {
     if (after.routes.has(number)) continue;
     const at = name.lastIndexOf("#"), listener = was.listeners[at < 0 ? name : name.slice(0, at)];
+    if (listener === undefined) continue; // it had left before
     const route = at < 0 ? undefined : listener.routes[Number(name.slice(at + 1)) - 1];
     gone.push({ kind: "routes", number, name, policy: route?.["on-remove"] ?? listener["on-remove"] });
   }
@@ -77,6 +78,13 @@ interface Ghost {
   sockets: readonly OpenSocket[];
   readonly configured: Config["listeners"][string];
   readonly upstreams: Config["upstreams"];
+}
+
+/** A listener that is gone, and how many are there that came by it. */
+export interface LeavingView {
+  readonly listener: string;
+  readonly bind: string;
+  readonly connections: number;
 }
 
 /** Numbers of what is to end. */
@@ -152,6 +160,15 @@ export class Departures {
   /** Milliseconds until something is due; Infinity: nothing is. */
   nextMs(nowMs: number): number {
     return this.#due.reduce((least, { atMs }) => Math.min(least, Math.max(0, atMs - nowMs)), Infinity);
+  }
+
+  /** Listeners that are gone, for who looks. */
+  view(connectionsOf: (listener: number) => number): LeavingView[] {
+    return [...this.#ghosts.values()].map(({ number, sockets: [{ listener, bound }] }) => ({
+      listener,
+      bind: bound,
+      connections: connectionsOf(number),
+    }));
   }
 
   /** The sockets of each listener that is gone and has no connection any more. */

@@ -8,6 +8,7 @@ import { ANSWER_CLASSES, Count } from "../shared/stats.ts";
 import { unready } from "./directory.ts";
 import { processUsage } from "./process_usage.ts";
 import { Family, Histogram } from "./prometheus.ts";
+import type { Reloads } from "./reload_answer.ts";
 import { refusalsOf } from "./refusals.ts";
 import { type Column, type Sight, sum, sumCount } from "./sight.ts";
 import { entries, healthText, runtime, standingOf } from "./status.ts";
@@ -53,6 +54,7 @@ function ofProcess(sight: Sight): Family[] {
       "Generation of the configuration that was published last.",
       sight.generation(),
     ),
+    ...ofReloads(sight.reloads()),
     gauge(
       "sluice_ready",
       "1 while /readyz says 200: not draining, and every listener has servers.",
@@ -461,6 +463,20 @@ function ofConnections(
       "sluice_log_worker_deaths_total",
       "Writers of the access log that died by a bug.",
       accessLog.writer?.deaths ?? 0,
+    ),
+  ];
+}
+
+function ofReloads({ done, refused, last }: Reloads): Family[] {
+  const reloads = new Family("counter", "sluice_reloads_total", "Reloads that were asked for.");
+  reloads.set({ result: "reloaded" }, done);
+  reloads.set({ result: "refused" }, refused);
+  return [
+    reloads,
+    gauge(
+      "sluice_last_reload_successful",
+      "0 while the file is another than what runs, since its last reload was refused.",
+      last === undefined || last.answer.reloaded ? 1 : 0,
     ),
   ];
 }

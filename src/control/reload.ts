@@ -5,6 +5,7 @@ import { openExchanges } from "../shared/tables.ts";
 import { Count } from "../shared/stats.ts";
 import { ExFlag, ExState } from "../shared/tables.ts";
 import type { AccessLog } from "./access_log.ts";
+import type { Issuing } from "./certificates/issuing.ts";
 import { availableParallelism } from "node:os";
 import { changesBetween, isNothing } from "./changes.ts";
 import type { Configured, GivenConfig, Step } from "./configured.ts";
@@ -24,6 +25,7 @@ import {
   namedChanges,
   type ReloadAnswer,
   type Reloaded,
+  type Reloads,
   summaryOf,
 } from "./reload_answer.ts";
 import type { ServiceManager } from "./service_manager.ts";
@@ -64,6 +66,7 @@ export class Reloading {
   #last: Promise<unknown> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
+  #reloads: Reloads = { done: 0, refused: 0, last: undefined };
   #watch: ConfigWatch | undefined;
 
   constructor(parts: ReloadingParts) {
@@ -86,6 +89,11 @@ export class Reloading {
     await this.#last;
   }
 
+  /** What became of those that there were. */
+  get reloads(): Reloads {
+    return this.#reloads;
+  }
+
   stop(): void {
     this.#watch?.close();
     this.#stopped = true;
@@ -97,6 +105,10 @@ export class Reloading {
     if (refusal() !== undefined) return await this.#attempt(by);
     service.reloading();
     const answer = await this.#attempt(by), listeners = counted(directory.current.listeners.size, "listener");
+    const { done, refused } = this.#reloads, last = { atMs: Date.now(), answer };
+    this.#reloads = answer.reloaded
+      ? { done: done + 1, refused, last }
+      : { done, refused: refused + 1, last };
     const how = answer.reloaded ? "" : `; the last reload was refused: ${answer.why[0]}`;
     if (refusal() === undefined) service.ready(`serving ${listeners}${how}`);
     return answer;
@@ -158,10 +170,7 @@ export class Reloading {
     const gone = goneBetween(before, presentOf(directory), was, is);
     const views = goneViews(gone, connectionsOf(reactors));
     configured.departures.schedule(gone, performance.now());
-    if (configured.inForce.issuing !== issued) {
-      await issued?.stop();
-      await configured.inForce.issuing?.start();
-    }
+    if (configured.inForce.issuing !== issued) await this.#issue(issued);
     configured.certificates.reread();
     await this.#letGo(step);
     await reactors.settled(ADOPT_DEADLINE_MS);
@@ -179,6 +188,20 @@ export class Reloading {
       ...views,
       warnings: [...(given.warnings ?? []).map(lineOf), ...prepared.warnings],
     };
+  }
+
+  /** Goes on with the certificates that the new configuration wants to be issued. What is there already is presented. */
+  async #issue(before: Issuing | undefined): Promise<void> {
+    const { configured, log } = this.#parts;
+    try {
+      await before?.stop();
+      await configured.inForce.issuing?.start();
+    } catch (error) {
+      log.error(
+        "acme",
+        `no certificate is issued: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
   }
 
   #mustBeReady(): void {

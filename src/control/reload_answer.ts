@@ -63,6 +63,14 @@ export interface ReloadRefused {
 
 export type ReloadAnswer = Reloaded | ReloadRefused;
 
+/** What became of reloads so far. */
+export interface Reloads {
+  readonly done: number;
+  readonly refused: number;
+  /** Undefined: there was none. */
+  readonly last: { readonly atMs: number; readonly answer: ReloadAnswer } | undefined;
+}
+
 export function namedChanges({ added, removed, changed }: Difference): NamedChanges {
   return { added: named(added), removed: named(removed), changed: named(changed) };
 }

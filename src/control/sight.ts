@@ -13,13 +13,14 @@ import type { CertificateStatus } from "./certificates/store.ts";
 import type { SocketNumbers } from "./config/compile_sockets.ts";
 import type { Config } from "./config/schema.ts";
 import type { Hide } from "./config/substitution.ts";
+import type { LeavingView } from "./departures.ts";
 import type { Directory } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import type { HealthHistory } from "./health_history.ts";
 import type { AcceptQueue } from "./listeners.ts";
 import type { ListStatus } from "./lists.ts";
 import type { Log } from "./log.ts";
-import type { ReloadAnswer } from "./reload_answer.ts";
+import type { ReloadAnswer, Reloads } from "./reload_answer.ts";
 import type { Overrides } from "./overrides.ts";
 import type { Upgrades } from "./upgrade/answer.ts";
 
@@ -107,6 +108,9 @@ export interface Sight {
   readonly recent: () => RecentView;
   /** Goes by the file as it is now. `by`: who wants it. Never rejects. */
   readonly reload: (by: string) => Promise<ReloadAnswer>;
+  readonly reloads: () => Reloads;
+  /** Listeners that a reload took away, while there are connections of them. */
+  readonly leaving: () => readonly LeavingView[];
   readonly log: Log;
   readonly accessLog: AccessLog;
 }

@@ -9,6 +9,7 @@ import type { AcmeStatus } from "./acme/acme.ts";
 import { daysLeft } from "./certificates/expiry.ts";
 import type { CertificateStatus } from "./certificates/store.ts";
 import type { AcceptQueue } from "./listeners.ts";
+import type { Reloads } from "./reload_answer.ts";
 import { type ListenerEntry, type ProbeEntry, type ServerEntry, unready } from "./directory.ts";
 import type { NameView } from "./discovery.ts";
 import { errnoOf, resultText, statusHeard } from "./events.ts";
@@ -50,6 +51,8 @@ function toldOf(sight: Sight): Told {
     runtime: runtime(),
     log_level: { now: sight.log.level, configured: sight.log.configuredLevel },
     generation: sight.generation(),
+    reloads: reloadsOf(sight.reloads()),
+    leaving: sight.leaving(),
     totals: totalsOf(sight),
     reactors: sight.reactors.map((reactor) => reactorOf(sight, reactor)),
     listeners: entries(directory.current.listeners, directory.listeners).map((entry) =>
@@ -102,6 +105,15 @@ function acmeOf(status: AcmeStatus | undefined): AcmeView | null {
 export function runtime(): Status["runtime"] {
   const { deno, bun } = process.versions;
   return deno === undefined ? { name: "bun", version: bun ?? "" } : { name: "deno", version: deno };
+}
+
+function reloadsOf({ done, refused, last }: Reloads): Status["reloads"] {
+  const told = last === undefined ? null : {
+    at: time(last.atMs),
+    reloaded: last.answer.reloaded,
+    why: last.answer.reloaded ? null : last.answer.why.join("; "),
+  };
+  return { done, refused, last: told };
 }
 
 /** The entries of the present generation. */

@@ -18,6 +18,18 @@ export interface Status {
   readonly log_level: { readonly now: Level; readonly configured: Level };
   /** Of the Plan that was published last. */
   readonly generation: number;
+  /** What became of reloads; `why`: of the last one, if it was refused. */
+  readonly reloads: {
+    readonly done: number;
+    readonly refused: number;
+    readonly last: { readonly at: string; readonly reloaded: boolean; readonly why: string | null } | null;
+  };
+  /** Listeners that a reload took away, while there are connections of them. */
+  readonly leaving: readonly {
+    readonly listener: string;
+    readonly bind: string;
+    readonly connections: number;
+  }[];
   readonly totals: TotalsStatus;
   readonly reactors: readonly ReactorStatus[];
   readonly listeners: readonly ListenerStatus[];

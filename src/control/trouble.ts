@@ -13,6 +13,7 @@ const SERVERS_NAMED_MAX = 3;
 export function troubleOf(status: Told, unready: readonly string[]): string[] {
   return [
     ...(status.phase === "draining" ? ["it is draining: no connection is taken any more"] : unready),
+    ...ofReloads(status),
     ...ofReactors(status),
     ...ofSources(status),
     ...ofServers(status),
@@ -23,6 +24,13 @@ export function troubleOf(status: Told, unready: readonly string[]): string[] {
     ...ofQueues(status),
     ...ofLogs(status),
   ];
+}
+
+/** Whoever changed the file may believe that it is in force. */
+function ofReloads({ reloads: { last } }: Told): string[] {
+  return last === null || last.reloaded
+    ? []
+    : [`the last reload was refused, what was before it runs: ${last.why}`];
 }
 
 function ofReactors({ reactors, totals, recent }: Told): string[] {

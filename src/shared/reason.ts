@@ -131,7 +131,7 @@ export const REASONS: readonly ReasonText[] = [
   {
     name: "no_server",
     type: "destination_unavailable",
-    text: "there is no server to ask: each is down, drained, disabled or of weight 0",
+    text: "no server to ask: each is down, drained, disabled or of weight 0",
     reset: true,
     status: 503,
   },

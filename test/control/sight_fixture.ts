@@ -171,6 +171,8 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       sources: openSources(makeSources(1, 1)),
       lists: () => [],
       reload: () => Promise.resolve({ reloaded: false, status: 1, why: ["no file"], text: "no file\n" }),
+      reloads: () => ({ done: 0, refused: 0, last: undefined }),
+      leaving: () => [],
       settingProblems: () => options.settingProblems ?? new Map(),
       directory,
       health: new HealthHistory(),

@@ -90,8 +90,8 @@ const mistakes: readonly Case[] = [
   },
   {
     what: "something designed for later",
-    words: ["reload"],
-    says: /reload: .*not supported/,
+    words: ["diff"],
+    says: /diff: .*not supported/,
   },
 ];
 

@@ -1,6 +1,6 @@
 // A configuration that is read again under traffic: what it says as before is not touched, what is wrong with it
 // changes nothing, and what it has no more ends as it was told to.
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { command, run } from "../support/executable.ts";

@@ -298,7 +298,7 @@ describe("servers and status", () => {
         /\nUPSTREAM +SERVER +HEALTH +SINCE/,
         /\nREACTOR +NOW +TOTAL +QUEUED +SOCKETS +PIPES +BLOCKS +TURNS +EVENTS\n1 /,
         /\n *ENDED +REASON, in the last [0-9]+ s\n +3 +finished +both sides sent their end of stream\n/,
-        /\n +1 +no_server +there is no server to ask: each is down, drained, disabled or of weight 0\nsluice why REASON explains one\.\n/,
+        /\n +1 +no_server +no server to ask: each is down, drained, disabled or of weight 0\nsluice why REASON explains one\.\n/,
         /\nTrouble:\n {2}listener "tcp:[^\n]* takes nothing: its only server is down\n/,
         /\n {2}upstream "tcp:[^\n]*: 1 of 2 servers is down: 127\.0\.0\.1:[0-9]+ \(the server refused the connection\)\n/,
         /\n {2}upstream "tcp:[^\n]*: its only server is down: 127/,

@@ -609,8 +609,8 @@ test("problems name the argument and the remedy", () => {
     [["chek"], 'chek: neither a command nor LISTEN=TARGETS; did you mean "check"?', "a word"],
     [["dmeo"], 'dmeo: neither a command nor LISTEN=TARGETS; did you mean "demo"?', "a slip"],
     [
-      ["reload", "-c", "sluice.yaml"],
-      "reload: this command is not supported in this version; see sluice --help",
+      ["diff", "sluice.yaml"],
+      "diff: this command is not supported in this version; see sluice --help",
       "what follows is the command's",
     ],
     [[L, "demo"], "demo: a command among other arguments; write sluice demo", "not the first"],
