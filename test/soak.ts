@@ -1,6 +1,7 @@
 // The long forms of what `npm test` does in short: many more seeds of the simulation, many more connections
 // through the executable, many more WebSockets at once, much longer bodies.
 //   npm run soak [-- --seeds N] [--connections N] [--web-sockets N] [--bytes N] [--upgraded N]
+//     [--reloads N] [--held N]
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
@@ -15,6 +16,9 @@ const MANY = {
   bytes: "10000000000",
   /** Of connect, request, close, while UPGRADES pass. */
   upgraded: "100000",
+  /** In a row, with `held` connections of TCP and as many WebSockets open. */
+  reloads: "1000",
+  held: "3000",
 };
 const UPGRADES = "10";
 /** Nothing takes longer, whatever was asked for. */
@@ -27,9 +31,11 @@ const { values } = parseArgs({
     "web-sockets": { type: "string", default: MANY["web-sockets"] },
     bytes: { type: "string", default: MANY.bytes },
     upgraded: { type: "string", default: MANY.upgraded },
+    reloads: { type: "string", default: MANY.reloads },
+    held: { type: "string", default: MANY.held },
   },
 });
-const { seeds, connections, "web-sockets": webSockets, bytes, upgraded } = values;
+const { seeds, connections, "web-sockets": webSockets, bytes, upgraded, reloads, held } = values;
 for (const [name, value] of Object.entries(values)) {
   if (!/^[1-9]\d{0,11}$/.test(value)) {
     console.error(`soak: --${name} takes a whole number, not ${JSON.stringify(value)}`);
@@ -61,6 +67,10 @@ const results = [
   await run(`${upgraded} requests across ${UPGRADES} upgrades`, "test/wire/upgrade_load_test.ts", {
     SLUICE_SOAK_UPGRADED: upgraded,
     SLUICE_SOAK_UPGRADES: UPGRADES,
+  }),
+  await run(`${reloads} reloads with ${held} connections and WebSockets`, "test/wire/reload_many_test.ts", {
+    SLUICE_SOAK_RELOADS: reloads,
+    SLUICE_SOAK_HELD: held,
   }),
   await run(`bodies of ${bytes} bytes`, "test/wire/http_soak_test.ts", { SLUICE_SOAK_BYTES: bytes }),
 ];

@@ -196,8 +196,8 @@ export class Configured {
   commit(prepared: Prepared, accessLog: AccessLog): Step {
     const { config, opening, certificates, target } = prepared, before = this.#inForce;
     const { listeners: numbers } = this.generations.identities;
-    const { watched, gone } = this.listeners.commit(opening);
-    this.departures.leave(gone, opening.sockets, before.config, (key) => numbers.take(key));
+    const { open } = this.listeners, { watched, gone } = this.listeners.commit(opening);
+    this.departures.leave(open, opening.sockets, before.config, (key) => numbers.take(key));
     this.#inForce = prepared;
     const lists = this.lists.adopt(config);
     this.certificates.commit(certificates);

@@ -68,10 +68,14 @@ function targetsOf({ upstreams }: Config): ReadonlySet<string> {
   );
 }
 
+/** In place of a socket, where there is none any more. */
+const CLOSED = -1;
+
 /** A listener that is gone. */
 interface Ghost {
   readonly number: number;
-  socket: OpenSocket;
+  /** One, or a set of them on the very same port: each may have sessions. */
+  sockets: readonly OpenSocket[];
   readonly configured: Config["listeners"][string];
   readonly upstreams: Config["upstreams"];
 }
@@ -91,22 +95,24 @@ export class Departures {
   readonly #ghosts = new Map<string, Ghost>();
   #due: { readonly atMs: number; readonly gone: readonly Gone[] }[] = [];
 
-  /** Those that left with the sockets that another configuration has no more; who is back has not left.
+  /** Those among `before` that another configuration has no more; who is back has not left. The socket of one may be
+   * another's now: who came by it came by the listener that it was then.
    * @param numberOf the number of a listener */
   leave(
-    sockets: readonly OpenSocket[],
+    before: readonly OpenSocket[],
     wanted: readonly OpenSocket[],
     { listeners, upstreams }: Config,
     numberOf: (key: string) => number,
   ): void {
     for (const socket of wanted) this.#ghosts.delete(listenerKey(socket));
-    const stays = new Set(wanted.map(listenerKey));
-    for (const socket of sockets) {
-      const key = listenerKey(socket), configured = listeners[socket.listener];
+    const stays = new Set(wanted.map(listenerKey)), taken = new Set(wanted.map(({ socket }) => socket));
+    for (const [key, those] of Map.groupBy(before, listenerKey)) {
+      const configured = listeners[those[0].listener];
       if (stays.has(key) || this.#ghosts.has(key) || configured === undefined) continue;
+      const sockets = those.map((open) => taken.has(open.socket) ? { ...open, socket: CLOSED } : open);
       const led = upstreamsOf(configured).filter((name) => Object.hasOwn(upstreams, name));
       const to = Object.fromEntries(led.map((name) => [name, upstreams[name]]));
-      this.#ghosts.set(key, { number: numberOf(key), socket, configured, upstreams: to });
+      this.#ghosts.set(key, { number: numberOf(key), sockets, configured, upstreams: to });
     }
   }
 
@@ -114,7 +120,7 @@ export class Departures {
   closed(sockets: readonly OpenSocket[]): void {
     const gone = new Set(sockets.map(({ socket }) => socket));
     for (const ghost of this.#ghosts.values()) {
-      if (gone.has(ghost.socket.socket)) ghost.socket = { ...ghost.socket, socket: -1 };
+      ghost.sockets = ghost.sockets.map((open) => gone.has(open.socket) ? { ...open, socket: CLOSED } : open);
     }
   }
 
@@ -122,8 +128,10 @@ export class Departures {
   get leaving(): Leaving {
     const ghosts = [...this.#ghosts.values()];
     return {
-      sockets: ghosts.map(({ socket }) => socket),
-      listeners: Object.fromEntries(ghosts.map(({ socket, configured }) => [socket.listener, configured])),
+      sockets: ghosts.flatMap(({ sockets }) => sockets),
+      listeners: Object.fromEntries(
+        ghosts.map(({ sockets, configured }) => [sockets[0].listener, configured]),
+      ),
       upstreams: Object.fromEntries(ghosts.flatMap(({ upstreams }) => Object.entries(upstreams))),
     };
   }
@@ -156,17 +164,17 @@ export class Departures {
 
   /** Listeners that are gone, for who looks. */
   view(connectionsOf: (listener: number) => number): LeavingView[] {
-    return [...this.#ghosts.values()].map(({ number, socket: { listener, bound } }) => ({
+    return [...this.#ghosts.values()].map(({ number, sockets: [{ listener, bound }] }) => ({
       listener,
       bind: bound,
       connections: connectionsOf(number),
     }));
   }
 
-  /** Listeners that are gone and have no connection any more. */
-  left(connectionsOf: (listener: number) => number): readonly OpenSocket[] {
+  /** The sockets of each listener that is gone and has no connection any more. */
+  left(connectionsOf: (listener: number) => number): readonly (readonly OpenSocket[])[] {
     return [...this.#ghosts.values()].filter(({ number }) => connectionsOf(number) === 0)
-      .map(({ socket }) => socket);
+      .map(({ sockets }) => sockets);
   }
 
   /** Nothing is left of these. */

@@ -15,7 +15,7 @@ import { patternOf, releasePatterns } from "./patterns.ts";
 import type { Reactors } from "./reactors.ts";
 import { sum } from "./sight.ts";
 import type { Settings } from "./sockets.ts";
-import { collectGarbage } from "../sys/sys.ts";
+import { collectGarbage } from "../sys/garbage.ts";
 
 /** What numbers are kept of besides, by those who give them back. */
 export interface Kept {

@@ -242,13 +242,13 @@ export class Reloading {
     if (ending !== undefined) reactors.remove(ending);
     const left = departures.left((listener) => sum(reactors.all, "listenerCurrent", listener));
     if (left.length > 0) {
-      const indices = new Set(left.map(({ socket }) => socket));
+      const sockets = left.flat(), indices = new Set(sockets.map(({ socket }) => socket));
       const open = listeners.leaving.filter(({ socket }) => indices.has(socket));
       await reactors.forget(watchedBy(open), UNWATCH_DEADLINE_MS);
       listeners.close(open);
-      departures.forget(left);
+      departures.forget(sockets);
       reactors.publish(configured.compile());
-      for (const { bound } of left) log.info("listen", `${bound}: the last of its connections has ended`);
+      for (const [{ bound }] of left) log.info("listen", `${bound}: the last of its connections has ended`);
     }
     this.#look();
   }

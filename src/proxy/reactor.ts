@@ -19,7 +19,8 @@ import { Field, RecordKind } from "../shared/log_ring.ts";
 import type { Message, WorkerBirth } from "../shared/mailbox.ts";
 import { Count } from "../shared/stats.ts";
 import { SlotState } from "../shared/tables.ts";
-import { arenaBytes, arenaInts, clockMs, collectGarbage, sys } from "../sys/sys.ts";
+import { collectGarbage } from "../sys/garbage.ts";
+import { arenaBytes, arenaInts, clockMs, sys } from "../sys/sys.ts";
 import { EventKind } from "../sys/symbols.ts";
 import {
   acceptFrom,
@@ -70,11 +71,9 @@ import {
 const SLEEP_MS_MAX = 10_000;
 
 /** Plans, each some 100 KiB of views, that come before what is left of them is collected. */
-const SWAPS_PER_COLLECTION = 16;
+const PLANS_PER_COLLECTION = 16;
 
 let leaving: boolean;
-/** Plans so far. */
-let swaps: number;
 let health: boolean;
 /** Deadlines, and delays, that were due and must wait for the next turn. */
 let timersLeft: boolean;
@@ -103,7 +102,6 @@ export function reactorOpen(birth: WorkerBirth): void {
   probesOpen(birth.sizes.slots);
   greetingsOpen();
   leaving = false;
-  swaps = 0;
   timersLeft = false;
   delaysLeft = false;
   health = birth.role === "health";
@@ -237,12 +235,11 @@ function contain(slot: number, ex: number, error: unknown): void {
 
 /** Works by a new Plan from here on. Views of the one before are all the garbage that there ever is. */
 function swap(memory: SharedArrayBuffer): void {
-  swaps++;
-  if (swaps % SWAPS_PER_COLLECTION === 0) collectGarbage();
   const before = plan;
   planSwap(memory);
   poolKeepOnly(plan);
   requestsLeave();
+  if (plan.generation % PLANS_PER_COLLECTION === 0) collectGarbage();
   if (!health) return;
   serversJoined(before);
   serversUnchecked(before);

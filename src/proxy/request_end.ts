@@ -160,7 +160,7 @@ export function say(ex: number, reason: Reason, status: number, understood: bool
   exReason[ex] = reason;
   if (slotHold[down] !== NONE) holdGive(down, false);
   const whole = understood && skipBody(ex, wasFresh);
-  if (!whole) exFlags[ex] |= ExFlag.Last;
+  if (!whole || isLeaving(ex)) exFlags[ex] |= ExFlag.Last;
   exSetState(ex, ExState.Answer);
   if (understood && !wasFresh && exKept[ex] !== NONE) recallHead(ex);
   const head = understood && (wasFresh || exKept[ex] !== NONE) ? request : null;

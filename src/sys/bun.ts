@@ -19,6 +19,5 @@ export function open(path: string): Provider {
       if (address === null) throw new Error("sys: the room has no arena");
       return toArrayBuffer(address, 0, bytes) as ArrayBuffer;
     },
-    collect: () => Bun.gc(true),
   };
 }

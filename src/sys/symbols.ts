@@ -310,8 +310,6 @@ export interface Provider {
   readonly kernel: Kernel;
   /** A view, without a copy, of the first `bytes` of a room's arena. */
   arena(room: number, bytes: number): ArrayBuffer;
-  /** Collects this thread's garbage now. Without it, the runtime does so by itself. */
-  collect?(): void;
 }
 
 /** Options of `option` (up to QuickAck) and of `socket_set`, in the order of ffi/socket.h. */

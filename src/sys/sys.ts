@@ -60,12 +60,6 @@ export function wallMs(): number {
   return arenaDoubles[ARENA_CLOCK + 1];
 }
 
-/** Collects what this thread has thrown away, which stops it for some milliseconds: a thread that never rests, and makes
- * little garbage, is not collected by Bun in a thousand reloads. */
-export function collectGarbage(): void {
-  provider.collect?.();
-}
-
 function handshake(): void {
   const expected: [which: number, ours: number, what: string][] = [
     [0, ADDRESS_BYTES, "bytes of an address"],
