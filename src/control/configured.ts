@@ -146,6 +146,9 @@ export class Configured {
     this.#isPreparing = true;
     try {
       return await this.#prepare(given, accessLog, inherited);
+    } catch (error) {
+      this.#lookAfterNames();
+      throw error;
     } finally {
       this.#isPreparing = false;
     }
@@ -179,15 +182,20 @@ export class Configured {
     } catch (error) {
       if (opening !== undefined) this.listeners.abandon(opening);
       this.certificates.abandon(certificates);
-      this.#lookAfterNames();
+      this.#abandonIssuing(issuing);
       throw error;
     }
   }
 
+  #abandonIssuing(issuing: Issuing | undefined): void {
+    if (issuing !== this.#inForce.issuing) void issuing?.stop();
+  }
+
   /** What was prepared is not wanted. */
-  abandon({ opening, certificates, target }: Prepared, accessLog: AccessLog): void {
+  abandon({ opening, certificates, target, issuing }: Prepared, accessLog: AccessLog): void {
     this.listeners.abandon(opening);
     this.certificates.abandon(certificates);
+    this.#abandonIssuing(issuing);
     accessLog.abandon(target);
     this.#lookAfterNames();
   }

@@ -70,10 +70,13 @@ import {
 /** Wakes up at least this often, to look after what has no event. */
 const SLEEP_MS_MAX = 10_000;
 
-/** Plans, each some 100 KiB of views, that come before what is left of them is collected. */
+/** Plans, each some 100 KiB of views, that come before what is left of them is collected in a turn in which nobody else
+ * wants something, which takes some milliseconds; and at the latest. */
 const PLANS_PER_COLLECTION = 16;
+const PLANS_UNCOLLECTED_MAX = 128;
 
 let leaving: boolean;
+let uncollected: number;
 let health: boolean;
 /** Deadlines, and delays, that were due and must wait for the next turn. */
 let timersLeft: boolean;
@@ -102,6 +105,7 @@ export function reactorOpen(birth: WorkerBirth): void {
   probesOpen(birth.sizes.slots);
   greetingsOpen();
   leaving = false;
+  uncollected = 0;
   timersLeft = false;
   delaysLeft = false;
   health = birth.role === "health";
@@ -148,6 +152,7 @@ export function reactorTurn(timeoutMs: number, receive: () => Message | undefine
   closeSweep();
   gauges();
   log.ring();
+  if (uncollected >= PLANS_PER_COLLECTION) collect(events === (woken ? 1 : 0));
 }
 
 /** Only the present user of a slot gets its events. */
@@ -233,13 +238,19 @@ function contain(slot: number, ex: number, error: unknown): void {
   else exchangeBug(slot, ex);
 }
 
+function collect(isQuiet: boolean): void {
+  if (!isQuiet && uncollected < PLANS_UNCOLLECTED_MAX) return;
+  uncollected = 0;
+  collectGarbage();
+}
+
 /** Works by a new Plan from here on. Views of the one before are all the garbage that there ever is. */
 function swap(memory: SharedArrayBuffer): void {
   const before = plan;
   planSwap(memory);
   poolKeepOnly(plan);
   requestsLeave();
-  if (plan.generation % PLANS_PER_COLLECTION === 0) collectGarbage();
+  uncollected++;
   if (!health) return;
   serversJoined(before);
   serversUnchecked(before);

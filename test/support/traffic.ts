@@ -77,9 +77,10 @@ export class Traffic {
   ): Promise<AccessLine[]> {
     this.#over = true;
     await Promise.all(this.#clients);
+    const strangers = new Set(others);
     const mine = () =>
       this.#sluice.records.filter(({ listener, client }) =>
-        listener === this.#listener && !others.includes(client ?? "")
+        listener === this.#listener && !strangers.has(client ?? "")
       );
     await this.#sluice.until("all records", () => mine().length >= this.total);
     const records = mine();

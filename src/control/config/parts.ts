@@ -318,8 +318,12 @@ export function gatherListeners(
 ): ReadonlyMap<string, NumberedListener> {
   const listeners = new Map<string, NumberedListener>();
   const add = (socket: OpenSocket, leaves: boolean): void => {
-    const name = socket.listener, configured = input.config.listeners[name], key = listenerKey(socket);
-    if (configured === undefined || listeners.has(key)) return;
+    const name = socket.listener, present = input.config.listeners[name], key = listenerKey(socket);
+    if (present === undefined || listeners.has(key)) return;
+    const before = leaves ? leaving.listeners[name] : undefined;
+    // One of the same name goes by what that says now, unless it speaks another protocol.
+    const isOther = before !== undefined && before.bind[0].protocol !== present.bind[0].protocol;
+    const configured = isOther ? before : present;
     const number = numbers.take("listeners", key);
     const profile = profileOfBind(profiles, name, configured, socket.bind);
     listeners.set(key, { number, name, configured, port: socket.port, profile, leaves });
