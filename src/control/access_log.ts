@@ -79,9 +79,12 @@ export class AccessLog {
   }
 
   /** Opens where records are to go by other options; undefined: where they go now. @throws LogTargetError */
-  prepare({ to }: Pick<AccessLogOptions, "to">): PreparedTarget | undefined {
+  prepare({ to }: Pick<AccessLogOptions, "to">, resolve: Resolve): PreparedTarget | undefined {
     if (JSON.stringify(to) === JSON.stringify(this.#to)) return undefined;
-    return { to, target: to.kind === "off" ? undefined : new LogTarget(to, this.#state) };
+    if (to.kind === "off") return { to, target: undefined };
+    const target = new LogTarget(to, this.#state);
+    target.check(resolve);
+    return { to, target };
   }
 
   /** What was prepared is not wanted. */
@@ -96,7 +99,9 @@ export class AccessLog {
     this.#formats = accessLines(options, options.tls);
     if (prepared === undefined) return;
     this.#to = prepared.to;
-    this.#swapping = this.#swapping.then(() => this.#swap(prepared));
+    this.#swapping = this.#swapping.then(() => this.#swap(prepared)).catch((error) =>
+      this.#log.error("access-log", `records go nowhere: ${(error as Error).message}`)
+    );
   }
 
   async #swap({ target }: PreparedTarget): Promise<void> {

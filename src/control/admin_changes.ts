@@ -48,6 +48,16 @@ const UNTRUSTED: ConfigProblem = {
 
 type Problems = { readonly problems: readonly ConfigProblem[] };
 
+/** What is being handed over must not end meanwhile. */
+const BUSY: Problems = {
+  problems: [{
+    where: "",
+    what: "an upgrade is under way",
+    remedy: "ask again in a few seconds",
+    severity: "error",
+  }],
+};
+
 /** A server that was meant, as it is now. */
 export interface ServerChanged {
   readonly upstream: string;
@@ -92,7 +102,7 @@ export function addChanges(
       if (body instanceof Response) return body;
       const answer = await change(body, askerOf(context));
       if ("problems" in answer) return context.text(formatProblems((answer as Problems).problems), 400);
-      return context.body(JSON.stringify(answer, null, 2) + "\n", 200, {
+      return context.body(JSON.stringify(answer, null, 2) + "\n", isRefused(answer) ? 409 : 200, {
         "Content-Type": "application/json",
       });
     });
@@ -103,10 +113,15 @@ export function addChanges(
       return "problems" in question ? question : changeServers(sight, audit, asker, question);
     });
   }
-  answers("/close", (text, asker) => close(sight, audit, asker, text));
+  answers("/close", (text, asker) => sight.upgrading.underWay ? BUSY : close(sight, audit, asker, text));
   answers("/upgrade", (text, asker) => upgrade(sight, audit, asker, text, isTrusted()));
   answers("/reload", (_, asker) => sight.reload(`asked ${byText(asker)}`));
   answers("/log-level", (text, asker) => changeLevel(sight, audit, asker, text));
+}
+
+/** It was understood, and what is there is in its way. */
+function isRefused(answer: { readonly reloaded?: boolean; readonly upgraded?: boolean }): boolean {
+  return answer.reloaded === false || answer.upgraded === false;
 }
 
 /** The body, or why it is not taken. Who takes too long to send it is ended by the server (admin.ts). */

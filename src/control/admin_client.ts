@@ -8,6 +8,8 @@ import { VERSION } from "./version.ts";
 
 /** For the whole answer. */
 const ANSWER_TIMEOUT_MS = 10_000;
+/** An answer as well: why what was asked for was not done. */
+const REFUSED = 409;
 const ANSWER_BYTES_MAX = 16 << 20;
 /** Of what the process says when it refuses. */
 const REFUSAL_CHARACTERS_MAX = 400;
@@ -44,7 +46,7 @@ export async function askJson<T>(
   const { admin, token } = door;
   const where = admin.kind === "unix" ? addressText(admin.address) : `http://${addressText(admin.address)}`;
   const { status, body: answer } = await send(door, where, path, body, timeoutMs);
-  if (status === 200) return answerIn(answer, where, isAnswer);
+  if (status === 200 || status === REFUSED) return answerIn(answer, where, isAnswer);
   const said = shown(answer.trim().split("\n")[0], REFUSAL_CHARACTERS_MAX);
   switch (status) {
     case 400:
@@ -53,7 +55,8 @@ export async function askJson<T>(
       throw new LiveError(
         token === undefined
           ? `${where} asks for the admin token; give --admin-token, SLUICE_ADMIN_TOKEN, or the file that has it with -c FILE`
-          : `${where} has another admin token than the one given`,
+          : `${where} has another admin token than the one given; if it is new in the file, give the one before, ` +
+            "or reload by SIGHUP",
       );
     case 404:
       throw new LiveError(`${where} answers, but has no ${path.split("?")[0]}; is it an older Sluice?`);

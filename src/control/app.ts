@@ -319,6 +319,8 @@ export class App {
     this.#recent!.start();
     if (succession !== undefined) await this.#takeOver(succession);
     this.#phase = "ready";
+    // Whoever changed the file while the process before this one handed over was told that this one reads it.
+    if (succession !== undefined && given.reread !== undefined) void this.reload("the upgrade");
     if (this.#stale) this.#recompile(); // DNS answered while we were starting
     configured.lists.watch(() => this.#recompile());
     this.#restTimer = setInterval(
@@ -447,6 +449,7 @@ export class App {
         if (this.#upgrading?.underWay) return "an upgrade is under way: the next process reads the file";
         return this.#phase === "ready" ? undefined : `this process is ${this.#phase}`;
       },
+      isUpgrading: () => this.#upgrading?.underWay ?? false,
     });
   }
 

@@ -176,7 +176,7 @@ export class Configured {
     try {
       issuing = await this.#issuingOf(config, certificates);
       opening = this.listeners.prepare(config, settings, this.discovery.resolve, inheritance);
-      const target = accessLog.prepare(config.log.access);
+      const target = accessLog.prepare(config.log.access, this.discovery.resolve);
       const written = timeoutsWritten(raw);
       return { config, written, hide, settings, issuing, certificates, opening, target, warnings };
     } catch (error) {

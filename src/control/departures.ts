@@ -136,24 +136,26 @@ export class Departures {
     };
   }
 
-  /** What is gone ends when its time is over. */
-  schedule(gone: readonly Gone[], nowMs: number): void {
+  /** What is gone ends when its time is over; what is back has never been gone. */
+  schedule(gone: readonly Gone[], nowMs: number, { current, routes }: Directory): void {
+    const isBack = { listeners: current.listeners, servers: current.servers, routes };
+    this.#due = this.#due.map(({ atMs, gone }) => ({
+      atMs,
+      gone: gone.filter(({ kind, number }) => !isBack[kind].has(number)),
+    })).filter(({ gone }) => gone.length > 0);
     const timed = gone.filter(({ policy }) => policy.kind !== "keep");
     for (const [ms, those] of Map.groupBy(timed, ({ policy }) => policy.kind === "drain" ? policy.ms : 0)) {
       this.#due.push({ atMs: nowMs + ms, gone: those });
     }
   }
 
-  /** Takes what is to end now, as far as it has not come back; undefined: nothing. */
-  due(nowMs: number, { current, routes }: Directory): Ending | undefined {
+  /** Takes what is to end now; undefined: nothing. */
+  due(nowMs: number): Ending | undefined {
     const due = this.#due.filter(({ atMs }) => atMs <= nowMs).flatMap(({ gone }) => gone);
     if (due.length === 0) return undefined;
     this.#due = this.#due.filter(({ atMs }) => atMs > nowMs);
-    const isBack = { listeners: current.listeners, servers: current.servers, routes };
     const of = (kind: GoneKind): ReadonlySet<number> =>
-      new Set(
-        due.flatMap((gone) => gone.kind === kind && !isBack[kind].has(gone.number) ? [gone.number] : []),
-      );
+      new Set(due.flatMap((gone) => gone.kind === kind ? [gone.number] : []));
     return { listeners: of("listeners"), servers: of("servers"), routes: of("routes") };
   }
 

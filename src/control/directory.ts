@@ -60,7 +60,7 @@ export class Directory {
   readonly upstreams = new Map<number, UpstreamEntry>();
   readonly servers = new Map<number, ServerEntry>();
   readonly probes = new Map<number, ProbeEntry>();
-  /** Names of the routes of the present generation: their numbers are no identities. */
+  /** Names of the routes of the present generation: by their numbers. */
   routes: ReadonlyMap<number, string> = new Map();
   /** Files of lists by the numbers that the entries of the present generation have of them. */
   listFiles: ReadonlyMap<number, string> = new Map();

@@ -53,6 +53,13 @@ export class LogTarget {
     if (this.#to.kind === "file") openFile(this.#to.path, this.#fd);
   }
 
+  /** Whether the syslog's address is one here. @throws LogTargetError as `resolve` does */
+  check(resolve: Resolve): void {
+    if (this.#to.kind !== "syslog") return;
+    const [address] = resolve(this.#to.address);
+    if (address !== undefined) encoded(address, this.#to.text);
+  }
+
   /** Takes the syslog's address as it is now; the first one, if a name has several.
    * @throws LogTargetError when it names an interface that this machine does not have: the first time only */
   resolve(resolve: Resolve): void {

@@ -10,7 +10,7 @@ import { availableParallelism } from "node:os";
 import { changesBetween, isNothing } from "./changes.ts";
 import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";
-import { type ConfigProblem, formatProblems } from "./config/errors.ts";
+import { type ConfigProblem, formatProblems, quoted } from "./config/errors.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigWatch, type Read } from "./config_watch.ts";
 import { counted } from "./config/units.ts";
@@ -59,11 +59,14 @@ export interface ReloadingParts {
   readonly service: ServiceManager;
   /** Why there may be no reload now; undefined: there may. */
   readonly refusal: () => string | undefined;
+  readonly isUpgrading: () => boolean;
 }
 
 export class Reloading {
   readonly #parts: ReloadingParts;
   #last: Promise<unknown> = Promise.resolve();
+  /** The one that has not begun. */
+  #waiting: Promise<ReloadAnswer> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
   #reloads: Reloads = { done: 0, refused: 0, last: undefined };
@@ -77,10 +80,19 @@ export class Reloading {
     this.#watch.follow(watched);
   }
 
-  /** Reloads, after the one that is under way. `by`: who wants it. Never rejects. */
+  /** Reloads, after the one that is under way. Whoever asks while one waits for that shares its answer: it has not read
+   * anything yet. `by`: who wants it. Never rejects. */
   reload(by: string): Promise<ReloadAnswer> {
-    const next = this.#last.then(() => this.#reload(by));
-    this.#last = next;
+    return this.#waiting ??= this.#next(() => {
+      this.#waiting = undefined;
+      return this.#reload(by);
+    });
+  }
+
+  /** Does something once everything before it is done, whatever came of that. */
+  #next<T>(act: () => Promise<T>): Promise<T> {
+    const next = this.#last.then(act);
+    this.#last = next.catch(() => undefined);
     return next;
   }
 
@@ -110,7 +122,7 @@ export class Reloading {
       ? { done: done + 1, refused, last }
       : { done, refused: refused + 1, last };
     const how = answer.reloaded ? "" : `; the last reload was refused: ${answer.why[0]}`;
-    if (refusal() === undefined) service.ready(`serving ${listeners}${how}`);
+    service.ready(`serving ${listeners}${how}`);
     return answer;
   }
 
@@ -169,9 +181,9 @@ export class Reloading {
     reactors.watch(watchedBy(step.watched));
     const gone = goneBetween(before, presentOf(directory), was, is);
     const views = goneViews(gone, connectionsOf(reactors));
-    configured.departures.schedule(gone, performance.now());
+    configured.departures.schedule(gone, performance.now(), directory);
     if (configured.inForce.issuing !== issued) await this.#issue(issued);
-    configured.certificates.reread();
+    const certificates = configured.certificates.reread();
     await this.#letGo(step);
     await reactors.settled(ADOPT_DEADLINE_MS);
     this.#look();
@@ -179,14 +191,15 @@ export class Reloading {
       reloaded: true,
       generation: plan.generation,
       took_ms: performance.now() - begun,
-      changed: !isNothing(changes) || step.lists.length > 0,
+      changed: !isNothing(changes) || step.lists.length + certificates.length > 0,
       listeners: namedChanges(changes.listeners),
       upstreams: namedChanges(changes.upstreams),
       servers: namedChanges(changes.servers),
       settings: changes.settings,
       lists: step.lists,
+      certificates,
       ...views,
-      warnings: [...(given.warnings ?? []).map(lineOf), ...prepared.warnings],
+      warnings: [...(given.warnings ?? []).map(lineOf), ...prepared.warnings, ...this.#unresolved()],
     };
   }
 
@@ -202,6 +215,19 @@ export class Reloading {
         `no certificate is issued: ${error instanceof Error ? error.message : String(error)}`,
       );
     }
+  }
+
+  /** Names that nobody knows. */
+  #unresolved(): string[] {
+    const names = [...this.#parts.configured.discovery.names.values()].filter(({ resolves }) =>
+      resolves === false
+    );
+    return names.map(({ name, failure, ips }) => {
+      const then = ips.length > 0
+        ? "where it pointed last is used"
+        : "what it stands for is missing until it does";
+      return `${quoted(name)} does not resolve: ${failure?.why ?? "no answer"}; ${then}`;
+    });
   }
 
   #mustBeReady(): void {
@@ -233,12 +259,13 @@ export class Reloading {
     const { configured: { departures } } = this.#parts;
     if (this.#stopped || departures.isIdle) return;
     const inMs = Math.min(LOOK_MS, departures.nextMs(performance.now()));
-    this.#timer = setTimeout(() => this.#last = this.#last.then(() => this.#depart()), inMs);
+    this.#timer = setTimeout(() => void this.#next(() => this.#depart()), inMs);
   }
 
   async #depart(): Promise<void> {
-    const { configured, directory, reactors, log } = this.#parts, { departures, listeners } = configured;
-    const ending = departures.due(performance.now(), directory);
+    const { configured, reactors, log, isUpgrading } = this.#parts, { departures, listeners } = configured;
+    if (isUpgrading()) return this.#look(); // what is handed over must not end meanwhile
+    const ending = departures.due(performance.now());
     if (ending !== undefined) reactors.remove(ending);
     const left = departures.left((listener) => sum(reactors.all, "listenerCurrent", listener));
     if (left.length > 0) {

@@ -42,8 +42,9 @@ export interface Reloaded {
   readonly servers: NamedChanges;
   /** Keys of the process. */
   readonly settings: readonly string[];
-  /** Files of lists that hold something else. */
+  /** Files of lists, and of certificates, that hold something else. */
   readonly lists: readonly string[];
+  readonly certificates: readonly string[];
   /** Those with connections first. */
   readonly gone: readonly GoneView[];
   /** More than are in `gone`. */
@@ -107,6 +108,9 @@ export function changeLines(answer: Reloaded): string[] {
   }
   if (answer.settings.length > 0) lines.push(`settings changed: ${answer.settings.join(", ")}`);
   if (answer.lists.length > 0) lines.push(`lists changed: ${answer.lists.join(", ")}`);
+  if (answer.certificates.length > 0) {
+    lines.push(`certificates read again: ${answer.certificates.join(", ")}`);
+  }
   for (const { kind, name, connections, on_remove: policy } of answer.gone) {
     if (connections === 0) continue;
     lines.push(

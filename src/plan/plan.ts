@@ -350,6 +350,29 @@ export function serverIsThere(plan: Plan, server: number): boolean {
   return server < plan.servers && plan.serverAddressAt[server] !== NONE;
 }
 
+/** Whether connections to a server that one generation makes are what another makes: to nobody else, protected no less, and
+ * from the same place. */
+export function serverStays(before: Plan, plan: Plan, server: number): boolean {
+  if (before === plan) return true;
+  return serverIsThere(before, server) && serverIsThere(plan, server) &&
+    before.serverTls[server] === plan.serverTls[server] &&
+    before.serverSocket[server] === plan.serverSocket[server] &&
+    before.upstreamSendProxy[before.serverUpstream[server]] ===
+      plan.upstreamSendProxy[plan.serverUpstream[server]] &&
+    hasTlsName(before, server, plan);
+}
+
+/** Whether its certificate must be for the same name in both. */
+function hasTlsName(before: Plan, server: number, plan: Plan): boolean {
+  const bytes = plan.serverTlsNameBytes[server], at = plan.serverTlsNameAt[server];
+  if (before.serverTlsNameBytes[server] !== bytes) return false;
+  const beforeAt = before.serverTlsNameAt[server];
+  for (let byte = 0; byte < bytes; byte++) {
+    if (before.arena[beforeAt + byte] !== plan.arena[at + byte]) return false;
+  }
+  return true;
+}
+
 /** What must hold of any Plan before it is published; a broken one is our own bug. */
 export function checkPlan(plan: Plan): void {
   checkRouting(plan.routing, plan.upstreams, plan.arenaBytes);

@@ -5,7 +5,15 @@
 import { assert, unreachable } from "../base/assert.ts";
 import { ASK_MS, DELAY_MS_MAX, NONE } from "../base/limits.ts";
 import { Ready, readyAdd } from "../net/ready.ts";
-import { slotBody, slotEx, slotFlags, slotReady, slotSetState, slotState } from "../net/slots.ts";
+import {
+  slotBody,
+  slotEx,
+  slotFlags,
+  slotReady,
+  slotScanned,
+  slotSetState,
+  slotState,
+} from "../net/slots.ts";
 import { tickAt, timerClear, timerSet } from "../net/timers.ts";
 import { ProbeKind, Protocol } from "../plan/plan.ts";
 import { chooserOf } from "../plan/sni.ts";
@@ -41,6 +49,7 @@ import {
   exListener,
   exQueuedMs,
   exReason,
+  exRequests,
   exSeenMs,
   exServer,
   exSetState,
@@ -447,6 +456,12 @@ export function exchangeRemove(ex: number): void {
     case ExState.Connect:
     case ExState.Forward:
       return exFlags[ex] & ExFlag.Http ? fail(ex, Reason.Removed, 0) : exchangeEnd(ex, Reason.Removed, 0);
+    case ExState.Head: // who was answered, and has begun nothing, loses nothing
+      return exchangeEnd(
+        ex,
+        exRequests[ex] > 0 && slotScanned[exDown[ex]] === 0 ? Reason.Finished : Reason.Removed,
+        0,
+      );
     default:
       return exchangeEnd(ex, Reason.Removed, 0);
   }

@@ -6,7 +6,7 @@
 // Invariant: idle slots of a server are linked through slotPeer, and idleCount[server] of them.
 import { assertTable } from "../base/assert.ts";
 import { ARENA_SCRATCH, NONE, SERVERS_MAX, SLOTS_SPARE } from "../base/limits.ts";
-import { type Plan, serverIsThere } from "../plan/plan.ts";
+import { type Plan, serverIsThere, serverStays } from "../plan/plan.ts";
 import { Ready, readyAdd, readyDry } from "../net/ready.ts";
 import {
   slotEx,
@@ -65,13 +65,14 @@ export function poolTake(server: number, sure: boolean): number {
   return NONE;
 }
 
-/** A new Plan: connections to servers that it does not have are closed, and what was learned of them is
- * forgotten. Their numbers may be given to others. */
-export function poolKeepOnly(plan: Plan): void {
+/** A new Plan: connections that it would make otherwise, or to nobody, are closed; what was learned of servers that it
+ * does not have is forgotten. Their numbers may be given to others. */
+export function poolKeepOnly(before: Plan, plan: Plan): void {
   for (let server = 1; server < usedEnd; server++) {
-    if (serverIsThere(plan, server)) continue;
-    while (idleFirst[server] !== NONE) poolDrop(idleFirst[server]);
-    learnedMs[server] = 0;
+    if (idleFirst[server] !== NONE && !serverStays(before, plan, server)) {
+      while (idleFirst[server] !== NONE) poolDrop(idleFirst[server]);
+    }
+    if (!serverIsThere(plan, server)) learnedMs[server] = 0;
   }
 }
 

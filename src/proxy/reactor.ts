@@ -248,7 +248,7 @@ function collect(isQuiet: boolean): void {
 function swap(memory: SharedArrayBuffer): void {
   const before = plan;
   planSwap(memory);
-  poolKeepOnly(plan);
+  poolKeepOnly(before, plan);
   requestsLeave();
   uncollected++;
   if (!health) return;

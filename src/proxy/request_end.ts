@@ -15,7 +15,7 @@ import { Ready, readyAdd, readyClear, readyDry, runAgain } from "../net/ready.ts
 import { slotBody, slotFlags, slotHold, slotReady, slotScanned } from "../net/slots.ts";
 import { timerSet } from "../net/timers.ts";
 import { readable, unreadGive, unreadKeep } from "../net/unread.ts";
-import { type Plan, serverIsThere } from "../plan/plan.ts";
+import { type Plan, serverStays } from "../plan/plan.ts";
 import { FULL } from "../proto/http1_print.ts";
 import { Refusal, REFUSALS } from "../proto/refusal.ts";
 import { Reason, REASONS } from "../shared/reason.ts";
@@ -40,6 +40,7 @@ import {
   exOpenedMs,
   exReason,
   exRequests,
+  exSeenMs,
   exServer,
   exSetState,
   exStartMs,
@@ -62,6 +63,8 @@ let draining = false;
 
 /** Who has been here for less, and has asked nothing yet, is about to: its first request is under way. */
 const FRESH_MS = 2_000;
+/** Who was answered so short a time ago asks again and again: the next request may be under way. */
+const BUSY_MS = 300;
 
 /** From here on every answer is its connection's last, and who has nothing under way is let go. */
 export function requestsDrain(): void {
@@ -86,7 +89,8 @@ function letGo(): void {
     if (exState[ex] !== ExState.Head || !isLeaving(ex)) continue;
     if (slotScanned[exDown[ex]] > 0 || readable(exDown[ex])) continue;
     if (exRequests[ex] === 0 && clockMs() - exOpenedMs[ex] < FRESH_MS) continue;
-    exchangeEnd(ex, Reason.Finished, 0);
+    if (exRequests[ex] > 0 && clockMs() - exSeenMs[ex] < BUSY_MS) timerSet(exDown[ex], clockMs() + BUSY_MS);
+    else exchangeEnd(ex, Reason.Finished, 0);
   }
 }
 
@@ -100,9 +104,9 @@ export function answerDone(ex: number): void {
   const up = exUp[ex], down = exDown[ex];
   const whole = slotBody[down] === Body.Ended && slotHold[down] === NONE;
   exReason[ex] = Reason.Finished;
-  const stays = serverIsThere(plan, exServer[ex]);
+  const held = planOf(exGeneration[ex]), stays = serverStays(held, plan, exServer[ex]);
   if (whole && stays && !(exFlags[ex] & ExFlag.LastUp) && slotBody[up] === Body.Ended) {
-    const held = planOf(exGeneration[ex]), upstream = exUpstream[ex];
+    const upstream = exUpstream[ex];
     leave(ex);
     poolGive(up, exServer[ex], held.upstreamKeepMax[upstream], held.upstreamKeepMs[upstream]);
   } else {

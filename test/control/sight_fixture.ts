@@ -144,6 +144,7 @@ export function makeFixture(options: FixtureOptions = {}): Fixture {
       phase: () => fixture.phase,
       upgrading: {
         count: 0,
+        underWay: false,
         fromVersion: undefined,
         upgrade: () => Promise.reject(new Error("nothing runs here")),
       },

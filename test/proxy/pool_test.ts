@@ -18,7 +18,7 @@ import {
 } from "../../src/net/slots.ts";
 import { timersArmed, timersCheck } from "../../src/net/timers.ts";
 import { unreadKeep } from "../../src/net/unread.ts";
-import { makePlan, NO_SIZES, type Plan } from "../../src/plan/plan.ts";
+import { makePlan, NO_SIZES, type Plan, SendProxy } from "../../src/plan/plan.ts";
 import {
   poolDrop,
   poolDropAll,
@@ -429,16 +429,38 @@ describe("poolShrink", () => {
 describe("poolKeepOnly", () => {
   /** A Plan that has these servers, and rows for as many. */
   function planOf(servers: readonly number[], rows = THIRD + 1): Plan {
-    const plan = makePlan(2, { ...NO_SIZES, servers: rows, arenaBytes: 200 });
-    for (const server of servers) plan.serverAddressAt[server] = 8;
+    const plan = makePlan(2, { ...NO_SIZES, servers: rows, upstreams: 3, arenaBytes: 200 });
+    for (const server of servers) {
+      plan.serverAddressAt[server] = 8;
+      plan.serverUpstream[server] = server === ONE ? 1 : 2;
+    }
     return plan;
+  }
+
+  const ALL = planOf([ONE, OTHER, THIRD]);
+
+  for (
+    const [what, change] of [
+      ["TLS, or other TLS", (plan: Plan) => plan.serverTls[ONE] = 1],
+      ["a certificate for another name", (plan: Plan) => plan.serverTlsNameBytes[ONE] = 3],
+      ["another source", (plan: Plan) => plan.serverSocket[ONE] = 2],
+      ["an introduction", (plan: Plan) => plan.upstreamSendProxy[1] = SendProxy.V2],
+    ] as const
+  ) {
+    it(`closes connections to a server that is to have ${what}`, () => {
+      const slots = [ONE, OTHER].map((server) => give(server)), after = planOf([ONE, OTHER, THIRD]);
+      change(after);
+      poolKeepOnly(ALL, after);
+      deepStrictEqual(slots.map(isKept), [false, true]);
+      poolKeepOnly(after, ALL);
+    });
   }
 
   it("closes connections to servers that went away, and no others", () => {
     const slots = [ONE, OTHER, ONE, THIRD].map((server) => give(server));
-    poolKeepOnly(planOf([ONE, THIRD]));
+    poolKeepOnly(ALL, planOf([ONE, THIRD]));
     deepStrictEqual(slots.map(isKept), [true, false, true, true]);
-    poolKeepOnly(planOf([], ONE));
+    poolKeepOnly(ALL, planOf([], ONE));
     deepStrictEqual(slots.map(isKept), [false, false, false, false], "the Plan has no rows for them");
     strictEqual(poolIdle(), 0);
     turn();
@@ -447,14 +469,14 @@ describe("poolKeepOnly", () => {
 
   it("forgets what was learned of one for which it has not even a row", () => {
     poolLearn(THIRD, 5);
-    poolKeepOnly(makePlan(2, { ...NO_SIZES, servers: THIRD - 1 }));
+    poolKeepOnly(ALL, makePlan(2, { ...NO_SIZES, servers: THIRD - 1 }));
     strictEqual(keptFor(THIRD), 60_000);
   });
 
   it("forgets what was learned of them, and of no others", () => {
     poolLearn(ONE, 5);
     poolLearn(OTHER, 5);
-    poolKeepOnly(planOf([ONE]));
+    poolKeepOnly(ALL, planOf([ONE]));
     strictEqual(keptFor(OTHER), 60_000);
     strictEqual(keptFor(ONE), 4_000);
   });

@@ -38,7 +38,7 @@ export class Reloads {
           said.setEncoding("utf8").on("data", (part: string) => text += part);
           said.on("error", reject);
           said.on("end", () => {
-            if (said.statusCode === 200) resolve(JSON.parse(text));
+            if (said.statusCode === 200 || said.statusCode === 409) resolve(JSON.parse(text));
             else reject(new Error(`${said.statusCode}: ${text}`));
           });
         },

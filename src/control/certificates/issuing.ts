@@ -20,7 +20,7 @@ export class Issuing {
   readonly #account: Account;
   readonly #log: Log;
   readonly #key: string;
-  readonly #expect: () => void;
+  readonly #begin: () => void;
 
   /** Opens the account of a configuration; undefined: nothing is to be issued. `prepared`: the certificates that its
    * listeners are given. @throws CertificateError */
@@ -67,20 +67,26 @@ export class Issuing {
         unchallenge: (name) => certificates.unchallenge(name),
         log,
       });
-      const expect = (): void => {
-        if (acme["while-issuing"] !== "refuse") return;
-        for (const { served: { listener, names } } of all) certificates.expect(listener, names);
+      const begin = (): void => {
+        for (const { served: { listener, names } } of all) {
+          // Nobody renews what another account had; names that were asked for are asked for again, and found on disk.
+          certificates.uninstall(
+            listener,
+            certificates.issuedNames(listener).filter((name) => !names.has(name)),
+          );
+          if (acme["while-issuing"] === "refuse") certificates.expect(listener, names);
+        }
       };
-      return new Issuing(account, keyOf(config), expect, log);
+      return new Issuing(account, keyOf(config), begin, log);
     } catch (error) {
       throw new CertificateError(error instanceof Error ? error.message : String(error));
     }
   }
 
-  private constructor(account: Account, key: string, expect: () => void, log: Log) {
+  private constructor(account: Account, key: string, begin: () => void, log: Log) {
     this.#account = account;
     this.#key = key;
-    this.#expect = expect;
+    this.#begin = begin;
     this.#log = log;
   }
 
@@ -96,7 +102,7 @@ export class Issuing {
 
   /** Presents what is there already, and goes to work. */
   start(): Promise<void> {
-    this.#expect();
+    this.#begin();
     return this.#account.start();
   }
 

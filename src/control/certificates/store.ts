@@ -271,9 +271,10 @@ export class Certificates {
     this.#timers = [];
   }
 
-  /** Reads every file that has changed. What is broken is told once and changes nothing. */
-  reread(): void {
-    const changed = new Set<Pair>();
+  /** Reads every file that has changed. What is broken is told once and changes nothing. @returns the files that hold
+   * something else now */
+  reread(): string[] {
+    const changed = new Set<Pair>(), others: string[] = [];
     for (const pair of this.#pairs.values()) if (this.#rereadPair(pair)) changed.add(pair);
     for (const [name, { pairs }] of this.#listeners) {
       if (pairs.some((pair) => changed.has(pair))) this.#present(name);
@@ -286,10 +287,12 @@ export class Certificates {
     const now = Date.now();
     for (const other of this.#rereads) {
       const isNew = this.#rereadOther(other);
+      if (isNew) others.push(...other.paths);
       const late = other.overdue?.(isNew ? 0 : this.#readAt, now);
       if (late !== undefined) this.#log.warn("certificates", late);
     }
     this.#readAt = now;
+    return [...[...changed].map(({ files: { cert } }) => cert), ...others];
   }
 
   /** Until they are issued, there is no certificate for these names, not even another name's. */
@@ -319,6 +322,11 @@ export class Certificates {
     if (before.size === 0) return;
     const used = new Set([...issued.values()].map(({ number }) => number));
     for (const number of before) if (!used.has(number)) sys.cert_close(number);
+  }
+
+  /** Names for which a listener presents what was issued. */
+  issuedNames(listener: string): string[] {
+    return [...this.#listeners.get(listener)?.issued.keys() ?? []];
   }
 
   /** Presents an issued certificate no more. */

@@ -21,5 +21,7 @@ export interface Upgrades {
   readonly count: number;
   /** The version that this process follows; undefined: it follows none. */
   readonly fromVersion: string | undefined;
+  /** Nothing may be changed meanwhile. */
+  readonly underWay: boolean;
   upgrade(path: string | undefined): Promise<UpgradeAnswer>;
 }

@@ -63,7 +63,7 @@ export function handedSessions(
     }
   }
   const names = {
-    listeners: listeners.map((number) => directory.listeners.get(number)!.name),
+    listeners: listeners.map((number) => listenerName(directory, number)!),
     servers: servers.map((number) => keyOf(directory.servers.get(number)!)),
   };
   const doubles = new Float64Array(rows.length * HandedFlow.Row);
@@ -95,11 +95,8 @@ export function adoptedSessions(
   directory: Directory,
 ): AdoptedSessions {
   const names = jsonOf(sections.get(Section.Names));
-  const listenerOf = numbersOf(
-    names.listeners,
-    directory.current.listeners,
-    (number) => directory.listeners.get(number)?.name,
-  );
+  const { listeners } = directory.current;
+  const listenerOf = numbersOf(names.listeners, listeners, (number) => listenerName(directory, number));
   const serverOf = numbersOf(names.servers, directory.current.servers, (number) => {
     const entry = directory.servers.get(number);
     return entry && keyOf(entry);
@@ -132,6 +129,12 @@ export function adoptedSessions(
     else others.push(row);
   });
   return { byRoom: new Map([...byRoom].map(([room, rows]) => [room, memoryOf(rows)])), strays };
+}
+
+/** A listener is one of the places where it listens. */
+function listenerName(directory: Directory, number: number): string | undefined {
+  const entry = directory.listeners.get(number);
+  return entry && `${entry.name}\n${entry.bind}`;
 }
 
 function memoryOf(rows: readonly number[][]): SharedArrayBuffer {

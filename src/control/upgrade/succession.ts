@@ -119,7 +119,7 @@ export class Succession {
       closeAll(left);
     }
     await this.#channel.send({ kind: "ready", sessions: taken.here }, performance.now() + SWITCH_DEADLINE_MS);
-    const lost = taken.came - taken.here;
+    const lost = Math.max(0, taken.came - taken.here);
     const gone = lost === 0 ? "" : `; ${counted(lost, "session")} found no listener, server or room here`;
     const sessions = taken.came === 0 ? "" : ` and ${counted(taken.here, "session")}`;
     log.info(

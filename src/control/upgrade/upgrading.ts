@@ -234,7 +234,7 @@ export class Upgrading {
       pid,
       version,
       sessions: taken,
-      sessions_lost: sent - taken,
+      sessions_lost: Math.max(0, sent - taken),
       took_ms: took,
       why: null,
       lines: [],
