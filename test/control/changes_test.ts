@@ -50,7 +50,7 @@ describe("changesBetween", () => {
         listeners: ["+c"],
       },
     ],
-    ["a listener less", BEFORE, BEFORE.replace(/  b: .*\n/, '  a2: { bind: "tcp://:2", to: two }\n'), {
+    ["a listener less", BEFORE, BEFORE.replace(/ {2}b: .*\n/, '  a2: { bind: "tcp://:2", to: two }\n'), {
       listeners: ["+a2", "-b"],
     }],
     ["one that leads elsewhere", BEFORE, BEFORE.replace("to: one }", "to: two }"), { listeners: ["~a"] }],
