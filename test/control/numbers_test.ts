@@ -37,4 +37,43 @@ describe("Numbers", () => {
     strictEqual(numbers.take("a"), first);
     deepEqual(numbers.release(9, () => true), [], "and its number is not free");
   });
+
+  it("who is gone rests, with the first generation that did not have it", () => {
+    const numbers = new Numbers(10);
+    for (const key of ["a", "b", "c"]) numbers.take(key);
+    numbers.retain(new Set(["b", "c"]), 4);
+    numbers.retain(new Set(["c"]), 5);
+    numbers.retain(new Set(["c"]), 6); // who rests already is not gone anew
+    deepEqual([...numbers.resting], [["a", { number: 1, since: 4 }], ["b", { number: 2, since: 5 }]]);
+    strictEqual(numbers.end, 4, "their rows are there still");
+  });
+
+  it("however often one goes and comes back, it is one number", () => {
+    const numbers = new Numbers(2);
+    for (let generation = 1; generation < 1_000; generation += 2) {
+      strictEqual(numbers.take("a"), 1);
+      numbers.retain(new Set(), generation);
+      strictEqual(numbers.take("a"), 1);
+      deepEqual(numbers.release(generation + 1, () => true), [], "who is back is not freed");
+      strictEqual(numbers.resting.size, 0);
+      numbers.retain(new Set(), generation + 1);
+    }
+    deepEqual([numbers.end, numbers.resting.size], [2, 1]);
+  });
+
+  it("numbers become free in the order in which they went, and as their generations end", () => {
+    const numbers = new Numbers(10);
+    for (const key of ["a", "b", "c", "d"]) numbers.take(key);
+    numbers.retain(new Set(["a", "b", "d"]), 2); // c
+    numbers.retain(new Set(["b", "d"]), 3); // a
+    numbers.retain(new Set(["b"]), 4); // d
+    deepEqual(numbers.release(3, () => true), [3, 1]);
+    deepEqual(numbers.release(4, (number) => number !== 4), []);
+    deepEqual([...numbers.resting.keys()], ["d"]);
+    deepEqual(numbers.release(4, () => true), [4]);
+    deepEqual(numbers.release(9, () => true), [], "each once");
+    const again = ["e", "f", "g", "h"].map((key) => numbers.take(key));
+    deepEqual(again.toSorted(), [1, 3, 4, 5], "a new one only when none is free");
+    strictEqual(numbers.take("a"), 6, "who comes back too late is somebody new");
+  });
 });

@@ -9,7 +9,13 @@ import { ArenaWriter, type Span } from "./arena.ts";
 import { placeBalance, type PlacedBalance, writeBalance } from "./compile_balance.ts";
 import { type PlacedGuards, placeGuards } from "./compile_guards.ts";
 import { issuedHosts, type PlacedHttps, placeHttps } from "./compile_https.ts";
-import { isAnyCertified, placeTrusted, type Trusted, writeListener } from "./compile_listeners.ts";
+import {
+  isAnyCertified,
+  type NumberedListener,
+  placeTrusted,
+  type Trusted,
+  writeListener,
+} from "./compile_listeners.ts";
 import { type LeftNames, type PlacedLines, placeLeft, placeLines } from "./compile_log.ts";
 import { type PlacedPaces, placePaces } from "./compile_paces.ts";
 import { type PlacedPages, placePages } from "./compile_pages.ts";
@@ -163,14 +169,14 @@ function numberedRoutes(
 ): CompiledRoutes {
   const upstreams = upstreamNumbers(all), listenerOf = new Map<RouteSpec, string>();
   const numberOf = routeNumbers((key) => numbers.take("routes", key));
-  const lists = new Map<string, RouteSpec[]>();
+  const lists = new Map<NumberedListener["configured"], RouteSpec[]>();
   for (const { name, configured } of listeners.values()) {
-    if (lists.has(name)) continue;
+    if (lists.has(configured)) continue; // not by name: one that leaves may keep its own
     const list = routeSpecs(name, configured, (to) => upstreams.get(to) ?? NONE);
-    lists.set(name, list);
+    lists.set(configured, list);
     for (const spec of list) listenerOf.set(spec, name);
   }
-  const ofListeners = [...listeners.values()].map(({ name }) => lists.get(name)!);
+  const ofListeners = [...listeners.values()].map(({ configured }) => lists.get(configured)!);
   return compileRoutes(ofListeners, arena, patternOf, (spec) => numberOf(listenerOf.get(spec)!, spec));
 }
 

@@ -160,6 +160,7 @@ export interface Parts {
 export interface Compiling {
   /** Its configuration is the one with what leaves it. */
   readonly input: CompileInput;
+  /** Upstreams that the configuration has still are none of it. */
   readonly leaving: Leaving;
   readonly numbers: Numbering;
   readonly directory: Directory;
@@ -177,9 +178,12 @@ export function beginCompiling(
   const numbers = new Numbering(identities), { leaving = NOBODY_LEAVES } = given;
   const input = { ...given, config: withLeaving(given.config, leaving) };
   directory.begin();
+  const gone = Object.entries(leaving.upstreams).filter(([name]) =>
+    !Object.hasOwn(given.config.upstreams, name)
+  );
   return {
     input,
-    leaving,
+    leaving: { ...leaving, upstreams: Object.fromEntries(gone) },
     numbers,
     directory,
     warnings: [],

@@ -1,4 +1,5 @@
 import { deepEqual, strictEqual } from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import {
   type Address,
@@ -7,9 +8,12 @@ import {
   type LiteralAddress,
 } from "../../../src/control/config/address.ts";
 import { compile } from "../../../src/control/config/compile.ts";
-import { Identities, type OpenSocket } from "../../../src/control/config/parts.ts";
+import { Identities, type Leaving, type OpenSocket } from "../../../src/control/config/parts.ts";
+import { socketNumbers } from "../../../src/control/config/compile_sockets.ts";
+import { profileNumbers } from "../../../src/control/config/compile_tls.ts";
 import { parseFlags } from "../../../src/control/config/flags.ts";
 import { Directory } from "../../../src/control/directory.ts";
+import { Numbers } from "../../../src/control/numbers.ts";
 import { parseRun } from "../../../src/control/config/run.ts";
 import type { Config } from "../../../src/control/config/schema.ts";
 import { LINES, linesNeed, Needs } from "../../../src/plan/log_lines.ts";
@@ -23,13 +27,16 @@ import {
   ProxyStatus,
   STATUS_FIRST,
 } from "../../../src/plan/plan.ts";
-import { among } from "./files.ts";
+import { Certificates } from "../../support/certificates.ts";
+import { among, type Files } from "./files.ts";
 
 /** One process's compiles: identities live as long as it does. */
 class Bench {
   readonly identities = new Identities();
   readonly directory = new Directory();
   names: Record<string, string[]> = {};
+  /** What the next ones have besides. */
+  leaving: Leaving | undefined;
   #generation = 0;
 
   compile(...argv: string[]): Plan {
@@ -56,7 +63,8 @@ class Bench {
       target.kind === "name"
         ? (this.names[target.name] ?? []).flatMap((ip) => ipAddress(ip, target.port) ?? [])
         : [target];
-    const input = { config, sockets, generation: ++this.#generation, resolve, patternOf: () => 5 };
+    const { leaving } = this, generation = ++this.#generation;
+    const input = { config, sockets, generation, resolve, patternOf: () => 5, leaving };
     return compile(input, this.identities, this.directory).plan;
   }
 
@@ -380,5 +388,189 @@ upstreams:
     );
     strictEqual(many.routing.sizes.routes, 10_001);
     strictEqual(performance.now() - from < 10_000, true, `${performance.now() - from} ms`);
+  });
+});
+
+/** What a file says, among others. */
+function configOf(text: string, others: Files = {}): Config {
+  const parsed = parseRun(["run", "-c", "f", "--admin", "off"], among({ ...others, f: text }));
+  if ("problems" in parsed) throw new Error(JSON.stringify(parsed.problems));
+  return parsed.config;
+}
+
+describe("what keeps its number from one configuration to the next", () => {
+  const web = (...routes: string[]) => `
+listeners: { web: { bind: "http://:1", routes: [${routes.join(", ")}], to: a } }
+upstreams: { a: { servers: 10.0.0.1:1 }, b: { servers: 10.0.0.2:1 } }
+`;
+  const A = "{ match: { path: /a/ }, to: a }", B = "{ match: { path: /b/ }, to: a }";
+  const numbersOf = (bench: Bench) =>
+    Object.fromEntries([...bench.directory.routes].map(([number, name]) => [name, number]));
+
+  it("a route, wherever it stands; its name is its place", () => {
+    const bench = new Bench();
+    bench.compileFile(web(A, B));
+    const before = numbersOf(bench);
+    bench.compileFile(web("{ match: { path: /new }, to: b }", B, A));
+    const after = numbersOf(bench);
+    deepEqual([after["web#2"], after["web#3"], after.web], [before["web#2"], before["web#1"], before.web]);
+    strictEqual(Object.values(before).includes(after["web#1"]), false, "a newcomer inherits nobody's");
+  });
+
+  it("a route that leads elsewhere is the same; one that asks something else is another", () => {
+    const bench = new Bench();
+    bench.compileFile(web(A, B));
+    const before = numbersOf(bench);
+    bench.compileFile(web(A.replace("to: a", "to: b"), B.replace("/b/", "/c/")));
+    const after = numbersOf(bench);
+    strictEqual(after["web#1"], before["web#1"]);
+    strictEqual(Object.values(before).includes(after["web#2"]), false);
+  });
+
+  it("of routes that ask the same each has its own, by their order", () => {
+    const bench = new Bench();
+    bench.compileFile(web(A, A));
+    const before = numbersOf(bench);
+    strictEqual(before["web#1"] === before["web#2"], false);
+    bench.compileFile(web(B, A, A));
+    const after = numbersOf(bench);
+    deepEqual([after["web#2"], after["web#3"]], [before["web#1"], before["web#2"]]);
+    bench.compileFile(web(A));
+    strictEqual(numbersOf(bench)["web#1"], before["web#1"]);
+  });
+
+  it("settings of sockets by what they say, whoever has them", () => {
+    const numbers = new Numbers(100),
+      of = (text: string) => socketNumbers(configOf(text), (key) => numbers.take(key));
+    const file = (a: string, b: string) => `
+listeners: { a: { bind: "tcp://:1", to: a${a} }, b: { bind: "tcp://:2", to: b${b} } }
+upstreams: { a: { servers: 10.0.0.1:1${a} }, b: { servers: 10.0.0.2:1 } }
+`;
+    const quick = ", socket: { user-timeout: 5s }", slow = ", socket: { user-timeout: 9s }";
+    const first = of(file(quick, quick));
+    strictEqual(first.listeners.get("a"), first.listeners.get("b"));
+    strictEqual(first.upstreams.has("b"), false, "who sets nothing has none");
+    strictEqual(first.upstreams.get("a") === first.listeners.get("a"), false, "servers' are not clients'");
+    const second = of(file(slow, quick));
+    strictEqual(second.listeners.get("b"), first.listeners.get("b"));
+    strictEqual([...first.listeners.values()].includes(second.listeners.get("a")!), false);
+    deepEqual(of(file(quick, quick)), first);
+  });
+
+  it("a TLS profile until its owner's is to be another; certificates may change in it", () => {
+    using world = new Certificates();
+    const leaf = world.leaf("a.example"), c = readFileSync(leaf.cert), k = readFileSync(leaf.key);
+    const numbers = new Numbers(100), files = { c, k, other: c };
+    const of = (text: string) => profileNumbers(configOf(text, files), (key) => numbers.take(key));
+    const file = (tls: string, up = "{ verify: off }") => `
+listeners:
+  a: { bind: "https://:1", to: a, tls: { certificates: [{ cert: c, key: k }]${tls} } }
+  b: { bind: "https://:2", to: a, tls: { certificates: [{ cert: c, key: k }] } }
+upstreams: { a: { servers: "https://10.0.0.1:1", tls: ${up} } }
+`;
+    const first = of(file(""));
+    strictEqual(new Set([...first.listeners.values(), ...first.upstreams.values()]).size, 3, "nobody shares");
+    deepEqual(of(file("")), first);
+    deepEqual(of(file("").replace("cert: c", "cert: other")), first);
+    const old = of(file(", policy: compatible"));
+    strictEqual(old.listeners.get("a") === first.listeners.get("a"), false);
+    deepEqual([old.listeners.get("b"), old.upstreams], [first.listeners.get("b"), first.upstreams]);
+    const verified = of(file("", '{ pins: ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="] }'));
+    deepEqual(verified.listeners, first.listeners);
+    strictEqual(verified.upstreams.get("a") === first.upstreams.get("a"), false);
+    deepEqual(of(file("")), first, "who is back is who it was");
+  });
+});
+
+describe("listeners that leave", () => {
+  const OLD = `
+listeners:
+  web: { bind: "http://:1", routes: [{ match: { path: /a/ }, to: a }], to: b }
+  db: { bind: "tcp://:2", to: c }
+upstreams: { a: { servers: 10.0.0.1:1 }, b: { servers: 10.0.0.2:1 }, c: { servers: 10.0.0.3:1 } }
+`;
+  /** A Bench on which `web` of the old file leaves. */
+  function leaving(): { bench: Bench; old: Plan; numbers: Record<string, number> } {
+    const bench = new Bench(), old = bench.compileFile(OLD), { listeners, upstreams } = configOf(OLD);
+    const numbers = Object.fromEntries([...bench.directory.routes].map(([number, name]) => [name, number]));
+    bench.leaving = {
+      sockets: [{ listener: "web", bind: "http://:1", bound: "http://:1", port: 1, socket: 7 }],
+      listeners: { web: listeners.web },
+      upstreams: { a: upstreams.a, b: upstreams.b },
+    };
+    return { bench, old, numbers };
+  }
+  const names = (bench: Bench, kind: "listeners" | "upstreams") =>
+    [...bench.directory.current[kind]].map((number) => bench.directory[kind].get(number)!.name);
+
+  it("are in the Plan with all they lead to, and not among what is there", () => {
+    const { bench, old, numbers } = leaving();
+    const plan = bench.compileFile(
+      'listeners: { db: { bind: "tcp://:2", to: c } }\nupstreams: { c: { servers: 10.0.0.3:1 } }\n',
+    );
+    const web = old.socketListener[0], db = old.socketListener[1];
+    deepEqual([plan.socketListener[7], plan.socketListener[0]], [web, db]);
+    deepEqual([plan.listenerLeaves[web], plan.listenerLeaves[db]], [1, 0]);
+    strictEqual(plan.listenerProtocol[web], Protocol.Http);
+    strictEqual(plan.listenerUpstream[web], old.listenerUpstream[web]);
+    strictEqual(plan.upstreamCount[plan.listenerUpstream[web]], 1);
+    deepEqual([names(bench, "listeners"), names(bench, "upstreams")], [["db"], ["c"]]);
+    deepEqual(
+      [...bench.directory.current.servers].map((server) => bench.directory.servers.get(server)?.upstream),
+      ["c"],
+    );
+    const routes = Object.fromEntries([...bench.directory.routes].map(([number, name]) => [name, number]));
+    deepEqual(routes, numbers, "their routes are who they were");
+    strictEqual(plan.listenerRouter[web] > 0, true);
+  });
+
+  it("leave what others lead to as it is", () => {
+    const { bench } = leaving();
+    bench.compileFile(`
+listeners: { db: { bind: "tcp://:2", to: b } }
+upstreams: { b: { servers: 10.0.0.2:1 } }
+`);
+    deepEqual(names(bench, "upstreams"), ["b"]);
+    strictEqual(bench.directory.current.servers.size, 1);
+  });
+
+  it("go by what one of their name says now", () => {
+    const { bench, old } = leaving(), web = old.socketListener[0];
+    const plan = bench.compileFile(`
+listeners: { web: { bind: "http://:9", to: c } }
+upstreams: { c: { servers: 10.0.0.3:1 } }
+`);
+    strictEqual(plan.listenerUpstream[web], plan.listenerUpstream[plan.socketListener[0]]);
+    strictEqual(plan.socketListener[0] === web, false);
+    deepEqual([plan.listenerLeaves[web], plan.listenerLeaves[plan.socketListener[0]]], [1, 0]);
+  });
+
+  it("keep their own, routes too, when that speaks another protocol", () => {
+    const { bench, old, numbers } = leaving(), web = old.socketListener[0];
+    const plan = bench.compileFile(`
+listeners: { web: { bind: "tcp://:9", to: c } }
+upstreams: { c: { servers: 10.0.0.3:1 } }
+`);
+    const now = plan.socketListener[0];
+    deepEqual([plan.listenerProtocol[web], plan.listenerProtocol[now]], [Protocol.Http, Protocol.Tcp]);
+    deepEqual([plan.listenerUpstream[web], plan.listenerUpstream[now] !== plan.listenerUpstream[web]], [
+      old.listenerUpstream[web],
+      true,
+    ]);
+    const routes = Object.fromEntries([...bench.directory.routes].map(([number, name]) => [name, number]));
+    deepEqual(routes, numbers);
+    deepEqual([plan.listenerRouter[web] > 0, plan.listenerRouter[now] > 0], [true, false]);
+  });
+
+  it("whose socket is closed are there as well", () => {
+    const { bench, old } = leaving(), web = old.socketListener[0];
+    bench.leaving = {
+      ...bench.leaving!,
+      sockets: bench.leaving!.sockets.map((open) => ({ ...open, socket: -1 })),
+    };
+    const plan = bench.compileFile(
+      'listeners: { db: { bind: "tcp://:2", to: c } }\nupstreams: { c: { servers: 10.0.0.3:1 } }\n',
+    );
+    deepEqual([plan.listenerLeaves[web], [...plan.socketListener].includes(web)], [1, false]);
   });
 });
