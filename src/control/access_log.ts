@@ -104,6 +104,13 @@ export class AccessLog {
     );
   }
 
+  /** Resolves once records that come are written where they are to go now, at the latest after `deadlineMs`. */
+  async settled(deadlineMs: number): Promise<void> {
+    const deadline = Promise.withResolvers<void>(), timer = setTimeout(deadline.resolve, deadlineMs);
+    await Promise.race([this.#swapping, deadline.promise]);
+    clearTimeout(timer);
+  }
+
   async #swap({ target }: PreparedTarget): Promise<void> {
     const thread = this.#thread, before = this.#target;
     if (this.#closed) return target?.close();

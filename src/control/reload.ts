@@ -185,7 +185,7 @@ export class Reloading {
     if (configured.inForce.issuing !== issued) await this.#issue(issued);
     const certificates = configured.certificates.reread();
     await this.#letGo(step);
-    await reactors.settled(ADOPT_DEADLINE_MS);
+    await Promise.all([reactors.settled(ADOPT_DEADLINE_MS), accessLog.settled(ADOPT_DEADLINE_MS)]);
     this.#look();
     return {
       reloaded: true,

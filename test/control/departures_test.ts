@@ -106,16 +106,20 @@ describe("what is due", () => {
   it("ends after its time; reset at once; keep never", () => {
     const departures = new Departures(), directory = new Directory();
     strictEqual(departures.isIdle, true);
-    departures.schedule([
-      gone("servers", 1, drain(500)),
-      gone("servers", 2, drain(200)),
-      gone("listeners", 3, { kind: "reset" }),
-      gone("routes", 4, { kind: "keep" }),
-      gone("routes", 5, drain(500)),
-    ], 1_000);
+    departures.schedule(
+      [
+        gone("servers", 1, drain(500)),
+        gone("servers", 2, drain(200)),
+        gone("listeners", 3, { kind: "reset" }),
+        gone("routes", 4, { kind: "keep" }),
+        gone("routes", 5, drain(500)),
+      ],
+      1_000,
+      directory,
+    );
     strictEqual(departures.nextMs(1_000), 0);
     const due = (nowMs: number) => {
-      const ending = departures.due(nowMs, directory);
+      const ending = departures.due(nowMs);
       return ending && [ending.listeners, ending.servers, ending.routes].map((numbers) => [...numbers]);
     };
     deepEqual(due(1_000), [[3], [], []]);
@@ -128,25 +132,31 @@ describe("what is due", () => {
 
   it("only keep: there is nothing to look after", () => {
     const departures = new Departures();
-    departures.schedule([gone("servers", 1, { kind: "keep" })], 0);
+    departures.schedule([gone("servers", 1, { kind: "keep" })], 0, new Directory());
     strictEqual(departures.isIdle, true);
   });
 
-  it("who is back before then does not end", () => {
+  it("who is back before then does not end, and has all of its time when it goes once more", () => {
     const departures = new Departures(), directory = new Directory();
     departures.schedule(
       ["listeners", "servers", "routes"].flatMap((kind) =>
         [1, 2].map((number) => gone(kind as Gone["kind"], number, drain(100)))
       ),
       0,
+      directory,
     );
     directory.current.listeners.add(1);
     directory.current.servers.add(1);
     directory.routes = new Map([[1, "web#1"]]);
-    const ending = departures.due(100, directory)!;
+    departures.schedule([], 50, directory);
+    const ending = departures.due(100)!;
     deepEqual([ending.listeners, ending.servers, ending.routes].map((numbers) => [...numbers]), [[2], [2], [
       2,
     ]]);
+    strictEqual(departures.isIdle, true);
+    departures.schedule([gone("servers", 1, drain(100))], 90, new Directory());
+    strictEqual(departures.due(100), undefined);
+    deepEqual([...departures.due(190)!.servers], [1]);
   });
 });
 

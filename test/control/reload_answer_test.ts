@@ -20,6 +20,7 @@ const NOTHING: Reloaded = {
   servers: NO,
   settings: [],
   lists: [],
+  certificates: [],
   gone: [],
   gone_left_out: 0,
   warnings: [],
