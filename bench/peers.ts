@@ -196,8 +196,11 @@ export function sluiceChecked(count: number): Proxy {
   };
 }
 
+/** The file with so many upstreams. */
+export const UPSTREAMS_FILE = join(root, "bench/.build/sluice_upstreams.yaml");
+
 function sluiceWithUpstreams({ port, origin, threads }: Place): string[] {
-  const path = "bench/.build/sluice_upstreams.yaml";
+  const path = UPSTREAMS_FILE;
   const routes = eachUpstream((number) => `      - { match: { host: h${number}.example }, to: u${number} }`);
   const upstreams = eachUpstream((number, servers) =>
     `  u${number}:\n    health: off\n    servers:\n${servers.map((server) => `      - ${server}`).join("\n")}`
@@ -207,7 +210,7 @@ function sluiceWithUpstreams({ port, origin, threads }: Place): string[] {
     ...["  web:", "    bind: http://127.0.0.1:0", "    routes:", routes],
     ...["upstreams:", `  used: { servers: ["127.0.0.1:${origin}"], health: off }`, upstreams],
   ];
-  writeFileSync(join(root, path), lines.join("\n") + "\n");
+  writeFileSync(path, lines.join("\n") + "\n");
   return ["dist/sluice", "run", "-c", path, "--reactors", String(threads), "--access-log", "off"];
 }
 

@@ -3,11 +3,18 @@
  * messages at a fixed rate, in open loop, quiet and while the file is read again, over and over. Control plane and reactor
  * share one core, as on a machine that is busy: the longest that a message took is more than the reactor stood still.
  */
+import { readFileSync, writeFileSync } from "node:fs";
 import { type Figure, inRounds, type Line } from "../line.ts";
 import { numbers, run } from "../measure.ts";
-import { ADMIN, SERVERS, sluiceReloaded, UPSTREAMS } from "../peers.ts";
+import { ADMIN, SERVERS, sluiceReloaded, UPSTREAMS, UPSTREAMS_FILE } from "../peers.ts";
 import { type Load, LOAD_CORE, loadOf, withProxy } from "../stage.ts";
 import { tool } from "../tools.ts";
+
+interface ReloadSaid {
+  readonly took_ms: number;
+  /** Undefined: it was refused. */
+  readonly upstreams?: { readonly added: { readonly count: number } };
+}
 
 /** Requests a second: a fraction of what goes. */
 export const RATE = 2_000;
@@ -37,12 +44,20 @@ export async function openLoop(
   return numbers(await run(command, { deadlineMs: (seconds + warmupSeconds + 20) * 1000, core: LOAD_CORE }));
 }
 
-/** One reload after the other until the load is over; how long each took, in seconds. */
+/** One reload after the other until the load is over, each of a file with another upstream; how long each took, in
+ * seconds. */
 async function reloads(isOver: () => boolean): Promise<number[]> {
   const command = ["dist/sluice", "reload", "--admin", ADMIN, "--format", "json"], took: number[] = [];
+  const file = readFileSync(UPSTREAMS_FILE, "utf8");
   while (!isOver()) {
+    writeFileSync(
+      UPSTREAMS_FILE,
+      `${file}  more${took.length}: { servers: ["10.255.0.1:80"], health: off }\n`,
+    );
     const said = await run(command, { deadlineMs: 60_000, core: LOAD_CORE });
-    took.push((JSON.parse(said) as { took_ms: number }).took_ms / 1_000);
+    const { took_ms, upstreams } = JSON.parse(said) as ReloadSaid;
+    if (upstreams?.added.count !== 1) throw new Error(`not reloaded as it should be: ${said.slice(0, 400)}`);
+    took.push(took_ms / 1_000);
   }
   return took;
 }
