@@ -122,8 +122,10 @@ export function queueHeir(upstream: number, server: number): number {
     if (exUpstream[ex] !== upstream) continue;
     const held = planOf(exGeneration[ex]), member = memberOf(held, upstream, server);
     if (member < 0) continue; // its Plan has no such server
-    if (!isUsable(held, server, shared) || isSpare(held, upstream, server, shared)) return NONE;
-    if (tooManyPlaces(server, held.serverConnectionsMax[server])) return NONE;
+    const isOpen = isUsable(held, server, shared) && !isSpare(held, upstream, server, shared) &&
+      !tooManyPlaces(server, held.serverConnectionsMax[server]);
+    if (!isOpen && held === plan) return NONE;
+    if (!isOpen) continue; // whoever came later may go by another Plan
     if (isShared) ours[upstream] = 1;
     heirMember = member;
     return ex;
