@@ -21,7 +21,8 @@ struct sl_ready;
 struct ssl_ctx_st;
 struct ssl_session_st;
 struct bio_st;
-struct sl_kept_session { struct ssl_session_st *session; int32_t profile, changes; };
+/* <name>: whom the server was asked to be, as a hash. */
+struct sl_kept_session { struct ssl_session_st *session; int32_t profile, changes; uint64_t name; };
 
 struct sl_pipe { int32_t read_fd, write_fd; }; /* stored + 1: zero means closed */
 

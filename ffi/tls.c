@@ -128,6 +128,15 @@ int32_t sl_tls_accept(int32_t slot, int32_t profile, uint32_t bits)
     return 0;
 }
 
+/* FNV-1a. Names are the configuration's: nobody looks for two that are alike. */
+static uint64_t name_hash(const char *name, size_t bytes)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ (uint8_t)name[i]) * 0x100000001b3u;
+    return hash;
+}
+
 /* Begins a session with server <server>, whose name (or IP address as text) lies at <off>: it is asked for
  * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. <bits> as in
  * sl_tls_accept. */
@@ -144,6 +153,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
     if (tls == NULL)
         return -ENOMEM;
     tls->server = server;
+    tls->name = name_hash(name, (size_t)bytes);
     SSL_set_connect_state(tls->ssl);
     ASN1_OCTET_STRING *ip = bytes > 0 ? a2i_IPADDRESS(name) : NULL;
     int good = 1;
@@ -153,7 +163,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
         good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), name) == 1;
     ASN1_OCTET_STRING_free(ip);
     SSL_set_hostflags(tls->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_SESSION *session = sl_session_of(server, profile);
+    SSL_SESSION *session = sl_session_of(server, profile, tls->name);
     if (session != NULL)
         SSL_set_session(tls->ssl, session);
     SSL_SESSION_free(session);

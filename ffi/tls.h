@@ -72,6 +72,7 @@ struct sl_tls {
     int32_t error;     /* errno of the socket, told once */
     int32_t fault;     /* sl_fault, the alert or verify code in the bits above 8 */
     int32_t server;    /* whose session is to be kept; 0: a client's */
+    uint64_t name;     /* whom its certificate must be for, as a hash */
     int32_t unsent;    /* errno of a send: nothing more is taken. What came can still be read */
     int16_t profile;
     uint8_t open;      /* the handshake is done */
@@ -107,7 +108,7 @@ struct sl_cert *sl_cert_get(int32_t cert);
 /* tls_context.c */
 SSL_CTX *sl_context(int32_t profile);
 void sl_contexts_free(struct sl_room *room);
-SSL_SESSION *sl_session_of(int32_t server, int32_t profile);
+SSL_SESSION *sl_session_of(int32_t server, int32_t profile, uint64_t name);
 int32_t sl_ktls(void);
 /* tls_bio.c */
 extern _Thread_local struct sl_tls *sl_tls_current;

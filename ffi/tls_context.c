@@ -196,16 +196,18 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     struct sl_kept_session *kept = &me->sessions[tls->server];
     SSL_SESSION_free(kept->session);
     kept->session = session, kept->profile = tls->profile, kept->changes = me->ready[tls->profile]->changes;
+    kept->name = tls->name;
     if (tls->server >= me->sessions_end)
         me->sessions_end = tls->server + 1;
     return 1;
 }
 
-/* The session to begin a connection with, or NULL; the caller's reference. The profile has a context. */
-SSL_SESSION *sl_session_of(int32_t server, int32_t profile)
+/* The session to begin a connection with, or NULL; the caller's reference. The profile has a context. One that was begun
+ * with another name would be taken without a look at the certificate's. */
+SSL_SESSION *sl_session_of(int32_t server, int32_t profile, uint64_t name)
 {
     if (server <= 0 || server >= SL_SERVERS_MAX || me->sessions[server].profile != profile ||
-        me->sessions[server].changes != me->ready[profile]->changes)
+        me->sessions[server].name != name || me->sessions[server].changes != me->ready[profile]->changes)
         return NULL;
     SSL_SESSION *session = me->sessions[server].session;
     if (session == NULL || !SSL_SESSION_is_resumable(session))
