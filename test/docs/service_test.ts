@@ -120,7 +120,7 @@ describe("the container file", () => {
     const [base, ...more] = of("FROM");
     deepEqual(more, []);
     match(base, /^debian:/);
-    deepEqual(of("USER"), ["sluice"]);
+    deepEqual(of("USER"), ["10001"]);
   });
 
   it("runs Sluice as process 1, which hears SIGTERM", () => {
