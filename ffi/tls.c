@@ -128,15 +128,6 @@ int32_t sl_tls_accept(int32_t slot, int32_t profile, uint32_t bits)
     return 0;
 }
 
-/* FNV-1a. Names are the configuration's: nobody looks for two that are alike. */
-static uint64_t name_hash(const char *name, size_t bytes)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ (uint8_t)name[i]) * 0x100000001b3u;
-    return hash;
-}
-
 /* Begins a session with server <server>, whose name (or IP address as text) lies at <off>: it is asked for
  * (RFC 6066 section 3, names only) and must be in the certificate. An earlier session is offered. <bits> as in
  * sl_tls_accept. */
@@ -153,7 +144,7 @@ int32_t sl_tls_connect(int32_t slot, int32_t profile, uint32_t off, int32_t byte
     if (tls == NULL)
         return -ENOMEM;
     tls->server = server;
-    tls->name = name_hash(name, (size_t)bytes);
+    tls->name = sl_name_hash(name);
     SSL_set_connect_state(tls->ssl);
     ASN1_OCTET_STRING *ip = bytes > 0 ? a2i_IPADDRESS(name) : NULL;
     int good = 1;

@@ -95,6 +95,7 @@ struct sl_profile *sl_profile_get(int32_t profile);
 int32_t sl_profile_apply(struct sl_profile *profile, SSL_CTX *context);
 void sl_profile_changed(struct sl_profile *profile);
 /* tls_store.c */
+uint64_t sl_name_hash(const char *name);
 int32_t sl_names_has(struct sl_profile *profile, const char *name);
 void sl_names_drop(struct sl_profile *profile);
 int32_t sl_names_find(struct sl_profile *profile, const char *name, struct sl_cert **found);

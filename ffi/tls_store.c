@@ -53,19 +53,19 @@ static void names_free(struct sl_names *names)
     free(names);
 }
 
-/* FNV-1a, of a lower-case name. */
-static uint32_t hash(const char *name)
+/* FNV-1a, of a name in the case that it counts in. Names are the configuration's: nobody looks for two that are alike. */
+uint64_t sl_name_hash(const char *name)
 {
-    uint32_t h = 2166136261u;
+    uint64_t h = 0xcbf29ce484222325u;
     for (; *name != '\0'; name++)
-        h = (h ^ (uint8_t)*name) * 16777619u;
+        h = (h ^ (uint8_t)*name) * 0x100000001b3u;
     return h;
 }
 
 /* The row of a name, or the free one where it belongs. */
 static struct sl_name *row_of(const struct sl_names *names, const char *name)
 {
-    for (uint32_t at = hash(name);; at++) {
+    for (uint32_t at = (uint32_t)sl_name_hash(name);; at++) {
         struct sl_name *row = &names->rows[at & (names->size - 1)];
         if (row->name == NULL || strcmp(row->name, name) == 0)
             return row;
