@@ -5,6 +5,7 @@ import {
   readCloseQuestion,
   readLevelQuestion,
   readServerQuestion,
+  readUpgradeQuestion,
   type ServerQuestion,
 } from "./admin_questions.ts";
 import { type Asker, type Audit, byText } from "./audit.ts";
@@ -16,7 +17,6 @@ import type { Level } from "./log.ts";
 import type { Changed, Standing } from "./overrides.ts";
 import { type Sight, sum } from "./sight.ts";
 import type { UpgradeAnswer } from "./upgrade/answer.ts";
-import { readUpgradeQuestion } from "./upgrade/question.ts";
 
 export const CHANGES: Readonly<Record<string, string>> = {
   "/drain":

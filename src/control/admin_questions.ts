@@ -156,3 +156,15 @@ export function readLevelQuestion(text: string): { readonly level: Level | undef
   }
   return asked.done(() => ({ level }));
 }
+
+/** The executable of an upgrade; undefined: the one that the process was started as. */
+export function readUpgradeQuestion(text: string): { readonly path: string | undefined } | Problems {
+  const form = 'write { "path": "/PATH/OF/sluice" }, or {} for the executable that it was started as';
+  const asked = new Asked(text, ["path"], form);
+  if (asked.problems.length > 0) return { problems: asked.problems };
+  const path = asked.get("path");
+  if (path === undefined) return { path };
+  if (typeof path === "string" && path.startsWith("/") && !path.includes("\0")) return { path };
+  asked.error("path", "no absolute path");
+  return { problems: asked.problems };
+}
