@@ -66,12 +66,10 @@ export function handedSessions(
     listeners: listeners.map((number) => listenerName(directory, number)!),
     servers: servers.map((number) => keyOf(directory.servers.get(number)!)),
   };
-  const doubles = new Float64Array(rows.length * HandedFlow.Row);
-  rows.forEach((row, index) => doubles.set(row, index * HandedFlow.Row));
   return {
     sections: new Map([
       [Section.Names, jsonBytes(names)],
-      [Section.Sessions, new Uint8Array(doubles.buffer)],
+      [Section.Sessions, new Uint8Array(memoryOf(rows))],
     ]),
     fds,
   };

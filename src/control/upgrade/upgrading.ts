@@ -12,7 +12,7 @@ import type { Reactors } from "../reactors.ts";
 import type { Phase } from "../sight.ts";
 import { VERSION } from "../version.ts";
 import type { UpgradeAnswer } from "./answer.ts";
-import { ChannelError } from "./channel.ts";
+import { type Channel, ChannelError, type Message } from "./channel.ts";
 import { FORMAT, Section } from "./format.ts";
 import { jsonBytes, makeState } from "./memory.ts";
 import { findProgram, type Program, ProgramError, refusal } from "./program.ts";
@@ -164,13 +164,8 @@ export class Upgrading {
       overrides: overrides(),
     };
     const fds = sockets().map(({ socket }) => must(sys.listener_fd(socket)));
-    const memory = makeState(new Map([[Section.Control, jsonBytes(state)]]));
-    try {
-      await successor.channel.send({ kind: "state", sockets: fds.length }, untilMs, [memory]);
-    } finally {
-      sys.handover_close(memory);
-    }
-    await successor.channel.sendFds(fds, untilMs);
+    const sections = new Map([[Section.Control, jsonBytes(state)]]);
+    await hand(successor.channel, { kind: "state", sockets: fds.length }, sections, fds, untilMs);
     await successor.expect("prepared", untilMs);
   }
 
@@ -186,13 +181,8 @@ export class Upgrading {
       const sent = reactors.flows;
       const { sections, fds } = handedSessions(reactors.traffic, sockets(), directory);
       const control = jsonBytes({ overrides: overrides() });
-      const memory = makeState(new Map([[Section.Control, control], ...sections]));
-      try {
-        await channel.send({ kind: "switch", sessions: fds.length }, untilMs, [memory]);
-      } finally {
-        sys.handover_close(memory);
-      }
-      await channel.sendFds(fds, untilMs);
+      const all = new Map([[Section.Control, control], ...sections]);
+      await hand(channel, { kind: "switch", sessions: fds.length }, all, fds, untilMs);
       const { message } = await successor.expect("ready", untilMs);
       return { sent, taken: message.sessions };
     } catch (error) {
@@ -260,4 +250,21 @@ export class Upgrading {
 function must(fd: number): number {
   if (fd < 0) throw new ChannelError(`a listening socket is not there: ${errnoName(-fd)}`);
   return fd;
+}
+
+/** Sends a message with its memory, and behind it the descriptors that it tells of. @throws ChannelError */
+async function hand(
+  channel: Channel,
+  message: Message,
+  sections: ReadonlyMap<Section, Uint8Array>,
+  fds: readonly number[],
+  untilMs: number,
+): Promise<void> {
+  const memory = makeState(sections);
+  try {
+    await channel.send(message, untilMs, [memory]);
+  } finally {
+    sys.handover_close(memory);
+  }
+  await channel.sendFds(fds, untilMs);
 }
