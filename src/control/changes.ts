@@ -1,5 +1,5 @@
 // What two configurations differ in, by the names that people gave.
-import { addressText } from "./config/address.ts";
+import { targetText } from "./config/address.ts";
 import type { Config } from "./config/schema.ts";
 
 /** Names that came, that are gone, and that stand for something else now. */
@@ -63,7 +63,7 @@ function serversOf({ upstreams }: Config): Section {
   const servers = new Map<string, unknown>();
   for (const [upstream, { servers: all }] of Object.entries(upstreams)) {
     for (const server of all) {
-      const name = `${addressText(server.address)}${server.base} of ${upstream}`;
+      const name = `${targetText(server)} of ${upstream}`;
       let nth = name;
       for (let copy = 2; servers.has(nth); copy++) nth = `${name} (${copy})`;
       servers.set(nth, server);

@@ -1,7 +1,7 @@
 // What a reload takes away, and those who came by it. A listener that is gone stays in the Plan, with where it leads,
 // for as long as connections of it are open; they, and those of servers and routes that are gone, have the time that
 // `on-remove` gave them. What is back before that is over is nobody's departure any more.
-import { addressText } from "./config/address.ts";
+import { targetText } from "./config/address.ts";
 import { type Leaving, listenerKey, type OpenSocket } from "./config/parts.ts";
 import { upstreamsOf } from "./config/leads.ts";
 import { type OnRemove } from "./config/remove_schema.ts";
@@ -188,8 +188,4 @@ export class Departures {
   get isIdle(): boolean {
     return this.#ghosts.size === 0 && this.#due.length === 0;
   }
-}
-
-function targetText({ address, base }: Config["upstreams"][string]["servers"][number]): string {
-  return addressText(address) + base;
 }

@@ -268,6 +268,11 @@ export function addressText(address: Address): string {
   return `[${address.ip}${address.scope === "" ? "" : "%" + address.scope}]:${address.port}`;
 }
 
+/** A server as it is configured, its base path behind its address. */
+export function targetText({ address, base }: Pick<Target, "address" | "base">): string {
+  return addressText(address) + base;
+}
+
 /** What the Host of a request for that server says (RFC 9110 section 7.2): without the port of its scheme, without
  * the scope, which is this machine's own matter; localhost for a unix socket. */
 export function authorityOf(address: Address, tls: boolean): string {

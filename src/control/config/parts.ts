@@ -16,7 +16,14 @@ import type { Directory } from "../directory.ts";
 import type { OverridesView } from "../overrides.ts";
 import { beginProxy, finishProxy } from "../../proto/proxy_print.ts";
 import { Numbers } from "../numbers.ts";
-import { type Address, addressText, authorityOf, encodeAddress, type LiteralAddress } from "./address.ts";
+import {
+  type Address,
+  addressText,
+  authorityOf,
+  encodeAddress,
+  type LiteralAddress,
+  targetText,
+} from "./address.ts";
 import type { NumberedListener } from "./compile_listeners.ts";
 import { probeSocketOf, type SocketNumbers, socketNumbers, socketOf } from "./compile_sockets.ts";
 import {
@@ -239,7 +246,7 @@ export function gatherUpstreams(compiling: Compiling): Omit<Parts, "listeners"> 
       members.push(server);
       const own = {
         upstream: name,
-        target: addressText(configuredTarget.address) + configuredTarget.base,
+        target: targetText(configuredTarget),
         address: addressText(address),
       };
       const weight = input.overrides?.weightOf(own, configuredTarget.weight) ?? configuredTarget.weight;
@@ -290,7 +297,7 @@ function* resolvedServers(
   const seen = new Map<string, number>();
   for (const target of targets) {
     for (const address of resolve(target.address)) {
-      const key = `${upstream}\n${addressText(target.address)}${target.base}\n${addressText(address)}`;
+      const key = `${upstream}\n${targetText(target)}\n${addressText(address)}`;
       const nth = (seen.get(key) ?? 0) + 1;
       seen.set(key, nth);
       yield { key: `${key}\n${nth}`, target, address };

@@ -1,6 +1,6 @@
 // What holds between the keys of one upstream: its servers beside each other, its checks.
 import { SERVERS_PER_UPSTREAM_MAX } from "../../base/limits.ts";
-import { addressText } from "./address.ts";
+import { targetText } from "./address.ts";
 import { quoted } from "./errors.ts";
 import { type Finding, type Path, valueAt } from "./finding.ts";
 import { serverText } from "./protocols.ts";
@@ -45,7 +45,7 @@ function checkCount(name: string, { servers: { length } }: Upstream): Finding[] 
 function checkTwice(name: string, { servers }: Upstream): Finding[] {
   const findings: Finding[] = [], seen = new Map<string, Server>();
   servers.forEach((server, at) => {
-    const text = addressText(server.address) + server.base, id = `${server.tls} ${text}`;
+    const text = targetText(server), id = `${server.tls} ${text}`;
     const before = seen.get(id);
     if (before === undefined) {
       seen.set(id, server);
