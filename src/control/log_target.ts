@@ -55,9 +55,7 @@ export class LogTarget {
 
   /** Whether the syslog's address is one here. @throws LogTargetError as `resolve` does */
   check(resolve: Resolve): void {
-    if (this.#to.kind !== "syslog") return;
-    const [address] = resolve(this.#to.address);
-    if (address !== undefined) encoded(address, this.#to.text);
+    if (this.#to.kind === "syslog") recordOf(this.#to, resolve);
   }
 
   /** Takes the syslog's address as it is now; the first one, if a name has several.
@@ -65,8 +63,7 @@ export class LogTarget {
   resolve(resolve: Resolve): void {
     if (this.#to.kind !== "syslog") return;
     if (this.#to.address.kind !== "name" && this.#address[0] !== 0) return; // it stays what it is
-    const [address] = resolve(this.#to.address);
-    const record = address === undefined ? new Uint8Array(ADDRESS_BYTES) : encoded(address, this.#to.text);
+    const record = recordOf(this.#to, resolve);
     if (record.every((byte, at) => byte === this.#address[at])) return;
     this.#address = record;
     this.#state.putAddress(record);
@@ -119,9 +116,11 @@ function openProblem(errno: number): string {
   }
 }
 
-function encoded(address: LiteralAddress, text: string): Uint8Array {
+/** The address of a syslog as it is now, all zeroes where it has none. @throws LogTargetError */
+function recordOf({ address, text }: Extract<Target, { kind: "syslog" }>, resolve: Resolve): Uint8Array {
+  const [found] = resolve(address);
   try {
-    return encodeAddress(address);
+    return found === undefined ? new Uint8Array(ADDRESS_BYTES) : encodeAddress(found);
   } catch (error) {
     throw new LogTargetError(`${shown(text)}: ${(error as Error).message}`);
   }

@@ -15,8 +15,8 @@ interface Compiled {
 const known = new Map<string, Compiled>();
 const ERROR_AT = ARENA_SCRATCH + PROBE_TEXT_BYTES_MAX;
 
-/** The number of the compiled expression; or where and why PCRE2 refuses it (offset in bytes). */
-export function compilePattern(source: Uint8Array): { number: number } | { offset: number; why: string } {
+/** The compiled expression; or where and why PCRE2 refuses it (offset in bytes). */
+export function compilePattern(source: Uint8Array): Compiled | { offset: number; why: string } {
   const key = new TextDecoder("latin1").decode(source), compiled = known.get(key);
   if (compiled !== undefined) return compiled;
   arenaBytes.set(source, ARENA_SCRATCH);
@@ -32,19 +32,23 @@ export function compilePattern(source: Uint8Array): { number: number } | { offse
   return number === -EINVAL ? { offset, why } : { offset: 0, why: errnoName(-number) };
 }
 
-/** The number of an expression that compiled when the configuration was checked. */
-export function patternNumber(source: Uint8Array): number {
+/** An expression that compiled when the configuration was checked. */
+function compiledPattern(source: Uint8Array): Compiled {
   const compiled = compilePattern(source);
   if (!("number" in compiled)) throw new Error("patterns: an expression that compiled does not any more");
-  return compiled.number;
+  return compiled;
+}
+
+export function patternNumber(source: Uint8Array): number {
+  return compiledPattern(source).number;
 }
 
 /** The same for a generation of the Plan: it has them until a later one has not, and nobody works by it. */
 export function patternOf(generation: number): (source: Uint8Array) => number {
   return (source) => {
-    const number = patternNumber(source);
-    known.get(new TextDecoder("latin1").decode(source))!.generation = generation;
-    return number;
+    const compiled = compiledPattern(source);
+    compiled.generation = generation;
+    return compiled.number;
   };
 }
 

@@ -1,12 +1,11 @@
 // A reload, in order: the file is read and judged, what it needs is prepared, it is put in force, reactors take it up,
 // sockets that nobody wants any more are let go. Whatever is wrong ends it before anything has changed. One at a time.
+import { availableParallelism } from "node:os";
 import { REACTORS_MAX } from "../base/limits.ts";
-import { openExchanges } from "../shared/tables.ts";
 import { Count } from "../shared/stats.ts";
-import { ExFlag, ExState } from "../shared/tables.ts";
+import { ExFlag, ExState, openExchanges } from "../shared/tables.ts";
 import type { AccessLog } from "./access_log.ts";
 import type { Issuing } from "./certificates/issuing.ts";
-import { availableParallelism } from "node:os";
 import { changesBetween, isNothing } from "./changes.ts";
 import type { Configured, GivenConfig, Step } from "./configured.ts";
 import { lineOf, StartError } from "./configured.ts";

@@ -394,7 +394,9 @@ export class Certificates {
   /** Those that a listener presents, in the order in which they count; or will, as it was prepared. */
   presented(
     listener: string,
-    { listeners }: Pick<PreparedCertificates, "listeners"> = this.#inForce,
+    { listeners }: { readonly listeners: ReadonlyMap<string, ListenerProfile> } = {
+      listeners: this.#listeners,
+    },
   ): Presented[] {
     const known = listeners.get(listener);
     if (known === undefined) return [];
@@ -402,10 +404,6 @@ export class Certificates {
       ...known.pairs.map(({ files, stored }) => ({ file: files.cert, certificate: stored.leaf })),
       ...[...new Set(known.issued.values())].map(({ leaf }) => ({ file: undefined, certificate: leaf })),
     ];
-  }
-
-  get #inForce(): Pick<PreparedCertificates, "listeners"> {
-    return { listeners: new Map(this.#listeners) };
   }
 
   /** A pair that is known, or one more. @throws CertificateError */
